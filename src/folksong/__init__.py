@@ -1,0 +1,78 @@
+"""folksong: learn to hear what listeners write.
+
+Label spaces from crowd-sourced music tags, convolutional taggers trained on them, and a measure of how much of the
+crowd's information each choice keeps. ``import folksong as fs`` is cheap: every name below is loaded on first use,
+and nothing about tags and labels loads torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_MODULE_OF = {
+    "FolksongError": "folksong.errors",
+    "LabelSpace": "folksong.labels.space",
+    "Split": "folksong.splits",
+    "TagTable": "folksong.tags.table",
+    "Tagger": "folksong.models.tagger",
+    "evaluate": "folksong.evaluation.evaluate",
+    "load_tagger": "folksong.prediction",
+    "read_tags": "folksong.tags.sources",
+    "train": "folksong.training.loop",
+    "write_shards": "folksong.shards.writer",
+}
+_MODULES = {
+    "labels": "folksong.labels",
+    "losses": "folksong.training.losses",
+    "metrics": "folksong.metrics",
+    "splits": "folksong.splits",
+}
+
+__all__ = [
+    "FolksongError",
+    "LabelSpace",
+    "Split",
+    "TagTable",
+    "Tagger",
+    "evaluate",
+    "labels",
+    "load_tagger",
+    "losses",
+    "metrics",
+    "read_tags",
+    "splits",
+    "train",
+    "write_shards",
+]
+
+if TYPE_CHECKING:
+    from folksong import labels, metrics, splits
+    from folksong.errors import FolksongError
+    from folksong.evaluation.evaluate import evaluate
+    from folksong.labels.space import LabelSpace
+    from folksong.models.tagger import Tagger
+    from folksong.prediction import load_tagger
+    from folksong.shards.writer import write_shards
+    from folksong.splits import Split
+    from folksong.tags.sources import read_tags
+    from folksong.tags.table import TagTable
+    from folksong.training import losses
+    from folksong.training.loop import train
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        value: Any = import_module(_MODULES[name])
+    elif name in _MODULE_OF:
+        value = getattr(import_module(_MODULE_OF[name]), name)
+    else:
+        raise AttributeError(f"module 'folksong' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

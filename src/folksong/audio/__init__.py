@@ -1,0 +1,1 @@
+"""What is heard: catalogues of recordings, decoding, features."""

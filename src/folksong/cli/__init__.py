@@ -1,0 +1,20 @@
+"""The command line: thin commands, one file a group. A command parses, calls one library function and prints.
+
+Modules of this package import nothing heavy at the top, so that ``folksong --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import click
+
+from folksong import __version__
+from folksong.cli.common import FolksongGroup, log_to_stderr
+
+
+@click.group(
+    cls=FolksongGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
+@click.version_option(__version__, prog_name="folksong")
+def main() -> None:
+    """Learn to hear what listeners write: from messy crowd tags to trained and measured music taggers."""
+    log_to_stderr()

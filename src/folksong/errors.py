@@ -1,0 +1,25 @@
+"""The errors that folksong raises on purpose.
+
+Every message names the file or value at fault and what to do about it. The command line prints such a message
+without a traceback and exits with 1; any other exception is a bug.
+"""
+
+
+class FolksongError(ValueError):
+    """Something the user can mend: a bad file, a wrong option, a missing extra."""
+
+
+class FileFormatError(FolksongError):
+    """A file is not what its name or place promises: truncated, of another format, or damaged."""
+
+
+class AudioError(FolksongError):
+    """A recording cannot be decoded."""
+
+
+def nearest(word: str, known: list[str] | tuple[str, ...]) -> str:
+    """Return a hint ``; did you mean 'x'?`` with the known word nearest to `word`, or an empty string."""
+    from difflib import get_close_matches
+
+    matches = get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"; did you mean {matches[0]!r}?" if matches else ""

@@ -1,0 +1,1 @@
+"""What is classified: label spaces and the builders that make them from tag tables."""

@@ -1,0 +1,217 @@
+"""The label space: the ordered labels that a classifier predicts, each with its member tags.
+
+Stored as ``*.labels.json``, which a person can read and edit; the order of labels is part of the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from folksong.errors import FileFormatError, FolksongError, nearest
+from folksong.files import read_json, write_json
+from folksong.tags.table import TagTable, csr_of_largest
+
+if TYPE_CHECKING:
+    from folksong.labels.coverage import Coverage
+
+FORMAT = "folksong.labels"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Label:
+    """One label: a name and the tags it stands for."""
+
+    name: str
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LabelSpace:
+    """Ordered labels, aliases and provenance.
+
+    Args:
+        labels: in the order of the classifier's outputs; names are unique, each label has at least one tag. A tag
+            may belong to several labels.
+        aliases: raw tag -> member tag, so that a source's raw spelling still finds its label.
+        provenance: builder, parameters, seed and SHA-256 of what the space was learned from; JSON values only.
+
+    Raises:
+        FolksongError: a name twice, a label without tags, an alias that leads to no member tag.
+    """
+
+    labels: tuple[Label, ...]
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        names: set[str] = set()
+        for label in self.labels:
+            if label.name in names:
+                raise FolksongError(f"the label {label.name!r} occurs twice; names must be unique")
+            if not label.tags:
+                raise FolksongError(f"the label {label.name!r} has no tags")
+            if len(set(label.tags)) != len(label.tags):
+                raise FolksongError(f"the label {label.name!r} lists a tag twice")
+            names.add(label.name)
+        object.__setattr__(self, "labels", tuple(self.labels))
+        object.__setattr__(self, "aliases", MappingProxyType(dict(self.aliases)))
+        object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
+        for raw, member in self.aliases.items():
+            if member not in self._labels_of_member:
+                raise FolksongError(f"the alias {raw!r} leads to {member!r}, which no label holds")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __repr__(self) -> str:
+        return f"LabelSpace({len(self)} labels, {len(self._labels_of_member)} tags)"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"labels": self.labels, "aliases": dict(self.aliases), "provenance": dict(self.provenance)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            object.__setattr__(self, name, value if name == "labels" else MappingProxyType(value))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The labels' names, in order."""
+        return tuple(label.name for label in self.labels)
+
+    @cached_property
+    def _labels_of_member(self) -> dict[str, tuple[int, ...]]:
+        members: dict[str, tuple[int, ...]] = {}
+        for number, label in enumerate(self.labels):
+            for tag in label.tags:
+                members[tag] = (*members.get(tag, ()), number)
+        return members
+
+    def labels_of(self, tag: str) -> tuple[int, ...]:
+        """Return the numbers of the labels that a raw tag belongs to, by itself or through its alias."""
+        found = self._labels_of_member.get(tag)
+        if found is None:
+            found = self._labels_of_member.get(self.aliases.get(tag, ""), ())
+        return found
+
+    def index(self, name: str) -> int:
+        """Return the number of the label with this name.
+
+        Raises:
+            FolksongError: there is none; the message gives the nearest name.
+        """
+        try:
+            return self.names.index(name)
+        except ValueError:
+            raise FolksongError(f"no label is called {name!r}{nearest(name, self.names)}") from None
+
+    def encode(self, table: TagTable, *, weights: bool = False) -> sp.csr_matrix:
+        """Return each track's labels as CSR float32 (n_tracks, n_labels).
+
+        Binary; with ``weights=True`` the largest weight of the track's member tags (a stored 0 stays stored).
+        """
+        number_of_labels = [self.labels_of(tag) for tag in table.tags]
+        lengths = np.array([len(numbers) for numbers in number_of_labels], np.int64)
+        flat = np.array([n for numbers in number_of_labels for n in numbers], np.int64)
+        starts = np.concatenate([[0], np.cumsum(lengths)])
+        entries = table.weights.tocoo()
+        repeats = lengths[entries.col]
+        rows = np.repeat(entries.row.astype(np.int64), repeats)
+        within = np.arange(repeats.sum()) - np.repeat(np.cumsum(repeats) - repeats, repeats)
+        columns = flat[np.repeat(starts[entries.col], repeats) + within]
+        values = np.repeat(entries.data, repeats) if weights else np.ones(len(rows), np.float32)
+        return csr_of_largest(rows, columns, values, (table.n_tracks, len(self)))
+
+    def encode_tags(
+        self, tags: Iterable[str], weights: Sequence[float] | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Return the labels of one track's raw tags: (n_labels,) float32, 1 where a tag belongs to the label.
+
+        With `weights` (parallel to `tags`) the largest weight of the member tags instead of 1.
+        """
+        row = np.zeros(len(self), np.float32)
+        for position, tag in enumerate(tags):
+            value = 1.0 if weights is None else weights[position]
+            for number in self.labels_of(tag):
+                row[number] = max(row[number], value)
+        return row
+
+    def coverage(self, table: TagTable) -> Coverage:
+        """Return the shares of `table`'s counts and tracks that this space keeps."""
+        from folksong.labels.coverage import coverage
+
+        return coverage(self, table)
+
+    def sha256(self) -> str:
+        """Return a hash of labels and aliases (not of the provenance)."""
+        content = {
+            "labels": [[label.name, label.tags] for label in self.labels],
+            "aliases": sorted(self.aliases.items()),
+        }
+        return hashlib.sha256(json.dumps(content, ensure_ascii=True).encode()).hexdigest()
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write the space as ``*.labels.json``."""
+        write_json(
+            path,
+            {
+                "format": FORMAT,
+                "version": VERSION,
+                "labels": [{"name": label.name, "tags": list(label.tags)} for label in self.labels],
+                "aliases": dict(self.aliases),
+                "provenance": dict(self.provenance),
+            },
+        )
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> LabelSpace:
+        """Read a ``*.labels.json`` file.
+
+        Raises:
+            FileFormatError: it is not one; the message names the file and the entry at fault.
+        """
+        content = read_json(path)
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise FileFormatError(
+                f'{path}: not a label space (no \'"format": "{FORMAT}"\'); `folksong labels` writes them'
+            )
+        if content.get("version") != VERSION:
+            raise FileFormatError(
+                f"{path}: version {content.get('version')} of the format; this folksong reads {VERSION}"
+            )
+        labels = content.get("labels")
+        if not isinstance(labels, list):
+            raise FileFormatError(f"{path}: 'labels' must be a list")
+        try:
+            return cls(
+                tuple(_read_label(entry, number) for number, entry in enumerate(labels)),
+                _mapping(content, "aliases"),
+                _mapping(content, "provenance"),
+            )
+        except FolksongError as error:
+            raise FileFormatError(f"{path}: {error}") from error
+
+
+def _read_label(entry: object, number: int) -> Label:
+    match entry:
+        case {"name": str(name), "tags": list(tags)} if all(isinstance(tag, str) for tag in tags):
+            return Label(name, tuple(tags))
+    raise FolksongError(f'labels[{number}] must be {{"name": text, "tags": [texts]}}, not {str(entry)[:80]}')
+
+
+def _mapping(content: dict[str, Any], key: str) -> dict[str, Any]:
+    value = content.get(key, {})
+    if not isinstance(value, dict):
+        raise FolksongError(f"{key!r} must be an object")
+    return value

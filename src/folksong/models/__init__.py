@@ -1,0 +1,1 @@
+"""The networks: front-ends, back-end and the tagger made of them."""

@@ -1,0 +1,1 @@
+"""Audio and tags on disk: TFRecord shards, written and read without TensorFlow."""

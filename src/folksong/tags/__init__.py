@@ -1,0 +1,1 @@
+"""What listeners wrote: tag tables, their sources, statistics and cleaning."""

@@ -1,0 +1,261 @@
+"""The tag table: which track carries which tag, and with what weight.
+
+A `TagTable` is frozen. Presence is a *stored entry* of the sparse matrix: a weight of 0 is legal (last.fm rounds
+small weights down to 0) and is never eliminated. Of duplicate (track, tag) pairs the larger weight stays.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from folksong.errors import FolksongError
+
+Strings = npt.NDArray[np.object_]
+"""An array of Python strings, dtype object: one long tag must not widen every row."""
+
+
+@dataclass(frozen=True)
+class Popularity:
+    """Tags and their numbers of tracks, most popular first (ties: by code point)."""
+
+    tags: tuple[str, ...]
+    counts: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.tags)
+
+
+@dataclass(frozen=True, eq=False)
+class TagTable:
+    """Tracks, tags and weights.
+
+    Args:
+        track_ids: (n_tracks,) unique strings; a track may have no tag.
+        tags: (n_tags,) unique strings; a tag may have no track.
+        weights: SciPy CSR float32 (n_tracks, n_tags); a stored entry is a tag given to a track, its value the
+            weight (last.fm: 0 to 100; 1.0 where the source has none). Column indices are sorted, no duplicates.
+
+    Raises:
+        FolksongError: shapes do not match, an id or tag occurs twice, a weight is negative or not finite.
+    """
+
+    track_ids: Strings
+    tags: Strings
+    weights: sp.csr_matrix
+
+    def __post_init__(self) -> None:
+        track_ids = _strings(self.track_ids, "track_ids")
+        tags = _strings(self.tags, "tags")
+        weights = sp.csr_matrix(self.weights, dtype=np.float32)
+        if weights.shape != (len(track_ids), len(tags)):
+            raise FolksongError(
+                f"weights have shape {weights.shape}, but there are {len(track_ids)} track ids and {len(tags)} tags"
+            )
+        if not weights.has_canonical_format:
+            weights = _keep_largest(weights)
+        if weights.nnz and not (np.isfinite(weights.data).all() and weights.data.min() >= 0):
+            raise FolksongError("weights must be finite and not negative")
+        for array in (track_ids, tags, weights.data, weights.indices, weights.indptr):
+            array.flags.writeable = False
+        object.__setattr__(self, "track_ids", track_ids)
+        object.__setattr__(self, "tags", tags)
+        object.__setattr__(self, "weights", weights)
+
+    @classmethod
+    def from_pairs(
+        cls, track_ids: Iterable[str], tags: Iterable[str], weights: Iterable[float] | None = None
+    ) -> TagTable:
+        """Build a table from parallel columns, one row a (track, tag) pair.
+
+        Tracks and tags are ordered by code point, so the row order of a source never matters. Of duplicate pairs
+        the larger weight stays.
+
+        >>> table = TagTable.from_pairs(["b", "a", "a"], ["rock", "rock", "rock"], [1, 100, 7])
+        >>> table.track_ids.tolist(), table.weights.toarray().tolist()
+        (['a', 'b'], [[100.0], [1.0]])
+        """
+        rows_names, rows = np.unique(_objects(track_ids), return_inverse=True)
+        column_names, columns = np.unique(_objects(tags), return_inverse=True)
+        values = (
+            np.ones(len(rows), np.float32)
+            if weights is None
+            else np.fromiter(weights, np.float32, count=len(rows))
+        )
+        return cls.from_codes(rows_names, column_names, rows, columns, values)
+
+    @classmethod
+    def from_codes(
+        cls,
+        track_ids: Sequence[str] | Strings,
+        tags: Sequence[str] | Strings,
+        rows: npt.NDArray[np.integer],
+        columns: npt.NDArray[np.integer],
+        weights: npt.NDArray[np.float32],
+    ) -> TagTable:
+        """Build a table from entries given as row and column numbers; of duplicates the larger weight stays."""
+        shape = (len(track_ids), len(tags))
+        return cls(_objects(track_ids), _objects(tags), csr_of_largest(rows, columns, weights, shape))
+
+    def __len__(self) -> int:
+        return len(self.track_ids)
+
+    def __repr__(self) -> str:
+        return f"TagTable({self.n_tracks} tracks, {self.n_tags} tags, {self.n_counts} counts)"
+
+    @property
+    def n_tracks(self) -> int:
+        """Number of tracks, tagged or not."""
+        return len(self.track_ids)
+
+    @property
+    def n_tags(self) -> int:
+        """Number of distinct tags."""
+        return len(self.tags)
+
+    @property
+    def n_counts(self) -> int:
+        """Number of (track, tag) pairs."""
+        return int(self.weights.nnz)
+
+    @cached_property
+    def counts(self) -> npt.NDArray[np.int64]:
+        """(n_tags,) number of tracks that carry each tag, whatever the weight."""
+        return np.bincount(self.weights.indices, minlength=self.n_tags).astype(np.int64)
+
+    @cached_property
+    def track_index(self) -> dict[str, int]:
+        """Track id -> row."""
+        return {track_id: row for row, track_id in enumerate(self.track_ids)}
+
+    @cached_property
+    def tag_index(self) -> dict[str, int]:
+        """Tag -> column."""
+        return {tag: column for column, tag in enumerate(self.tags)}
+
+    @cached_property
+    def popularity_order(self) -> npt.NDArray[np.int64]:
+        """(n_tags,) columns, most popular first; ties by code point of the tag."""
+        by_name = np.argsort(self.tags, kind="stable")
+        return by_name[np.argsort(-self.counts[by_name], kind="stable")].astype(np.int64)
+
+    def popularity(self) -> Popularity:
+        """Return tags and counts, most popular first."""
+        order = self.popularity_order
+        return Popularity(tuple(self.tags[order]), self.counts[order])
+
+    @cached_property
+    def presence(self) -> sp.csr_matrix:
+        """Binary CSR float32 (n_tracks, n_tags): 1 at every stored entry, also where the weight is 0."""
+        ones = np.ones(self.weights.nnz, np.float32)
+        return sp.csr_matrix((ones, self.weights.indices, self.weights.indptr), shape=self.weights.shape)
+
+    def tags_of(self, track_id: str) -> list[tuple[str, float]]:
+        """Return a track's (tag, weight) pairs, heaviest first; an unknown track has none."""
+        row = self.track_index.get(track_id)
+        if row is None:
+            return []
+        entries = slice(self.weights.indptr[row], self.weights.indptr[row + 1])
+        pairs = zip(
+            self.tags[self.weights.indices[entries]], self.weights.data[entries].tolist(), strict=True
+        )
+        return sorted(pairs, key=lambda pair: (-pair[1], pair[0]))
+
+    def select_tracks(self, track_ids: Iterable[str]) -> TagTable:
+        """Return the table of these tracks only (in this table's order; unknown ids are passed over).
+
+        All tags stay, so that columns keep their numbers.
+        """
+        wanted = set(track_ids)
+        rows = np.array([row for row, name in enumerate(self.track_ids) if name in wanted], dtype=np.int64)
+        return TagTable(self.track_ids[rows], self.tags, self.weights[rows])
+
+    def select_tags(self, tags: Iterable[str]) -> TagTable:
+        """Return the table of these tags only (in this table's order; unknown ones are passed over)."""
+        wanted = set(tags)
+        columns = np.array([column for column, tag in enumerate(self.tags) if tag in wanted], dtype=np.int64)
+        return TagTable(self.track_ids, self.tags[columns], _columns(self.weights, columns))
+
+    def sha256(self) -> str:
+        """Return a hash of the content: the same for equal tables, whatever file they came from."""
+        digest = hashlib.sha256()
+        for names in (self.track_ids, self.tags):
+            digest.update(len(names).to_bytes(8, "little"))
+            for name in names:
+                encoded = name.encode("utf-8", "surrogatepass")
+                digest.update(len(encoded).to_bytes(4, "little"))
+                digest.update(encoded)
+        digest.update(self.weights.indptr.astype("<i8").tobytes())
+        digest.update(self.weights.indices.astype("<i8").tobytes())
+        digest.update(self.weights.data.astype("<f4").tobytes())
+        return digest.hexdigest()
+
+
+def csr_of_largest(
+    rows: npt.NDArray[np.integer],
+    columns: npt.NDArray[np.integer],
+    weights: npt.NDArray[np.float32],
+    shape: tuple[int, int],
+) -> sp.csr_matrix:
+    """Build a CSR matrix from entries; of duplicates the largest stays, zeros are kept as stored entries."""
+    keys = np.asarray(rows, np.int64) * max(shape[1], 1) + np.asarray(columns, np.int64)
+    values = np.asarray(weights, np.float32)
+    if len(keys) and not (keys[1:] > keys[:-1]).all():
+        order = np.argsort(keys, kind="stable")
+        keys, values = keys[order], values[order]
+        starts = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]])
+        keys, values = keys[starts], np.maximum.reduceat(values, starts)
+    indptr = np.searchsorted(keys, np.arange(shape[0] + 1, dtype=np.int64) * max(shape[1], 1))
+    indices = keys % max(shape[1], 1)
+    small = max(shape[1], len(keys)) <= np.iinfo(np.int32).max
+    index_type = np.int32 if small else np.int64
+    return sp.csr_matrix((values, indices.astype(index_type), indptr.astype(index_type)), shape=shape)
+
+
+def _keep_largest(matrix: sp.csr_matrix) -> sp.csr_matrix:
+    entries = matrix.tocoo()
+    return csr_of_largest(entries.row, entries.col, entries.data, matrix.shape)
+
+
+def _columns(matrix: sp.csr_matrix, columns: npt.NDArray[np.int64]) -> sp.csr_matrix:
+    # SciPy's own column selection may sum or drop stored zeros' order; entries are renumbered here instead.
+    new_number = np.full(matrix.shape[1], -1, np.int64)
+    new_number[columns] = np.arange(len(columns))
+    numbers = new_number[matrix.indices]
+    kept = numbers >= 0
+    kept_before = np.concatenate([[0], np.cumsum(kept)])
+    indptr = kept_before[matrix.indptr]
+    return sp.csr_matrix(
+        (matrix.data[kept], numbers[kept].astype(np.int32), indptr.astype(np.int32)),
+        shape=(matrix.shape[0], len(columns)),
+    )
+
+
+def _objects(names: Iterable[str]) -> Strings:
+    if isinstance(names, np.ndarray) and names.dtype == object:
+        return names
+    values = list(names)
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
+
+
+def _strings(names: Iterable[str], what: str) -> Strings:
+    array = _objects(names)
+    if array.ndim != 1:
+        raise FolksongError(f"{what} must be one-dimensional, not of shape {array.shape}")
+    array = array.copy()
+    seen: set[str] = set()
+    for position, name in enumerate(array):
+        if not isinstance(name, str):
+            raise FolksongError(f"{what}[{position}] is a {type(name).__name__}, not a string: {name!r}")
+        if name in seen:
+            raise FolksongError(f"{what} holds {name!r} twice; TagTable.from_pairs merges duplicates")
+        seen.add(name)
+    return array

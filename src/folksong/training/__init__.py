@@ -1,0 +1,1 @@
+"""Learning: settings, losses and the training loop."""

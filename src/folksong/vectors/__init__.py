@@ -1,0 +1,1 @@
+"""What words mean: word vectors and tag vectors."""
