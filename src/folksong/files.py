@@ -126,6 +126,15 @@ def sha256_file(path: str | os.PathLike[str]) -> str:
     return digest.hexdigest()
 
 
+def track_id_of(relative_path: str | os.PathLike[str]) -> str:
+    """Return the track id of a recording that has no other: its path below the root, POSIX form, no extension.
+
+    >>> track_id_of("Flute/0356dec7.ogg")
+    'Flute/0356dec7'
+    """
+    return Path(relative_path).with_suffix("").as_posix()
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
