@@ -9,6 +9,7 @@ import click
 
 from folksong import __version__
 from folksong.cli.common import FolksongGroup, log_to_stderr
+from folksong.cli.doctor import doctor
 
 
 @click.group(
@@ -18,3 +19,6 @@ from folksong.cli.common import FolksongGroup, log_to_stderr
 def main() -> None:
     """Learn to hear what listeners write: from messy crowd tags to trained and measured music taggers."""
     log_to_stderr()
+
+
+main.add_command(doctor)

@@ -1,0 +1,120 @@
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from folksong.errors import FileFormatError, FolksongError, nearest
+from folksong.files import (
+    atomic_path,
+    atomic_write,
+    describe_os_error,
+    read_json,
+    sha256_file,
+    track_id_of,
+    write_json,
+)
+
+
+def test_a_failed_write_leaves_the_old_content_and_no_debris(tmp_path: Path) -> None:
+    target = tmp_path / "labels.json"
+    target.write_text("old")
+    with pytest.raises(RuntimeError, match="midway"), atomic_write(target, "w") as stream:
+        stream.write("half of the new")
+        raise RuntimeError("midway")
+    assert target.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["labels.json"]
+
+
+def test_an_interrupted_write_leaves_no_file(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), atomic_path(tmp_path / "a" / "x.db") as path:
+        path.write_bytes(b"123")
+        raise KeyboardInterrupt
+    assert list((tmp_path / "a").iterdir()) == []
+
+
+def test_written_files_get_the_usual_mode(tmp_path: Path) -> None:
+    write_json(tmp_path / "new.json", {})
+    (tmp_path / "plain").write_text("")
+    assert (tmp_path / "new.json").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+FILL = """
+import resource, sys
+from folksong.files import write_json
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+write_json(sys.argv[1], ["x" * 100] * 1000)
+"""
+
+
+def test_a_write_that_the_system_cuts_short_keeps_the_old_file(tmp_path: Path) -> None:
+    target = tmp_path / "big.json"
+    target.write_text("[]")
+    done = subprocess.run(
+        [sys.executable, "-c", FILL, str(target)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert "FolksongError" in done.stderr
+    assert str(target) in done.stderr
+    assert target.read_text() == "[]"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_full_disk_is_named_with_the_remedy(tmp_path: Path) -> None:
+    text = describe_os_error(OSError(errno.ENOSPC, "No space left on device"), tmp_path / "x.tfrecord")
+    assert "x.tfrecord" in text
+    assert "disk is full" in text
+    assert "free some space" in text
+
+
+def test_a_real_full_disk(tmp_path: Path) -> None:
+    disk = Path("/dev/full")
+    if not disk.exists():
+        pytest.skip("this system has no /dev/full")
+    with pytest.raises(OSError, match="space") as caught, disk.open("wb", buffering=0) as stream:
+        stream.write(b"x")
+    assert "the disk is full" in describe_os_error(caught.value, disk)
+
+
+def test_json_errors_name_file_and_place(tmp_path: Path) -> None:
+    path = tmp_path / "split.json"
+    path.write_text('{"seed": 1,\n "test": [}')
+    with pytest.raises(FileFormatError, match=r"split\.json: not valid JSON \(line 2"):
+        read_json(path)
+    path.write_bytes(b'"caf\xe9"')
+    with pytest.raises(FileFormatError, match="not UTF-8"):
+        read_json(path)
+    with pytest.raises(FolksongError, match="no such file"):
+        read_json(tmp_path / "absent.json")
+
+
+def test_json_keeps_text_readable_and_refuses_nan(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"tag": "música 🎵\n"})
+    assert "música 🎵" in (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert json.loads((tmp_path / "a.json").read_text()) == {"tag": "música 🎵\n"}
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "a.json", float("nan"))
+    assert json.loads((tmp_path / "a.json").read_text()) == {"tag": "música 🎵\n"}
+
+
+def test_sha256_of_a_known_text(tmp_path: Path) -> None:
+    (tmp_path / "abc").write_bytes(b"abc")
+    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert sha256_file(tmp_path / "abc") == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "track_id"),
+    [("Flute/a.ogg", "Flute/a"), ("a.b.mp3", "a.b"), (Path("x") / "y" / "z.wav", "x/y/z")],
+)
+def test_track_ids(path: str | os.PathLike[str], track_id: str) -> None:
+    assert track_id_of(path) == track_id
+
+
+def test_nearest_word() -> None:
+    assert nearest("bach_size", ["batch_size", "top"]) == "; did you mean 'batch_size'?"
+    assert nearest("zzz", ["batch_size"]) == ""

@@ -1,0 +1,50 @@
+"""The package as a whole: what importing it costs, and that its public names are there."""
+
+import subprocess
+import sys
+
+import pytest
+
+import folksong
+
+
+def run_python(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import folksong",
+        "import folksong as fs; fs.TagTable, fs.LabelSpace, fs.labels.top, fs.metrics.roc_auc, fs.read_tags",
+        "from folksong.cli import main; main(['--help'], standalone_mode=False)",
+        "from folksong.cli import main; main(['tags', '--help'], standalone_mode=False)",
+    ],
+)
+def test_no_torch_without_need(code: str) -> None:
+    out = run_python(
+        f"{code}\nimport sys; print('loaded:', sorted({{'torch', 'pytorch_lightning'}} & set(sys.modules)))"
+    )
+    assert out.endswith("loaded: []\n")
+
+
+def test_help_loads_nothing_heavy() -> None:
+    out = run_python(
+        "from folksong.cli import main; main(['--help'], standalone_mode=False)\n"
+        "heavy = {'numpy', 'scipy', 'polars', 'matplotlib', 'pydantic'}\n"
+        "import sys; print('loaded:', sorted(heavy & set(sys.modules)))"
+    )
+    assert out.endswith("loaded: []\n")
+
+
+@pytest.mark.parametrize("name", folksong.__all__)
+def test_every_public_name_is_there(name: str) -> None:
+    assert getattr(folksong, name) is not None
+    assert name in dir(folksong)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'tagger'"):
+        folksong.tagger  # noqa: B018
