@@ -20,6 +20,10 @@ from typing import IO, Any
 from folksong.errors import FileFormatError, FolksongError
 
 HASH_BLOCK_BYTES = 1 << 20
+AUDIO_EXTENSIONS = frozenset(
+    {".aac", ".aif", ".aiff", ".flac", ".m4a", ".mp3", ".mp4", ".oga", ".ogg", ".opus", ".wav", ".wma"}
+)
+"""What a recording's name ends in (lower case): one list for whoever walks a folder of music."""
 
 
 def describe_os_error(error: OSError, path: str | os.PathLike[str]) -> str:
