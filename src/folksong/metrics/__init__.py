@@ -1,0 +1,27 @@
+"""How well scores rank the tracks that carry a label above those that do not. Arrays in, arrays out.
+
+Everywhere `targets` is (n_tracks, n_labels) of 0 and 1 (bool, integer or float, dense or SciPy sparse) and `scores`
+is (n_tracks, n_labels) of finite or infinite floats, larger meaning more likely; a single label may be given as two
+(n_tracks,) arrays. Results are per label, NaN where undefined. A NaN among the scores is an error that names the
+label.
+"""
+
+from __future__ import annotations
+
+from folksong.metrics.bootstrap import Bootstrap, bootstrap, draw_resamples
+from folksong.metrics.counts import confusion, cooccurrence
+from folksong.metrics.ranking import average_precision, rank_labels, roc_auc
+from folksong.metrics.summary import Summary, summarise
+
+__all__ = [
+    "Bootstrap",
+    "Summary",
+    "average_precision",
+    "bootstrap",
+    "confusion",
+    "cooccurrence",
+    "draw_resamples",
+    "rank_labels",
+    "roc_auc",
+    "summarise",
+]
