@@ -291,8 +291,14 @@ def _mpeg_blocks(data: bytes, channels: int, expected: int, source: _Source) -> 
 def _open_sndfile(file: Path, name: str) -> _Source:
     import soundfile
 
+    class Forward(soundfile.SoundFile):  # type: ignore[misc]
+        """Read once from start to end: `SoundFile` seeks after each read, which fails where a flac file was cut."""
+
+        def seekable(self) -> bool:
+            return False
+
     try:
-        sound = soundfile.SoundFile(os.fspath(file))
+        sound = Forward(os.fspath(file))
     except (soundfile.LibsndfileError, RuntimeError) as error:
         reason = getattr(error, "error_string", str(error))
         raise AudioError(
