@@ -1,0 +1,326 @@
+"""Training, validation and test parts: multi-label stratified, by artist where one is known, deterministic.
+
+Stratification follows Sechidis, Tsoumakas and Vlahavas, "On the stratification of multi-label data" (ECML PKDD
+2011): the label with the fewest examples left is dealt out first, each example to the part that still wants most of
+it. Here what is dealt out is a group: all tracks of an artist, or a single track. The parts depend on track ids,
+labels, artists and seed only, never on the order of rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from folksong.errors import FileFormatError, FolksongError, nearest
+from folksong.files import read_json, write_json
+from folksong.tags.table import TagTable
+
+if TYPE_CHECKING:
+    from folksong.labels.space import LabelSpace
+
+logger = logging.getLogger(__name__)
+
+FORMAT = "folksong.split"
+VERSION = 1
+PARTS = ("training", "validation", "test")
+NEARLY_EQUAL = 0.2
+"""Parts that want a label within this many tracks of each other are equals; the one with most room then gets the group.
+
+Measured on three real tag tables: without it the parts' sizes are off by up to 10%, with 0.2 by up to 2% at nearly the
+same balance of labels.
+"""
+POPULAR_TAGS_BALANCED = 100
+"""How many of the most popular tags are balanced when a tag table is split without a label space."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Track ids of the three parts, in code point order, and how they came about.
+
+    Raises:
+        FolksongError: a track is in two parts, or twice in one.
+    """
+
+    training: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+    seed: int = 0
+    by_artist: bool = False
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        where: dict[str, str] = {}
+        for name in PARTS:
+            tracks = tuple(getattr(self, name))
+            object.__setattr__(self, name, tracks)
+            for track in tracks:
+                if track in where:
+                    raise FolksongError(f"the track {track!r} is in {where[track]} and again in {name}")
+                where[track] = name
+        object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "provenance": dict(self.provenance)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, provenance=MappingProxyType(state["provenance"]))
+
+    def __repr__(self) -> str:
+        return (
+            f"Split({len(self.training)} training, {len(self.validation)} validation, {len(self.test)} test)"
+        )
+
+    def part(self, name: str) -> tuple[str, ...]:
+        """Return the track ids of ``"training"``, ``"validation"`` or ``"test"``."""
+        if name not in PARTS:
+            raise FolksongError(
+                f"no part is called {name!r}{nearest(name, PARTS)}; one of {', '.join(PARTS)}"
+            )
+        tracks: tuple[str, ...] = getattr(self, name)
+        return tracks
+
+    def sha256(self) -> str:
+        """Return a hash of which track is in which part (not of seed and provenance)."""
+        content = json.dumps([sorted(self.part(name)) for name in PARTS], ensure_ascii=True)
+        return hashlib.sha256(content.encode()).hexdigest()
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write the split as ``*.split.json``."""
+        head = {"format": FORMAT, "version": VERSION, "seed": self.seed, "by_artist": self.by_artist}
+        parts = {name: list(self.part(name)) for name in PARTS}
+        write_json(path, {**head, "provenance": dict(self.provenance), **parts})
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Split:
+        """Read a ``*.split.json`` file.
+
+        Raises:
+            FileFormatError: it is not one; the message names the file and the entry at fault.
+        """
+        content = read_json(path)
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise FileFormatError(
+                f'{path}: not a split (no \'"format": "{FORMAT}"\'); `folksong split` writes one'
+            )
+        if content.get("version") != VERSION:
+            raise FileFormatError(
+                f"{path}: version {content.get('version')} of the format; this folksong reads {VERSION}"
+            )
+        for name in PARTS:
+            tracks = content.get(name)
+            if not isinstance(tracks, list) or not all(isinstance(track, str) for track in tracks):
+                raise FileFormatError(f"{path}: {name!r} must be a list of track ids (texts)")
+        provenance = content.get("provenance", {})
+        if not isinstance(provenance, dict) or not isinstance(content.get("seed", 0), int):
+            raise FileFormatError(f"{path}: 'provenance' must be an object and 'seed' a whole number")
+        try:
+            return cls(
+                training=tuple(content["training"]),
+                validation=tuple(content["validation"]),
+                test=tuple(content["test"]),
+                seed=content.get("seed", 0),
+                by_artist=bool(content.get("by_artist", False)),
+                provenance=provenance,
+            )
+        except FolksongError as error:
+            raise FileFormatError(f"{path}: {error}") from error
+
+
+def make_split(
+    table: TagTable | sp.csr_matrix,
+    track_ids: Sequence[str] | npt.NDArray[np.object_] | None = None,
+    *,
+    fractions: Sequence[float] = (0.8, 0.1, 0.1),
+    artists: Mapping[str, str] | None = None,
+    space: LabelSpace | None = None,
+    seed: int = 0,
+) -> Split:
+    """Deal tracks out to training, validation and test.
+
+    Args:
+        table: a tag table, of which the labels of `space`, or else the 100 most popular tags, are balanced; or the
+            labels themselves, CSR (n_tracks, n_labels), of which every stored nonzero counts.
+        track_ids: (n_tracks,) the rows' track ids, with a CSR matrix.
+        fractions: of the three parts; ``(80, 10, 10)`` means the same as ``(0.8, 0.1, 0.1)``. A part may be 0.
+        artists: track id -> artist. All tracks of an artist go to one part; a track without one stands alone.
+        space: the labels to balance, with a tag table.
+        seed: of the order in which equals are dealt.
+
+    Raises:
+        FolksongError: fractions that are no shares, ids that do not fit the rows or occur twice, no tracks.
+    """
+    shares = _shares(fractions)
+    names, targets = _names_and_targets(table, track_ids, space)
+    order = np.array(sorted(range(len(names)), key=names.__getitem__), np.int64)
+    names = [names[row] for row in order]
+    targets = targets[order]
+    groups, with_artist = _groups(names, artists)
+    part_of_group = _deal(targets, groups, shares, np.random.default_rng(seed))
+    part_of_track = part_of_group[groups]
+    training, validation, test = (
+        tuple(names[row] for row in np.flatnonzero(part_of_track == part)) for part in range(len(PARTS))
+    )
+    split = Split(
+        training,
+        validation,
+        test,
+        seed=seed,
+        by_artist=with_artist > 0,
+        provenance={
+            "fractions": [round(float(share), 12) for share in shares],
+            "n_labels": int(targets.shape[1]),
+            "n_artists": int(groups.max() + 1) - (len(names) - with_artist),
+            "labels_sha256": space.sha256() if space is not None else None,
+        },
+    )
+    _report(split, shares, targets, part_of_track)
+    return split
+
+
+def _shares(fractions: Sequence[float]) -> npt.NDArray[np.float64]:
+    values = np.asarray(fractions, np.float64)
+    if (
+        values.shape != (len(PARTS),)
+        or not np.isfinite(values).all()
+        or values.min() < 0
+        or values.sum() <= 0
+    ):
+        raise FolksongError(
+            f"the fractions must be three numbers from 0 up (training, validation, test), not {list(fractions)}"
+        )
+    return values / math.fsum(values)
+
+
+def _names_and_targets(
+    table: TagTable | sp.csr_matrix,
+    track_ids: Sequence[str] | npt.NDArray[np.object_] | None,
+    space: LabelSpace | None,
+) -> tuple[list[str], sp.csr_matrix]:
+    if not isinstance(table, TagTable):
+        if track_ids is None or len(track_ids) != table.shape[0]:
+            raise FolksongError(
+                f"the matrix has {table.shape[0]} rows; give as many track_ids, not "
+                f"{'none' if track_ids is None else len(track_ids)}"
+            )
+        names, matrix = list(track_ids), sp.csr_matrix(table)
+        matrix = sp.csr_matrix(
+            (np.ones(matrix.nnz) * (matrix.data != 0), matrix.indices, matrix.indptr), matrix.shape
+        )
+        matrix.eliminate_zeros()
+    else:
+        names = list(table.track_ids)
+        if space is not None:
+            matrix = space.encode(table)
+        else:
+            # in popularity order, so that the order of the table's columns does not matter either
+            columns = table.popularity_order[:POPULAR_TAGS_BALANCED]
+            matrix = table.presence[:, columns[table.counts[columns] > 0]]
+    if not names:
+        raise FolksongError("there are no tracks to split")
+    if len(set(names)) != len(names):
+        raise FolksongError("a track id occurs twice; each track is in one part only")
+    return names, sp.csr_matrix(matrix, dtype=np.int64)
+
+
+def _groups(names: list[str], artists: Mapping[str, str] | None) -> tuple[npt.NDArray[np.int64], int]:
+    """Return each track's group number, in the order of first appearance, and how many tracks have an artist."""
+    number: dict[tuple[str, bool], int] = {}
+    with_artist = 0
+    groups = np.empty(len(names), np.int64)
+    for row, name in enumerate(names):
+        artist = artists.get(name) if artists else None
+        with_artist += artist is not None
+        key = (name, False) if artist is None else (artist, True)
+        groups[row] = number.setdefault(key, len(number))
+    if artists and with_artist < len(names):
+        logger.warning(
+            "%d of %d tracks have no known artist; each of them is dealt out on its own",
+            len(names) - with_artist, len(names),
+        )  # fmt: skip
+    return groups, with_artist
+
+
+def _deal(
+    targets: sp.csr_matrix,
+    groups: npt.NDArray[np.int64],
+    shares: npt.NDArray[np.float64],
+    rng: np.random.Generator,
+) -> npt.NDArray[np.int64]:
+    """Deal groups out and return the part of each: (n_groups,)."""
+    n_groups = int(groups.max()) + 1
+    sizes = np.bincount(groups, minlength=n_groups)
+    member = sp.csr_matrix((np.ones(len(groups), np.int64), (groups, np.arange(len(groups)))))
+    counts = sp.csr_matrix(member @ targets)
+    counts.sort_indices()
+    by_label = counts.tocsc()
+    remaining = np.asarray(counts.sum(axis=0)).ravel().astype(np.int64)
+    # What each part still wants, of every label and of tracks. Plain lists: this loop touches single numbers.
+    wanted = [[float(share) * int(total) for share in shares] for total in remaining]
+    room = [float(share) * len(groups) for share in shares]
+    share_of = shares.tolist()
+    parts = [part for part, share in enumerate(shares) if share > 0]
+    rank = rng.permutation(n_groups)
+    result = np.full(n_groups, -1, np.int64)
+    starts, labels, numbers = counts.indptr.tolist(), counts.indices.tolist(), counts.data.tolist()
+    lengths: list[int] = sizes.tolist()
+
+    def give(group: int, label: int | None) -> None:
+        need = room if label is None else wanted[label]
+        least = max([need[part] for part in parts]) - NEARLY_EQUAL
+        best = max(
+            [part for part in parts if need[part] >= least], key=lambda part: room[part] / share_of[part]
+        )
+        result[group] = best
+        room[best] -= lengths[group]
+        for place in range(starts[group], starts[group + 1]):
+            wanted[labels[place]][best] -= numbers[place]
+
+    open_labels = remaining > 0
+    while open_labels.any():
+        label = int(np.argmin(np.where(open_labels, remaining, np.iinfo(np.int64).max)))
+        column = slice(by_label.indptr[label], by_label.indptr[label + 1])
+        here, amount = by_label.indices[column], by_label.data[column]
+        free = result[here] < 0
+        here, amount = here[free], amount[free]
+        # Big groups first: the small ones then even out what the big ones left uneven.
+        for group in here[np.lexsort((rank[here], -amount))].tolist():
+            give(group, label)
+        remaining -= np.asarray(counts[here].sum(axis=0)).ravel().astype(np.int64)
+        open_labels &= remaining > 0
+        open_labels[label] = False
+    left = np.flatnonzero(result < 0)
+    for group in left[np.lexsort((rank[left], -sizes[left]))].tolist():
+        give(group, None)
+    return result
+
+
+def _report(
+    split: Split,
+    shares: npt.NDArray[np.float64],
+    targets: sp.csr_matrix,
+    part_of_track: npt.NDArray[np.int64],
+) -> None:
+    """Warn of parts that stayed empty and of labels that a part has no example of."""
+    for part, name in enumerate(PARTS):
+        if shares[part] == 0:
+            continue
+        if not split.part(name):
+            logger.warning("the %s part is empty: there are too few tracks or artists for three parts", name)
+            continue
+        absent = int((np.asarray(targets[part_of_track == part].sum(axis=0)).ravel() == 0).sum())
+        if absent and targets.shape[1]:
+            logger.warning(
+                "the %s part has no example of %d of the %d labels: they are too rare, or by too few artists",
+                name, absent, targets.shape[1],
+            )  # fmt: skip

@@ -1,0 +1,116 @@
+"""The entries of a source on their way into a `TagTable`: what is dropped, and that it is said.
+
+Every reader of ``folksong.tags`` ends here, so that a weight threshold, a negative weight or a duplicate row means
+the same whatever the source was.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from folksong.errors import FileFormatError, FolksongError
+from folksong.tags.table import Strings, TagTable
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Dropped:
+    """How many rows of a source were left out, and why; nothing is lost silently."""
+
+    path: str | os.PathLike[str]
+    reasons: dict[str, int] = field(default_factory=dict)
+
+    def add(self, reason: str, number: int) -> None:
+        """Note that `number` rows were left out for `reason`."""
+        if number:
+            self.reasons[reason] = self.reasons.get(reason, 0) + int(number)
+
+    def note(self, sentence: str) -> None:
+        """Warn at once of something that was mended rather than left out."""
+        logger.warning("%s: %s", self.path, sentence)
+
+    def warn(self) -> None:
+        """Log one warning that lists all reasons, if there is any."""
+        if self.reasons:
+            listed = ", ".join(f"{number:,} ({reason})" for reason, number in self.reasons.items())
+            logger.warning("%s: rows left out: %s", self.path, listed)
+
+
+def require_threshold(min_weight: float | None) -> None:
+    """Raise a `FolksongError` unless `min_weight` is None or a finite number."""
+    if min_weight is not None and not math.isfinite(min_weight):
+        raise FolksongError(f"min_weight must be a finite number, not {min_weight}")
+
+
+def table_of_entries(
+    track_ids: Strings,
+    tags: Strings,
+    rows: npt.NDArray[np.integer],
+    columns: npt.NDArray[np.integer],
+    weights: npt.NDArray[np.float32],
+    *,
+    dropped: Dropped,
+    min_weight: float | None = None,
+) -> TagTable:
+    """Build the table of a source's entries: check weights, apply the threshold, merge duplicates.
+
+    Args:
+        track_ids: (n_tracks,) names of the rows.
+        tags: (n_tags,) names of the columns.
+        rows: (n_entries,) row numbers.
+        columns: (n_entries,) column numbers.
+        weights: (n_entries,) float32.
+        dropped: what the reader left out so far; its warning is logged here.
+        min_weight: keep the entries with a weight greater than this; None keeps all, weight 0 included.
+
+    Raises:
+        FileFormatError: a weight that would be kept is negative.
+        FolksongError: `min_weight` is not finite.
+    """
+    require_threshold(min_weight)
+    if len(weights):
+        with np.errstate(invalid="ignore"):
+            lowest = float(weights.min())  # NaN if there is any
+        if not math.isfinite(lowest) or not math.isfinite(float(weights.max())):
+            known = np.isfinite(weights)
+            dropped.add("the weight is not a number", int((~known).sum()))
+            rows, columns, weights = rows[known], columns[known], weights[known]
+            lowest = float(weights.min(initial=0))
+        if min_weight is not None and not lowest > min_weight:
+            heavy = weights > np.float32(min_weight)
+            logger.info(
+                "%s: %s of %s pairs have a weight of at most %g and were left out, as asked",
+                dropped.path, f"{int((~heavy).sum()):,}", f"{len(weights):,}", min_weight,
+            )  # fmt: skip
+            rows, columns, weights = rows[heavy], columns[heavy], weights[heavy]
+    _refuse_negative(track_ids, tags, rows, columns, weights, dropped.path)
+    table = TagTable.from_codes(track_ids, tags, rows, columns, weights)
+    dropped.add("the pair stands there more than once; the larger weight stays", len(rows) - table.n_counts)
+    dropped.warn()
+    return table
+
+
+def _refuse_negative(
+    track_ids: Strings,
+    tags: Strings,
+    rows: npt.NDArray[np.integer],
+    columns: npt.NDArray[np.integer],
+    weights: npt.NDArray[np.float32],
+    path: str | os.PathLike[str],
+) -> None:
+    if not len(weights) or weights.min() >= 0:
+        return
+    negative = np.flatnonzero(weights < 0)
+    first = negative[0]
+    raise FileFormatError(
+        f"{path}: {len(negative):,} weights are negative, the first is {weights[first]:g} for tag "
+        f"{str(tags[columns[first]])[:60]!r} of track {str(track_ids[rows[first]])[:60]!r}; weights run from 0 up: "
+        "correct them, or leave them out with min_weight=0 (--min-weight 0)"
+    )

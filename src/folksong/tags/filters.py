@@ -1,0 +1,55 @@
+"""Lists of tags to keep or drop: plain text, one tag per line, and the list that ships in the package."""
+
+from __future__ import annotations
+
+import os
+from importlib.resources import files
+from pathlib import Path
+
+from folksong.errors import FileFormatError, FolksongError
+from folksong.files import describe_os_error
+
+REMOVE_LIST = "tags_remove.txt"
+
+
+def read_tag_list(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Read a list of tags: one a line, blanks around it and empty lines ignored, each tag once, in the file's order.
+
+    Raises:
+        FolksongError: the file cannot be read.
+        FileFormatError: it is not UTF-8 text.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise FolksongError(describe_os_error(error, path)) from error
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FileFormatError(
+            f"{path}: not UTF-8 text (byte {error.start}); save the list as UTF-8 and try again"
+        ) from error
+    return _tags(text)
+
+
+def read_remove_list(folder: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Read ``tags_remove.txt`` of a folder, the file that ``--filter-path`` leads to.
+
+    Raises:
+        FolksongError: the folder has no such file.
+    """
+    path = Path(folder, REMOVE_LIST)
+    if not path.is_file():
+        raise FolksongError(
+            f"{path}: no such file; --filter-path names a folder that holds {REMOVE_LIST}, one tag a line"
+        )
+    return read_tag_list(path)
+
+
+def shipped_list(name: str = REMOVE_LIST) -> tuple[str, ...]:
+    """Return a list that ships in the package, by default the 20 subjective tags that Model 2 leaves out."""
+    return _tags(files("folksong.tags").joinpath("lists", name).read_text(encoding="utf-8"))
+
+
+def _tags(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(stripped for line in text.splitlines() if (stripped := line.strip())))
