@@ -1,0 +1,295 @@
+"""The index of one shard: where each record and its audio lie, the track ids and the tags.
+
+It lies beside its shard as ``NAME.tfrecord.index`` (a NumPy ``.npz`` archive) and is a pure function of the shard's
+bytes, so it can be rebuilt at any time. It makes opening a folder cheap: nothing of the shard itself is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from folksong.errors import FileFormatError, FolksongError
+from folksong.files import HASH_BLOCK_BYTES, atomic_write, describe_os_error
+from folksong.shards.example import Feature, parse_example
+from folksong.shards.tfrecord import Bytes, Record, RecordError, iterate_records
+
+VERSION = 1
+AUDIO_KEY, TRACK_ID_KEY, TAGS_KEY, SCALE_KEY = "audio", "tid", "tags", "audio_scale"
+_DATABASE_KEY = re.compile(r"tags_(\d+)")
+
+
+@dataclass(frozen=True)
+class ShardTags:
+    """The tags of one database in one shard, as codes into the shard's own vocabulary.
+
+    Args:
+        vocabulary: the distinct tags, by code point; empty where records hold a one-hot.
+        starts: (n_tracks + 1,) where each track's entries begin.
+        codes: (n_entries,) numbers of tags: in the vocabulary, or in the one-hot.
+        weights: (n_entries,) float32; NaN where the record has none.
+        one_hot_length: number of values in a record's one-hot; 0 where tags are strings.
+    """
+
+    vocabulary: tuple[str, ...]
+    starts: npt.NDArray[np.int64]
+    codes: npt.NDArray[np.int32]
+    weights: npt.NDArray[np.float32]
+    one_hot_length: int = 0
+
+
+@dataclass(frozen=True)
+class ShardIndex:
+    """Where the records of one shard and their audio lie.
+
+    Args:
+        sha256: of the shard's bytes.
+        n_bytes: the shard's size.
+        offsets: (n_tracks,) int64, each record's first byte.
+        audio_offsets: (n_tracks,) int64, the first byte of its audio; -1 where it lies in pieces.
+        audio_bytes: (n_tracks,) int64, bytes of its audio (4 per float).
+        scales: (n_tracks,) float32, factor of int16 audio; 1 elsewhere.
+        track_ids: (n_tracks) strings.
+        tags: one entry a tag database.
+    """
+
+    sha256: str
+    n_bytes: int
+    offsets: npt.NDArray[np.int64]
+    audio_offsets: npt.NDArray[np.int64]
+    audio_bytes: npt.NDArray[np.int64]
+    scales: npt.NDArray[np.float32]
+    track_ids: tuple[str, ...]
+    tags: tuple[ShardTags, ...]
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+
+def index_path(shard: str | os.PathLike[str]) -> Path:
+    """Return where a shard's index lies."""
+    return Path(f"{os.fspath(shard)}.index")
+
+
+def map_file(path: str | os.PathLike[str]) -> Bytes:
+    """Return a file's bytes as a read-only memory map; an empty file gives an empty array."""
+    import mmap
+
+    try:
+        with Path(path).open("rb") as stream:
+            if os.fstat(stream.fileno()).st_size == 0:
+                return np.empty(0, np.uint8)
+            return np.frombuffer(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
+    except OSError as error:
+        raise FolksongError(describe_os_error(error, path)) from error
+
+
+def build_index(shard: str | os.PathLike[str]) -> ShardIndex:
+    """Read a whole shard, check its CRCs and return its index.
+
+    Raises:
+        RecordError: a record is cut, damaged, or not what a record of audio must be.
+    """
+    data = map_file(shard)
+    builder = IndexBuilder()
+    for record in iterate_records(data, shard):
+        builder.add(data, record, shard)
+    digest = hashlib.sha256()
+    for start in range(0, len(data), HASH_BLOCK_BYTES):
+        digest.update(data[start : start + HASH_BLOCK_BYTES].data)
+    return builder.finish(digest.hexdigest(), len(data))
+
+
+class IndexBuilder:
+    """Collects the entries of an index, record by record."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[int, int, int, float]] = []
+        self._track_ids: list[str] = []
+        self._tags: dict[int, list[tuple[list[str] | list[int], list[float] | None]]] = {}
+        self._one_hot_lengths: dict[int, int] = {}
+
+    def add(self, data: Bytes, record: Record, path: str | os.PathLike[str]) -> None:
+        """Add a record of the file `data`.
+
+        Raises:
+            RecordError: its content is no audio record.
+        """
+        payload = data[record.payload_offset : record.payload_offset + record.length]
+        try:
+            features = parse_example(payload)
+            offset, n_bytes = _locate_audio(features)
+            track_id = _read_track_id(features)
+            scale = float(features[SCALE_KEY].values[0]) if SCALE_KEY in features else 1.0
+        except FileFormatError as error:
+            raise RecordError(path, record.number, record.offset, str(error)) from error
+        self._rows.append(
+            (record.offset, -1 if offset is None else record.payload_offset + offset, n_bytes, scale)
+        )
+        self._track_ids.append(track_id)
+        for database, key in _databases(features):
+            entries = self._tags.setdefault(database, [])
+            entries += [([], None)] * (len(self._rows) - 1 - len(entries))
+            entries.append(self._read_tags(features, database, key))
+
+    def _read_tags(
+        self, features: dict[str, Feature], database: int, key: str
+    ) -> tuple[list[str] | list[int], list[float] | None]:
+        feature = features[key]
+        if feature.kind == "int64":
+            self._one_hot_lengths[database] = max(self._one_hot_lengths.get(database, 0), len(feature.values))
+            return [int(code) for code in np.flatnonzero(feature.values)], None
+        tags = [decode_text(value) for value in feature.values] if feature.kind == "bytes" else []
+        weights = features.get(f"{key}_weight")
+        if weights is None or len(weights.values) != len(tags):
+            return tags, None
+        return tags, [float(weight) for weight in weights.values]
+
+    def finish(self, sha256: str, n_bytes: int) -> ShardIndex:
+        """Return the index of all records added."""
+        columns = np.array(self._rows, np.float64).reshape(-1, 4)  # offsets stay exact below 2**53 bytes
+        databases = range(max(self._tags, default=-1) + 1)
+        return ShardIndex(
+            sha256=sha256,
+            n_bytes=n_bytes,
+            offsets=columns[:, 0].astype(np.int64),
+            audio_offsets=columns[:, 1].astype(np.int64),
+            audio_bytes=columns[:, 2].astype(np.int64),
+            scales=columns[:, 3].astype(np.float32),
+            track_ids=tuple(self._track_ids),
+            tags=tuple(self._pack(self._tags.get(database, []), database) for database in databases),
+        )
+
+    def _pack(self, entries: list[tuple[list[Any], list[float] | None]], database: int) -> ShardTags:
+        entries = entries + [([], None)] * (len(self._rows) - len(entries))
+        one_hot_length = self._one_hot_lengths.get(database, 0)
+        flat = [tag for tags, _ in entries for tag in tags]
+        vocabulary = () if one_hot_length else tuple(sorted(set(flat)))
+        number_of = {tag: number for number, tag in enumerate(vocabulary)}
+        weights = [[np.nan] * len(tags) if given is None else given for tags, given in entries]
+        return ShardTags(
+            vocabulary,
+            np.cumsum([0, *(len(tags) for tags, _ in entries)], dtype=np.int64),
+            np.array(flat if one_hot_length else [number_of[tag] for tag in flat], np.int32),
+            np.array([weight for given in weights for weight in given], np.float32),
+            one_hot_length,
+        )
+
+
+def decode_text(value: bytes | memoryview) -> str:
+    """Return a string of a record; what is not UTF-8 (another writer's files) shows as replacement characters."""
+    raw = bytes(value)
+    try:
+        return raw.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return raw.decode("utf-8", "replace")
+
+
+def encode_text(text: str) -> bytes:
+    """Return a string's bytes in a record."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _locate_audio(features: dict[str, Feature]) -> tuple[int | None, int]:
+    audio = features.get(AUDIO_KEY)
+    if audio is None:
+        raise FileFormatError(
+            f"it has no feature {AUDIO_KEY!r}, only {', '.join(sorted(features)) or 'none'}"
+        )
+    if audio.kind == "float":
+        return audio.offset, 4 * len(audio.values)
+    if audio.kind == "bytes" and len(audio.values) == 1:
+        return audio.offset, len(audio.values[0])
+    raise FileFormatError(f"its {AUDIO_KEY!r} is a list of {audio.kind}, not of floats")
+
+
+def _read_track_id(features: dict[str, Feature]) -> str:
+    track_id = features.get(TRACK_ID_KEY)
+    if track_id is None or track_id.kind != "bytes" or len(track_id.values) != 1:
+        raise FileFormatError(f"it has no feature {TRACK_ID_KEY!r} with one track id")
+    return decode_text(track_id.values[0])
+
+
+def _databases(features: dict[str, Feature]) -> list[tuple[int, str]]:
+    """Return the tag databases of a record as (number, feature name)."""
+    numbered = [(int(match[1]), key) for key in features if (match := _DATABASE_KEY.fullmatch(key))]
+    return sorted(numbered) or ([(0, TAGS_KEY)] if TAGS_KEY in features else [])
+
+
+def write_index(index: ShardIndex, shard: str | os.PathLike[str]) -> None:
+    """Write a shard's index beside it."""
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "version": np.array(VERSION),
+        "sha256": np.frombuffer(index.sha256.encode(), np.uint8),
+        "n_bytes": np.array(index.n_bytes, np.int64),
+        "n_databases": np.array(len(index.tags)),
+    }
+    for name in ("offsets", "audio_offsets", "audio_bytes", "scales"):
+        arrays[name] = getattr(index, name)
+    arrays |= _pack_strings("track_ids", index.track_ids)
+    for number, tags in enumerate(index.tags):
+        arrays |= _pack_strings(f"vocabulary_{number}", tags.vocabulary)
+        for column in fields(tags)[1:]:
+            arrays[f"{column.name}_{number}"] = np.asarray(getattr(tags, column.name))
+    with atomic_write(index_path(shard)) as stream:
+        np.savez(stream, allow_pickle=False, **arrays)
+
+
+def read_index(shard: str | os.PathLike[str]) -> ShardIndex:
+    """Read a shard's index.
+
+    Raises:
+        FileFormatError: it is missing or damaged; `build_index` makes a new one.
+    """
+    path = index_path(shard)
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = dict(archive)
+        if int(arrays["version"]) != VERSION:
+            raise FileFormatError(f"{path}: version {arrays['version']}; this folksong reads {VERSION}")
+        tags = tuple(
+            ShardTags(
+                _unpack_strings(arrays, f"vocabulary_{number}"),
+                arrays[f"starts_{number}"],
+                arrays[f"codes_{number}"],
+                arrays[f"weights_{number}"],
+                int(arrays[f"one_hot_length_{number}"]),
+            )
+            for number in range(int(arrays["n_databases"]))
+        )
+        return ShardIndex(
+            arrays["sha256"].tobytes().decode(),
+            int(arrays["n_bytes"]),
+            arrays["offsets"],
+            arrays["audio_offsets"],
+            arrays["audio_bytes"],
+            arrays["scales"],
+            _unpack_strings(arrays, "track_ids"),
+            tags,
+        )
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise FileFormatError(f"{path}: missing or damaged index ({error})") from error
+
+
+def _pack_strings(name: str, strings: Iterable[str]) -> dict[str, npt.NDArray[Any]]:
+    encoded = [encode_text(text) for text in strings]
+    return {
+        name: np.frombuffer(b"".join(encoded), np.uint8),
+        f"{name}_ends": np.cumsum([len(text) for text in encoded], dtype=np.int64),
+    }
+
+
+def _unpack_strings(arrays: dict[str, npt.NDArray[Any]], name: str) -> tuple[str, ...]:
+    raw = arrays[name].tobytes()
+    ends = arrays[f"{name}_ends"].tolist()
+    starts = [0, *ends][: len(ends)]
+    return tuple(decode_text(raw[start:stop]) for start, stop in zip(starts, ends, strict=True))

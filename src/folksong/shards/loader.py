@@ -1,0 +1,169 @@
+"""The loader: an epoch's batches in order, made ahead by worker threads, resumable at the very batch.
+
+Workers are threads: making a batch is copying memory, during which NumPy holds no lock, and a thread writes into the
+consumer's own memory where a process would have to send the batch. Batches are written into reused buffers (a fresh
+one costs a page fault every 4 KB); a buffer is taken again only when nothing refers to its batch any more.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from folksong.errors import FolksongError
+from folksong.shards.dataset import Batch, WindowDataset
+from folksong.shards.sampling import Indices, epoch_order, rank_batches
+
+MAX_BUFFERS = 32
+_POOLS_OWN_REFERENCES = 3  # the pool's list, the loop variable, getrefcount's argument
+
+
+class WindowLoader:
+    """Batches of a dataset.
+
+    Iterating gives one epoch from its first batch, and its end moves on to the next; `set_epoch` (which Lightning
+    calls through `sampler`) chooses one. `state_dict` names the batch that comes next; the first iteration after
+    `load_state_dict` begins exactly there.
+
+    Args:
+        dataset: the windows.
+        batch_size: windows a batch (and rank).
+        shuffle: visit the records in an order of (seed, epoch).
+        drop_last: leave out an incomplete last batch.
+        workers: threads that make batches ahead; 0 makes each when it is asked for.
+        seed: of the order.
+        rank: this process, from 0.
+        world_size: number of processes; each gets its part of every global batch.
+        pin_memory: page-locked batches, which copy to a GPU asynchronously.
+    """
+
+    def __init__(
+        self,
+        dataset: WindowDataset,
+        batch_size: int,
+        *,
+        shuffle: bool = False,
+        drop_last: bool = False,
+        workers: int = 0,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        pin_memory: bool = False,
+    ) -> None:
+        if batch_size < 1 or workers < 0 or not 0 <= rank < world_size:
+            raise FolksongError(
+                f"batch size {batch_size}, {workers} workers, rank {rank} of {world_size}: a batch needs 1 window or "
+                "more, workers may not be negative, ranks count from 0"
+            )
+        self.dataset, self.batch_size, self.workers = dataset, batch_size, workers
+        self.shuffle, self.drop_last, self.seed = shuffle, drop_last, seed
+        self.rank, self.world_size = rank, world_size
+        self.epoch = self.position = self._resume_at = 0
+        self._pool = _BufferPool(pin_memory)
+
+    @property
+    def sampler(self) -> WindowLoader:
+        """The loader itself, where Lightning looks for `set_epoch`."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that iterating gives."""
+        if epoch != self.epoch:
+            self.epoch, self.position, self._resume_at = epoch, 0, 0
+
+    def batches(self) -> list[Indices]:
+        """Return this rank's batches of the current epoch as positions in the dataset."""
+        order = epoch_order(len(self.dataset), shuffle=self.shuffle, seed=self.seed, epoch=self.epoch)
+        return rank_batches(
+            order, self.batch_size, drop_last=self.drop_last, rank=self.rank, world_size=self.world_size
+        )
+
+    def __len__(self) -> int:
+        whole, rest = divmod(len(self.dataset), self.batch_size * self.world_size)
+        return whole + (not self.drop_last and self.rank < rest)
+
+    def __iter__(self) -> Iterator[Batch]:
+        epoch = self.epoch
+        self.position, self._resume_at = self._resume_at, 0
+        waiting = self.batches()[self.position :]
+        for batch in self._made_ahead(waiting, epoch) if self.workers else self._made_now(waiting, epoch):
+            self.position += 1
+            yield batch
+        self.set_epoch(epoch + 1)
+
+    def _make(self, positions: Indices, epoch: int) -> Batch:
+        return self.dataset.fill(self._pool.take(self.dataset.batch_shape(len(positions))), positions, epoch)
+
+    def _made_now(self, waiting: list[Indices], epoch: int) -> Iterator[Batch]:
+        for positions in waiting:
+            yield self._make(positions, epoch)
+
+    def _made_ahead(self, waiting: list[Indices], epoch: int) -> Iterator[Batch]:
+        made: deque[Future[Batch]] = deque()
+        todo = iter(waiting)
+        with ThreadPoolExecutor(self.workers, "folksong-loader") as executor:
+            try:
+                for positions in todo:
+                    made.append(executor.submit(self._make, positions, epoch))
+                    if len(made) > self.workers:
+                        yield made.popleft().result()
+                while made:
+                    yield made.popleft().result()
+            finally:
+                for future in made:
+                    future.cancel()
+
+    def state_dict(self) -> dict[str, int]:
+        """Return where the loader stands: the epoch and the number of records that all ranks have had of it."""
+        return {"epoch": self.epoch, "records": self.position * self.batch_size * self.world_size}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where `state_dict` was taken, also with another number of ranks or workers.
+
+        Raises:
+            FolksongError: the batch size has changed so that no batch begins there.
+        """
+        step = self.batch_size * self.world_size
+        if state["records"] % step and state["records"] < len(self.dataset):
+            raise FolksongError(
+                f"the epoch stopped after {state['records']} records, which batches of {step} never do: resume with "
+                "the batch size (times the number of processes) of the run"
+            )
+        self.epoch = int(state["epoch"])
+        self.position = self._resume_at = -(-int(state["records"]) // step)
+
+
+class _BufferPool:
+    """Memory for batches, reused when nothing refers to a batch any more."""
+
+    def __init__(self, pin_memory: bool) -> None:
+        self._pin_memory = pin_memory
+        self._buffers: list[npt.NDArray[np.float32]] = []
+        self._lock = threading.Lock()
+
+    def take(self, shape: tuple[int, ...]) -> torch.Tensor:
+        """Return an uninitialised float32 tensor."""
+        if self._pin_memory:
+            return torch.empty(shape, pin_memory=True)  # PyTorch itself reuses pinned memory
+        with self._lock:
+            for buffer in self._buffers:
+                if buffer.shape == shape and sys.getrefcount(buffer) == _POOLS_OWN_REFERENCES:
+                    return torch.from_numpy(buffer)
+            buffer = np.empty(shape, np.float32)
+            if len(self._buffers) < MAX_BUFFERS:
+                self._buffers.append(buffer)
+            return torch.from_numpy(buffer)
+
+    def __getstate__(self) -> bool:
+        return self._pin_memory
+
+    def __setstate__(self, pin_memory: bool) -> None:
+        self.__init__(pin_memory)  # type: ignore[misc]

@@ -1,0 +1,149 @@
+"""The manifest: what a folder of shards holds, and the storage of samples.
+
+``manifest.json`` is the last file of a writing, so a folder that has one is whole.
+
+Samples are stored as ``float32`` (a float list, which TensorFlow's parser reads), or with half the disk as
+``float16`` or ``int16`` (a bytes list). int16 is scaled by each track's own peak, kept beside it in the feature
+``audio_scale``: value = stored * scale.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from folksong.audio.features import FeaturePreset
+from folksong.errors import FileFormatError, FolksongError
+from folksong.files import read_json, write_json
+
+MANIFEST_NAME = "manifest.json"
+FORMAT = "folksong.shards"
+VERSION = 1
+AUDIO_FORMATS = ("waveform", "log-mel-spectrogram")
+STORAGES = {"float32": "<f4", "float16": "<f2", "int16": "<i2"}
+"""Storage -> NumPy type of one sample on disk."""
+
+
+@dataclass(frozen=True)
+class ShardFile:
+    """One file of a folder of shards."""
+
+    name: str
+    n_tracks: int
+    n_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a folder of shards holds.
+
+    Args:
+        audio_format: ``waveform`` or ``log-mel-spectrogram``.
+        sample_rate: Hz.
+        preset: how the spectrograms were computed; None for waveforms.
+        files: in the order in which their records are numbered.
+        storage: ``float32``, ``float16`` or ``int16``.
+        n_tag_databases: how many tag lists each record holds; with more than one they are ``tags_0``, ``tags_1``, …
+        one_hot_tags: the database's tags, in its order, where records hold an int64 one-hot (the earlier project's
+            files); else None.
+        provenance: seed, hashes of the inputs, numbers of skipped and untagged tracks; JSON values only.
+    """
+
+    audio_format: str
+    sample_rate: int
+    preset: FeaturePreset | None
+    files: tuple[ShardFile, ...]
+    storage: str = "float32"
+    n_tag_databases: int = 1
+    one_hot_tags: tuple[str, ...] | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.audio_format not in AUDIO_FORMATS:
+            raise FolksongError(f"audio format {self.audio_format!r}; known are {', '.join(AUDIO_FORMATS)}")
+        if self.storage not in STORAGES:
+            raise FolksongError(f"storage {self.storage!r}; known are {', '.join(STORAGES)}")
+        if (self.preset is None) != (self.audio_format == "waveform"):
+            raise FolksongError("spectrograms need a feature preset, waveforms have none")
+        object.__setattr__(self, "files", tuple(self.files))
+
+    @property
+    def n_tracks(self) -> int:
+        """Number of records in all files."""
+        return sum(file.n_tracks for file in self.files)
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of all files in bytes, without their indexes."""
+        return sum(file.n_bytes for file in self.files)
+
+    def steps(self, seconds: float) -> int:
+        """Return how many samples, or frames of a spectrogram, a window of `seconds` has."""
+        return int(seconds * self.sample_rate + 1e-9) if self.preset is None else self.preset.frames(seconds)
+
+    def write(self, folder: str | os.PathLike[str]) -> None:
+        """Write ``manifest.json`` into `folder`."""
+        content = {
+            "format": FORMAT,
+            "version": VERSION,
+            "audio_format": self.audio_format,
+            "sample_rate": self.sample_rate,
+            "preset": None if self.preset is None else self.preset.to_dict(),
+            "storage": self.storage,
+            "n_tag_databases": self.n_tag_databases,
+            "one_hot_tags": None if self.one_hot_tags is None else list(self.one_hot_tags),
+            "n_tracks": self.n_tracks,
+            "provenance": dict(self.provenance),
+            "files": [vars(file) for file in self.files],
+        }
+        write_json(Path(folder) / MANIFEST_NAME, content)
+
+    @classmethod
+    def read(cls, folder: str | os.PathLike[str]) -> Manifest:
+        """Read a folder's ``manifest.json``.
+
+        Raises:
+            FolksongError: the folder or the manifest is missing; the message says what to do.
+            FileFormatError: the manifest is not one.
+        """
+        path = Path(folder) / MANIFEST_NAME
+        if not path.exists():
+            raise FolksongError(_missing(Path(folder)))
+        content = read_json(path)
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise FileFormatError(f'{path}: not a manifest of shards (no \'"format": "{FORMAT}"\')')
+        if content.get("version") != VERSION:
+            raise FileFormatError(f"{path}: version {content.get('version')}; this folksong reads {VERSION}")
+        try:
+            manifest = cls(
+                audio_format=content["audio_format"],
+                sample_rate=int(content["sample_rate"]),
+                preset=None if content["preset"] is None else FeaturePreset.from_dict(content["preset"]),
+                files=tuple(ShardFile(**file) for file in content["files"]),
+                storage=content["storage"],
+                n_tag_databases=int(content["n_tag_databases"]),
+                one_hot_tags=None if content["one_hot_tags"] is None else tuple(content["one_hot_tags"]),
+                provenance=content["provenance"],
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise FileFormatError(f"{path}: damaged ({type(error).__name__}: {error})") from error
+        if manifest.n_tracks != content["n_tracks"]:
+            raise FileFormatError(f"{path}: n_tracks does not match the files' sum {manifest.n_tracks}")
+        return manifest
+
+
+def _missing(folder: Path) -> str:
+    if not folder.is_dir():
+        return f"{folder}: no such folder of shards"
+    if (folder / ".writing").is_dir():
+        return f"{folder}: its writing is not finished; run the same `folksong shards write` again to continue it"
+    if any(folder.glob("*.tfrecord")):
+        return (
+            f"{folder}: no {MANIFEST_NAME}; `folksong shards repair {folder} --format waveform` (or "
+            "log-mel-spectrogram) describes the files it finds, also those of TensorFlow or the earlier project"
+        )
+    return f"{folder}: no shards here (neither {MANIFEST_NAME} nor .tfrecord files); `folksong shards write` makes them"

@@ -1,0 +1,314 @@
+"""Random access to a folder of shards: windows of audio, track ids and tags, by memory map.
+
+Records are numbered through all files in the manifest's order. A window is copied straight from the map: nothing
+else of the record is read. Each file's CRCs are checked once, when the folder is first opened on a machine;
+``.checked.json`` beside the shards remembers which files (by size and time of change) were found whole.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from folksong.errors import FileFormatError, FolksongError
+from folksong.files import read_json, write_json
+from folksong.shards.example import parse_example
+from folksong.shards.index import (
+    AUDIO_KEY,
+    ShardIndex,
+    ShardTags,
+    build_index,
+    map_file,
+    read_index,
+    write_index,
+)
+from folksong.shards.manifest import STORAGES, Manifest
+from folksong.shards.tfrecord import Bytes, iterate_records, read_record
+from folksong.tags.table import TagTable
+
+logger = logging.getLogger(__name__)
+
+CHECKED_NAME = ".checked.json"
+_DEFAULT_OPEN_FILES = 96
+
+
+class ShardReader:
+    """A folder of shards, opened for reading. Safe to share between threads and to send to other processes.
+
+    Args:
+        folder: the folder that holds ``manifest.json``.
+        manifest: describes the folder instead of its ``manifest.json`` (files of TensorFlow or the earlier project).
+        check: check the CRCs of files that were never checked on this machine.
+        max_open_files: how many files are mapped at a time; the least recently used one is closed first.
+
+    Raises:
+        FolksongError: the folder, its manifest or a shard is missing.
+        FileFormatError: a shard is cut or damaged; the message names file and record.
+    """
+
+    def __init__(
+        self,
+        folder: str | PathLike[str],
+        *,
+        manifest: Manifest | None = None,
+        check: bool = True,
+        max_open_files: int | None = None,
+    ) -> None:
+        self.folder = Path(folder)
+        self.manifest = Manifest.read(folder) if manifest is None else manifest
+        paths = [self.folder / file.name for file in self.manifest.files]
+        indexes = _open_indexes(self.folder, self.manifest, check=check)
+        self._maps = _FileMaps(paths, max_open_files or _open_file_limit())
+        self._tags = [index.tags for index in indexes]
+        lengths = [len(index) for index in indexes]
+        self._first_record = np.cumsum([0, *lengths])
+        self._file_of = np.repeat(np.arange(len(indexes)), lengths)
+        self._offsets = _join([index.offsets for index in indexes])
+        self._audio_offsets = _join([index.audio_offsets for index in indexes])
+        self._scales = np.concatenate([np.empty(0, np.float32), *(index.scales for index in indexes)])
+        self._dtype = np.dtype(STORAGES[self.manifest.storage])
+        self.n_mels = 1 if self.manifest.preset is None else self.manifest.preset.n_mels
+        self._n_values = _join([index.audio_bytes for index in indexes]) // self._dtype.itemsize
+        self.track_ids: tuple[str, ...] = tuple(track_id for index in indexes for track_id in index.track_ids)
+        self.n_steps: npt.NDArray[np.int64] = self._n_values // self.n_mels
+
+    def __len__(self) -> int:
+        return len(self.track_ids)
+
+    def __repr__(self) -> str:
+        return f"ShardReader({fspath(self.folder)!r}, {len(self)} tracks, {self.manifest.audio_format})"
+
+    @property
+    def is_waveform(self) -> bool:
+        """Whether windows are waveforms; else they are spectrograms."""
+        return self.manifest.preset is None
+
+    def window_shape(self, length: int) -> tuple[int, ...]:
+        """Return the shape of a window of `length` steps: (length,) or (n_mels, length)."""
+        return (length,) if self.is_waveform else (self.n_mels, length)
+
+    def window(self, i: int, start: int, length: int) -> npt.NDArray[np.float32]:
+        """Return `length` samples, or frames, of record `i` from step `start`.
+
+        A record shorter than `length` is repeated until it fills the window.
+
+        Returns:
+            (length,) or (n_mels, length) float32.
+
+        Raises:
+            FolksongError: the window lies outside the record.
+        """
+        out = np.empty(self.window_shape(length), np.float32)
+        self.window_into(i, start, out)
+        return out
+
+    def window_into(self, i: int, start: int, out: npt.NDArray[np.float32]) -> None:
+        """Write a window into `out`, whose last axis says how long it is; see `window`."""
+        stored = self._stored(i)
+        n_steps, length = stored.shape[-1], out.shape[-1]
+        if length <= n_steps:
+            if not 0 <= start <= n_steps - length:
+                raise FolksongError(
+                    f"{self.track_ids[i]}: no window of {length} steps at {start}: the record has {n_steps}"
+                )
+            _copy(stored[..., start : start + length], self._scales[i], out)
+        elif n_steps == 0:
+            raise FolksongError(f"{self.track_ids[i]}: the record holds no audio")
+        else:
+            piece = np.empty(stored.shape, np.float32)
+            _copy(stored, self._scales[i], piece)
+            np.take(piece, (start + np.arange(length)) % n_steps, axis=-1, out=out)
+
+    def audio(self, i: int) -> npt.NDArray[np.float32]:
+        """Return the whole audio of record `i`: (samples,) or (n_mels, frames) float32."""
+        return self.window(i, 0, int(self.n_steps[i]))
+
+    def _stored(self, i: int) -> npt.NDArray[Any]:
+        """Return a view of record `i`'s samples as they are stored: (samples,) or (n_mels, frames)."""
+        data = self._maps[self._file_of[i]]
+        offset, count = int(self._audio_offsets[i]), int(self._n_values[i])
+        if offset >= 0:
+            values = np.frombuffer(data, self._dtype, count, offset)
+        else:  # another writer's file whose floats do not lie in one piece
+            record = read_record(data, int(self._offsets[i]), i, self.track_ids[i], check=False)
+            payload = data[record.payload_offset : record.payload_offset + record.length]
+            values = parse_example(payload)[AUDIO_KEY].values
+        return values if self.is_waveform else values[: count - count % self.n_mels].reshape(self.n_mels, -1)
+
+    def tags(self, i: int, database: int = 0) -> tuple[list[str], list[float] | None]:
+        """Return the tags of record `i` and their weights (None where the record has none)."""
+        tags = self._database(int(self._file_of[i]), database)
+        if tags is None:
+            return [], None
+        within = i - int(self._first_record[self._file_of[i]])
+        entries = slice(int(tags.starts[within]), int(tags.starts[within + 1]))
+        weights = tags.weights[entries]
+        vocabulary = self._vocabulary(tags)
+        names = [vocabulary[code] for code in tags.codes[entries]]
+        return names, None if np.isnan(weights).any() or not len(weights) else weights.tolist()
+
+    def tag_table(self, database: int = 0) -> TagTable:
+        """Return the tags that the records themselves hold.
+
+        Tracks are in the records' order, tags by code point; weights are 1 where a record has none.
+
+        Raises:
+            FolksongError: a track id occurs twice, or there is no such database.
+        """
+        number_of: dict[str, int] = {}
+        rows, columns, weights = [], [], []
+        for file, first in enumerate(self._first_record[:-1]):
+            tags = self._database(file, database)
+            if tags is None:
+                continue
+            codes = np.array(
+                [number_of.setdefault(tag, len(number_of)) for tag in self._vocabulary(tags)], np.int64
+            )
+            rows.append(first + np.repeat(np.arange(len(tags.starts) - 1), np.diff(tags.starts)))
+            columns.append(codes[tags.codes])
+            weights.append(np.nan_to_num(tags.weights, nan=1.0))
+        names = sorted(number_of)
+        place = np.empty(len(names), np.int64)
+        place[[number_of[name] for name in names]] = np.arange(len(names))
+        weights_array = np.concatenate([np.empty(0, np.float32), *weights])
+        return TagTable.from_codes(
+            self.track_ids, names, _join(rows), place[_join(columns)], np.maximum(weights_array, 0)
+        )
+
+    def _database(self, file: int, database: int) -> ShardTags | None:
+        if not 0 <= database < max(self.manifest.n_tag_databases, 1):
+            raise FolksongError(
+                f"{self.folder}: there is no tag database {database}; the records hold "
+                f"{self.manifest.n_tag_databases}, numbered from 0"
+            )
+        return self._tags[file][database] if database < len(self._tags[file]) else None
+
+    def _vocabulary(self, tags: ShardTags) -> tuple[str, ...]:
+        if not tags.one_hot_length:
+            return tags.vocabulary
+        names = self.manifest.one_hot_tags
+        if names is None or len(names) < tags.one_hot_length:
+            raise FolksongError(
+                f"{self.folder}: the records hold a one-hot over {tags.one_hot_length} tags, without the tags' names; "
+                f"give the database it was made from: `folksong shards repair {self.folder} --one-hot-tags DATABASE`, "
+                "or train with --lastfm DATABASE"
+            )
+        return names
+
+
+def _copy(stored: npt.NDArray[Any], scale: np.float32, out: npt.NDArray[np.float32]) -> None:
+    """Write stored samples into float32 `out`, scaled where they are integers."""
+    if stored.dtype.kind == "i":
+        np.multiply(stored, scale, out=out)
+    else:
+        np.copyto(out, stored)
+
+
+def _join(arrays: list[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
+    return np.concatenate([np.empty(0, np.int64), *arrays])
+
+
+class _FileMaps:
+    """Memory maps of files by number, of which a bounded number is open at a time."""
+
+    def __init__(self, paths: list[Path], limit: int) -> None:
+        self._paths, self._limit = paths, max(1, limit)
+        self._open: OrderedDict[int, Bytes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __getitem__(self, file: int) -> Bytes:
+        with self._lock:
+            data = self._open.get(file)
+            if data is None:
+                data = map_file(self._paths[file])
+                if len(self._open) >= self._limit:
+                    self._open.popitem(last=False)  # the map closes when its last window is dropped
+                self._open[file] = data
+            else:
+                self._open.move_to_end(file)
+            return data
+
+    def __getstate__(self) -> tuple[list[Path], int]:
+        return self._paths, self._limit
+
+    def __setstate__(self, state: tuple[list[Path], int]) -> None:
+        self.__init__(*state)  # type: ignore[misc]
+
+
+def _open_file_limit() -> int:
+    """Return how many shards may be mapped at a time: each holds a descriptor, and others need theirs."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return _DEFAULT_OPEN_FILES
+    return max(8, min(_DEFAULT_OPEN_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4))
+
+
+def _open_indexes(folder: Path, manifest: Manifest, *, check: bool) -> list[ShardIndex]:
+    """Return the index of each shard, rebuilt where it is missing, after the checks of a first opening."""
+    checked = _read_checked(folder)
+    before = dict(checked)
+    indexes = []
+    for file in manifest.files:
+        path = folder / file.name
+        stamp = _stamp(path)
+        if stamp[0] != file.n_bytes:
+            raise FileFormatError(
+                f"{path}: {stamp[0]} bytes, but the manifest says {file.n_bytes}: it was cut or overwritten; "
+                f"`folksong shards repair {folder}` saves its whole records"
+            )
+        try:
+            index = read_index(path)
+            if index.sha256 != file.sha256 or index.n_bytes != file.n_bytes:
+                raise FileFormatError(f"{path}: the index is of another file")
+        except FileFormatError as error:
+            logger.info("%s; building it anew", error)
+            index = build_index(path)
+            if index.sha256 != file.sha256:
+                raise FileFormatError(
+                    f"{path}: its SHA-256 is not the manifest's: it was replaced by another file; restore it, or "
+                    f"accept it with `folksong shards repair {folder}`"
+                ) from None
+            _try_to_write(lambda path=path, index=index: write_index(index, path))
+            checked[file.name] = stamp
+        if check and checked.get(file.name) != stamp:
+            for _ in iterate_records(map_file(path), path):
+                pass
+            checked[file.name] = stamp
+        indexes.append(index)
+    if checked != before:
+        _try_to_write(lambda: write_json(folder / CHECKED_NAME, checked))
+    return indexes
+
+
+def _stamp(path: Path) -> list[int]:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        raise FolksongError(
+            f"{path}: the manifest lists this shard, but it is not there; restore it, or drop it with "
+            f"`folksong shards repair {path.parent}`"
+        ) from None
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _read_checked(folder: Path) -> dict[str, list[int]]:
+    try:
+        content = read_json(folder / CHECKED_NAME)
+    except FolksongError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _try_to_write(write: Any) -> None:
+    try:
+        write()
+    except FolksongError as error:  # a read-only folder is no reason not to read
+        logger.debug("not written: %s", error)

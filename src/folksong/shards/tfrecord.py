@@ -1,0 +1,117 @@
+"""TFRecord framing: records with their lengths and masked CRC32C sums, without TensorFlow.
+
+A file is a sequence of ``length (uint64) | crc(length) (uint32) | payload | crc(payload) (uint32)``, little-endian.
+A CRC is CRC-32C (Castagnoli), rotated right by 15 bits plus a constant, as TensorFlow's
+``tensorflow/core/lib/io/record_writer.h`` defines it.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import google_crc32c
+import numpy as np
+import numpy.typing as npt
+
+from folksong.errors import FileFormatError
+
+Bytes = npt.NDArray[np.uint8]
+"""A file or a record as an array of bytes, usually a view of a memory map."""
+
+HEADER_BYTES = 12  # length and its CRC
+FOOTER_BYTES = 4  # the payload's CRC
+_MASK_DELTA = 0xA282EAD8
+_REMEDY = "`folksong shards verify` names all damage, `folksong shards repair` saves the whole records"
+
+
+@dataclass(frozen=True)
+class Record:
+    """Where a record lies: its number in the file, its first byte, its payload's first byte and length in bytes."""
+
+    number: int
+    offset: int
+    payload_offset: int
+    length: int
+
+    @property
+    def end(self) -> int:
+        """The byte after the record."""
+        return self.payload_offset + self.length + FOOTER_BYTES
+
+
+class RecordError(FileFormatError):
+    """A damaged record: `number` and `offset` say where, `reason` why."""
+
+    def __init__(self, path: str | os.PathLike[str], number: int, offset: int, reason: str) -> None:
+        super().__init__(f"{path}: record {number} at byte {offset}: {reason}; {_REMEDY}")
+        self.path, self.number, self.offset, self.reason = os.fspath(path), number, offset, reason
+
+    def __reduce__(self) -> tuple[type[RecordError], tuple[str, int, int, str]]:
+        return RecordError, (self.path, self.number, self.offset, self.reason)
+
+
+def masked_crc32c(data: bytes | Bytes) -> int:
+    """Return the masked CRC32C of `data`.
+
+    >>> hex(masked_crc32c(b"123456789"))
+    '0xc78ab0e5'
+    """
+    crc: int = google_crc32c.value(data)
+    return (((crc >> 15) | (crc << 17)) + _MASK_DELTA) & 0xFFFFFFFF
+
+
+def frame(payload: bytes) -> tuple[bytes, bytes, bytes]:
+    """Return a record's three parts: header, payload (the same object) and footer."""
+    length = struct.pack("<Q", len(payload))
+    return (
+        length + struct.pack("<I", masked_crc32c(length)),
+        payload,
+        struct.pack("<I", masked_crc32c(payload)),
+    )
+
+
+def iterate_records(data: Bytes, path: str | os.PathLike[str], *, check: bool = True) -> Iterator[Record]:
+    """Walk over the records of a file.
+
+    Args:
+        data: (n_bytes,) the whole file.
+        path: its name, for messages.
+        check: compare the payloads' CRCs too; the lengths' CRCs always are.
+
+    Raises:
+        RecordError: a record is cut or one of its CRCs is wrong. Records before it were already given out.
+    """
+    offset = number = 0
+    while offset < len(data):
+        record = read_record(data, offset, number, path, check=check)
+        yield record
+        offset, number = record.end, number + 1
+
+
+def read_record(
+    data: Bytes, offset: int, number: int, path: str | os.PathLike[str], *, check: bool = True
+) -> Record:
+    """Return the record that begins at byte `offset`.
+
+    Raises:
+        RecordError: it is cut or one of its CRCs is wrong.
+    """
+    if len(data) - offset < HEADER_BYTES:
+        raise RecordError(path, number, offset, f"cut after {len(data) - offset} bytes of its header")
+    head = data[offset : offset + HEADER_BYTES].tobytes()
+    length, length_crc = struct.unpack("<QI", head)
+    if masked_crc32c(head[:8]) != length_crc:
+        raise RecordError(path, number, offset, "the CRC of its length is wrong")
+    start = offset + HEADER_BYTES
+    if len(data) - start < length + FOOTER_BYTES:
+        raise RecordError(
+            path, number, offset, f"cut: {len(data) - start} of its {length + FOOTER_BYTES} bytes are there"
+        )
+    if check:
+        (crc,) = struct.unpack("<I", data[start + length : start + length + FOOTER_BYTES].tobytes())
+        if masked_crc32c(data[start : start + length]) != crc:
+            raise RecordError(path, number, offset, "the CRC of its content is wrong")
+    return Record(number, offset, start, length)
