@@ -18,13 +18,17 @@ _MODULE_OF = {
     "Split": "folksong.splits",
     "TagTable": "folksong.tags.table",
     "Tagger": "folksong.models.tagger",
+    "WordVectors": "folksong.vectors.words",
+    "embed_tags": "folksong.vectors.tag_vectors",
     "evaluate": "folksong.evaluation.evaluate",
     "load_tagger": "folksong.prediction",
     "read_tags": "folksong.tags.sources",
+    "read_vectors": "folksong.vectors.words",
     "train": "folksong.training.loop",
     "write_shards": "folksong.shards.writer",
 }
 _MODULES = {
+    "cooccurrence": "folksong.tags.cooccurrence",
     "labels": "folksong.labels",
     "losses": "folksong.training.losses",
     "metrics": "folksong.metrics",
@@ -37,12 +41,16 @@ __all__ = [
     "Split",
     "TagTable",
     "Tagger",
+    "WordVectors",
+    "cooccurrence",
+    "embed_tags",
     "evaluate",
     "labels",
     "load_tagger",
     "losses",
     "metrics",
     "read_tags",
+    "read_vectors",
     "splits",
     "train",
     "write_shards",
@@ -57,10 +65,13 @@ if TYPE_CHECKING:
     from folksong.prediction import load_tagger
     from folksong.shards.writer import write_shards
     from folksong.splits import Split
+    from folksong.tags import cooccurrence
     from folksong.tags.sources import read_tags
     from folksong.tags.table import TagTable
     from folksong.training import losses
     from folksong.training.loop import train
+    from folksong.vectors.tag_vectors import embed_tags
+    from folksong.vectors.words import WordVectors, read_vectors
 
 
 def __getattr__(name: str) -> Any:
