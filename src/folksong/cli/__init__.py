@@ -10,6 +10,9 @@ import click
 from folksong import __version__
 from folksong.cli.common import FolksongGroup, log_to_stderr
 from folksong.cli.doctor import doctor
+from folksong.cli.labels import labels
+from folksong.cli.split import split
+from folksong.cli.tags import tags
 
 
 @click.group(
@@ -22,3 +25,6 @@ def main() -> None:
 
 
 main.add_command(doctor)
+main.add_command(labels)
+main.add_command(split)
+main.add_command(tags)

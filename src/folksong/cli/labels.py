@@ -1,0 +1,140 @@
+"""``folksong labels``: what a classifier will predict, built from tags and written as ``*.labels.json``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from folksong.cli.common import FolksongCommand, FolksongGroup, echo_table
+from folksong.cli.tag_source import read_source, tag_source_options
+
+if TYPE_CHECKING:
+    from folksong.labels.space import LabelSpace
+    from folksong.tags.table import TagTable
+
+
+@click.group(cls=FolksongGroup)
+def labels() -> None:
+    """Label spaces: which tags become the labels that a classifier predicts."""
+
+
+@labels.command(cls=FolksongCommand)
+@click.argument("source", type=click.Path())
+@click.argument("out", type=click.Path(dir_okay=False))
+@click.option(
+    "-n", "--number", type=click.IntRange(1), default=100, show_default=True, help="How many labels."
+)
+@click.option(
+    "--split", type=click.Path(), metavar="FILE", help="Learn from the training tracks of this split only."
+)
+@tag_source_options
+def top(source: str, out: str, number: int, split: str | None, **options: Any) -> None:
+    """Write the most popular tags of SOURCE as the label space OUT (Model 1), with its coverage.
+
+    \b
+    Example:
+      folksong labels top lastfm_tags.db top100.labels.json -n 100 --split my.split.json
+    """
+    from folksong.labels import top as top_labels
+
+    table, provenance = _training_tracks(read_source(source, **options), split)
+    space = top_labels(table, number, provenance={"source": source, **provenance})
+    space.write(out)
+    click.echo(f"{out}: {len(space)} labels")
+    _echo_coverage(space, table)
+
+
+@labels.command("filter", cls=FolksongCommand)
+@click.argument("space", type=click.Path())
+@click.argument("out", type=click.Path(dir_okay=False))
+@click.option(
+    "--filter-path", type=click.Path(), metavar="DIR",
+    help="The folder that holds tags_remove.txt, one tag a line.  [default: the 20 subjective tags of the package]",
+)  # fmt: skip
+@click.option("--ignore-case", is_flag=True, help="Match listed tags whatever their case.")
+@click.option(
+    "--tags",
+    "source",
+    type=click.Path(),
+    metavar="SOURCE",
+    help="Also print the coverage of this tag source.",
+)
+@tag_source_options
+def filter_(
+    space: str, out: str, filter_path: str | None, ignore_case: bool, source: str | None, **options: Any
+) -> None:
+    """Write the label space SPACE without the listed tags as OUT (Model 2).
+
+    \b
+    Example:
+      folksong labels filter top100.labels.json filtered.labels.json --tags lastfm_tags.db
+    """
+    from folksong.labels import SUBJECTIVE_TAGS, LabelSpace, drop
+    from folksong.tags.filters import read_remove_list
+
+    before = LabelSpace.read(space)
+    listed = read_remove_list(filter_path) if filter_path else SUBJECTIVE_TAGS
+    after = drop(before, listed, ignore_case=ignore_case)
+    after.write(out)
+    click.echo(f"{out}: {len(after)} of {len(before)} labels")
+    if source:
+        _echo_coverage(after, read_source(source, **options))
+
+
+@labels.command(cls=FolksongCommand)
+@click.argument("space", type=click.Path())
+@click.option(
+    "--tags",
+    "source",
+    type=click.Path(),
+    metavar="SOURCE",
+    help="Print counts and coverage of this tag source.",
+)
+@click.option(
+    "-n", "--number", type=click.IntRange(0), default=0, help="Print the first N labels only.  [default: all]"
+)
+@tag_source_options
+def show(space: str, source: str | None, number: int, **options: Any) -> None:
+    """Print the labels of SPACE with their tags; with a tag source also how many tracks each has, and the coverage.
+
+    \b
+    Example:
+      folksong labels show filtered.labels.json --tags lastfm_tags.db
+    """
+    from folksong.labels import LabelSpace
+
+    found = LabelSpace.read(space)
+    table = read_source(source, **options) if source else None
+    tracks = [] if table is None else found.encode(table).getnnz(axis=0).tolist()
+    rows = []
+    for position, label in enumerate(found.labels[: number or None]):
+        members = ", ".join(label.tags[:8]) + (f", … ({len(label.tags)} tags)" if len(label.tags) > 8 else "")
+        rows.append((position, label.name, *tracks[position : position + 1], members))
+    echo_table(rows, ("no.", "label", *(["tracks"] if table is not None else []), "tags"))
+    if table is not None:
+        click.echo()
+        _echo_coverage(found, table)
+    if found.aliases:
+        click.echo(f"{len(found.aliases):,} aliases")
+
+
+def _training_tracks(table: TagTable, split: str | None) -> tuple[TagTable, dict[str, Any]]:
+    """Return the table that labels are learned from, and what their provenance says of the split."""
+    if split is None:
+        return table, {"split_sha256": None}
+    from folksong.splits import Split
+
+    parts = Split.read(split)
+    return table.select_tracks(parts.training), {"split_sha256": parts.sha256()}
+
+
+def _echo_coverage(space: LabelSpace, table: TagTable) -> None:
+    kept = space.coverage(table)
+    click.echo(
+        f"{kept.n_counts:,} of {kept.all_counts:,} counts kept ({kept.counts:.4%}), "
+        f"{kept.n_tracks:,} of {kept.all_tracks:,} tracks have a label ({kept.tracks:.4%})"
+    )
+    if kept.absent_labels:
+        names = ", ".join(repr(name) for name in kept.absent_labels[:10])
+        click.echo(f"{len(kept.absent_labels)} labels on no track: {names}")

@@ -1,0 +1,48 @@
+"""The options that say how a tag source is read: the same for every command that takes one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.option(
+        "--min-weight", type=float, metavar="T",
+        help="Keep the tags with a weight greater than T (last.fm: 0 to 100).  [default: keep all, weight 0 included]",
+    ),
+    click.option(
+        "--format", "source_format", type=click.Choice(["lastfm", "long", "wide", "folders"]),
+        help="What the source is.  [default: look at its content]",
+    ),
+    click.option("--track-column", metavar="NAME", help="Delimited files: the column of track ids."),
+    click.option("--tag-column", metavar="NAME", help="Delimited files: the column of tags."),
+    click.option("--weight-column", metavar="NAME", help="Delimited files: the column of weights."),
+    click.option("--separator", metavar="CHAR", help="Delimited files: what is between cells."),
+    click.option("--encoding", metavar="NAME", help="Delimited files: the text's encoding.  [default: utf-8]"),
+    click.option("--quotes/--no-quotes", default=None, help="Delimited files: whether cells may be quoted."),
+)  # fmt: skip
+
+
+def tag_source_options(command: Command) -> Command:
+    """Add the options of a tag source; the command passes them on as ``read_source(path, **options)``."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def read_source(path: str, *, source_format: str | None = None, **options: Any) -> Any:
+    """Read the tag table that the user's options describe."""
+    from folksong.tags.sources import read_tags
+
+    return read_tags(path, format=source_format, **options)
+
+
+def read_track_list(path: str) -> tuple[str, ...]:
+    """Read a list of track ids: plain text, one a line."""
+    from folksong.tags.filters import read_tag_list
+
+    return read_tag_list(path)
