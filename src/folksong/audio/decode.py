@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 Samples = npt.NDArray[np.float32]
 
-BLOCK_FRAMES = 1 << 16
+BLOCK_FRAMES = 1 << 14  # blocks below the size at which glibc maps and page-faults each one anew
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000, 768_000
 LOUDEST = 64.0  # 36 dB over full scale: beyond it the numbers are not audio (integers stored as floats, flipped bits)
 MAX_SECONDS = 3 * 3600.0
@@ -175,7 +175,7 @@ def _open(file: Path) -> _Source:
     match sniff(head):
         case "mp3":
             return _open_mpeg(file)
-        case "m4a" | "aac" | "webm" as name:
+        case "m4a" | "aac" | "webm" | "wma" as name:
             return _open_ffmpeg(file, name)
         case None:
             shown = head[:12].decode("ascii", "replace").encode("ascii", "replace").decode()
@@ -217,6 +217,7 @@ _MARKS: dict[str, tuple[bytes, ...]] = {
     "au": (b".snd",),
     "caf": (b"caff",),
     "webm": (b"\x1a\x45\xdf\xa3",),
+    "wma": (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11",),
 }
 
 

@@ -1,0 +1,196 @@
+"""Track lists: which track id belongs to which file.
+
+From a CSV file with the columns `track_id` and `mp3_path` (the shape of the earlier project's `ultimate.csv`; other
+columns and lines that start with ``#`` are ignored, a column of artists is kept), or from a folder, where a track's id
+is its path below the folder without the extension (`folksong.files.track_id_of`).
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from folksong.errors import FileFormatError, FolksongError, nearest
+from folksong.files import AUDIO_EXTENSIONS, describe_os_error, track_id_of
+
+logger = logging.getLogger(__name__)
+
+TRACK_COLUMN, PATH_COLUMN = "track_id", "mp3_path"
+ARTIST_COLUMNS = ("artist", "artist_id", "artist_name")
+SHOWN = 5  # names in a message before "and n more"
+
+
+@dataclass(frozen=True)
+class Track:
+    """One recording.
+
+    Args:
+        track_id: unique in its list.
+        path: the file.
+        artist: name or id of the artist, where known.
+    """
+
+    track_id: str
+    path: Path
+    artist: str | None = None
+
+
+def read_catalogue(path: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> list[Track]:
+    """Read a track list.
+
+    Args:
+        path: a CSV (or tab-separated) file with the columns `track_id` and `mp3_path`.
+        root: the folder that relative paths start from; the file's own folder if None.
+
+    Returns:
+        The tracks in the file's order. Of a repeated track id the first line counts, of which a warning tells.
+
+    Raises:
+        FolksongError: the file cannot be read.
+        FileFormatError: the columns are missing (the message lists those found) or no line holds a track.
+    """
+    file = Path(path)
+    base = file.parent if root is None else Path(root)
+    tracks: dict[str, Track] = {}
+    repeated: list[str] = []
+    incomplete: list[int] = []
+    for line, row in _read_rows(file):
+        track_id, relative = (row.get(key) or "" for key in (TRACK_COLUMN, PATH_COLUMN))
+        if not track_id or not relative:
+            incomplete.append(line)
+        elif track_id in tracks:
+            repeated.append(track_id)
+        else:
+            artist = next((row[key] for key in ARTIST_COLUMNS if row.get(key)), None)
+            tracks[track_id] = Track(track_id, base / relative, artist)
+    if incomplete:
+        logger.warning(
+            "%s: %d lines without a %s or %s are left out (line %s)",
+            *(file, len(incomplete), TRACK_COLUMN, PATH_COLUMN, some_of(incomplete)),
+        )
+    if repeated:
+        logger.warning(
+            "%s: %d lines repeat a track id, the first line of each counts: %s",
+            *(file, len(repeated), some_of(dict.fromkeys(repeated))),
+        )
+    if not tracks:
+        raise FileFormatError(
+            f"{file}: lists no track; each line needs a {TRACK_COLUMN} and an {PATH_COLUMN}"
+        )
+    return list(tracks.values())
+
+
+def _read_rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield (line number, row by lower-case column name)."""
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            numbers: list[int] = []
+            lines = _without_comments(stream, numbers)
+            header = next(lines, "")
+            separator = "\t" if "\t" in header and "," not in header else ","
+            columns = [name.strip().lower() for name in next(csv.reader([header], delimiter=separator), [])]
+            _check_columns(file, columns)
+            for row in csv.reader(lines, delimiter=separator):
+                if row:
+                    yield numbers[-1], dict(zip(columns, (cell.strip() for cell in row), strict=False))
+    except OSError as error:
+        raise FolksongError(describe_os_error(error, file)) from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise FileFormatError(f"{file}: not a CSV file in UTF-8 ({error}); save it as one") from error
+
+
+def _without_comments(stream: Iterable[str], numbers: list[int]) -> Iterator[str]:
+    """Yield the lines that are no comments; `numbers` gets the number of the line yielded last."""
+    for number, line in enumerate(stream, 1):
+        if line.strip() and not line.startswith("#"):
+            numbers[:] = [number]
+            yield line
+
+
+def _check_columns(file: Path, columns: list[str]) -> None:
+    for wanted in (TRACK_COLUMN, PATH_COLUMN):
+        if wanted not in columns:
+            found = ", ".join(repr(name) for name in columns) or "none at all"
+            raise FileFormatError(
+                f"{file}: no column {wanted!r}{nearest(wanted, columns)}; a track list needs {TRACK_COLUMN!r} and "
+                f"{PATH_COLUMN!r}, its columns are: {found[:300]}"
+            )
+
+
+def scan_folder(root: str | os.PathLike[str]) -> list[Track]:
+    """Return the recordings below a folder, ordered by the code points of their path.
+
+    Files count by their ending (`folksong.files.AUDIO_EXTENSIONS`, upper or lower case); hidden files and folders
+    (a name that starts with a dot) do not. Links to folders are followed, each folder once. Of two files that differ in the ending
+    only, the first counts, of which a warning tells.
+
+    Raises:
+        FolksongError: not a folder, or no recording in it.
+    """
+    folder = Path(root)
+    tracks: dict[str, Track] = {}
+    for relative in audio_files(folder):
+        track_id = track_id_of(relative)
+        if track_id in tracks:
+            first = tracks[track_id].path.relative_to(folder).as_posix()
+            logger.warning(
+                "%s: %s and %s would have the same track id; the first is kept, rename the other",
+                *(folder, first, relative),
+            )
+            continue
+        tracks[track_id] = Track(track_id, folder / relative)
+    if not tracks:
+        raise FolksongError(f"{folder}: holds no recording ({', '.join(sorted(AUDIO_EXTENSIONS))})")
+    return list(tracks.values())
+
+
+def audio_files(root: str | os.PathLike[str]) -> list[str]:
+    """Return the paths of all recordings below a folder, relative to it in POSIX form, ordered by code point.
+
+    Raises:
+        FolksongError: not a folder, or it cannot be listed.
+    """
+    folder = Path(root)
+    if not folder.is_dir():
+        kind = "is a file, not a folder" if folder.exists() else "no such folder"
+        raise FolksongError(f"{folder}: {kind}; give the folder that holds the recordings")
+
+    def refuse(error: OSError) -> None:
+        raise FolksongError(describe_os_error(error, error.filename or folder)) from error
+
+    found: list[str] = []
+    unreadable: list[str] = []
+    visited: set[str] = set()
+    for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        if (real := os.path.realpath(place)) in visited:
+            folders.clear()  # a link back to a folder above would go round for ever
+            continue
+        visited.add(real)
+        for name in names:
+            if name.startswith(".") or Path(name).suffix.lower() not in AUDIO_EXTENSIONS:
+                continue
+            relative = (Path(place) / name).relative_to(folder).as_posix()
+            try:
+                relative.encode()
+            except UnicodeEncodeError:  # a surrogate: no CSV file or record could hold the name
+                unreadable.append(ascii(relative))
+                continue
+            found.append(relative)
+    if unreadable:
+        logger.warning(
+            "%s: %d recordings are left out because their names are not UTF-8; rename them: %s",
+            *(folder, len(unreadable), some_of(unreadable)),
+        )
+    return sorted(found)
+
+
+def some_of(names: Iterable[object]) -> str:
+    """Return the first few names, and how many more there are."""
+    every = [str(name) for name in names]
+    more = f" and {len(every) - SHOWN} more" if len(every) > SHOWN else ""
+    return ", ".join(every[:SHOWN]) + more
