@@ -8,9 +8,9 @@ label.
 
 from __future__ import annotations
 
-from folksong.metrics.bootstrap import Bootstrap, bootstrap, draw_resamples
 from folksong.metrics.counts import confusion, cooccurrence
 from folksong.metrics.ranking import average_precision, rank_labels, roc_auc
+from folksong.metrics.resampling import Bootstrap, bootstrap, draw_resamples
 from folksong.metrics.summary import Summary, summarise
 
 __all__ = [

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from folksong.metrics.inputs import Floats, Pairs
+from folksong.metrics.inputs import Column, Floats, Pairs
+from folksong.metrics.sorting import sort_floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,15 +68,14 @@ def average_precision(
 def rank_labels(targets: Any, scores: Any, *, labels: Sequence[str] | None = None) -> LabelRanking:
     """Return ROC-AUC and average precision of each label from one sort; see `roc_auc` and `average_precision`."""
     pairs = Pairs(targets, scores, labels)
-    auc = np.full(pairs.n_labels, np.nan)
-    precision = np.full(pairs.n_labels, np.nan)
-    positives = np.zeros(pairs.n_labels, np.int64)
-    for column in pairs.columns():
-        ordered = np.sort(column.scores)
-        pairs.check_finite_order(column, ordered[-1])
-        positives[column.number] = len(column.positive_rows)
-        auc[column.number], precision[column.number] = rank_sorted(ordered, np.sort(column.positive_scores))
-    return LabelRanking(auc, precision, positives, pairs.n_tracks)
+
+    def rank(column: Column) -> tuple[float, float, int]:
+        ordered = sort_floats(column.scores)
+        pairs.check_order(column, ordered)
+        return *rank_sorted(ordered, np.sort(column.positive_scores)), len(column.positive_rows)
+
+    auc, precision, positives = np.array(pairs.map(rank), np.float64).reshape(-1, 3).T
+    return LabelRanking(auc, precision, positives.astype(np.int64), pairs.n_tracks)
 
 
 def rank_sorted(ordered: Floats, positives: Floats) -> tuple[float, float]:
@@ -91,8 +91,11 @@ def rank_sorted(ordered: Floats, positives: Floats) -> tuple[float, float]:
     # Ties share one rank, so each distinct score is looked up once.
     first = np.flatnonzero(np.concatenate([[True], positives[1:] != positives[:-1]]))
     counts = np.diff(first, append=len(positives))
-    below = np.searchsorted(ordered, positives[first], side="left")
-    upto = np.searchsorted(ordered, positives[first], side="right")
+    distinct = positives[first]
+    below = np.searchsorted(ordered, distinct, side="left")
+    upto = below + counts
+    tied = np.flatnonzero(ordered[np.minimum(upto, len(ordered) - 1)] == distinct)  # with negatives
+    upto[tied] = np.searchsorted(ordered, distinct[tied], side="right")
     precision = float(((len(positives) - first) / (len(ordered) - below)) @ counts) / len(positives)
     if not n_negatives:
         return np.nan, precision

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from folksong.metrics.inputs import Pairs
 from folksong.metrics.ranking import rank_labels, rank_sorted
+from folksong.metrics.sorting import sort_floats
 
 Array = npt.NDArray[np.float64]
 
@@ -116,7 +117,7 @@ def summarise(
 
 def _rank_all_pairs(pairs: Pairs, kept: npt.NDArray[np.bool_]) -> tuple[float, float]:
     scores = pairs.scores if kept.all() else pairs.scores[:, kept]
-    ordered = np.sort(scores, axis=None)
+    ordered = sort_floats(scores.ravel())
     positives = [column.positive_scores for column in pairs.columns() if kept[column.number]]
     return rank_sorted(ordered, np.sort(np.concatenate(positives)))
 

@@ -94,7 +94,7 @@ def bootstrap(
             f"n_resamples = {n_resamples} must be at least 1 and level = {level} between 0 and 1"
         )
     pairs = Pairs(targets, scores, labels)
-    runs = [_cut(pairs, column) for column in pairs.columns()]
+    runs = pairs.map(lambda column: _cut(pairs, column))
     auc = np.full((n_resamples, pairs.n_labels), np.nan)
     precision = np.full((n_resamples, pairs.n_labels), np.nan)
     at_once = max(1, BLOCK_BYTES // (4 * pairs.n_tracks))
@@ -154,7 +154,7 @@ class _Runs:
 def _cut(pairs: Pairs, column: Column) -> _Runs | None:
     order = np.argsort(column.scores, kind="stable")
     ordered = column.scores[order]
-    pairs.check_finite_order(column, ordered[-1])
+    pairs.check_order(column, ordered)
     if not 0 < len(column.positive_rows) < len(ordered):
         return None
     values, of_positive = np.unique(column.positive_scores, return_inverse=True)

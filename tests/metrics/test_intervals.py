@@ -1,0 +1,73 @@
+"""The weighted bootstrap equals drawing tracks and measuring them; its intervals cover what they claim to."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from folksong import metrics
+from folksong.errors import FolksongError
+
+
+def simulate(rng, n_tracks, prevalences, shift=1.0):
+    targets = rng.random((n_tracks, len(prevalences))) < prevalences
+    return targets, rng.standard_normal(targets.shape) + shift * targets
+
+
+@pytest.mark.parametrize("decimals", [1, 8])
+def test_each_resample_equals_measuring_the_drawn_tracks(decimals):
+    targets, scores = simulate(np.random.default_rng(0), 300, [0.4, 0.1, 0.01, 0.0])
+    scores = scores.round(decimals)
+    found = metrics.bootstrap(targets, scores, n_resamples=25, seed=7)
+    weights = metrics.draw_resamples(300, range(25), seed=7)
+    assert weights.sum(axis=0).tolist() == [300] * 25
+    for number in range(25):
+        drawn = np.repeat(np.arange(300), weights[:, number].astype(int))
+        summary = metrics.summarise(targets[drawn], scores[drawn], micro=False)
+        expected = np.where(summary.kept, summary.roc_auc, np.nan)
+        np.testing.assert_allclose(found.roc_auc[number], expected, rtol=0, atol=1e-12)
+        expected = np.where(summary.kept, summary.average_precision, np.nan)
+        np.testing.assert_allclose(found.average_precision[number], expected, rtol=0, atol=1e-12)
+        assert found.macro_roc_auc[number] == pytest.approx(summary.macro_roc_auc, abs=1e-12)
+
+
+def test_same_seed_same_resamples_whatever_the_block(monkeypatch):
+    targets, scores = simulate(np.random.default_rng(1), 200, [0.3, 0.2])
+    together = metrics.bootstrap(targets, scores, n_resamples=40, seed=3)
+    monkeypatch.setattr("folksong.metrics.resampling.BLOCK_BYTES", 4 * 200 * 7)
+    np.testing.assert_array_equal(
+        metrics.bootstrap(targets, scores, n_resamples=40, seed=3).roc_auc, together.roc_auc
+    )
+    other = metrics.bootstrap(targets, scores, n_resamples=40, seed=4)
+    assert (other.roc_auc != together.roc_auc).any()
+
+
+def test_intervals_of_the_macro_means_cover_the_truth():
+    """90% intervals of 150 simulated test parts hold the value of the whole population in 90% of the cases."""
+    from math import erf
+
+    truth = 0.5 * (1 + erf(1.0 / 2))  # Φ(shift / √2) for shift 1
+    rng = np.random.default_rng(4)
+    hits = 0
+    for case in range(150):
+        targets, scores = simulate(rng, 150, [0.4, 0.3, 0.2])
+        found = metrics.bootstrap(targets, scores, n_resamples=200, seed=case, level=0.9)
+        low, high = found.interval(found.macro_roc_auc)
+        hits += low <= truth <= high
+    assert 0.82 <= hits / 150 <= 0.96
+
+
+def test_interval_shapes_and_undefined_labels():
+    targets, scores = simulate(np.random.default_rng(1), 100, [0.3, 0.0])
+    found = metrics.bootstrap(targets, scores, n_resamples=50)
+    ends = found.interval(found.average_precision)
+    assert ends.shape == (2, 2)
+    assert ends[0, 0] < ends[1, 0]
+    assert np.isnan(ends[:, 1]).all()
+    assert found.interval(found.macro_average_precision).shape == (2,)
+
+
+@pytest.mark.parametrize("wrong", [{"n_resamples": 0}, {"level": 1.0}])
+def test_out_of_range(wrong):
+    with pytest.raises(FolksongError, match="must be at least 1 and level"):
+        metrics.bootstrap(np.eye(3), np.eye(3), **wrong)
