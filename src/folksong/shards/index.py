@@ -119,12 +119,15 @@ class IndexBuilder:
         self._one_hot_lengths: dict[int, int] = {}
 
     def add(self, data: Bytes, record: Record, path: str | os.PathLike[str]) -> None:
-        """Add a record of the file `data`.
+        """Add a record of the file `data`; see `add_payload`."""
+        self.add_payload(data[record.payload_offset : record.payload_offset + record.length], record, path)
+
+    def add_payload(self, payload: Bytes, record: Record, path: str | os.PathLike[str]) -> None:
+        """Add a record with this payload.
 
         Raises:
             RecordError: its content is no audio record.
         """
-        payload = data[record.payload_offset : record.payload_offset + record.length]
         try:
             features = parse_example(payload)
             offset, n_bytes = _locate_audio(features)
