@@ -125,8 +125,8 @@ def scan_folder(root: str | os.PathLike[str]) -> list[Track]:
     """Return the recordings below a folder, ordered by the code points of their path.
 
     Files count by their ending (`folksong.files.AUDIO_EXTENSIONS`, upper or lower case); hidden files and folders
-    (a name that starts with a dot) do not. Links to folders are followed, each folder once. Of two files that differ in the ending
-    only, the first counts, of which a warning tells.
+    (a name that starts with a dot) do not. Links to folders are followed, each folder once. Of two files that differ
+    in the ending only, the first counts, of which a warning tells.
 
     Raises:
         FolksongError: not a folder, or no recording in it.

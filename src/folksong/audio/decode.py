@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from folksong.files import describe_os_error
 logger = logging.getLogger(__name__)
 
 Samples = npt.NDArray[np.float32]
+Blocks = Generator[Samples, None, None]
 
 BLOCK_FRAMES = 1 << 14  # blocks below the size at which glibc maps and page-faults each one anew
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000, 768_000
@@ -68,14 +69,19 @@ class Recording:
 class _Source:
     """An opened file: `blocks` yields mono samples at `rate` Hz; `damage` grows while they are read."""
 
-    def __init__(self, path: Path, name: str, rate: int, channels: int, blocks: Iterator[Samples]) -> None:
+    def __init__(self, path: Path, name: str, rate: int, channels: int) -> None:
         if not LOWEST_RATE_HZ <= rate <= HIGHEST_RATE_HZ:
             raise AudioError(
                 f"{path}: a sample rate of {rate} Hz cannot be right ({LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ} Hz are "
                 "read); convert the file again from its source, or leave it out"
             )
-        self.name, self.rate, self.channels, self.blocks = name, rate, channels, blocks
+        self.name, self.rate, self.channels = name, rate, channels
+        self.blocks: Blocks = _nothing()
         self.damage: list[str] = []
+
+
+def _nothing() -> Blocks:
+    yield from ()
 
 
 def decode(path: str | os.PathLike[str], sample_rate: int = 16000, *, strict: bool = False) -> Samples:
@@ -116,7 +122,10 @@ def read_recording(
     file = Path(path)
     source = _open(file)
     rate = source.rate if sample_rate is None else sample_rate
-    parts = list(_resampled(file, source, rate, max_seconds))
+    try:
+        parts = list(_resampled(file, source, rate, max_seconds))
+    finally:
+        source.blocks.close()  # closes the file now, not when the garbage collector comes round
     samples = np.concatenate(parts) if parts else np.zeros(0, np.float32)
     if len(samples) == 0:
         lost = f" ({'; '.join(source.damage)})" if source.damage else ""
@@ -256,13 +265,13 @@ def _open_mpeg(file: Path) -> _Source:
             )
     elif found.cut:
         damage.append(f"cut in the middle of a frame after {found.seconds:.2f} s")
-    source = _Source(file, "mp3", kind.sample_rate, kind.channels, iter(()))
+    source = _Source(file, "mp3", kind.sample_rate, kind.channels)
     source.damage = damage
     source.blocks = _mpeg_blocks(data, kind.channels, found.n_frames * kind.samples, source)
     return source
 
 
-def _mpeg_blocks(data: bytes, channels: int, expected: int, source: _Source) -> Iterator[Samples]:
+def _mpeg_blocks(data: bytes, channels: int, expected: int, source: _Source) -> Blocks:
     # The module-level functions of miniaudio decode to one array of all channels and copy it; its C functions let
     # blocks be mixed as they come.
     from miniaudio import ffi, lib
@@ -305,7 +314,7 @@ def _open_sndfile(file: Path, name: str) -> _Source:
         raise AudioError(
             f"{file}: damaged, or a kind of {name} that cannot be read ({reason}); get or convert it again"
         ) from error
-    source = _Source(file, name, int(sound.samplerate), int(sound.channels), iter(()))
+    source = _Source(file, name, int(sound.samplerate), int(sound.channels))
     if name == "wav":
         source.damage = _riff_damage(file)
     source.blocks = _sndfile_blocks(sound, source)
@@ -320,10 +329,10 @@ def _riff_damage(file: Path) -> list[str]:
     streamed = promised in (8, 0xFFFFFFFF + 8)  # a writer that could not seek back leaves 0 or all ones
     if head[:4] != b"RIFF" or streamed or promised <= size + 1:
         return []
-    return [f"cut: {size} of the {promised} bytes that it promises"]
+    return [f"holds {size} of the {promised} bytes that it promises"]
 
 
-def _sndfile_blocks(sound: object, source: _Source) -> Iterator[Samples]:
+def _sndfile_blocks(sound: object, source: _Source) -> Blocks:
     import soundfile
 
     assert isinstance(sound, soundfile.SoundFile)
@@ -343,7 +352,7 @@ def _sndfile_blocks(sound: object, source: _Source) -> Iterator[Samples]:
             yield _mean(frames)
     if decoded < promised < 1 << 62:  # libsndfile's "unknown length" is 2**63 - 1
         source.damage.append(
-            f"cut: {decoded / source.rate:.2f} s of the {promised / source.rate:.2f} s that it promises"
+            f"holds {decoded / source.rate:.2f} s of the {promised / source.rate:.2f} s that it promises"
         )
 
 
@@ -359,12 +368,12 @@ def _open_ffmpeg(file: Path, name: str) -> _Source:
         container.close()
         raise AudioError(f"{file}: a {name} file without an audio stream; leave it out")
     context = container.streams.audio[0].codec_context
-    source = _Source(file, name, int(context.sample_rate), int(context.channels), iter(()))
+    source = _Source(file, name, int(context.sample_rate), int(context.channels))
     source.blocks = _ffmpeg_blocks(container, source)
     return source
 
 
-def _ffmpeg_blocks(container: object, source: _Source) -> Iterator[Samples]:
+def _ffmpeg_blocks(container: object, source: _Source) -> Blocks:
     import av
 
     assert isinstance(container, av.container.InputContainer)
@@ -384,7 +393,7 @@ def _ffmpeg_blocks(container: object, source: _Source) -> Iterator[Samples]:
             return
     if decoded / source.rate < promised / 1e6 - 0.25:
         source.damage.append(
-            f"cut: {decoded / source.rate:.2f} s of the {promised / 1e6:.2f} s that it promises"
+            f"holds {decoded / source.rate:.2f} s of the {promised / 1e6:.2f} s that it promises"
         )
 
 

@@ -32,6 +32,7 @@ BLOCK_FRAMES = 128  # keeps the frames of one block in the second-level cache an
 # A float32 transform carries an error of about 1e-7 of the frame's loudest band into every band, which for a band
 # this far below it (72 dB, as power) comes near 1e-3 dB; such frames are transformed again in float64.
 FAINT = 10**-7.2
+LOUDEST = 1e12  # samples beyond it have a power that float32 cannot hold; full scale is 1
 # Slaney's mel scale (Auditory Toolbox, 1998): 3 mels per 200 Hz up to 1 kHz, then 27 steps per factor of 6.4.
 MEL_HZ_LINEAR = 200 / 3
 MEL_BREAK_HZ = 1000.0
@@ -216,6 +217,10 @@ def log_mel(waveform: npt.ArrayLike, preset: FeaturePreset) -> Matrix:
         raise AudioError(f"a waveform must be mono, of shape (n_samples,), not {samples.shape}")
     if not len(samples):
         raise AudioError("a waveform of 0 samples has no spectrogram")
+    if not max(samples.max(), -samples.min()) < LOUDEST:  # also true of NaN
+        raise AudioError(
+            "the waveform holds samples that are not finite numbers, or far over full scale (±1)"
+        )
     window = analysis_window(preset.n_fft)
     padded = np.pad(samples, preset.n_fft // 2, mode=preset.pad_mode)
     frames = np.lib.stride_tricks.sliding_window_view(padded, preset.n_fft)[:: preset.hop_length]
