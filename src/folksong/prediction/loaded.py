@@ -1,0 +1,251 @@
+"""A trained tagger, loaded: a recording's file or samples -> scores of its labels.
+
+The run says how its audio was made (sample rate, waveform or feature preset, window), and prediction does the same:
+what the network hears never depends on the caller's settings.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from folksong.audio.decode import decode
+from folksong.audio.features import FeaturePreset, log_mel
+from folksong.errors import AudioError, FolksongError
+from folksong.models.tagger import Tagger
+from folksong.prediction.windows import ArrayClip, Scores, score_clips
+from folksong.runs import Run
+
+logger = logging.getLogger(__name__)
+
+FILES_AHEAD = 2  # decoded while the network hears the one before
+BATCH_SIZE = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What the tagger says of one recording.
+
+    Args:
+        file: the recording.
+        seconds: its length.
+        labels: the label space's names, in order.
+        scores: (n_labels,) float32 in 0 to 1.
+    """
+
+    file: str
+    seconds: float
+    labels: tuple[str, ...]
+    scores: Scores
+
+    def ranked(self, top: int | None = None, threshold: float | None = None) -> list[tuple[str, float]]:
+        """Return (label, score) pairs, best first; equal scores in the label space's order.
+
+        Args:
+            top: at most so many.
+            threshold: only scores of at least this.
+        """
+        order = np.argsort(-self.scores, kind="stable")[:top]
+        pairs = [(self.labels[number], float(self.scores[number])) for number in order]
+        return [pair for pair in pairs if threshold is None or pair[1] >= threshold]
+
+
+class LoadedTagger:
+    """A tagger with the audio settings of its run.
+
+    Args:
+        model: the network; it is put into evaluation mode and moved to `device`.
+        labels: a name for each of its outputs.
+        sample_rate: Hz.
+        preset: how spectrograms are computed; None for a network that hears waveforms.
+        window_seconds: length of its windows.
+        hop_seconds: from the beginning of one window to the next; half a window if None.
+        device: ``"cpu"``, ``"cuda"``, …; a GPU where there is one if None.
+        batch_size: windows scored at once.
+
+    Raises:
+        FolksongError: labels, preset or window do not fit the network.
+    """
+
+    def __init__(
+        self,
+        model: Tagger,
+        labels: Iterable[str],
+        *,
+        sample_rate: int,
+        preset: FeaturePreset | None,
+        window_seconds: float,
+        hop_seconds: float | None = None,
+        device: str | torch.device | None = None,
+        batch_size: int = BATCH_SIZE,
+    ) -> None:
+        self.labels = tuple(labels)
+        self.sample_rate, self.preset, self.window_seconds = sample_rate, preset, window_seconds
+        self.batch_size = batch_size
+        self.window_steps = self._steps(window_seconds)
+        self.hop_steps = max(1, self.window_steps // 2) if hop_seconds is None else self._steps(hop_seconds)
+        _check(model, self.labels, sample_rate, preset, self.window_steps, self.hop_steps)
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.model = model.to(self.device).eval()
+
+    def __repr__(self) -> str:
+        kind = self.model.settings["front_end"]
+        return f"LoadedTagger({kind}, {len(self.labels)} labels, windows of {self.window_seconds:g} s)"
+
+    def tag(self, file: str | os.PathLike[str], top: int | None = None) -> list[tuple[str, float]]:
+        """Return a recording's (label, score) pairs, best first.
+
+        Args:
+            file: mp3, ogg, flac, wav, m4a, …
+            top: only so many.
+
+        Raises:
+            AudioError: the file cannot be decoded; the message names it.
+        """
+        return self.predict(file).ranked(top)
+
+    def scores(self, source: str | os.PathLike[str] | npt.ArrayLike) -> Scores:
+        """Return the scores (n_labels,) float32 of a file, or of mono samples (n_samples,) at `sample_rate`.
+
+        Raises:
+            AudioError: the file cannot be decoded, or there are no samples.
+        """
+        if isinstance(source, str | os.PathLike):
+            return self.predict(source).scores
+        return self._score(self._clip(np.asarray(source, np.float32)))
+
+    def predict(self, file: str | os.PathLike[str]) -> Prediction:
+        """Return what the tagger says of a recording; see `tag`."""
+        return self._predict(file, *self._read(file))
+
+    def predict_files(
+        self,
+        files: Iterable[str | os.PathLike[str]],
+        *,
+        on_error: Callable[[str, FolksongError], None] | None = None,
+    ) -> Iterator[Prediction]:
+        """Yield the prediction of each file, in order; the next ones are decoded meanwhile.
+
+        A file's scores never depend on the other files.
+
+        Args:
+            files: the recordings.
+            on_error: called with a file that cannot be decoded and the reason, then the file is passed over; without
+                it the error is raised.
+        """
+        waiting = iter(files)
+        with ThreadPoolExecutor(1, "folksong-decode") as pool:
+            started = [(file, pool.submit(self._read, file)) for file in islice(waiting, FILES_AHEAD)]
+            while started:
+                file, future = started.pop(0)
+                started += [(later, pool.submit(self._read, later)) for later in islice(waiting, 1)]
+                try:
+                    prediction = self._predict(file, *future.result())
+                except FolksongError as error:
+                    if on_error is None:
+                        raise
+                    on_error(os.fspath(file), error)
+                    continue
+                yield prediction
+
+    def _steps(self, seconds: float) -> int:
+        """Return the samples or frames of so many seconds, as `folksong.shards.manifest.Manifest.steps`."""
+        if self.preset is not None:
+            return self.preset.frames(seconds)
+        return int(seconds * self.sample_rate + 1e-9)
+
+    def _read(self, file: str | os.PathLike[str]) -> tuple[ArrayClip, float]:
+        samples = decode(file, self.sample_rate)
+        try:
+            return self._clip(samples), len(samples) / self.sample_rate
+        except AudioError as error:
+            raise AudioError(f"{file}: {error}") from error
+
+    def _clip(self, samples: npt.NDArray[np.float32]) -> ArrayClip:
+        if samples.ndim != 1 or not len(samples):
+            raise AudioError(f"mono samples (n_samples,) are needed, not an array of shape {samples.shape}")
+        return ArrayClip(samples if self.preset is None else log_mel(samples, self.preset))
+
+    def _score(self, clip: ArrayClip) -> Scores:
+        (scores,) = score_clips(
+            self.model,
+            [clip],
+            window_steps=self.window_steps,
+            hop_steps=self.hop_steps,
+            batch_size=self.batch_size,
+        )
+        return scores
+
+    def _predict(self, file: str | os.PathLike[str], clip: ArrayClip, seconds: float) -> Prediction:
+        return Prediction(os.fspath(file), seconds, self.labels, self._score(clip))
+
+
+def load_tagger(
+    run: Run | str | os.PathLike[str],
+    *,
+    device: str | torch.device | None = None,
+    hop_seconds: float | None = None,
+    batch_size: int = BATCH_SIZE,
+) -> LoadedTagger:
+    """Load a run's best network for prediction.
+
+    Args:
+        run: the run, or its folder.
+        device: ``"cpu"``, ``"cuda"``, …; a GPU where there is one if None.
+        hop_seconds: from the beginning of one window to the next; half a window if None.
+        batch_size: windows scored at once.
+
+    Raises:
+        FolksongError: the folder is no run, or the run has no checkpoint yet.
+    """
+    from folksong.training.checkpoints import load_model
+
+    opened = run if isinstance(run, Run) else Run.open(run)
+    return LoadedTagger(
+        load_model(opened),
+        opened.labels.names,
+        sample_rate=opened.sample_rate,
+        preset=opened.preset,
+        window_seconds=opened.window_seconds,
+        hop_seconds=hop_seconds,
+        device=device,
+        batch_size=batch_size,
+    )
+
+
+def _check(
+    model: Tagger,
+    labels: tuple[str, ...],
+    sample_rate: int,
+    preset: FeaturePreset | None,
+    window_steps: int,
+    hop_steps: int,
+) -> None:
+    settings = model.settings
+    if len(labels) != settings["n_labels"]:
+        raise FolksongError(
+            f"the network has {settings['n_labels']} outputs, but there are {len(labels)} labels"
+        )
+    log_mel_wanted = settings["front_end"] != "waveform"
+    if log_mel_wanted != (preset is not None):
+        needed = "needs a feature preset" if log_mel_wanted else "hears waveforms and takes no feature preset"
+        raise FolksongError(f"the {settings['front_end']} network {needed}")
+    if preset is not None and (preset.n_mels, preset.sample_rate) != (settings["n_mels"], sample_rate):
+        raise FolksongError(
+            f"the feature preset {preset.name!r} gives {preset.n_mels} mel bands at {preset.sample_rate} Hz, but the "
+            f"network takes {settings['n_mels']} bands of audio at {sample_rate} Hz"
+        )
+    if window_steps < model.minimum_steps:
+        raise FolksongError(
+            f"a window of {window_steps} steps is too short: the network needs at least {model.minimum_steps}"
+        )
+    if hop_steps < 1:
+        raise FolksongError("the hop between windows is shorter than one step; choose a longer one")

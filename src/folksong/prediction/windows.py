@@ -1,0 +1,157 @@
+"""Whole tracks through a network that hears one window at a time.
+
+A track of n steps (samples or frames) is cut into windows that begin every `hop_steps` steps; if the last of them
+stops short of the end, one more ends exactly there, so that every step is heard. A track shorter than a window is
+repeated until it fills one. The score of a track is the mean of its windows' sigmoid scores.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from folksong.errors import FolksongError
+from folksong.models.tagger import Tagger
+
+Scores = npt.NDArray[np.float32]
+Which = Literal["track", "centre"]
+
+
+class Clip(Protocol):
+    """Audio that gives windows; a row of a shard, or an array."""
+
+    @property
+    def n_steps(self) -> int:
+        """Number of samples (waveform) or frames (log-mel)."""
+
+    def window_into(self, start: int, out: npt.NDArray[np.float32]) -> None:
+        """Write the steps from `start` into `out`, (samples,) or (n_mels, frames), repeating a clip that is shorter."""
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayClip:
+    """A clip in memory: (samples,) or (n_mels, frames) float32."""
+
+    audio: npt.NDArray[np.float32]
+
+    @property
+    def n_steps(self) -> int:
+        """Number of samples or frames."""
+        return int(self.audio.shape[-1])
+
+    def window_into(self, start: int, out: npt.NDArray[np.float32]) -> None:
+        """Write the steps from `start` into `out`, repeating a clip that is shorter."""
+        length = out.shape[-1]
+        if length <= self.n_steps:
+            out[...] = self.audio[..., start : start + length]
+        else:
+            np.take(self.audio, np.arange(length) % self.n_steps, axis=-1, out=out)
+
+
+def slide(n_steps: int, window_steps: int, hop_steps: int) -> list[int]:
+    """Return where the windows of a track of `n_steps` begin.
+
+    >>> slide(10, 4, 2), slide(11, 4, 2), slide(3, 4, 2)
+    ([0, 2, 4, 6], [0, 2, 4, 6, 7], [0])
+    """
+    room = max(n_steps - window_steps, 0)
+    starts = list(range(0, room + 1, hop_steps))
+    if starts[-1] < room:
+        starts.append(room)
+    return starts
+
+
+@dataclass(eq=False)
+class _Pending:
+    """A clip some of whose windows still wait to be scored."""
+
+    waiting: int
+    total: npt.NDArray[np.float64]
+    count: int = 0
+
+    def add(self, scores: Scores) -> None:
+        self.total += scores
+        self.count += 1
+        self.waiting -= 1
+
+
+def score_clips(
+    model: Tagger,
+    clips: Iterable[Clip],
+    *,
+    window_steps: int,
+    hop_steps: int,
+    which: Which = "track",
+    batch_size: int = 32,
+) -> Iterator[Scores]:
+    """Yield the scores of each clip, (n_labels,) float32 in 0 to 1, in the order of the clips.
+
+    Windows of neighbouring clips share batches. Memory holds one batch and the clips it touches, whatever the
+    number and length of the clips.
+
+    Args:
+        model: in evaluation mode, on the device to use.
+        clips: what to score, taken as needed.
+        window_steps: samples or frames of a window.
+        hop_steps: steps between the beginnings of windows.
+        which: ``"track"`` scores all windows and averages, ``"centre"`` only the one in the middle.
+        batch_size: windows scored at once.
+
+    Raises:
+        FolksongError: a size is below 1, or a clip holds no audio.
+    """
+    if min(window_steps, hop_steps, batch_size) < 1:
+        raise FolksongError(
+            f"window of {window_steps} steps, hop of {hop_steps}, batch of {batch_size}: each must be at least 1"
+        )
+    n_labels = int(model.settings["n_labels"])
+    batch = np.empty((batch_size, *_window_shape(model, window_steps)), np.float32)
+    owners: list[_Pending] = []
+    pending: deque[_Pending] = deque()
+    for number, clip in enumerate(clips):
+        if clip.n_steps < 1:
+            raise FolksongError(f"clip {number} holds no audio")
+        starts = (
+            slide(clip.n_steps, window_steps, hop_steps)
+            if which == "track"
+            else [max(clip.n_steps - window_steps, 0) // 2]
+        )
+        pending.append(_Pending(len(starts), np.zeros(n_labels)))
+        for start in starts:
+            clip.window_into(start, batch[len(owners)])
+            owners.append(pending[-1])
+            if len(owners) == batch_size:
+                _score(model, batch, owners)
+        yield from _finished(pending)
+    _score(model, batch, owners)
+    yield from _finished(pending)
+
+
+def _score(model: Tagger, batch: npt.NDArray[np.float32], owners: list[_Pending]) -> None:
+    """Score the windows of `batch` that have an owner, and give each owner its scores."""
+    if not owners:
+        return
+    device = next(model.parameters()).device
+    with torch.inference_mode():
+        logits = model(torch.from_numpy(batch[: len(owners)]).to(device))
+        scores = torch.sigmoid(logits.float()).cpu().numpy()
+    for owner, row in zip(owners, scores, strict=True):
+        owner.add(row)
+    owners.clear()
+
+
+def _finished(pending: deque[_Pending]) -> Iterator[Scores]:
+    while pending and not pending[0].waiting:
+        done = pending.popleft()
+        yield (done.total / done.count).astype(np.float32)
+
+
+def _window_shape(model: Tagger, window_steps: int) -> tuple[int, ...]:
+    log_mel = model.settings["front_end"] != "waveform"
+    return (int(model.settings["n_mels"]), window_steps) if log_mel else (window_steps,)

@@ -1,0 +1,99 @@
+"""Sliding windows hear every step once or more, and a track's score is the mean of its windows'."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from folksong.errors import FolksongError
+from folksong.models.tagger import Tagger
+from folksong.prediction import ArrayClip, score_clips, slide
+
+WINDOW = 20_000  # samples; the waveform network needs at least 19,680
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    return Tagger("waveform", 3, n_dense_units=8).eval()
+
+
+@given(st.integers(1, 500), st.integers(1, 60), st.integers(1, 80))
+def test_windows_lie_inside_begin_at_the_start_and_reach_the_end(n_steps, window, hop):
+    starts = slide(n_steps, window, hop)
+    assert starts[0] == 0
+    assert starts == sorted(set(starts))
+    if n_steps <= window:
+        assert starts == [0]
+    else:
+        assert starts[-1] + window == n_steps
+        assert all(start % hop == 0 for start in starts[:-1])
+        assert all(later - earlier <= hop for earlier, later in pairwise(starts))
+
+
+def direct(model, audio, starts):
+    """The mean of the windows' scores, one window at a time."""
+    rows = []
+    for start in starts:
+        window = np.take(audio, np.arange(start, start + WINDOW) % max(len(audio), 1))
+        with torch.inference_mode():
+            rows.append(torch.sigmoid(model(torch.from_numpy(window)[None]))[0].numpy())
+    return np.mean(rows, axis=0)
+
+
+def clips(rng):
+    return [rng.standard_normal(n).astype(np.float32) for n in (2 * WINDOW + 1, 900, WINDOW, 3 * WINDOW, 1)]
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 64])
+def test_scores_are_means_of_the_windows_in_the_order_of_the_clips(model, batch_size):
+    audio = clips(np.random.default_rng(0))
+    found = list(
+        score_clips(
+            model,
+            map(ArrayClip, audio),
+            window_steps=WINDOW,
+            hop_steps=WINDOW // 2,
+            batch_size=batch_size,
+        )
+    )
+    expected = [direct(model, clip, slide(len(clip), WINDOW, WINDOW // 2)) for clip in audio]
+    np.testing.assert_allclose(found, expected, atol=2e-6)
+    assert found[0].dtype == np.float32
+
+
+def test_centre_window_only(model):
+    audio = clips(np.random.default_rng(1))
+    found = list(score_clips(model, map(ArrayClip, audio), window_steps=WINDOW, hop_steps=1, which="centre"))
+    expected = [direct(model, clip, [max(len(clip) - WINDOW, 0) // 2]) for clip in audio]
+    np.testing.assert_allclose(found, expected, atol=2e-6)
+
+
+def test_clips_are_taken_only_as_needed(model):
+    taken = []
+
+    def endless():
+        while True:
+            taken.append(len(taken))
+            yield ArrayClip(np.ones(WINDOW, np.float32))
+
+    scores = score_clips(model, endless(), window_steps=WINDOW, hop_steps=WINDOW, batch_size=4)
+    next(scores)
+    assert len(taken) == 4
+
+
+def test_no_clips_no_scores(model):
+    assert list(score_clips(model, [], window_steps=WINDOW, hop_steps=1)) == []
+
+
+def test_empty_clip_and_impossible_sizes(model):
+    empty = ArrayClip(np.zeros(0, np.float32))
+    with pytest.raises(FolksongError, match="clip 0 holds no audio"):
+        list(score_clips(model, [empty], window_steps=WINDOW, hop_steps=1))
+    with pytest.raises(FolksongError, match="hop of 0"):
+        list(score_clips(model, [empty], window_steps=WINDOW, hop_steps=0))
