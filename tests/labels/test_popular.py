@@ -1,0 +1,80 @@
+import logging
+
+import pytest
+
+import folksong as fs
+from folksong.errors import FolksongError
+from folksong.labels import Label
+
+TABLE = fs.TagTable.from_pairs(
+    ["a", "a", "a", "b", "b", "c", "c", "d"],
+    ["rock", "folk", "usa", "rock", "Awesome", "rock", "folk", "awesome"],
+)
+
+
+def test_top_labels_are_the_most_popular_tags_ties_by_code_point() -> None:
+    space = fs.labels.top(TABLE, 4)
+    assert space.names == ("rock", "folk", "Awesome", "awesome")
+    assert space.labels[0] == Label("rock", ("rock",))
+    assert space.provenance["builder"] == "top"
+    assert space.provenance["table_sha256"] == TABLE.sha256()
+
+
+def test_coverage_counts_tags_and_tracks() -> None:
+    kept = fs.labels.top(TABLE, 2).coverage(TABLE)
+    assert (kept.n_counts, kept.all_counts, kept.n_tracks, kept.all_tracks) == (5, 8, 3, 4)
+    assert (kept.counts, kept.tracks) == (5 / 8, 3 / 4)
+
+
+def test_coverage_counts_aliases_and_names_absent_labels() -> None:
+    space = fs.LabelSpace((Label("rock", ("rock",)), Label("none", ("none",))), {"usa": "rock"})
+    kept = space.coverage(TABLE)
+    assert (kept.n_counts, kept.absent_labels) == (4, ("none",))
+    empty = space.coverage(fs.TagTable.from_pairs([], []))
+    assert empty.to_dict()["counts"] is None
+
+
+def test_more_labels_than_tags_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert len(fs.labels.top(TABLE, 100)) == 5
+    assert "100 labels were asked for, but only 5 tags are in use" in caplog.text
+
+
+def test_no_labels_at_all_is_an_error() -> None:
+    with pytest.raises(FolksongError, match="at least 1, not 0"):
+        fs.labels.top(TABLE, 0)
+    with pytest.raises(FolksongError, match="no track has a tag"):
+        fs.labels.top(TABLE.select_tracks([]), 3)
+    with pytest.raises(FolksongError, match="every label would be dropped"):
+        fs.labels.drop(fs.labels.top(TABLE, 1), ["rock"])
+
+
+def test_drop_matches_exactly_and_names_near_matches(caplog: pytest.LogCaptureFixture) -> None:
+    space = fs.labels.top(TABLE, 5)
+    with caplog.at_level(logging.WARNING):
+        after = fs.labels.drop(space, ["Awesome", "USA", "nowhere"])
+    assert after.names == ("rock", "folk", "awesome", "usa")
+    assert "2 of 3 listed tags match no tag of the label space: 'USA', 'nowhere'" in caplog.text
+    assert "ignoring case these would match: 'USA' ('usa')" in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        folded = fs.labels.drop(space, ["Awesome", "USA"], ignore_case=True)
+    assert folded.names == ("rock", "folk")
+    assert not caplog.text
+
+
+def test_drop_takes_members_and_aliases_out_of_bigger_labels() -> None:
+    space = fs.LabelSpace(
+        (Label("cool", ("cool", "jazz", "bop")), Label("live", ("live",)), Label("jazz", ("x",))),
+        {"Cool": "cool", "be bop": "bop"},
+    )
+    after = fs.labels.drop(space, ["cool", "live"])
+    assert after.labels == (Label("bop", ("jazz", "bop")), Label("jazz", ("x",)))
+    assert dict(after.aliases) == {"be bop": "bop"}
+    assert after.provenance["dropped"] == ["cool", "live"]
+
+
+def test_the_shipped_list_is_the_one_of_the_design() -> None:
+    assert len(fs.labels.SUBJECTIVE_TAGS) == 20
+    assert fs.labels.SUBJECTIVE_TAGS[:3] == ("favorites", "Awesome", "sexy")
+    assert fs.labels.SUBJECTIVE_TAGS[-1] == "Favourite Songs"
