@@ -11,6 +11,7 @@ from folksong import __version__
 from folksong.cli.common import FolksongGroup, log_to_stderr
 from folksong.cli.doctor import doctor
 from folksong.cli.labels import labels
+from folksong.cli.shards import shards
 from folksong.cli.split import split
 from folksong.cli.tags import tags
 
@@ -26,5 +27,6 @@ def main() -> None:
 
 main.add_command(doctor)
 main.add_command(labels)
+main.add_command(shards)
 main.add_command(split)
 main.add_command(tags)

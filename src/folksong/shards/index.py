@@ -134,7 +134,7 @@ class IndexBuilder:
             track_id = _read_track_id(features)
             scale = float(features[SCALE_KEY].values[0]) if SCALE_KEY in features else 1.0
         except FileFormatError as error:
-            raise RecordError(path, record.number, record.offset, str(error)) from error
+            raise RecordError(path, record.number, record.offset, str(error), record.end) from error
         self._rows.append(
             (record.offset, -1 if offset is None else record.payload_offset + offset, n_bytes, scale)
         )
@@ -188,6 +188,14 @@ class IndexBuilder:
         )
 
 
+def same_index(one: ShardIndex, other: ShardIndex) -> bool:
+    """Say whether two indexes are equal."""
+    left, right = _arrays(one), _arrays(other)
+    return left.keys() == right.keys() and all(
+        np.array_equal(left[key], right[key], equal_nan=left[key].dtype.kind == "f") for key in left
+    )
+
+
 def decode_text(value: bytes | memoryview) -> str:
     """Return a string of a record; what is not UTF-8 (another writer's files) shows as replacement characters."""
     raw = bytes(value)
@@ -230,6 +238,11 @@ def _databases(features: dict[str, Feature]) -> list[tuple[int, str]]:
 
 def write_index(index: ShardIndex, shard: str | os.PathLike[str]) -> None:
     """Write a shard's index beside it."""
+    with atomic_write(index_path(shard)) as stream:
+        np.savez(stream, allow_pickle=False, **_arrays(index))
+
+
+def _arrays(index: ShardIndex) -> dict[str, npt.NDArray[Any]]:
     arrays: dict[str, npt.NDArray[Any]] = {
         "version": np.array(VERSION),
         "sha256": np.frombuffer(index.sha256.encode(), np.uint8),
@@ -243,8 +256,7 @@ def write_index(index: ShardIndex, shard: str | os.PathLike[str]) -> None:
         arrays |= _pack_strings(f"vocabulary_{number}", tags.vocabulary)
         for column in fields(tags)[1:]:
             arrays[f"{column.name}_{number}"] = np.asarray(getattr(tags, column.name))
-    with atomic_write(index_path(shard)) as stream:
-        np.savez(stream, allow_pickle=False, **arrays)
+    return arrays
 
 
 def read_index(shard: str | os.PathLike[str]) -> ShardIndex:

@@ -81,6 +81,12 @@ class Manifest:
         """Size of all files in bytes, without their indexes."""
         return sum(file.n_bytes for file in self.files)
 
+    @property
+    def bytes_a_step(self) -> int:
+        """Bytes on disk of one sample, or of one frame of a spectrogram."""
+        sample_bytes = int(STORAGES[self.storage][-1])
+        return sample_bytes if self.preset is None else sample_bytes * self.preset.n_mels
+
     def steps(self, seconds: float) -> int:
         """Return how many samples, or frames of a spectrogram, a window of `seconds` has."""
         return int(seconds * self.sample_rate + 1e-9) if self.preset is None else self.preset.frames(seconds)

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from folksong.errors import FileFormatError, FolksongError
-from folksong.files import read_json, write_json
+from folksong.shards.checked import read_checked, stamp
 from folksong.shards.example import parse_example
 from folksong.shards.index import (
     AUDIO_KEY,
@@ -27,15 +27,13 @@ from folksong.shards.index import (
     build_index,
     map_file,
     read_index,
-    write_index,
 )
-from folksong.shards.manifest import STORAGES, Manifest
+from folksong.shards.manifest import STORAGES, Manifest, ShardFile
 from folksong.shards.tfrecord import Bytes, iterate_records, read_record
 from folksong.tags.table import TagTable
 
 logger = logging.getLogger(__name__)
 
-CHECKED_NAME = ".checked.json"
 _DEFAULT_OPEN_FILES = 96
 
 
@@ -137,7 +135,7 @@ class ShardReader:
         if offset >= 0:
             values = np.frombuffer(data, self._dtype, count, offset)
         else:  # another writer's file whose floats do not lie in one piece
-            record = read_record(data, int(self._offsets[i]), i, self.track_ids[i], check=False)
+            record = read_record(data, int(self._offsets[i]), i, self.track_ids[i])
             payload = data[record.payload_offset : record.payload_offset + record.length]
             values = parse_example(payload)[AUDIO_KEY].values
         return values if self.is_waveform else values[: count - count % self.n_mels].reshape(self.n_mels, -1)
@@ -181,6 +179,11 @@ class ShardReader:
         return TagTable.from_codes(
             self.track_ids, names, _join(rows), place[_join(columns)], np.maximum(weights_array, 0)
         )
+
+    def one_hot_length(self, database: int = 0) -> int:
+        """Return how many tags a one-hot of the records is over; 0 where tags are strings."""
+        given = (self._database(file, database) for file in range(len(self._tags)))
+        return max((tags.one_hot_length for tags in given if tags is not None), default=0)
 
     def _database(self, file: int, database: int) -> ShardTags | None:
         if not 0 <= database < max(self.manifest.n_tag_databases, 1):
@@ -253,15 +256,14 @@ def _open_file_limit() -> int:
 
 def _open_indexes(folder: Path, manifest: Manifest, *, check: bool) -> list[ShardIndex]:
     """Return the index of each shard, rebuilt where it is missing, after the checks of a first opening."""
-    checked = _read_checked(folder)
-    before = dict(checked)
+    checked = read_checked(folder)
     indexes = []
     for file in manifest.files:
         path = folder / file.name
-        stamp = _stamp(path)
-        if stamp[0] != file.n_bytes:
+        now = stamp(path)
+        if now[0] != file.n_bytes:
             raise FileFormatError(
-                f"{path}: {stamp[0]} bytes, but the manifest says {file.n_bytes}: it was cut or overwritten; "
+                f"{path}: {now[0]} bytes, but the manifest says {file.n_bytes}: it was cut or overwritten; "
                 f"`folksong shards repair {folder}` saves its whole records"
             )
         try:
@@ -270,45 +272,26 @@ def _open_indexes(folder: Path, manifest: Manifest, *, check: bool) -> list[Shar
                 raise FileFormatError(f"{path}: the index is of another file")
         except FileFormatError as error:
             logger.info("%s; building it anew", error)
-            index = build_index(path)
-            if index.sha256 != file.sha256:
-                raise FileFormatError(
-                    f"{path}: its SHA-256 is not the manifest's: it was replaced by another file; restore it, or "
-                    f"accept it with `folksong shards repair {folder}`"
-                ) from None
-            _try_to_write(lambda path=path, index=index: write_index(index, path))
-            checked[file.name] = stamp
-        if check and checked.get(file.name) != stamp:
+            index = _rebuild_index(path, file)
+            checked[file.name] = now
+        if check and checked.get(file.name) != now:
             for _ in iterate_records(map_file(path), path):
                 pass
-            checked[file.name] = stamp
+            checked[file.name] = now
         indexes.append(index)
-    if checked != before:
-        _try_to_write(lambda: write_json(folder / CHECKED_NAME, checked))
+    remember_checked(folder, checked)
     return indexes
 
 
-def _stamp(path: Path) -> list[int]:
+def _rebuild_index(path: Path, file: ShardFile) -> ShardIndex:
+    index = build_index(path)
+    if index.sha256 != file.sha256:
+        raise FileFormatError(
+            f"{path}: its SHA-256 is not the manifest's: it was replaced by another file; restore it, or accept it "
+            f"with `folksong shards repair {path.parent}`"
+        )
     try:
-        status = path.stat()
-    except FileNotFoundError:
-        raise FolksongError(
-            f"{path}: the manifest lists this shard, but it is not there; restore it, or drop it with "
-            f"`folksong shards repair {path.parent}`"
-        ) from None
-    return [status.st_size, status.st_mtime_ns]
-
-
-def _read_checked(folder: Path) -> dict[str, list[int]]:
-    try:
-        content = read_json(folder / CHECKED_NAME)
-    except FolksongError:
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _try_to_write(write: Any) -> None:
-    try:
-        write()
+        write_index(index, path)
     except FolksongError as error:  # a read-only folder is no reason not to read
         logger.debug("not written: %s", error)
+    return index

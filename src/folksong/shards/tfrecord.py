@@ -43,14 +43,18 @@ class Record:
 
 
 class RecordError(FileFormatError):
-    """A damaged record: `number` and `offset` say where, `reason` why."""
+    """A damaged record: where it is, what is wrong with it, and where the next one begins if that is known."""
 
-    def __init__(self, path: str | os.PathLike[str], number: int, offset: int, reason: str) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], number: int, offset: int, reason: str, end: int | None = None
+    ) -> None:
         super().__init__(f"{path}: record {number} at byte {offset}: {reason}; {_REMEDY}")
-        self.path, self.number, self.offset, self.reason = os.fspath(path), number, offset, reason
+        self.path, self.number, self.offset, self.reason, self.end = (
+            os.fspath(path), number, offset, reason, end,
+        )  # fmt: skip
 
-    def __reduce__(self) -> tuple[type[RecordError], tuple[str, int, int, str]]:
-        return RecordError, (self.path, self.number, self.offset, self.reason)
+    def __reduce__(self) -> tuple[type[RecordError], tuple[str, int, int, str, int | None]]:
+        return RecordError, (self.path, self.number, self.offset, self.reason, self.end)
 
 
 def masked_crc32c(data: bytes | Bytes) -> int:
@@ -86,18 +90,30 @@ def iterate_records(data: Bytes, path: str | os.PathLike[str], *, check: bool = 
     """
     offset = number = 0
     while offset < len(data):
-        record = read_record(data, offset, number, path, check=check)
+        record = (whole_record if check else read_record)(data, offset, number, path)
         yield record
         offset, number = record.end, number + 1
 
 
-def read_record(
-    data: Bytes, offset: int, number: int, path: str | os.PathLike[str], *, check: bool = True
-) -> Record:
-    """Return the record that begins at byte `offset`.
+def whole_record(data: Bytes, offset: int, number: int, path: str | os.PathLike[str]) -> Record:
+    """Return the record that begins at byte `offset`, all its CRCs checked.
 
     Raises:
         RecordError: it is cut or one of its CRCs is wrong.
+    """
+    record = read_record(data, offset, number, path)
+    stop = record.payload_offset + record.length
+    (crc,) = struct.unpack("<I", data[stop : record.end].tobytes())
+    if masked_crc32c(data[record.payload_offset : stop]) != crc:
+        raise RecordError(path, number, offset, "the CRC of its content is wrong", record.end)
+    return record
+
+
+def read_record(data: Bytes, offset: int, number: int, path: str | os.PathLike[str]) -> Record:
+    """Return the record that begins at byte `offset`, its content's CRC unchecked.
+
+    Raises:
+        RecordError: it is cut or its length's CRC is wrong.
     """
     if len(data) - offset < HEADER_BYTES:
         raise RecordError(path, number, offset, f"cut after {len(data) - offset} bytes of its header")
@@ -110,8 +126,4 @@ def read_record(
         raise RecordError(
             path, number, offset, f"cut: {len(data) - start} of its {length + FOOTER_BYTES} bytes are there"
         )
-    if check:
-        (crc,) = struct.unpack("<I", data[start + length : start + length + FOOTER_BYTES].tobytes())
-        if masked_crc32c(data[start : start + length]) != crc:
-            raise RecordError(path, number, offset, "the CRC of its content is wrong")
     return Record(number, offset, start, length)

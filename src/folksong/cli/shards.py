@@ -1,0 +1,201 @@
+"""``folksong shards``: audio and tags on disk, in the form that training drinks from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from folksong.cli.common import FolksongCommand, FolksongGroup, ManyValues, echo_table, wants_progress
+
+AUDIO_FORMATS = click.Choice(["waveform", "log-mel-spectrogram"])
+
+
+@click.group(cls=FolksongGroup)
+def shards() -> None:
+    """Audio and tags as TFRecord shards: write them, check them, look at them."""
+
+
+@shards.command(cls=FolksongCommand)
+@click.argument("tracks", type=click.Path())
+@click.argument("out", type=click.Path(file_okay=False))
+@click.option(
+    "--tags",
+    "tag_sources",
+    multiple=True,
+    type=click.Path(),
+    metavar="SOURCE",
+    help="What `folksong tags` reads: a last.fm database, a CSV or Parquet file, a folder of class folders. Given "
+    "several times, records hold tags_0, tags_1, ...  [default: no tags]",
+)
+@click.option(
+    "--tag-path-multi",
+    cls=ManyValues,
+    multiple=True,
+    type=click.Path(),
+    metavar="SOURCE...",
+    help="Several tag sources in a row, as several --tags.",
+)
+@click.option(
+    "--min-weight",
+    type=float,
+    metavar="T",
+    help="Keep the tags with a weight greater than T.  [default: all]",
+)
+@click.option(
+    "--root", type=click.Path(), help="Where relative paths of a catalogue start.  [default: its own folder]"
+)
+@click.option(
+    "--format",
+    "audio_format",
+    type=AUDIO_FORMATS,
+    default="waveform",
+    show_default=True,
+    help="What records hold.",
+)
+@click.option(
+    "--sr", "sample_rate", type=click.IntRange(1), default=16000, show_default=True, help="Sample rate in Hz."
+)
+@click.option("--mels", "n_mels", type=click.IntRange(1), help="Mel bands.  [default: the preset's, 96]")
+@click.option("--preset", default="urop2019", show_default=True, help="Feature preset of spectrograms.")
+@click.option(
+    "--storage",
+    type=click.Choice(["float32", "float16", "int16"]),
+    default="float32",
+    show_default=True,
+    help="float16 and int16 take half the disk; TensorFlow's parser reads float32.",
+)
+@click.option(
+    "-n",
+    "--num-files",
+    "n_files",
+    type=click.IntRange(1),
+    help="Number of shards.  [default: by the number of tracks]",
+)
+@click.option(
+    "--start-stop",
+    nargs=2,
+    type=int,
+    metavar="A B",
+    help="Write only files A to B (from 1, both included): the rest is another command's, here or on another machine.",
+)
+@click.option("--jobs", type=int, default=-1, show_default=True, help="Processes; -1 is one a core.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the order of tracks in the shards.")
+@click.option(
+    "--overwrite", is_flag=True, help="Replace the shards of other tracks, tags or settings in OUT."
+)
+@click.option(
+    "--disk-check/--no-disk-check",
+    "check_disk",
+    default=True,
+    show_default=True,
+    help="Refuse when the disk is too small.",
+)
+def write(
+    tracks: str, out: str, tag_sources: tuple[str, ...], tag_path_multi: tuple[str, ...], min_weight: float | None,
+    root: str | None, **options: Any,
+) -> None:  # fmt: skip
+    """Encode the recordings of TRACKS into the folder OUT.
+
+    TRACKS is a CSV file with the columns track_id and mp3_path, or a folder of recordings. Broken recordings are left
+    out and listed in OUT/skipped.csv. A command that was stopped continues when it is given again, and ends with the
+    same bytes.
+
+    \b
+    Example:
+      folksong shards write instruments/ shards/mel --tags instruments/ --format log-mel-spectrogram
+      folksong shards write ultimate.csv shards/wave --root mp3/ --tags lastfm_tags.db --num-files 100
+    """
+    from pathlib import Path
+
+    from folksong.audio.catalogue import read_catalogue, scan_folder
+    from folksong.shards.estimate import readable_bytes
+    from folksong.shards.writer import write_shards
+    from folksong.tags.sources import read_tags
+
+    found = scan_folder(tracks) if Path(tracks).is_dir() else read_catalogue(tracks, root)
+    tables = [read_tags(source, min_weight=min_weight) for source in (*tag_sources, *tag_path_multi)]
+    manifest = write_shards(found, out, tables, progress=wants_progress(), **options)
+    skipped, damaged = (manifest.provenance[key] for key in ("n_skipped", "n_damaged"))
+    click.echo(
+        f"{out}: {manifest.n_tracks:,} tracks in {len(manifest.files)} files, {readable_bytes(manifest.n_bytes)}"
+        + (f"; {skipped:,} left out (see skipped.csv)" if skipped else "")
+        + (f"; {damaged:,} written from damaged files (see damaged.csv)" if damaged else "")
+    )
+
+
+@shards.command(cls=FolksongCommand)
+@click.argument("folder", type=click.Path())
+def verify(folder: str) -> None:
+    """Check every record, hash and count of FOLDER; name all damage and exit with 1 if there is any.
+
+    \b
+    Example:
+      folksong shards verify shards/mel
+    """
+    from folksong.shards.verify import verify_shards
+
+    found = verify_shards(folder, progress=wants_progress())
+    for problem in found.problems:
+        click.echo(problem, err=True)
+    n_whole = sum(file.n_whole for file in found.files)
+    if not found.is_sound:
+        click.echo(
+            f"{folder}: {len(found.problems)} problems; {n_whole:,} whole records in {len(found.files)} files. "
+            f"`folksong shards repair {folder}` keeps the whole ones"
+        )
+        raise click.exceptions.Exit(1)
+    click.echo(f"{folder}: sound; {n_whole:,} records in {len(found.files)} files")
+
+
+@shards.command(cls=FolksongCommand)
+@click.argument("folder", type=click.Path())
+@click.option(
+    "--tracks",
+    "n_shown",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Also list so many records.",
+)
+@click.option(
+    "--database",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="The tags of which database to list.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show(folder: str, n_shown: int, database: int, as_json: bool) -> None:
+    """Say what FOLDER holds.
+
+    \b
+    Example:
+      folksong shards show shards/mel --tracks 5
+    """
+    from folksong.shards.describe import describe_records, describe_shards
+    from folksong.shards.reader import ShardReader
+
+    reader = ShardReader(folder)
+    facts = describe_shards(reader)
+    records = describe_records(reader, n_shown, database)
+    if as_json:
+        import json
+
+        click.echo(
+            json.dumps(
+                {**facts, "records": [vars(record) for record in records]}, ensure_ascii=False, indent=2
+            )
+        )
+        return
+    echo_table([(name.replace("_", " "), value) for name, value in facts.items()], (), floats=".6g")
+    if records:
+        click.echo()
+        echo_table(
+            [
+                (r.track_id, r.seconds, ", ".join(r.tags[:8]) + (", …" if len(r.tags) > 8 else ""))
+                for r in records
+            ],
+            ("track", "seconds", "tags"),
+            floats=".1f",
+        )
