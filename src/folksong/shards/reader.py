@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from folksong.errors import FileFormatError, FolksongError
-from folksong.shards.checked import read_checked, stamp
+from folksong.shards.checked import read_checked, remember_checked, stamp
 from folksong.shards.example import parse_example
 from folksong.shards.index import (
     AUDIO_KEY,
@@ -27,6 +27,7 @@ from folksong.shards.index import (
     build_index,
     map_file,
     read_index,
+    write_index,
 )
 from folksong.shards.manifest import STORAGES, Manifest, ShardFile
 from folksong.shards.tfrecord import Bytes, iterate_records, read_record
