@@ -18,23 +18,31 @@ def simulate(rng, n_tracks, prevalences, shift=1.0):
 def test_each_resample_equals_measuring_the_drawn_tracks(decimals):
     targets, scores = simulate(np.random.default_rng(0), 300, [0.4, 0.1, 0.01, 0.0])
     scores = scores.round(decimals)
-    found = metrics.bootstrap(targets, scores, n_resamples=25, seed=7)
+    found = metrics.bootstrap(targets, scores, n_resamples=25, seed=7, micro=True)
     weights = metrics.draw_resamples(300, range(25), seed=7)
     assert weights.sum(axis=0).tolist() == [300] * 25
     for number in range(25):
         drawn = np.repeat(np.arange(300), weights[:, number].astype(int))
-        summary = metrics.summarise(targets[drawn], scores[drawn], micro=False)
+        summary = metrics.summarise(targets[drawn], scores[drawn])
         expected = np.where(summary.kept, summary.roc_auc, np.nan)
         np.testing.assert_allclose(found.roc_auc[number], expected, rtol=0, atol=1e-12)
         expected = np.where(summary.kept, summary.average_precision, np.nan)
         np.testing.assert_allclose(found.average_precision[number], expected, rtol=0, atol=1e-12)
         assert found.macro_roc_auc[number] == pytest.approx(summary.macro_roc_auc, abs=1e-12)
+        # The micro averages of all resamples are over the labels of the whole sample, here the first three.
+        micro = metrics.summarise(targets[drawn, :3].reshape(-1, 1), scores[drawn, :3].reshape(-1, 1))
+        assert found.micro_roc_auc[number] == pytest.approx(micro.macro_roc_auc, abs=1e-12)
+        assert found.micro_average_precision[number] == pytest.approx(
+            micro.macro_average_precision, abs=1e-12
+        )
 
 
 def test_same_seed_same_resamples_whatever_the_block(monkeypatch):
     targets, scores = simulate(np.random.default_rng(1), 200, [0.3, 0.2])
     together = metrics.bootstrap(targets, scores, n_resamples=40, seed=3)
     monkeypatch.setattr("folksong.metrics.resampling.BLOCK_BYTES", 4 * 200 * 7)
+    monkeypatch.setattr("folksong.metrics.resampling.LEAST_AT_ONCE", 1)
+    monkeypatch.setattr("folksong.metrics.resampling.VALUES_AT_ONCE", 90)
     np.testing.assert_array_equal(
         metrics.bootstrap(targets, scores, n_resamples=40, seed=3).roc_auc, together.roc_auc
     )
@@ -65,6 +73,8 @@ def test_interval_shapes_and_undefined_labels():
     assert ends[0, 0] < ends[1, 0]
     assert np.isnan(ends[:, 1]).all()
     assert found.interval(found.macro_average_precision).shape == (2,)
+    assert np.isnan(found.micro_roc_auc).all()  # not asked for
+    assert found.micro_roc_auc.shape == (50,)
 
 
 @pytest.mark.parametrize("wrong", [{"n_resamples": 0}, {"level": 1.0}])
