@@ -1,0 +1,45 @@
+"""Keep big tensors' memory instead of asking the system for it anew at every step.
+
+With its default settings the GNU C library maps each large block freshly and gives it back when freed, so that every
+step page-faults through gigabytes: training the waveform network is 1.8 to 2 times slower for it. Told to serve
+large blocks from its heap and not to trim that, it reuses them. The price is memory: freed blocks stay with the
+process and leave gaps (batch 16 of 15 s, waveform: peak 2.9 GB before, 4.1 GB after).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import platform
+import sys
+
+logger = logging.getLogger(__name__)
+
+SWITCH = "FOLKSONG_KEEP_MEMORY"
+"""Set this environment variable to 0 to leave the allocator as it is."""
+
+# Parameters of mallopt(3).
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
+TOP_PAD_BYTES = 64 << 20
+NEVER_TRIM = 2**31 - 1
+
+
+def keep_memory() -> bool:
+    """Make the C library keep and reuse large blocks; say whether it now does.
+
+    It does nothing outside Linux with glibc, where another allocator is preloaded, or where the user has tuned glibc
+    already. Call it before the first large tensor; training on a GPU has no use for it.
+    """
+    if os.environ.get(SWITCH) == "0" or not sys.platform.startswith("linux"):
+        return False
+    tuned = os.environ.get("GLIBC_TUNABLES", "") + os.environ.get("LD_PRELOAD", "")
+    if platform.libc_ver()[0] != "glibc" or "malloc" in tuned:
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return False
+    settings = ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, NEVER_TRIM), (M_TOP_PAD, TOP_PAD_BYTES))
+    done = {mallopt(parameter, value) for parameter, value in settings} == {1}
+    logger.debug("the C library %s large blocks", "keeps" if done else "could not be told to keep")
+    return done

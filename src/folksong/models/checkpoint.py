@@ -1,0 +1,65 @@
+"""Weights on disk: ``*.ckpt`` files that PyTorch reads without running code from them (``weights_only``)."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
+
+import torch
+
+from folksong.errors import FileFormatError, FolksongError
+from folksong.files import atomic_path
+from folksong.models.tagger import Tagger
+
+if TYPE_CHECKING:
+    from folksong.runs import Run
+
+FORMAT = "folksong.checkpoint"
+
+
+def write_checkpoint(path: str | os.PathLike[str], content: dict[str, Any]) -> None:
+    """Write tensors and plain values, whole or not at all. ``content["tagger"]`` is the tagger's state dict."""
+    with atomic_path(path) as temporary:
+        torch.save({"format": FORMAT, **content}, temporary)
+
+
+def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read what `write_checkpoint` wrote, onto the CPU.
+
+    Raises:
+        FolksongError: there is no such file.
+        FileFormatError: it is damaged, or no checkpoint of folksong.
+    """
+    if not Path(path).is_file():
+        raise FolksongError(f"{path}: no such checkpoint; the training did not get as far as to write it")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, BadZipFile, EOFError, ValueError, KeyError) as error:
+        raise FileFormatError(f"{path}: cut or damaged ({str(error).splitlines()[0][:100]})") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise FileFormatError(f"{path}: not a checkpoint of folksong")
+    return content
+
+
+def load_model(run: Run, *, checkpoint: str | os.PathLike[str] | None = None) -> Tagger:
+    """Return a run's tagger with its best weights, in evaluation mode, on the CPU.
+
+    Args:
+        run: an opened run.
+        checkpoint: other weights than ``run.best_checkpoint``, of the same network.
+
+    Raises:
+        FolksongError: the checkpoint is missing, damaged, or of another network.
+    """
+    path = run.best_checkpoint if checkpoint is None else checkpoint
+    tagger = Tagger.from_settings(dict(run.config["tagger"]), run.labels)
+    try:
+        tagger.load_state_dict(read_checkpoint(path)["tagger"])
+    except (RuntimeError, KeyError) as error:
+        raise FileFormatError(
+            f"{path}: the weights are not of the network that config.json describes"
+        ) from error
+    return tagger.eval()

@@ -1,0 +1,168 @@
+"""The run: the folder that one training leaves behind, and all that prediction and evaluation need.
+
+```
+config.json      settings, audio format, feature preset, sizes of the network, hashes of all inputs
+labels.json      the label space, in the order of the outputs
+split.json       which track was in which part
+model_card.md    the same for people
+metrics.jsonl    one line an epoch
+checkpoints/     best.ckpt (weights), last.ckpt (weights and all that resuming needs)
+tensorboard/     event files
+evaluation/      what `folksong evaluate` found
+```
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from folksong.audio.features import FeaturePreset
+from folksong.errors import FileFormatError, FolksongError
+from folksong.files import read_json, write_json
+from folksong.labels.space import LabelSpace
+from folksong.splits import Split
+
+FORMAT = "folksong.run"
+VERSION = 1
+CONFIG_NAME = "config.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run on disk. `Run.open` reads one, `Run.create` begins one.
+
+    Args:
+        path: the folder.
+        config: the content of ``config.json``.
+    """
+
+    path: Path
+    config: Mapping[str, Any]
+
+    @classmethod
+    def create(
+        cls, path: str | os.PathLike[str], config: Mapping[str, Any], labels: LabelSpace, split: Split
+    ) -> Run:
+        """Write a new run's folder; ``config.json`` last, so that a folder that has one is whole.
+
+        Raises:
+            FolksongError: the folder already holds a run, or cannot be written.
+        """
+        folder = Path(path)
+        if (folder / CONFIG_NAME).exists():
+            raise FolksongError(
+                f"{folder}: already holds a run; choose another folder, or go on with it by `--resume {folder}`"
+            )
+        labels.write(folder / "labels.json")
+        split.write(folder / "split.json")
+        content = {"format": FORMAT, "version": VERSION, **config}
+        write_json(folder / CONFIG_NAME, content)
+        return cls(folder, content)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Run:
+        """Read a run's folder.
+
+        Raises:
+            FolksongError: there is no run.
+            FileFormatError: the ``config.json`` is not one of a run, or of another version.
+        """
+        folder = Path(path)
+        file = folder / CONFIG_NAME
+        if not folder.is_dir():
+            raise FolksongError(f"{folder}: no such folder; a run is the folder that `folksong train` wrote")
+        if not file.is_file():
+            raise FolksongError(
+                f"{folder}: no run here (it has no {CONFIG_NAME}); give the folder that `folksong train` wrote"
+            )
+        content = read_json(file)
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise FileFormatError(
+                f'{file}: not the config.json of a run (no \'"format": "{FORMAT}"\'); settings for a training '
+                "go to `folksong train --config`"
+            )
+        if content.get("version") != VERSION:
+            raise FileFormatError(f"{file}: version {content.get('version')}; this folksong reads {VERSION}")
+        missing = [key for key in ("front_end", "tagger", "audio", "shards", "tags") if key not in content]
+        if missing:
+            raise FileFormatError(f"{file}: {', '.join(map(repr, missing))} is missing; the file was edited")
+        return cls(folder, content)
+
+    def __repr__(self) -> str:
+        return f"Run({os.fspath(self.path)!r})"
+
+    @cached_property
+    def labels(self) -> LabelSpace:
+        """The label space; its order is that of the tagger's outputs."""
+        return LabelSpace.read(self.path / "labels.json")
+
+    @cached_property
+    def split(self) -> Split:
+        """Which track was in which part."""
+        return Split.read(self.path / "split.json")
+
+    @property
+    def front_end(self) -> str:
+        """``waveform`` or ``log-mel-spectrogram``."""
+        return str(self.config["front_end"])
+
+    @property
+    def audio_format(self) -> str:
+        """What the tagger takes: ``waveform`` or ``log-mel-spectrogram``."""
+        return str(self.config["audio"]["audio_format"])
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz of the audio that the tagger was trained on."""
+        return int(self.config["audio"]["sample_rate"])
+
+    @cached_property
+    def preset(self) -> FeaturePreset | None:
+        """How the spectrograms were made; None for waveforms."""
+        content = self.config["audio"]["preset"]
+        return None if content is None else FeaturePreset.from_dict(content)
+
+    @property
+    def window_seconds(self) -> float:
+        """Length of a training window in seconds."""
+        return float(self.config["audio"]["window_seconds"])
+
+    @property
+    def window_steps(self) -> int:
+        """Length of a training window in samples or frames."""
+        return int(self.config["audio"]["window_steps"])
+
+    @property
+    def shards_dir(self) -> Path:
+        """The folder of shards that the run was trained on; it may have moved since."""
+        return Path(self.config["shards"]["folder"])
+
+    @property
+    def best_checkpoint(self) -> Path:
+        """Weights of the epoch with the best validation PR-AUC."""
+        return self.path / "checkpoints" / "best.ckpt"
+
+    @property
+    def last_checkpoint(self) -> Path:
+        """Weights and everything that resuming needs."""
+        return self.path / "checkpoints" / "last.ckpt"
+
+    @property
+    def metrics_path(self) -> Path:
+        """One JSON line an epoch."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def model_card_path(self) -> Path:
+        """The run described for people."""
+        return self.path / "model_card.md"
+
+    @property
+    def evaluation_dir(self) -> Path:
+        """Where `folksong evaluate` writes."""
+        return self.path / "evaluation"
