@@ -2,8 +2,29 @@
 
 from __future__ import annotations
 
+from folksong.labels.clusters import kmeans
 from folksong.labels.coverage import Coverage, coverage
+from folksong.labels.genres import GenreChoice, keep_genres, propose_genres, read_genres, write_genres
 from folksong.labels.popular import SUBJECTIVE_TAGS, drop, top
 from folksong.labels.space import Label, LabelSpace
+from folksong.labels.spherical_kmeans import SphericalKMeans
+from folksong.labels.subgenres import npmi, skipgram
 
-__all__ = ["SUBJECTIVE_TAGS", "Coverage", "Label", "LabelSpace", "coverage", "drop", "top"]
+__all__ = [
+    "SUBJECTIVE_TAGS",
+    "Coverage",
+    "GenreChoice",
+    "Label",
+    "LabelSpace",
+    "SphericalKMeans",
+    "coverage",
+    "drop",
+    "keep_genres",
+    "kmeans",
+    "npmi",
+    "propose_genres",
+    "read_genres",
+    "skipgram",
+    "top",
+    "write_genres",
+]

@@ -1,0 +1,246 @@
+"""Genre clusters: which clusters of a label space are genres, and which of them to merge.
+
+``genres.txt`` holds two lines of JSON: the list of the cluster numbers that are genres, and a list of pairs to merge.
+Lines that begin with ``#`` are comments; a proposal uses them to say what each number is, so that a person can edit
+the two lines above.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from folksong.errors import FileFormatError, FolksongError
+from folksong.files import atomic_write, describe_os_error
+from folksong.labels.space import Label, LabelSpace
+from folksong.tags.table import TagTable
+
+logger = logging.getLogger(__name__)
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class GenreChoice:
+    """The clusters that are genres, and the pairs of them to merge, by their numbers in a label space (from 0)."""
+
+    genres: tuple[int, ...]
+    merges: tuple[Pair, ...] = ()
+
+
+@dataclass(frozen=True)
+class GenreProposal:
+    """A proposed choice and its grounds.
+
+    Attributes:
+        choice: what is proposed.
+        genre_shares: (n_labels,) share of each cluster's counts whose tags name a genre.
+        correlations: (n_labels, n_labels) correlation of the clusters' presence in tracks.
+    """
+
+    choice: GenreChoice
+    genre_shares: npt.NDArray[np.float64]
+    correlations: npt.NDArray[np.float64]
+
+
+def read_genres(path: str | os.PathLike[str]) -> GenreChoice:
+    """Read a ``genres.txt`` file.
+
+    Raises:
+        FolksongError: the file is missing.
+        FileFormatError: it does not hold a list of whole numbers and a list of pairs of them.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise FolksongError(describe_os_error(error, path)) from error
+    except UnicodeDecodeError as error:
+        raise FileFormatError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
+    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    if not 1 <= len(lines) <= 2:
+        raise FileFormatError(
+            f"{path}: needs two lines of JSON (cluster numbers; pairs to merge), not {len(lines)}"
+        )
+    try:
+        genres, merges = json.loads(lines[0]), json.loads(lines[1]) if len(lines) == 2 else []
+    except json.JSONDecodeError as error:
+        raise FileFormatError(f"{path}: not a line of JSON ({error.msg}): {error.doc[:60]}") from error
+    if not _are_numbers(genres):
+        raise FileFormatError(
+            f"{path}: the first line must be a list of cluster numbers, not {lines[0][:60]}"
+        )
+    if not isinstance(merges, list) or not all(_are_numbers(pair) and len(pair) == 2 for pair in merges):
+        raise FileFormatError(
+            f"{path}: the second line must be a list of pairs of numbers, not {lines[1][:60]}"
+        )
+    return GenreChoice(tuple(genres), tuple((int(first), int(second)) for first, second in merges))
+
+
+def write_genres(
+    path: str | os.PathLike[str],
+    choice: GenreChoice,
+    space: LabelSpace,
+    proposal: GenreProposal | None = None,
+) -> None:
+    """Write a choice as ``genres.txt``, with comments that say what each number is."""
+    listed = set(choice.genres)
+    lines = [json.dumps(list(choice.genres)), json.dumps([list(pair) for pair in choice.merges])]
+    lines += [
+        "# First line: the clusters that are genres. Second line: pairs of them to merge. Edit both freely."
+    ]
+    if proposal is not None:
+        for first, second in choice.merges:
+            names = f"{space.labels[first].name} + {space.labels[second].name}"
+            lines.append(
+                f"# [{first}, {second}] correlation {proposal.correlations[first, second]:.3f}: {names}"
+            )
+    for number, label in enumerate(space.labels):
+        share = f" ({100 * proposal.genre_shares[number]:.0f}% genre words)" if proposal is not None else ""
+        mark = "genre" if number in listed else "-"
+        shown = _one_line(", ".join(label.tags[:12]) + (", …" if len(label.tags) > 12 else ""))
+        lines.append(f"# {number} {mark} {_one_line(label.name)}{share}: {shown}")
+    with atomic_write(path, "w") as stream:
+        stream.write("\n".join(lines) + "\n")
+
+
+def propose_genres(
+    space: LabelSpace,
+    table: TagTable,
+    *,
+    min_share: float = 0.5,
+    correlation: float = 0.3,
+    words: Iterable[str] | None = None,
+) -> GenreProposal:
+    """Propose which clusters are genres and which pairs of them to merge.
+
+    Args:
+        space: the clusters.
+        table: the tags of the tracks.
+        min_share: a cluster is a genre when at least this share of its counts belongs to tags that name one.
+        correlation: two genres are to be merged when their presence in tracks correlates at least so much (Pearson,
+            which is the phi coefficient here).
+        words: genre words instead of the list that ships with the package.
+    """
+    known = {_plain(word) for word in words} if words is not None else genre_words()
+    counts = dict(zip(table.tags, table.counts.tolist(), strict=True))
+    shares = np.zeros(len(space))
+    for number, label in enumerate(space.labels):
+        total = sum(counts.get(tag, 0) for tag in label.tags)
+        named = sum(counts.get(tag, 0) for tag in label.tags if names_genre(tag, known))
+        shares[number] = named / total if total else 0.0
+    genres = tuple(int(number) for number in np.flatnonzero(shares >= min_share))
+    correlations = cluster_correlations(space, table)
+    merges = sorted(
+        ((i, j) for i in genres for j in genres if i < j and correlations[i, j] >= correlation),
+        key=lambda pair: (-correlations[pair], pair),
+    )
+    return GenreProposal(GenreChoice(genres, tuple(merges)), shares, correlations)
+
+
+def keep_genres(
+    space: LabelSpace, choice: GenreChoice, table: TagTable, *, provenance: Mapping[str, Any] | None = None
+) -> LabelSpace:
+    """Build the space of the genres only, correlated ones merged (in chains too: 1-2 and 2-3 make one label).
+
+    A merged label's tags are ordered by their counts in `table` and it is named by the most popular one.
+
+    Raises:
+        FolksongError: a number is no cluster of `space`, or nothing is chosen.
+    """
+    for number in (*choice.genres, *(number for pair in choice.merges for number in pair)):
+        if not 0 <= number < len(space):
+            raise FolksongError(f"there is no cluster {number}; the space has {len(space)}, numbered from 0")
+    outside = sorted({number for pair in choice.merges for number in pair} - set(choice.genres))
+    if outside:
+        logger.warning("clusters %s are to be merged but not listed as genres; they are taken in", outside)
+    chosen = sorted({*choice.genres, *outside})
+    if not chosen:
+        raise FolksongError(
+            "no cluster is chosen as a genre; list some numbers in the first line of genres.txt"
+        )
+    group = {number: number for number in chosen}
+    for first, second in choice.merges:
+        old, new = max(group[first], group[second]), min(group[first], group[second])
+        group = {number: new if target == old else target for number, target in group.items()}
+    counts = dict(zip(table.tags, table.counts.tolist(), strict=True))
+    labels = []
+    for target in dict.fromkeys(group.values()):
+        members = {tag for number in chosen if group[number] == target for tag in space.labels[number].tags}
+        tags = sorted(members, key=lambda tag: (-counts.get(tag, 0), tag))
+        alone = sum(group[number] == target for number in chosen) == 1
+        labels.append(Label(space.labels[target].name if alone else tags[0], tuple(tags)))
+    labels.sort(key=lambda label: (-counts.get(label.tags[0], 0), label.tags[0]))
+    kept = {tag for label in labels for tag in label.tags}
+    return LabelSpace(
+        tuple(labels),
+        {raw: member for raw, member in space.aliases.items() if member in kept},
+        {
+            "builder": "genres",
+            "genres": list(choice.genres),
+            "merges": [list(pair) for pair in choice.merges],
+            "n_tracks": table.n_tracks,
+            "table_sha256": table.sha256(),
+            "clusters": dict(space.provenance),
+            "clusters_sha256": space.sha256(),
+            **(provenance or {}),
+        },
+    )
+
+
+def cluster_correlations(space: LabelSpace, table: TagTable) -> npt.NDArray[np.float64]:
+    """Return how the labels' presence in tracks correlates: (n_labels, n_labels), 0 where a label is constant."""
+    present = space.encode(table).astype(np.float64)
+    n_tracks = table.n_tracks
+    joint = (present.T @ present).toarray()
+    single = np.diagonal(joint)
+    covariance = n_tracks * joint - np.outer(single, single)
+    spread = np.sqrt(single * (n_tracks - single))
+    scale = np.outer(spread, spread)
+    return np.asarray(np.divide(covariance, scale, out=np.zeros_like(joint), where=scale > 0))
+
+
+@cache
+def genre_words() -> frozenset[str]:
+    """Return the genre words that ship with the package, without blanks and hyphens."""
+    text = resources.files("folksong.labels").joinpath("data/genre_words.txt").read_text(encoding="utf-8")
+    lines = (line.strip() for line in text.splitlines())
+    return frozenset(_plain(line) for line in lines if line and not line.startswith("#"))
+
+
+def names_genre(tag: str, words: frozenset[str] | set[str]) -> bool:
+    """Say whether a tag, two neighbouring words of it, or one word of it is a genre word.
+
+    >>> names_genre("melodic death metal", genre_words()), names_genre("seen live", genre_words())
+    (True, False)
+    """
+    parts = [part for part in re.split(r"[\s/_-]+", tag.lower()) if part]
+    runs = [
+        *parts,
+        *(first + second for first, second in pairwise(parts)),
+        "".join(parts),
+    ]
+    return any(_plain(run) in words for run in runs)
+
+
+def _plain(word: str) -> str:
+    return re.sub(r"[\s/_-]+", "", word.lower())
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _are_numbers(value: object) -> bool:
+    return isinstance(value, Sequence) and all(type(item) is int for item in value)

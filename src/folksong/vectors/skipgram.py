@@ -1,0 +1,276 @@
+"""Tag vectors learned from the company tags keep: a skip-gram over tags that share a track (Model 4.2).
+
+The network has one linear hidden layer of d units: input tag i (one-hot, N) → row i of the hidden weights → N outputs,
+softmax by default or sigmoid. A track with the tags S, at least two of them, gives one sample for each i in S: input
+i, target S without i. The loss is binary cross-entropy, averaged over samples and outputs.
+
+For one input tag the prediction is the same for every track, so the loss over all samples is an exact function of the
+co-occurrence counts: with n_i samples of input i, of which c_ij have tag j in their target,
+
+    L = −(1 / (N Σ n_i)) Σ_i Σ_j [ c_ij log p_ij + (n_i − c_ij) log(1 − p_ij) ],
+
+and a full-batch step costs N × N whatever the number of tracks. The gradients are written out; no torch is needed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from folksong.errors import FolksongError
+from folksong.tags.table import TagTable
+
+logger = logging.getLogger(__name__)
+
+Matrix = npt.NDArray[np.float64]
+Output = Literal["softmax", "sigmoid"]
+
+CLAMP = 1e-7
+PATIENCE = 5
+MIN_RELATIVE_IMPROVEMENT = 1e-4
+FULL_BATCH_LEARNING_RATE = 0.05
+FULL_BATCH_STEPS_PER_EPOCH = 20
+"""A full-batch step sees everything, but one step alone is too little to judge progress by."""
+MINI_BATCH_LEARNING_RATE = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class SkipGramCounts:
+    """Samples, summed up by their input tag.
+
+    Attributes:
+        rows: (R,) the input tags that occur: all N, or those of a mini-batch.
+        inputs: (R,) number of samples with each of them as input.
+        pairs: (R, N) number of those that have tag j in their target; 0 where j is the input itself.
+    """
+
+    rows: npt.NDArray[np.int64]
+    inputs: Matrix
+    pairs: Matrix
+
+
+@dataclass
+class Weights:
+    """The network: hidden (N, d), output (d, N) and the outputs' bias (N,)."""
+
+    hidden: Matrix
+    output: Matrix
+    bias: Matrix
+
+    def arrays(self) -> tuple[Matrix, Matrix, Matrix]:
+        """Return the arrays, in a fixed order."""
+        return self.hidden, self.output, self.bias
+
+
+@dataclass(frozen=True, eq=False)
+class SkipGram:
+    """What was learned.
+
+    Attributes:
+        tags: (N,) in the order given.
+        vectors: (N, d) float32, row i of the hidden weights scaled to length 1.
+        losses: the loss after each epoch.
+    """
+
+    tags: tuple[str, ...]
+    vectors: npt.NDArray[np.float32]
+    losses: tuple[float, ...] = field(default=())
+
+
+def train_skipgram(
+    table: TagTable,
+    tags: Sequence[str],
+    *,
+    dimension: int | None = None,
+    output: Output = "softmax",
+    batch_size: int | None = None,
+    epochs: int | None = None,
+    learning_rate: float | None = None,
+    seed: int = 0,
+) -> SkipGram:
+    """Learn vectors of `tags` from the tracks that carry at least two of them.
+
+    Args:
+        table: the tags of the tracks.
+        tags: the N tags, all in the table.
+        dimension: d; ⌊√N⌋ by default.
+        output: "softmax" (clamped to [1e-7, 1 − 1e-7]) or "sigmoid".
+        batch_size: None trains full-batch on the counts; the original took batches of 10 samples.
+        epochs: at most so many; 100 (of 20 steps) full-batch, 50 (of all samples) in batches by default. Training
+            stops after 5 epochs without a relative improvement of 1e-4.
+        learning_rate: of Adam; 0.05 full-batch, 0.001 in batches by default.
+        seed: of the first weights and of the order of samples.
+
+    Raises:
+        FolksongError: fewer than two tags, a tag that is not in the table, or an unknown `output`.
+    """
+    from threadpoolctl import threadpool_limits
+
+    if output not in ("softmax", "sigmoid"):
+        raise FolksongError(f"the output must be 'softmax' or 'sigmoid', not {output!r}")
+    if len(tags) < 2:
+        raise FolksongError(f"a skip-gram needs at least 2 tags, not {len(tags)}")
+    presence = _presence(table, tags)
+    rng = np.random.default_rng(seed)
+    weights = initial_weights(len(tags), dimension or int(len(tags) ** 0.5), rng)
+    with threadpool_limits(1, "blas"):  # the same sums on any number of cores
+        if batch_size is None:
+            rate = learning_rate or FULL_BATCH_LEARNING_RATE
+            losses = _train_on_counts(weights, sum_samples(presence), output, epochs or 100, rate)
+        else:
+            rate = learning_rate or MINI_BATCH_LEARNING_RATE
+            losses = _train_in_batches(weights, presence, output, epochs or 50, rate, batch_size, rng)
+    lengths = np.linalg.norm(weights.hidden, axis=1, keepdims=True)
+    vectors = weights.hidden / np.maximum(lengths, 1e-12)
+    return SkipGram(tuple(tags), vectors.astype(np.float32), tuple(losses))
+
+
+def initial_weights(n_tags: int, dimension: int, rng: np.random.Generator) -> Weights:
+    """Draw first weights as Glorot and Bengio (2010) do, uniformly; the bias is 0."""
+    limit = (6 / (n_tags + dimension)) ** 0.5
+    return Weights(
+        rng.uniform(-limit, limit, (n_tags, dimension)),
+        rng.uniform(-limit, limit, (dimension, n_tags)),
+        np.zeros(n_tags),
+    )
+
+
+def sum_samples(presence: sp.csr_matrix) -> SkipGramCounts:
+    """Sum up the samples of tracks × tags, binary (n_tracks, N)."""
+    useful = presence[np.flatnonzero(np.diff(presence.indptr) >= 2)]
+    pairs = np.asarray((useful.T @ useful).toarray(), np.float64)
+    inputs = np.diagonal(pairs).copy()
+    np.fill_diagonal(pairs, 0)
+    return SkipGramCounts(np.arange(len(inputs)), inputs, pairs)
+
+
+def loss_and_gradient(weights: Weights, counts: SkipGramCounts, output: Output) -> tuple[float, Weights]:
+    """Return the mean loss over all samples that `counts` sums up, and its gradient."""
+    hidden = weights.hidden[counts.rows]
+    scale = 1 / (len(weights.bias) * max(counts.inputs.sum(), 1))
+    logits = hidden @ weights.output + weights.bias
+    absent = counts.inputs[:, None] - counts.pairs
+    if output == "sigmoid":
+        # −log σ(z) = log(1 + e^−z), −log(1 − σ(z)) = log(1 + e^z): stable for any z
+        loss = counts.pairs * np.logaddexp(0, -logits) + absent * np.logaddexp(0, logits)
+        slope = counts.inputs[:, None] / (1 + np.exp(-np.clip(logits, -500, 500))) - counts.pairs
+    else:
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        shares = powers / powers.sum(axis=1, keepdims=True)
+        clamped = np.clip(shares, CLAMP, 1 - CLAMP)
+        loss = -(counts.pairs * np.log(clamped) + absent * np.log1p(-clamped))
+        by_share = absent / (1 - clamped) - counts.pairs / clamped
+        by_share[(shares < CLAMP) | (shares > 1 - CLAMP)] = 0  # where the clamp holds, nothing moves
+        slope = shares * (by_share - (by_share * shares).sum(axis=1, keepdims=True))
+    slope *= scale
+    by_hidden = np.zeros_like(weights.hidden)
+    by_hidden[counts.rows] = slope @ weights.output.T
+    return float(loss.sum() * scale), Weights(by_hidden, hidden.T @ slope, slope.sum(axis=0))
+
+
+class _Adam:
+    """Adam (Kingma & Ba 2015), changing the weights in place."""
+
+    def __init__(self, weights: Weights, learning_rate: float) -> None:
+        self.rate = learning_rate
+        self.step = 0
+        self.means = [np.zeros_like(array) for array in weights.arrays()]
+        self.squares = [np.zeros_like(array) for array in weights.arrays()]
+
+    def update(self, weights: Weights, gradient: Weights) -> None:
+        self.step += 1
+        rate = self.rate * (1 - 0.999**self.step) ** 0.5 / (1 - 0.9**self.step)
+        moments = zip(weights.arrays(), gradient.arrays(), self.means, self.squares, strict=True)
+        for array, slope, mean, square in moments:
+            mean += 0.1 * (slope - mean)
+            square += 0.001 * (slope * slope - square)
+            array -= rate * mean / (np.sqrt(square) + 1e-8)
+
+
+class _EarlyStop:
+    """Says when `PATIENCE` epochs brought no relative improvement of `MIN_RELATIVE_IMPROVEMENT`."""
+
+    def __init__(self) -> None:
+        self.best = np.inf
+        self.waited = 0
+
+    def __call__(self, loss: float) -> bool:
+        if not np.isfinite(loss):
+            raise FolksongError("the skip-gram's loss is no longer finite; choose a smaller learning rate")
+        if loss < self.best * (1 - MIN_RELATIVE_IMPROVEMENT):
+            self.best, self.waited = loss, 0
+        else:
+            self.waited += 1
+        return self.waited >= PATIENCE
+
+
+def _train_on_counts(
+    weights: Weights, counts: SkipGramCounts, output: Output, epochs: int, rate: float
+) -> list[float]:
+    adam, stop = _Adam(weights, rate), _EarlyStop()
+    losses: list[float] = []
+    for _ in range(epochs):
+        for _ in range(FULL_BATCH_STEPS_PER_EPOCH):
+            loss, gradient = loss_and_gradient(weights, counts, output)
+            adam.update(weights, gradient)
+        losses.append(loss)
+        if stop(loss):
+            break
+    return losses
+
+
+def _train_in_batches(
+    weights: Weights,
+    presence: sp.csr_matrix,
+    output: Output,
+    epochs: int,
+    rate: float,
+    batch_size: int,
+    rng: np.random.Generator,
+) -> list[float]:
+    adam, stop = _Adam(weights, rate), _EarlyStop()
+    losses: list[float] = []
+    for _ in range(epochs):
+        total, n_samples = 0.0, 0
+        for counts in _batches(presence, batch_size, rng):
+            loss, gradient = loss_and_gradient(weights, counts, output)
+            adam.update(weights, gradient)
+            size = int(counts.inputs.sum())
+            total, n_samples = total + loss * size, n_samples + size
+        losses.append(total / max(n_samples, 1))
+        if stop(losses[-1]):
+            break
+    return losses
+
+
+def _batches(presence: sp.csr_matrix, size: int, rng: np.random.Generator) -> Iterator[SkipGramCounts]:
+    """Yield the samples of one epoch in random order, `size` at a time (the last batch may be smaller)."""
+    lengths = np.diff(presence.indptr)
+    entries = np.flatnonzero(np.repeat(lengths >= 2, lengths))
+    track_of = np.repeat(np.arange(presence.shape[0]), lengths)
+    order = rng.permutation(entries)
+    for start in range(0, len(order), size):
+        chosen = order[start : start + size]
+        rows, numbers = np.unique(presence.indices[chosen], return_inverse=True)
+        counts = SkipGramCounts(
+            rows.astype(np.int64), np.zeros(len(rows)), np.zeros((len(rows), presence.shape[1]))
+        )
+        for row, track in zip(numbers, track_of[chosen], strict=True):
+            counts.inputs[row] += 1
+            counts.pairs[row, presence.indices[presence.indptr[track] : presence.indptr[track + 1]]] += 1
+        counts.pairs[np.arange(len(rows)), rows] = 0  # the input is in no target
+        yield counts
+
+
+def _presence(table: TagTable, tags: Sequence[str]) -> sp.csr_matrix:
+    missing = next((tag for tag in tags if tag not in table.tag_index), None)
+    if missing is not None:
+        raise FolksongError(f"the tag {missing!r} is not in the table")
+    chosen = table.presence[:, [table.tag_index[tag] for tag in tags]]
+    return sp.csr_matrix(chosen, dtype=np.float64)

@@ -1,0 +1,109 @@
+"""genres.txt read, proposed, edited and applied; correlations against plain loops."""
+
+import numpy as np
+import pytest
+
+from folksong.errors import FileFormatError, FolksongError
+from folksong.labels import GenreChoice, keep_genres, kmeans, propose_genres, read_genres, write_genres
+from folksong.labels.genres import cluster_correlations, genre_words, names_genre
+from folksong.labels.space import Label, LabelSpace
+from folksong.tags.table import TagTable
+
+SPACE = LabelSpace(
+    (
+        Label("rock", ("rock", "indie rock")), Label("seen live", ("seen live",)), Label("metal", ("metal",)),
+        Label("punk", ("punk", "punk rock")),
+    ),
+    {"Rock": "rock", "live": "seen live"},
+)  # fmt: skip
+TABLE = TagTable.from_pairs(
+    ["a", "a", "b", "b", "c", "c", "d", "e", "e", "f"],
+    ["metal", "punk", "metal", "punk", "rock", "seen live", "seen live", "metal", "indie rock", "punk rock"],
+)
+
+
+def test_two_lines_of_json(tmp_path):
+    path = tmp_path / "genres.txt"
+    path.write_text("[3, 0, 2]\n[[0, 2], [2, 3]]\n")
+    assert read_genres(path) == GenreChoice((3, 0, 2), ((0, 2), (2, 3)))
+    path.write_text("# a comment\n\n[1]\n")
+    assert read_genres(path) == GenreChoice((1,))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "needs two lines of JSON"),
+        ("[1]\n[]\n[]\n", "needs two lines of JSON"),
+        ("[1, 2", "not a line of JSON"),
+        ('["rock"]\n[]', "first line must be a list of cluster numbers"),
+        ("[true]\n[]", "first line must be a list"),
+        ("[1]\n[[1, 2, 3]]", "second line must be a list of pairs"),
+        ("[1]\n[1]", "second line must be a list of pairs"),
+    ],
+)
+def test_damaged_files(tmp_path, text, message):
+    path = tmp_path / "genres.txt"
+    path.write_text(text)
+    with pytest.raises(FileFormatError, match=message):
+        read_genres(path)
+    with pytest.raises(FolksongError, match="no such file"):
+        read_genres(tmp_path / "absent.txt")
+
+
+def test_genre_words():
+    for tag in (
+        "Rock",
+        "post-punk revival",
+        "trip hop",
+        "triphop",
+        "hip-hop",
+        "melodic death metal",
+        "drum n bass",
+    ):
+        assert names_genre(tag, genre_words()) == (tag != "drum n bass"), tag
+    for tag in ("seen live", "favorites", "60s", "sad"):
+        assert not names_genre(tag, genre_words())
+
+
+def test_correlations_equal_the_loops():
+    found = cluster_correlations(SPACE, TABLE)
+    present = np.array([[any(tag in label.tags for tag, _ in TABLE.tags_of(track)) for label in SPACE.labels]
+                        for track in TABLE.track_ids], float)  # fmt: skip
+    np.testing.assert_allclose(found, np.corrcoef(present.T), atol=1e-12)
+
+
+def test_proposal_is_written_for_a_person_and_read_back(tmp_path):
+    proposal = propose_genres(SPACE, TABLE, correlation=0.2)
+    assert proposal.choice == GenreChoice((0, 2, 3), ((2, 3),))  # metal and punk share 2 of 4 tracks: 0.333
+    write_genres(tmp_path / "genres.txt", proposal.choice, SPACE, proposal)
+    text = (tmp_path / "genres.txt").read_text()
+    assert text.splitlines()[:2] == ["[0, 2, 3]", "[[2, 3]]"]
+    assert "# [2, 3] correlation 0.333: metal + punk" in text
+    assert "# 1 - seen live (0% genre words): seen live" in text
+    assert read_genres(tmp_path / "genres.txt") == proposal.choice
+    assert propose_genres(SPACE, TABLE, words=["live"]).choice.genres == (1,)
+
+
+def test_merging_in_chains():
+    merged = keep_genres(SPACE, GenreChoice((0, 2, 3), ((3, 2), (0, 3))), TABLE)
+    assert merged.labels == (Label("metal", ("metal", "punk", "indie rock", "punk rock", "rock")),)
+    assert merged.aliases == {"Rock": "rock"}
+    apart = keep_genres(SPACE, GenreChoice((0, 3)), TABLE)
+    assert apart.names == ("punk", "rock")  # by counts: punk 2, indie rock 1
+    assert apart.provenance["genres"] == [0, 3]
+
+
+def test_choices_that_do_not_fit(caplog):
+    with pytest.raises(FolksongError, match="there is no cluster 4; the space has 4, numbered from 0"):
+        keep_genres(SPACE, GenreChoice((4,)), TABLE)
+    with pytest.raises(FolksongError, match="no cluster is chosen"):
+        keep_genres(SPACE, GenreChoice(()), TABLE)
+    assert len(keep_genres(SPACE, GenreChoice((0,), ((0, 1),)), TABLE)) == 1
+    assert "clusters [1] are to be merged but not listed" in caplog.text
+
+
+def test_on_clusters(table, vectors):
+    space = kmeans(table, vectors, threshold=5, n_clusters=3)
+    proposal = propose_genres(space, table)
+    assert {space.labels[number].name for number in proposal.choice.genres} == {"metal", "electronic"}
