@@ -33,11 +33,14 @@ logger = logging.getLogger(__name__)
 Samples = npt.NDArray[np.float32]
 Blocks = Generator[Samples, None, None]
 
-BLOCK_FRAMES = 1 << 14  # blocks below the size at which glibc maps and page-faults each one anew
+BLOCK_FRAMES = 1 << 14
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000, 768_000
 LOUDEST = 64.0  # 36 dB over full scale: beyond it the numbers are not audio (integers stored as floats, flipped bits)
 MAX_SECONDS = 3 * 3600.0
-SNIFF_BYTES = 1 << 18
+SNIFF_BYTES = 1 << 16
+JOIN_MARGIN = 1 << 12  # samples
+EXPECTED_SAMPLES_MAX = 1 << 26  # a damaged header may promise years
+FFMPEG_FORMATS = frozenset({"m4a", "aac", "webm", "wma"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +70,7 @@ class Recording:
 
 
 class _Source:
-    """An opened file: `blocks` yields mono samples at `rate` Hz; `damage` grows while they are read."""
+    """An opened file: `blocks` yields mono samples at `rate` Hz (the same buffer anew); `damage` grows."""
 
     def __init__(self, path: Path, name: str, rate: int, channels: int) -> None:
         if not LOWEST_RATE_HZ <= rate <= HIGHEST_RATE_HZ:
@@ -77,6 +80,7 @@ class _Source:
             )
         self.name, self.rate, self.channels = name, rate, channels
         self.blocks: Blocks = _nothing()
+        self.expected = 0  # samples, as far as the file says
         self.damage: list[str] = []
 
 
@@ -123,18 +127,28 @@ def read_recording(
     source = _open(file)
     rate = source.rate if sample_rate is None else sample_rate
     try:
-        parts = list(_resampled(file, source, rate, max_seconds))
+        samples = _joined(_resampled(file, source, rate, max_seconds), source.expected * rate // source.rate)
     finally:
         source.blocks.close()  # closes the file now, not when the garbage collector comes round
-    samples = np.concatenate(parts) if parts else np.zeros(0, np.float32)
     if len(samples) == 0:
         lost = f" ({'; '.join(source.damage)})" if source.damage else ""
         raise AudioError(f"{file}: holds no sound: 0 samples{lost}; get the recording again, or leave it out")
-    if not np.isfinite(samples).all():
-        raise AudioError(f"{file}: resampling gave numbers that are not finite; leave the file out")
+    _check_numbers(file, samples)
     return Recording(
         samples, rate, source.rate, source.channels, source.name, "; ".join(source.damage) or None
     )
+
+
+def _joined(parts: Iterator[Samples], expected: int) -> Samples:
+    """Join the parts in an array of the expected length; touching new memory twice is what costs here."""
+    joined = np.empty(min(expected, EXPECTED_SAMPLES_MAX) + JOIN_MARGIN, np.float32)
+    length = 0
+    for part in parts:
+        if length + len(part) > len(joined):
+            joined = np.concatenate([joined[:length], np.empty(length + len(part), np.float32)])
+        joined[length : length + len(part)] = part
+        length += len(part)
+    return joined[:length] if length > 0.9 * len(joined) else joined[:length].copy()
 
 
 def _resampled(file: Path, source: _Source, rate: int, max_seconds: float) -> Iterator[Samples]:
@@ -149,16 +163,14 @@ def _resampled(file: Path, source: _Source, rate: int, max_seconds: float) -> It
             raise AudioError(
                 f"{file}: longer than {max_seconds / 3600:g} h; cut it into tracks (max_seconds= raises the limit)"
             )
-        _check_numbers(file, block)
         yield block if stream is None else stream.resample_chunk(block)
     if stream is not None and n_samples:
         yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
-def _check_numbers(file: Path, block: Samples) -> None:
-    if not len(block):
-        return
-    peak = max(float(block.max()), -float(block.min()))
+def _check_numbers(file: Path, samples: Samples) -> None:
+    """Refuse what is no audio; the resampler passes NaN and infinity on, so that looking once at the end is enough."""
+    peak = max(float(samples.max()), -float(samples.min()))
     if not np.isfinite(peak):
         raise AudioError(
             f"{file}: holds samples that are not finite numbers (NaN or infinite); write the file again from its source"
@@ -175,25 +187,23 @@ def _open(file: Path) -> _Source:
     try:
         if file.is_dir():
             raise AudioError(f"{file}: is a folder, not a recording")
-        with file.open("rb") as stream:
+        with file.open("rb", buffering=0) as stream:
             head = stream.read(SNIFF_BYTES)
+            name = sniff(head) if head else None
+            if name == "mp3":
+                stream.seek(0)
+                return _open_mpeg(file, stream.readall())
     except OSError as error:
         raise AudioError(describe_os_error(error, file)) from error
     if not head:
         raise AudioError(f"{file}: an empty file (0 bytes); download or copy it again, or leave it out")
-    match sniff(head):
-        case "mp3":
-            return _open_mpeg(file)
-        case "m4a" | "aac" | "webm" | "wma" as name:
-            return _open_ffmpeg(file, name)
-        case None:
-            shown = head[:12].decode("ascii", "replace").encode("ascii", "replace").decode()
-            raise AudioError(
-                f"{file}: not a recording that folksong knows, whatever its name says (it begins with {shown!r}); "
-                "mp3, ogg, flac, wav, aiff, m4a and aac are read"
-            )
-        case str(name):
-            return _open_sndfile(file, name)
+    if name is None:
+        shown = head[:12].decode("ascii", "replace").encode("ascii", "replace").decode()
+        raise AudioError(
+            f"{file}: not a recording that folksong knows, whatever its name says (it begins with {shown!r}); "
+            "mp3, ogg, flac, wav, aiff, m4a and aac are read"
+        )
+    return _open_ffmpeg(file, name) if name in FFMPEG_FORMATS else _open_sndfile(file, name)
 
 
 def sniff(head: bytes) -> str | None:
@@ -230,20 +240,22 @@ _MARKS: dict[str, tuple[bytes, ...]] = {
 }
 
 
-def _mean(frames: Samples) -> Samples:
-    """Return (n,) the mean of (n, channels); sums of columns are ten times faster than NumPy's mean over rows."""
+def _mean(frames: Samples, mono: Samples | None = None) -> Samples:
+    """Return (n,) the mean of (n, channels), in the buffer `mono` if there is one.
+
+    Sums of columns are ten times faster than NumPy's mean over rows.
+    """
     channels = frames.shape[1]
     if channels == 1:
-        return frames[:, 0].copy()
-    total = frames[:, 0] + frames[:, 1]
+        return frames[:, 0]
+    total = np.add(frames[:, 0], frames[:, 1], out=None if mono is None else mono[: len(frames)])
     for channel in range(2, channels):
         total += frames[:, channel]
     total *= np.float32(1 / channels)
     return total
 
 
-def _open_mpeg(file: Path) -> _Source:
-    data = file.read_bytes()
+def _open_mpeg(file: Path, data: bytes) -> _Source:
     found = mpeg.walk_frames(data)
     if found is None:
         raise AudioError(f"{file}: holds no mp3 frame, whatever its name says; get the recording again")
@@ -266,12 +278,13 @@ def _open_mpeg(file: Path) -> _Source:
     elif found.cut:
         damage.append(f"cut in the middle of a frame after {found.seconds:.2f} s")
     source = _Source(file, "mp3", kind.sample_rate, kind.channels)
+    source.expected = found.n_frames * kind.samples
     source.damage = damage
-    source.blocks = _mpeg_blocks(data, kind.channels, found.n_frames * kind.samples, source)
+    source.blocks = _mpeg_blocks(data, source)
     return source
 
 
-def _mpeg_blocks(data: bytes, channels: int, expected: int, source: _Source) -> Blocks:
+def _mpeg_blocks(data: bytes, source: _Source) -> Blocks:
     # The module-level functions of miniaudio decode to one array of all channels and copy it; its C functions let
     # blocks be mixed as they come.
     from miniaudio import ffi, lib
@@ -281,20 +294,23 @@ def _mpeg_blocks(data: bytes, channels: int, expected: int, source: _Source) -> 
             source.damage.append("the decoder finds no mp3 frame that it understands")
             return
         try:
-            if decoder.channels != channels or decoder.sampleRate != source.rate:
+            if decoder.channels != source.channels or decoder.sampleRate != source.rate:
                 source.damage.append("the decoder and the frame headers disagree on rate or channels")
                 return
-            block = np.empty((BLOCK_FRAMES, channels), np.float32)
+            block = np.empty((BLOCK_FRAMES, source.channels), np.float32)
+            mono = np.empty(BLOCK_FRAMES, np.float32)
             pointer = ffi.cast("float *", ffi.from_buffer(block))
             decoded = 0
             while n_frames := int(lib.ma_dr_mp3_read_pcm_frames_f32(decoder, BLOCK_FRAMES, pointer)):
                 decoded += n_frames
-                yield _mean(block[:n_frames])
+                yield _mean(block[:n_frames], mono)
         finally:
             lib.ma_dr_mp3_uninit(decoder)
-    if decoded < expected - max(8 * 1152, expected // 100):  # up to 4 frames are encoder delay and padding
+    if decoded < source.expected - max(
+        8 * 1152, source.expected // 100
+    ):  # up to 4 frames are encoder delay and padding
         source.damage.append(
-            f"only {decoded / source.rate:.2f} s of {expected / source.rate:.2f} s can be decoded"
+            f"only {decoded / source.rate:.2f} s of {source.expected / source.rate:.2f} s can be decoded"
         )
 
 
@@ -315,6 +331,7 @@ def _open_sndfile(file: Path, name: str) -> _Source:
             f"{file}: damaged, or a kind of {name} that cannot be read ({reason}); get or convert it again"
         ) from error
     source = _Source(file, name, int(sound.samplerate), int(sound.channels))
+    source.expected = int(sound.frames)
     if name == "wav":
         source.damage = _riff_damage(file)
     source.blocks = _sndfile_blocks(sound, source)
@@ -336,9 +353,10 @@ def _sndfile_blocks(sound: object, source: _Source) -> Blocks:
     import soundfile
 
     assert isinstance(sound, soundfile.SoundFile)
-    decoded, promised = 0, int(sound.frames)
+    decoded = 0
     with sound:
         block = np.empty((BLOCK_FRAMES, sound.channels), np.float32)
+        mono = np.empty(BLOCK_FRAMES, np.float32)
         while True:
             try:
                 frames = sound.read(BLOCK_FRAMES, out=block)
@@ -349,10 +367,10 @@ def _sndfile_blocks(sound: object, source: _Source) -> Blocks:
             if not len(frames):
                 break
             decoded += len(frames)
-            yield _mean(frames)
-    if decoded < promised < 1 << 62:  # libsndfile's "unknown length" is 2**63 - 1
+            yield _mean(frames, mono)
+    if decoded < source.expected < 1 << 62:  # libsndfile's "unknown length" is 2**63 - 1
         source.damage.append(
-            f"holds {decoded / source.rate:.2f} s of the {promised / source.rate:.2f} s that it promises"
+            f"holds {decoded / source.rate:.2f} s of the {source.expected / source.rate:.2f} s that it promises"
         )
 
 

@@ -12,23 +12,23 @@ The presets live in `presets.json`. Decibels are cut off `top_db` below the loud
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
-from importlib import resources
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from folksong.errors import AudioError, FolksongError, nearest
+from folksong.audio.presets import FeaturePreset as FeaturePreset
+from folksong.audio.presets import preset_names as preset_names
+from folksong.audio.presets import read_preset as read_preset
+from folksong.errors import AudioError
 
 Matrix = npt.NDArray[np.float32]
-PadMode = Literal["constant", "reflect"]
-Scaling = Literal["decibel", "log10"]
 
-BLOCK_FRAMES = 128  # keeps the frames of one block in the second-level cache and memory flat
+BLOCK_SAMPLES = (
+    48 * 2048
+)  # windowed samples at once: a block stays in the second-level cache, memory stays flat
+BANDS_AT_ONCE = 16
 # A float32 transform carries an error of about 1e-7 of the frame's loudest band into every band, which for a band
 # this far below it (72 dB, as power) comes near 1e-3 dB; such frames are transformed again in float64.
 FAINT = 10**-7.2
@@ -38,128 +38,6 @@ MEL_HZ_LINEAR = 200 / 3
 MEL_BREAK_HZ = 1000.0
 MEL_BREAK = MEL_BREAK_HZ / MEL_HZ_LINEAR
 MEL_LOG_STEP = np.log(6.4) / 27
-
-
-@dataclass(frozen=True)
-class FeaturePreset:
-    """How a log-mel-spectrogram is made. Stored beside whatever was made with it.
-
-    Args:
-        name: where the settings come from; two presets are the same only if all fields are.
-        sample_rate: Hz.
-        n_fft: samples in a frame.
-        hop_length: samples from frame to frame.
-        n_mels: number of mel bands.
-        pad_mode: what lies beyond the ends: ``constant`` (zeros) or ``reflect``.
-        scaling: ``decibel``: 10 log10(max(amin, mel)), then at least the track's maximum − top_db; ``log10``:
-            log10(1 + gain · mel).
-        amin: least power (``decibel``).
-        top_db: range below the track's maximum in dB, or None for no limit (``decibel``).
-        gain: factor before the logarithm (``log10``).
-
-    Raises:
-        FolksongError: a value that makes no spectrogram.
-    """
-
-    name: str
-    sample_rate: int
-    n_fft: int
-    hop_length: int
-    n_mels: int
-    pad_mode: PadMode = "constant"
-    scaling: Scaling = "decibel"
-    amin: float | None = 1e-10
-    top_db: float | None = 80.0
-    gain: float | None = None
-
-    def __post_init__(self) -> None:
-        for key in ("sample_rate", "n_fft", "hop_length", "n_mels"):
-            value = getattr(self, key)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise FolksongError(
-                    f"feature preset {self.name!r}: {key} must be a whole number above 0, not {value!r}"
-                )
-        if self.n_fft % 2:
-            raise FolksongError(f"feature preset {self.name!r}: n_fft must be even, not {self.n_fft}")
-        for key, choices in (("pad_mode", get_args(PadMode)), ("scaling", get_args(Scaling))):
-            if getattr(self, key) not in choices:
-                raise FolksongError(
-                    f"feature preset {self.name!r}: {key} must be {' or '.join(choices)}, not {getattr(self, key)!r}"
-                )
-        needed = "amin" if self.scaling == "decibel" else "gain"
-        for key in ("amin", "top_db", "gain"):
-            value = getattr(self, key)
-            if (value is None and key == needed) or (value is not None and not 0 < value < float("inf")):
-                raise FolksongError(
-                    f"feature preset {self.name!r}: {key} must be a number above 0, not {value!r}"
-                )
-
-    @property
-    def n_bins(self) -> int:
-        """Frequencies of the spectrum: 1 + n_fft / 2."""
-        return 1 + self.n_fft // 2
-
-    def frames(self, seconds: float) -> int:
-        """Return the number of frames of a window: ⌊seconds · rate / hop⌋."""
-        return int(seconds * self.sample_rate / self.hop_length + 1e-9)
-
-    def n_frames(self, n_samples: int) -> int:
-        """Return the number of frames of a whole track of `n_samples`: 1 + ⌊n_samples / hop⌋."""
-        return 1 + n_samples // self.hop_length
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the settings as JSON values."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, settings: Mapping[str, Any]) -> FeaturePreset:
-        """Rebuild a preset from `to_dict`.
-
-        Raises:
-            FolksongError: a key is unknown or missing; the message names the nearest known one.
-        """
-        known = [field.name for field in fields(cls)]
-        for key in settings:
-            if key not in known:
-                raise FolksongError(f"feature preset: unknown setting {key!r}{nearest(key, known)}")
-        missing = [
-            key for key in ("name", "sample_rate", "n_fft", "hop_length", "n_mels") if key not in settings
-        ]
-        if missing:
-            raise FolksongError(f"feature preset: missing {', '.join(missing)}")
-        return cls(**settings)
-
-
-@lru_cache(maxsize=1)
-def preset_names() -> tuple[str, ...]:
-    """Return the names of the presets that come with folksong."""
-    return tuple(_preset_file())
-
-
-def read_preset(name: str) -> FeaturePreset:
-    """Return a preset by its name.
-
-    >>> read_preset("urop2019").frames(15)
-    468
-
-    Raises:
-        FolksongError: no such preset; the message lists those there are.
-    """
-    presets = _preset_file()
-    if name not in presets:
-        raise FolksongError(
-            f"no feature preset {name!r}; there are {', '.join(presets)}{nearest(name, list(presets))}"
-        )
-    settings = {key: value for key, value in presets[name].items() if key != "about"}
-    return FeaturePreset(name=name, **settings)
-
-
-@lru_cache(maxsize=1)
-def _preset_file() -> dict[str, dict[str, Any]]:
-    content: dict[str, dict[str, Any]] = json.loads(
-        resources.files("folksong.audio").joinpath("presets.json").read_text(encoding="utf-8")
-    )
-    return content
 
 
 @lru_cache(maxsize=8)
@@ -222,13 +100,10 @@ def log_mel(waveform: npt.ArrayLike, preset: FeaturePreset) -> Matrix:
             "the waveform holds samples that are not finite numbers, or far over full scale (±1)"
         )
     window = analysis_window(preset.n_fft)
-    padded = np.pad(samples, preset.n_fft // 2, mode=preset.pad_mode)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, preset.n_fft)[:: preset.hop_length]
-    mel = _mel_power(frames, window, preset)
-    if not np.isfinite(mel).all():
-        raise AudioError(
-            "the waveform holds samples that are not finite numbers, or far over full scale (±1)"
-        )
+    mel = np.empty((preset.n_mels, preset.n_frames(len(samples))), np.float32)
+    pieces = _frames(samples, preset)
+    for first, frames in pieces:
+        _mel_power(frames, window, preset, mel[:, first : first + len(frames)])
     if preset.scaling == "log10":
         assert preset.gain is not None
         mel *= np.float32(preset.gain)
@@ -236,8 +111,12 @@ def log_mel(waveform: npt.ArrayLike, preset: FeaturePreset) -> Matrix:
         return np.log10(mel, out=mel)
     assert preset.amin is not None
     faint = _faint_frames(mel, preset.amin, preset.top_db)
-    if len(faint):
-        mel[:, faint] = _mel_power(frames, window.astype(np.float64), preset, faint)
+    for first, frames in pieces:
+        chosen = faint[(faint >= first) & (faint < first + len(frames))]
+        if len(chosen):
+            exact = np.empty((preset.n_mels, len(chosen)), np.float32)
+            _mel_power(frames[chosen - first], window.astype(np.float64), preset, exact)
+            mel[:, chosen] = exact
     np.maximum(mel, np.float32(preset.amin), out=mel)
     np.log10(mel, out=mel)
     mel *= np.float32(10)
@@ -246,26 +125,64 @@ def log_mel(waveform: npt.ArrayLike, preset: FeaturePreset) -> Matrix:
     return mel
 
 
+def _frames(samples: Matrix, preset: FeaturePreset) -> list[tuple[int, Matrix]]:
+    """Return all frames in order as (number of the first, (n, n_fft) view) pieces.
+
+    Only the ends are copied to be padded; the frames in the middle are a view of the samples.
+    """
+    n_fft, hop = preset.n_fft, preset.hop_length
+    half = n_fft // 2
+    last = preset.n_frames(len(samples))
+    begin = -(-half // hop)  # the first frame that lies wholly inside
+    end = (len(samples) - half) // hop + 1
+    if end <= begin:
+        return [(0, _sliding(np.pad(samples, half, mode=preset.pad_mode), n_fft, hop)[:last])]
+    left = np.pad(samples[: begin * hop + n_fft], (half, 0), mode=preset.pad_mode)
+    tail = end * hop - half
+    right = np.pad(samples[min(tail, len(samples) - n_fft) :], (0, half), mode=preset.pad_mode)
+    right = right[max(0, tail - (len(samples) - n_fft)) :]
+    pieces = [
+        (0, _sliding(left, n_fft, hop)[:begin]),
+        (begin, _sliding(samples[begin * hop - half :], n_fft, hop)[: end - begin]),
+    ]
+    return pieces if end == last else [*pieces, (end, _sliding(right, n_fft, hop)[: last - end])]
+
+
+def _sliding(samples: Matrix, n_fft: int, hop_length: int) -> Matrix:
+    return np.lib.stride_tricks.sliding_window_view(samples, n_fft)[::hop_length]
+
+
 def _mel_power(
-    frames: Matrix,
-    window: npt.NDArray[np.floating[Any]],
-    preset: FeaturePreset,
-    which: npt.NDArray[np.int64] | None = None,
-) -> Matrix:
-    """Return (n_mels, n_frames) float32 mel power of all frames or of `which`, in the precision of the window."""
+    frames: Matrix, window: npt.NDArray[np.floating[Any]], preset: FeaturePreset, mel: Matrix
+) -> None:
+    """Fill `mel` (n_mels, n_frames) with the power of frames (n_frames, n_fft), in the precision of the window."""
     from scipy.fft import rfft
 
-    filters = mel_filterbank(preset.sample_rate, preset.n_fft, preset.n_mels)
-    n_frames = len(frames) if which is None else len(which)
-    mel = np.empty((preset.n_mels, n_frames), np.float32)
-    for start in range(0, n_frames, BLOCK_FRAMES):
-        block = slice(start, start + BLOCK_FRAMES)
-        spectrum = rfft(frames[block if which is None else which[block]] * window, axis=1, overwrite_x=True)
-        parts = spectrum.view(window.dtype).reshape(*spectrum.shape, 2)
-        np.multiply(parts, parts, out=parts)
-        power = (parts[..., 0] + parts[..., 1]).astype(np.float32, copy=False)
-        mel[:, block] = filters @ power.T
-    return mel
+    groups = _filter_groups(preset.sample_rate, preset.n_fft, preset.n_mels)
+    at_once = max(1, BLOCK_SAMPLES // preset.n_fft)
+    weighted = np.empty((at_once, preset.n_fft), window.dtype)
+    magnitudes = np.empty((at_once, preset.n_bins), window.dtype)
+    for start in range(0, len(frames), at_once):
+        chosen = frames[start : start + at_once]
+        np.multiply(chosen, window, out=weighted[: len(chosen)])
+        spectrum = rfft(weighted[: len(chosen)], axis=1, overwrite_x=True)
+        power = np.abs(spectrum, out=magnitudes[: len(chosen)])
+        np.multiply(power, power, out=power)
+        for bands, bins, filters in groups:
+            mel[bands, start : start + len(chosen)] = filters @ power[:, bins].T
+
+
+@lru_cache(maxsize=8)
+def _filter_groups(sample_rate: int, n_fft: int, n_mels: int) -> list[tuple[slice, slice, Matrix]]:
+    """Return the filterbank cut into groups of bands, each with the bins that it uses: a third of the products."""
+    matrix = mel_filterbank(sample_rate, n_fft, n_mels)
+    groups = []
+    for first in range(0, n_mels, BANDS_AT_ONCE):
+        bands = slice(first, min(first + BANDS_AT_ONCE, n_mels))
+        used = np.flatnonzero(matrix[bands].any(axis=0))
+        bins = slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 1)
+        groups.append((bands, bins, np.ascontiguousarray(matrix[bands, bins])))
+    return groups
 
 
 def _faint_frames(mel: Matrix, amin: float, top_db: float | None) -> npt.NDArray[np.int64]:
