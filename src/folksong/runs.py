@@ -14,6 +14,7 @@ evaluation/      what `folksong evaluate` found
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -156,6 +157,29 @@ class Run:
     def metrics_path(self) -> Path:
         """One JSON line an epoch."""
         return self.path / "metrics.jsonl"
+
+    def history(self) -> list[dict[str, Any]]:
+        """Return the epochs' figures, as `metrics_path` holds them; an undefined one is None."""
+        if not self.metrics_path.exists():
+            return []
+        lines = self.metrics_path.read_text(encoding="utf-8").splitlines()
+        try:
+            return [json.loads(line) for line in lines if line.strip()]
+        except json.JSONDecodeError as error:
+            raise FileFormatError(f"{self.metrics_path}: not one JSON object a line") from error
+
+    def best_row(self) -> dict[str, Any]:
+        """Return the figures of the epoch whose weights are the best.
+
+        Raises:
+            FolksongError: no epoch was finished.
+        """
+        best = [row for row in self.history() if row.get("best")]
+        if not best:
+            raise FolksongError(
+                f"{self.path}: no epoch was finished; go on with `folksong train --resume {self.path}`"
+            )
+        return best[-1]
 
     @property
     def model_card_path(self) -> Path:

@@ -9,11 +9,13 @@ import click
 
 from folksong import __version__
 from folksong.cli.common import FolksongGroup, log_to_stderr
+from folksong.cli.config import config
 from folksong.cli.doctor import doctor
 from folksong.cli.labels import labels
 from folksong.cli.shards import shards
 from folksong.cli.split import split
 from folksong.cli.tags import tags
+from folksong.cli.train import train
 
 
 @click.group(
@@ -25,8 +27,10 @@ def main() -> None:
     log_to_stderr()
 
 
+main.add_command(config)
 main.add_command(doctor)
 main.add_command(labels)
 main.add_command(shards)
 main.add_command(split)
 main.add_command(tags)
+main.add_command(train)

@@ -1,0 +1,285 @@
+"""One training as Lightning sees it: steps, validation, and what is decided at the end of an epoch.
+
+Everything that a training is at a given moment lives here and goes into ``last.ckpt``: weights, optimizer, learning
+rate schedule, early stopping, history, and how many steps are done. Randomness needs no state of its own: the
+random numbers of a step (dropout) are seeded by (seed, step, rank), windows by (seed, pass, record).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from folksong.errors import FolksongError
+from folksong.files import atomic_write
+from folksong.metrics import summarise
+from folksong.models.checkpoint import write_checkpoint
+from folksong.models.tagger import Tagger
+from folksong.runs import Run
+from folksong.training.config import TrainingSettings
+from folksong.training.data import TrainingData
+from folksong.training.interruption import TrainingInterrupted
+from folksong.training.optimizer import build_optimizer
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+CHECKPOINT_EVERY_SECONDS = 300.0  # between two periodic saves of last.ckpt within an epoch
+N_NAMED_TRACKS = 5  # in the message about a loss that is not a number
+
+
+class TrainingModule(pl.LightningModule):
+    """The tagger with its loss, optimizer and bookkeeping.
+
+    Args:
+        tagger: what is trained.
+        loss: (logits, targets) -> scalar.
+        data: for the validation targets and the names in messages.
+        settings: the ``model-training`` section.
+        run: where checkpoints and metrics go.
+        epochs: when to end.
+        steps_per_epoch: batches an epoch.
+        monitor: what decides: ``pr_auc_macro`` or ``pr_auc_micro``.
+        seed: of dropout.
+        update_freq: steps between two entries of the training loss in TensorBoard.
+        fused: let the optimizer go through memory once.
+    """
+
+    def __init__(
+        self,
+        tagger: Tagger,
+        loss: Loss,
+        data: TrainingData,
+        settings: TrainingSettings,
+        run: Run,
+        *,
+        epochs: int,
+        steps_per_epoch: int,
+        monitor: str,
+        seed: int,
+        update_freq: int,
+        fused: bool = True,
+    ) -> None:
+        super().__init__()
+        self.tagger, self.loss, self.data, self.settings, self.run = tagger, loss, data, settings, run
+        self.epochs, self.steps_per_epoch, self.monitor = epochs, steps_per_epoch, monitor
+        self.seed, self.update_freq = seed, update_freq
+        optimizer = settings.optimizer
+        self.optimizer = build_optimizer(
+            tagger.parameters(), optimizer.name, optimizer.learning_rate, optimizer.arguments, fused=fused
+        )
+        self.plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
+            self.optimizer,
+            mode="max",
+            factor=settings.reduce_lr_factor,
+            patience=settings.reduce_lr_patience or 0,
+            threshold=settings.reduce_lr_min_delta,
+            threshold_mode="abs",
+            min_lr=settings.reduce_lr_min_lr,
+        )
+        self.step = self.epoch = 0
+        self.loss_sum, self.loss_count = 0.0, 0
+        self.history: list[dict[str, Any]] = []
+        self.best = self.stop_reference = -math.inf
+        self.epochs_without_improvement = 0
+        self.signalled = False
+        self._saved_at = time.monotonic()
+        self._outputs: list[tuple[Tensor, Tensor]] = []
+        self.measured: dict[str, float] = {}
+
+    @property
+    def mean_loss(self) -> float:
+        """Mean training loss of the running epoch so far."""
+        return self.loss_sum / self.loss_count if self.loss_count else math.nan
+
+    @property
+    def epoch_awaits_validation(self) -> bool:
+        """Whether the last batch of the epoch is done, and its validation not."""
+        return self.step == (self.epoch + 1) * self.steps_per_epoch
+
+    @property
+    def has_run_out_of_patience(self) -> bool:
+        """Whether early stopping says so."""
+        patience = self.settings.early_stop_patience
+        return patience is not None and self.epochs_without_improvement >= patience
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return self.optimizer
+
+    def on_train_epoch_start(self) -> None:
+        self.tagger.train()
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        key = np.random.SeedSequence([self.seed, self.step, self.global_rank])
+        torch.manual_seed(int(key.generate_state(1, np.uint64)[0]) >> 1)
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        loss = self.loss(self.tagger(batch["x"]), batch["y"])
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise FolksongError(self._not_finite(value, batch))
+        self.loss_sum += value
+        self.loss_count += 1
+        return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self.step += 1
+        self.trainer.datamodule.stream.done = self.step  # type: ignore[attr-defined]
+        if self.step % self.update_freq == 0:
+            self._log({"training/loss": float(outputs["loss"]), "training/learning_rate": self.learning_rate})
+        if self.signalled:
+            self.save()
+            raise TrainingInterrupted(self.run)
+        if time.monotonic() - self._saved_at > CHECKPOINT_EVERY_SECONDS:
+            self.save()
+
+    def on_validation_epoch_start(self) -> None:
+        self._outputs = []
+
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        self._outputs.append((batch["index"].cpu(), self.tagger(batch["x"]).float().cpu()))
+        if self.signalled:
+            if self.epoch_awaits_validation:
+                self.save()
+            raise TrainingInterrupted(self.run)
+
+    def on_validation_epoch_end(self) -> None:
+        self.measured = self._measure()
+
+    def on_train_epoch_end(self) -> None:
+        self.finish_epoch()
+
+    def finish_epoch(self) -> None:
+        """Decide what follows from an epoch's validation, and write all of it down."""
+        self.epoch += 1
+        row: dict[str, Any] = {
+            "epoch": self.epoch,
+            "step": self.step,
+            "loss": self.mean_loss,
+            "learning_rate": self.learning_rate,
+            **self.measured,
+        }
+        value = row.get(self.monitor, math.nan)
+        improved = math.isnan(value) or value > self.best
+        if improved and not math.isnan(value):
+            self.best = value
+        if math.isnan(value) or value > self.stop_reference + self.settings.early_stop_min_delta:
+            self.epochs_without_improvement = 0
+            self.stop_reference = value if not math.isnan(value) else self.stop_reference
+        else:
+            self.epochs_without_improvement += 1
+        if self.settings.reduce_lr_patience is not None and not math.isnan(value):
+            self.plateau.step(value)
+        row["best"] = improved
+        self.history.append({key: _json_value(entry) for key, entry in row.items()})
+        self.loss_sum, self.loss_count = 0.0, 0
+        if self.global_rank == 0:
+            self._write_down(improved)
+        self._log(
+            {f"epoch/{key}": entry for key, entry in row.items() if key not in ("epoch", "step", "best")}
+        )
+        if self.has_run_out_of_patience:
+            self.trainer.should_stop = True
+        if self.signalled:
+            raise TrainingInterrupted(self.run)
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the first group of parameters."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def state(self) -> dict[str, Any]:
+        """Return all that resuming needs."""
+        return {
+            "tagger": self.tagger.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "plateau": self.plateau.state_dict(),
+            "precision": self.trainer.precision_plugin.state_dict(),
+            "step": self.step,
+            "epoch": self.epoch,
+            "loss": [self.loss_sum, self.loss_count],
+            "history": self.history,
+            "best": self.best,
+            "stop_reference": self.stop_reference,
+            "epochs_without_improvement": self.epochs_without_improvement,
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take up what `state` returned, before the fitting begins."""
+        self.tagger.load_state_dict(state["tagger"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.plateau.load_state_dict(state["plateau"])
+        self._precision_state = state["precision"]
+        self.step, self.epoch, self.history = state["step"], state["epoch"], state["history"]
+        self.loss_sum, self.loss_count = state["loss"]
+        self.best, self.stop_reference = state["best"], state["stop_reference"]
+        self.epochs_without_improvement = state["epochs_without_improvement"]
+
+    def on_fit_start(self) -> None:
+        if getattr(self, "_precision_state", None):
+            self.trainer.precision_plugin.load_state_dict(self._precision_state)
+
+    def save(self) -> None:
+        """Write ``last.ckpt``."""
+        if self.global_rank == 0:
+            write_checkpoint(self.run.last_checkpoint, self.state())
+        self._saved_at = time.monotonic()
+
+    def _write_down(self, improved: bool) -> None:
+        if improved:
+            best = {"tagger": self.tagger.state_dict(), "step": self.step, "epoch": self.epoch}
+            write_checkpoint(self.run.best_checkpoint, {**best, "metrics": self.history[-1]})
+        self.save()
+        with atomic_write(self.run.metrics_path, "w") as stream:
+            stream.writelines(json.dumps(row) + "\n" for row in self.history)
+
+    def _measure(self) -> dict[str, float]:
+        """Return the validation part's figures, from all processes' outputs."""
+        index, logits = (torch.cat(parts) for parts in zip(*self._outputs, strict=True))
+        self._outputs = []
+        if self.trainer.world_size > 1:
+            gathered: list[Any] = [None] * self.trainer.world_size
+            torch.distributed.all_gather_object(gathered, (index, logits))
+            index, logits = (torch.cat(parts) for parts in zip(*gathered, strict=True))
+        targets = self.data.targets_of("validation")[index.numpy()]
+        summary = summarise(targets, logits.numpy(), labels=self.data.space.names)
+        dense = torch.from_numpy(targets.toarray())
+        return {
+            "validation_loss": float(self.loss(logits, dense)),
+            "pr_auc_macro": summary.macro_average_precision,
+            "pr_auc_micro": summary.micro_average_precision,
+            "roc_auc_macro": summary.macro_roc_auc,
+            "roc_auc_micro": summary.micro_roc_auc,
+        }
+
+    def _log(self, values: dict[str, float]) -> None:
+        if self.trainer.logger is not None:
+            kept = {name: value for name, value in values.items() if not math.isnan(value)}
+            self.trainer.logger.log_metrics(kept, step=self.step)
+
+    def _not_finite(self, value: float, batch: dict[str, Tensor]) -> str:
+        records = self.data.parts["training"][batch["index"].cpu().numpy()]
+        names = [self.data.reader.track_ids[record] for record in records]
+        broken = [
+            name
+            for name, window in zip(names, batch["x"], strict=True)
+            if not bool(torch.isfinite(window).all())
+        ]
+        shown = ", ".join((broken or names)[:N_NAMED_TRACKS])
+        if broken:
+            return f"step {self.step + 1}: the audio of these tracks is not finite: {shown}; write their shards anew"
+        return (
+            f"step {self.step + 1}: the loss became {value} on the tracks {shown}, …; a lower learning rate or "
+            "--precision 32 may help"
+        )
+
+
+def _json_value(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,98 @@
+"""Optimizers of torch.optim by name, with their arguments checked before any work is done."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch.nn import Parameter
+
+from folksong.errors import nearest
+
+OURS = ("params", "lr")  # arguments that folksong gives itself
+
+IMPLEMENTATIONS = {"fused", "foreach", "capturable", "differentiable"}  # at most one of them can be chosen
+
+# The names that Keras has for the same things, which settings of the earlier project use.
+KERAS_NAMES = {"epsilon": "eps", "rho": "alpha"}
+
+
+def optimizer_names() -> list[str]:
+    """Return the names of the optimizers that can be chosen."""
+    return sorted(
+        name
+        for name, value in vars(torch.optim).items()
+        if inspect.isclass(value)
+        and issubclass(value, torch.optim.Optimizer)
+        and name not in ("Optimizer", "LBFGS")
+    )
+
+
+def check_optimizer(name: str, arguments: Mapping[str, Any]) -> None:
+    """Check that torch.optim has such an optimizer and that it takes these arguments and values.
+
+    Raises:
+        ValueError: it does not; the message names the nearest known word.
+    """
+    known = optimizer_names()
+    if name not in known:
+        by_fold = {other.casefold(): other for other in known}
+        hint = (
+            f"; did you mean {by_fold[name.casefold()]!r}?"
+            if name.casefold() in by_fold
+            else nearest(name, known)
+        )
+        raise ValueError(f"torch.optim has no optimizer {name!r}{hint or '; there are ' + ', '.join(known)}")
+    translated = _translate(name, arguments)
+    parameters = [key for key in inspect.signature(getattr(torch.optim, name)).parameters if key not in OURS]
+    for key in translated:
+        if key not in parameters:
+            hint = "; it is called 'learning_rate' here" if key == "lr" else nearest(key, parameters)
+            raise ValueError(f"the optimizer {name} has no argument {key!r}{hint}")
+    try:
+        getattr(torch.optim, name)([Parameter(torch.zeros(1))], **translated)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"the optimizer {name} does not take {dict(arguments)}: {error}") from error
+
+
+def build_optimizer(
+    parameters: Iterable[Parameter],
+    name: str,
+    learning_rate: float,
+    arguments: Mapping[str, Any],
+    *,
+    fused: bool = True,
+) -> torch.optim.Optimizer:
+    """Return the optimizer, for arguments that `check_optimizer` accepts.
+
+    Args:
+        parameters: what it changes.
+        name: of the class in torch.optim.
+        learning_rate: initial learning rate.
+        arguments: all others.
+        fused: take the implementation that goes through memory once, where there is one.
+    """
+    kind = getattr(torch.optim, name)
+    translated = _translate(name, arguments)
+    if fused and "fused" in inspect.signature(kind).parameters and not translated.keys() & IMPLEMENTATIONS:
+        translated["fused"] = True
+    optimizer: torch.optim.Optimizer = kind(parameters, lr=learning_rate, **translated)
+    return optimizer
+
+
+def _translate(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments under torch's names; lists become tuples (betas)."""
+    known = inspect.signature(getattr(torch.optim, name)).parameters
+    translated: dict[str, Any] = {}
+    betas = [arguments.get("beta_1"), arguments.get("beta_2")]
+    for key, value in arguments.items():
+        if key in ("beta_1", "beta_2") and "betas" in known:
+            default = known["betas"].default
+            translated["betas"] = tuple(d if b is None else b for b, d in zip(betas, default, strict=True))
+        else:
+            translated[key if key in known else KERAS_NAMES.get(key, key)] = (
+                tuple(value) if isinstance(value, list) else value
+            )
+    return translated

@@ -1,0 +1,56 @@
+"""The batches of a training as one endless sequence of which an epoch is a piece.
+
+Step number n always takes the same records and windows, wherever an epoch or the process began: a resumed training
+goes on at the very batch, and ``steps_per_epoch`` may cut passes over the data anywhere without a track being missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from folksong.shards.dataset import Batch
+from folksong.shards.loader import WindowLoader
+
+
+class BatchStream:
+    """Iterating gives the batches from step `done` to the end of its epoch.
+
+    It has no length on purpose: Lightning then notices the end of an epoch by looking one batch ahead, also where an
+    epoch was begun in the middle.
+
+    Args:
+        loader: one pass over the training part.
+        steps_per_epoch: batches that make an epoch; None takes a whole pass.
+    """
+
+    def __init__(self, loader: WindowLoader, steps_per_epoch: int | None = None) -> None:
+        self.loader = loader
+        self.steps_per_epoch = steps_per_epoch or len(loader)
+        self.done = 0  # batches that training has finished; not the same as those handed out
+
+    def __iter__(self) -> Iterator[Batch]:
+        step = self.done
+        end = (step // self.steps_per_epoch + 1) * self.steps_per_epoch
+        while step < end:
+            data_pass, batches = divmod(step, len(self.loader))
+            records = batches * self.loader.batch_size * self.loader.world_size
+            self.loader.load_state_dict({"epoch": data_pass, "records": records})
+            for batch in self.loader:
+                yield batch
+                step += 1
+                if step == end:
+                    break
+
+
+class BatchPass:
+    """One pass over a loader's batches each time, as Lightning wants it: a length and nothing else to look into."""
+
+    def __init__(self, loader: WindowLoader) -> None:
+        self.loader = loader
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[Batch]:
+        self.loader.set_epoch(0)
+        return iter(self.loader)
