@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from folksong.audio import mpeg
-from folksong.audio.decode import decode, read_recording, sniff
+from folksong.audio.decode import decode, read_recording
+from folksong.audio.sources import sniff
 from folksong.errors import AudioError
 
 WRITERS = {

@@ -1,10 +1,8 @@
 """A recording's file -> mono float32 samples at the rate wanted.
 
 One definition for every format: mono is the arithmetic mean of the channels, (L + R) / 2 (FFmpeg's own down-mix is
-louder by a factor of √2, and a model must never see two), resampled by soxr's HQ recipe, full scale ±1. The format is
-told by the file's content, never by its name. Decoders: miniaudio for mp3 (as fast as libsndfile's mpg123 in
-`benchmarks/bench_audio.py`, but mpg123 writes to stderr on sound files and does not give way to broken ones),
-libsndfile for wav, flac, ogg, opus, aiff; FFmpeg through PyAV for m4a / aac, its channels averaged here.
+louder by a factor of √2, and a model must never see two), resampled by soxr's HQ recipe, full scale ±1. Which decoder
+reads what is said in `folksong.audio.sources`.
 
 **Damaged files.** What decodes is kept and what is missing is told: a file that was cut, or that has bytes in the
 middle that are no sound, gives the samples that are there, and `Recording.damage` says what was lost (`decode` logs it
@@ -17,30 +15,21 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from folksong.audio import mpeg
+from folksong.audio.sources import Samples, Source, open_source
 from folksong.errors import AudioError
-from folksong.files import describe_os_error
 
 logger = logging.getLogger(__name__)
 
-Samples = npt.NDArray[np.float32]
-Blocks = Generator[Samples, None, None]
-
-BLOCK_FRAMES = 1 << 14
-LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000, 768_000
 LOUDEST = 64.0  # 36 dB over full scale: beyond it the numbers are not audio (integers stored as floats, flipped bits)
 MAX_SECONDS = 3 * 3600.0
-SNIFF_BYTES = 1 << 16
 JOIN_MARGIN = 1 << 12  # samples
 EXPECTED_SAMPLES_MAX = 1 << 26  # a damaged header may promise years
-FFMPEG_FORMATS = frozenset({"m4a", "aac", "webm", "wma"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,25 +56,6 @@ class Recording:
     def seconds(self) -> float:
         """Length in seconds."""
         return len(self.samples) / self.sample_rate
-
-
-class _Source:
-    """An opened file: `blocks` yields mono samples at `rate` Hz (the same buffer anew); `damage` grows."""
-
-    def __init__(self, path: Path, name: str, rate: int, channels: int) -> None:
-        if not LOWEST_RATE_HZ <= rate <= HIGHEST_RATE_HZ:
-            raise AudioError(
-                f"{path}: a sample rate of {rate} Hz cannot be right ({LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ} Hz are "
-                "read); convert the file again from its source, or leave it out"
-            )
-        self.name, self.rate, self.channels = name, rate, channels
-        self.blocks: Blocks = _nothing()
-        self.expected = 0  # samples, as far as the file says
-        self.damage: list[str] = []
-
-
-def _nothing() -> Blocks:
-    yield from ()
 
 
 def decode(path: str | os.PathLike[str], sample_rate: int = 16000, *, strict: bool = False) -> Samples:
@@ -124,7 +94,7 @@ def read_recording(
         AudioError: as `decode`.
     """
     file = Path(path)
-    source = _open(file)
+    source = open_source(file)
     rate = source.rate if sample_rate is None else sample_rate
     try:
         samples = _joined(_resampled(file, source, rate, max_seconds), source.expected * rate // source.rate)
@@ -133,7 +103,7 @@ def read_recording(
     if len(samples) == 0:
         lost = f" ({'; '.join(source.damage)})" if source.damage else ""
         raise AudioError(f"{file}: holds no sound: 0 samples{lost}; get the recording again, or leave it out")
-    _check_numbers(file, samples)
+    check_numbers(file, samples)
     return Recording(
         samples, rate, source.rate, source.channels, source.name, "; ".join(source.damage) or None
     )
@@ -151,7 +121,7 @@ def _joined(parts: Iterator[Samples], expected: int) -> Samples:
     return joined[:length] if length > 0.9 * len(joined) else joined[:length].copy()
 
 
-def _resampled(file: Path, source: _Source, rate: int, max_seconds: float) -> Iterator[Samples]:
+def _resampled(file: Path, source: Source, rate: int, max_seconds: float) -> Iterator[Samples]:
     """Yield the source's samples at `rate`, checked."""
     import soxr
 
@@ -168,7 +138,7 @@ def _resampled(file: Path, source: _Source, rate: int, max_seconds: float) -> It
         yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
-def _check_numbers(file: Path, samples: Samples) -> None:
+def check_numbers(file: Path, samples: Samples) -> None:
     """Refuse what is no audio; the resampler passes NaN and infinity on, so that looking once at the end is enough."""
     peak = max(float(samples.max()), -float(samples.min()))
     if not np.isfinite(peak):
@@ -180,253 +150,3 @@ def _check_numbers(file: Path, samples: Samples) -> None:
             f"{file}: holds samples of magnitude {peak:.3g}, but full scale is 1; a file of floating-point samples "
             "must be scaled to ±1 before it is written"
         )
-
-
-def _open(file: Path) -> _Source:
-    """Open a file with the decoder that its first bytes ask for."""
-    try:
-        if file.is_dir():
-            raise AudioError(f"{file}: is a folder, not a recording")
-        with file.open("rb", buffering=0) as stream:
-            head = stream.read(SNIFF_BYTES)
-            name = sniff(head) if head else None
-            if name == "mp3":
-                stream.seek(0)
-                return _open_mpeg(file, stream.readall())
-    except OSError as error:
-        raise AudioError(describe_os_error(error, file)) from error
-    if not head:
-        raise AudioError(f"{file}: an empty file (0 bytes); download or copy it again, or leave it out")
-    if name is None:
-        shown = head[:12].decode("ascii", "replace").encode("ascii", "replace").decode()
-        raise AudioError(
-            f"{file}: not a recording that folksong knows, whatever its name says (it begins with {shown!r}); "
-            "mp3, ogg, flac, wav, aiff, m4a and aac are read"
-        )
-    return _open_ffmpeg(file, name) if name in FFMPEG_FORMATS else _open_sndfile(file, name)
-
-
-def sniff(head: bytes) -> str | None:
-    """Tell a recording's format from its first bytes, or None for anything else.
-
-    >>> sniff(b"fLaC" + bytes(40)), sniff(b"To whom it may concern")
-    ('flac', None)
-    """
-    start = mpeg.skip_id3(head)
-    if start >= len(head):
-        return (
-            "mp3"  # a picture in the tag can be longer than what was read; the walk over the frames decides
-        )
-    body = head[start:]
-    for name, marks in _MARKS.items():
-        if body.startswith(marks):
-            return name
-    if body[4:8] == b"ftyp":
-        return "m4a"
-    if body[:1] == b"\xff" and len(body) > 1 and body[1] & 0xF6 == 0xF0:  # the ADTS header: layer bits 00
-        return "aac"
-    return "mp3" if mpeg.find_frame(head, min(start, len(head))) >= 0 or mpeg.find_frame(head) >= 0 else None
-
-
-_MARKS: dict[str, tuple[bytes, ...]] = {
-    "wav": (b"RIFF", b"RIFX", b"RF64", b"riff\x2e\x91\xcf\x11"),
-    "flac": (b"fLaC",),
-    "ogg": (b"OggS",),
-    "aiff": (b"FORM",),
-    "au": (b".snd",),
-    "caf": (b"caff",),
-    "webm": (b"\x1a\x45\xdf\xa3",),
-    "wma": (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11",),
-}
-
-
-def _mean(frames: Samples, mono: Samples | None = None) -> Samples:
-    """Return (n,) the mean of (n, channels), in the buffer `mono` if there is one.
-
-    Sums of columns are ten times faster than NumPy's mean over rows.
-    """
-    channels = frames.shape[1]
-    if channels == 1:
-        return frames[:, 0]
-    total = np.add(frames[:, 0], frames[:, 1], out=None if mono is None else mono[: len(frames)])
-    for channel in range(2, channels):
-        total += frames[:, channel]
-    total *= np.float32(1 / channels)
-    return total
-
-
-def _open_mpeg(file: Path, data: bytes) -> _Source:
-    found = mpeg.walk_frames(data)
-    if found is None:
-        raise AudioError(f"{file}: holds no mp3 frame, whatever its name says; get the recording again")
-    kind = found.kind
-    damage: list[str] = []
-    if found.foreign_frames:
-        damage.append(
-            f"{found.foreign_frames} of {found.n_frames + found.foreign_frames} mp3 frames have another sample rate or "
-            "number of channels than most and are left out"
-        )
-    if found.foreign_frames or found.skipped_bytes:
-        data = b"".join(data[start:end] for start, end in found.spans)
-    if found.skipped_bytes:
-        damage.append(f"{found.skipped_bytes} bytes in the middle are no mp3 frames")
-    if found.promised_seconds is not None and found.promised_frames is not None:
-        if found.n_frames < found.promised_frames - 1:
-            damage.append(
-                f"cut: {found.seconds:.2f} s of the {found.promised_seconds:.2f} s that it promises"
-            )
-    elif found.cut:
-        damage.append(f"cut in the middle of a frame after {found.seconds:.2f} s")
-    source = _Source(file, "mp3", kind.sample_rate, kind.channels)
-    source.expected = found.n_frames * kind.samples
-    source.damage = damage
-    source.blocks = _mpeg_blocks(data, source)
-    return source
-
-
-def _mpeg_blocks(data: bytes, source: _Source) -> Blocks:
-    # The module-level functions of miniaudio decode to one array of all channels and copy it; its C functions let
-    # blocks be mixed as they come.
-    from miniaudio import ffi, lib
-
-    with ffi.new("ma_dr_mp3 *") as decoder:
-        if not lib.ma_dr_mp3_init_memory(decoder, data, len(data), ffi.NULL):
-            source.damage.append("the decoder finds no mp3 frame that it understands")
-            return
-        try:
-            if decoder.channels != source.channels or decoder.sampleRate != source.rate:
-                source.damage.append("the decoder and the frame headers disagree on rate or channels")
-                return
-            block = np.empty((BLOCK_FRAMES, source.channels), np.float32)
-            mono = np.empty(BLOCK_FRAMES, np.float32)
-            pointer = ffi.cast("float *", ffi.from_buffer(block))
-            decoded = 0
-            while n_frames := int(lib.ma_dr_mp3_read_pcm_frames_f32(decoder, BLOCK_FRAMES, pointer)):
-                decoded += n_frames
-                yield _mean(block[:n_frames], mono)
-        finally:
-            lib.ma_dr_mp3_uninit(decoder)
-    if decoded < source.expected - max(
-        8 * 1152, source.expected // 100
-    ):  # up to 4 frames are encoder delay and padding
-        source.damage.append(
-            f"only {decoded / source.rate:.2f} s of {source.expected / source.rate:.2f} s can be decoded"
-        )
-
-
-def _open_sndfile(file: Path, name: str) -> _Source:
-    import soundfile
-
-    class Forward(soundfile.SoundFile):  # type: ignore[misc]
-        """Read once from start to end: `SoundFile` seeks after each read, which fails where a flac file was cut."""
-
-        def seekable(self) -> bool:
-            return False
-
-    try:
-        sound = Forward(os.fspath(file))
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        reason = getattr(error, "error_string", str(error))
-        raise AudioError(
-            f"{file}: damaged, or a kind of {name} that cannot be read ({reason}); get or convert it again"
-        ) from error
-    source = _Source(file, name, int(sound.samplerate), int(sound.channels))
-    source.expected = int(sound.frames)
-    if name == "wav":
-        source.damage = _riff_damage(file)
-    source.blocks = _sndfile_blocks(sound, source)
-    return source
-
-
-def _riff_damage(file: Path) -> list[str]:
-    """Compare the size that a wav file promises with the size it has; libsndfile takes what is there in silence."""
-    with file.open("rb") as stream:
-        head = stream.read(8)
-    promised, size = int.from_bytes(head[4:8], "little") + 8, file.stat().st_size
-    streamed = promised in (8, 0xFFFFFFFF + 8)  # a writer that could not seek back leaves 0 or all ones
-    if head[:4] != b"RIFF" or streamed or promised <= size + 1:
-        return []
-    return [f"holds {size} of the {promised} bytes that it promises"]
-
-
-def _sndfile_blocks(sound: object, source: _Source) -> Blocks:
-    import soundfile
-
-    assert isinstance(sound, soundfile.SoundFile)
-    decoded = 0
-    with sound:
-        block = np.empty((BLOCK_FRAMES, sound.channels), np.float32)
-        mono = np.empty(BLOCK_FRAMES, np.float32)
-        while True:
-            try:
-                frames = sound.read(BLOCK_FRAMES, out=block)
-            except (soundfile.LibsndfileError, RuntimeError) as error:
-                reason = getattr(error, "error_string", str(error))
-                source.damage.append(f"cannot be decoded after {decoded / source.rate:.2f} s ({reason})")
-                return
-            if not len(frames):
-                break
-            decoded += len(frames)
-            yield _mean(frames, mono)
-    if decoded < source.expected < 1 << 62:  # libsndfile's "unknown length" is 2**63 - 1
-        source.damage.append(
-            f"holds {decoded / source.rate:.2f} s of the {source.expected / source.rate:.2f} s that it promises"
-        )
-
-
-def _open_ffmpeg(file: Path, name: str) -> _Source:
-    import av
-
-    av.logging.set_level(None)  # FFmpeg would write its complaints to stderr
-    try:
-        container = av.open(os.fspath(file))
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise AudioError(f"{file}: damaged {name} file ({error}); get or convert it again") from error
-    if not container.streams.audio:
-        container.close()
-        raise AudioError(f"{file}: a {name} file without an audio stream; leave it out")
-    context = container.streams.audio[0].codec_context
-    source = _Source(file, name, int(context.sample_rate), int(context.channels))
-    source.blocks = _ffmpeg_blocks(container, source)
-    return source
-
-
-def _ffmpeg_blocks(container: object, source: _Source) -> Blocks:
-    import av
-
-    assert isinstance(container, av.container.InputContainer)
-    decoded = 0
-    with container:
-        promised = container.duration or 0  # microseconds
-        try:
-            for frame in container.decode(audio=0):
-                if frame.sample_rate != source.rate:
-                    source.damage.append(f"the sample rate changes after {decoded / source.rate:.2f} s")
-                    return
-                block = _mean(_ffmpeg_frame(frame))
-                decoded += len(block)
-                yield block
-        except (av.error.FFmpegError, ValueError) as error:
-            source.damage.append(f"cannot be decoded after {decoded / source.rate:.2f} s ({error})")
-            return
-    if decoded / source.rate < promised / 1e6 - 0.25:
-        source.damage.append(
-            f"holds {decoded / source.rate:.2f} s of the {promised / 1e6:.2f} s that it promises"
-        )
-
-
-def _ffmpeg_frame(frame: object) -> Samples:
-    """Return an FFmpeg frame as (n_samples, channels) float32, full scale ±1."""
-    import av
-
-    assert isinstance(frame, av.AudioFrame)
-    channels = frame.layout.nb_channels
-    values = frame.to_ndarray()
-    samples: Samples = (values.T if frame.format.is_planar else values.reshape(-1, channels)).astype(
-        np.float32
-    )
-    if values.dtype.kind == "u":
-        samples -= np.float32(128)
-    if values.dtype.kind in "iu":
-        samples *= np.float32(2.0 ** (1 - 8 * values.dtype.itemsize))
-    return samples
