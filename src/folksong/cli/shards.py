@@ -199,3 +199,98 @@ def show(folder: str, n_shown: int, database: int, as_json: bool) -> None:
             ("track", "seconds", "tags"),
             floats=".1f",
         )
+
+
+@shards.command(cls=FolksongCommand)
+@click.argument("folder", type=click.Path())
+@click.option(
+    "--format",
+    "audio_format",
+    type=AUDIO_FORMATS,
+    help="What the records hold.  [default: as the files are named]",
+)
+@click.option(
+    "--sr", "sample_rate", type=click.IntRange(1), default=16000, show_default=True, help="Sample rate in Hz."
+)
+@click.option("--mels", "n_mels", type=click.IntRange(1), help="Mel bands.  [default: the preset's, 96]")
+@click.option("--preset", default="urop2019", show_default=True, help="Feature preset of the spectrograms.")
+@click.option(
+    "--one-hot-tags",
+    type=click.Path(),
+    metavar="FILE",
+    help="The last.fm database (or a list, one tag a line) whose rows the records' one-hot tags stand for.",
+)
+def repair(folder: str, one_hot_tags: str | None, **options: Any) -> None:
+    """Keep the whole records of FOLDER: rebuild indexes, write damaged files anew, make the manifest match.
+
+    The options are for a folder without a manifest, such as files of TensorFlow or the earlier project.
+
+    \b
+    Example:
+      folksong shards repair shards/mel
+      folksong shards repair old/ --format log-mel-spectrogram --mels 128 --one-hot-tags clean_lastfm.db
+    """
+    from folksong.shards.one_hot import read_one_hot_tags
+    from folksong.shards.repair import repair_shards
+
+    tags = None if one_hot_tags is None else read_one_hot_tags(one_hot_tags)
+    files = repair_shards(folder, one_hot_tags=tags, progress=wants_progress(), **options)
+    damaged = [file for file in files if file.damage]
+    for file in damaged:
+        lost = (
+            f"; lost: {', '.join(file.lost[:10])}" + (", …" if len(file.lost) > 10 else "")
+            if file.lost
+            else ""
+        )
+        click.echo(f"{file.name}: {file.n_kept:,} whole records kept{lost}")
+    click.echo(
+        f"{folder}: {sum(file.n_kept for file in files):,} records in {len(files)} files, of which {len(damaged)} were "
+        "damaged"
+    )
+
+
+@shards.command(cls=FolksongCommand)
+@click.argument("folders", nargs=-1, required=True, type=click.Path())
+@click.argument("out", type=click.Path())
+@click.option(
+    "-n",
+    "--num-files",
+    "n_files",
+    type=click.IntRange(1),
+    help="Number of shards.  [default: by the number of tracks]",
+)
+@click.option("--seed", type=int, help="Shuffle the records.  [default: keep their order]")
+def merge(folders: tuple[str, ...], out: str, **options: Any) -> None:
+    """Copy the records of FOLDERS into the new folder OUT, without decoding anything again.
+
+    \b
+    Example:
+      folksong shards merge machine1/ machine2/ shards/all --num-files 100
+    """
+    _merge(folders, out, **options)
+
+
+@shards.command(cls=FolksongCommand)
+@click.argument("folder", type=click.Path())
+@click.argument("out", type=click.Path())
+@click.option("-n", "--num-files", "n_files", type=click.IntRange(1), required=True, help="Number of shards.")
+@click.option("--seed", type=int, help="Shuffle the records.  [default: keep their order]")
+def reshard(folder: str, out: str, **options: Any) -> None:
+    """Copy the records of FOLDER into another number of files in the new folder OUT.
+
+    \b
+    Example:
+      folksong shards reshard shards/wave shards/wave20 --num-files 20
+    """
+    _merge((folder,), out, **options)
+
+
+def _merge(folders: tuple[str, ...], out: str, **options: Any) -> None:
+    from folksong.shards.reshard import merge_shards
+
+    manifest = merge_shards(folders, out, progress=wants_progress(), **options)
+    twice = manifest.provenance["n_duplicates"]
+    click.echo(
+        f"{out}: {manifest.n_tracks:,} tracks in {len(manifest.files)} files"
+        + (f"; {twice:,} records of track ids already there left out" if twice else "")
+    )

@@ -266,6 +266,8 @@ def read_index(shard: str | os.PathLike[str]) -> ShardIndex:
         FileFormatError: it is missing or damaged; `build_index` makes a new one.
     """
     path = index_path(shard)
+    if not path.exists():
+        raise FileFormatError(f"{path}: missing")
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = dict(archive)
@@ -292,7 +294,7 @@ def read_index(shard: str | os.PathLike[str]) -> ShardIndex:
             tags,
         )
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise FileFormatError(f"{path}: missing or damaged index ({error})") from error
+        raise FileFormatError(f"{path}: a damaged index ({error})") from error
 
 
 def _pack_strings(name: str, strings: Iterable[str]) -> dict[str, npt.NDArray[Any]]:

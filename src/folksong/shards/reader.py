@@ -129,6 +129,12 @@ class ShardReader:
         """Return the whole audio of record `i`: (samples,) or (n_mels, frames) float32."""
         return self.window(i, 0, int(self.n_steps[i]))
 
+    def record_bytes(self, i: int) -> Bytes:
+        """Return the whole framed record `i` as a view of the map."""
+        data = self._maps[self._file_of[i]]
+        record = read_record(data, int(self._offsets[i]), i, self.track_ids[i])
+        return data[record.offset : record.end]
+
     def _stored(self, i: int) -> npt.NDArray[Any]:
         """Return a view of record `i`'s samples as they are stored: (samples,) or (n_mels, frames)."""
         data = self._maps[self._file_of[i]]

@@ -216,8 +216,10 @@ def _encode_or_tell(track: TaskTrack, task: ShardTask, skipped: list[TrackProble
     if reason is None:
         try:
             return encode_track(track, task.encoding)
-        except (AudioError, OSError, MemoryError) as error:
-            reason = str(error) or type(error).__name__
+        except AudioError as error:
+            reason = str(error)
+        except Exception as error:  # whatever one recording provokes, the others are written
+            reason = f"{track.path}: {type(error).__name__}: {error}"
     skipped.append(TrackProblem.of(track, reason))
     return None
 
@@ -237,6 +239,6 @@ def probe_track(track: TaskTrack, encoding: Encoding) -> Probe | None:
     try:
         payload = encode_track(track, encoding).payload
         file_bytes = Path(track.path).stat().st_size
-    except (AudioError, OSError, MemoryError):
+    except Exception:  # the writing itself tells what is wrong with it
         return None
     return Probe(file_bytes, len(payload) + HEADER_BYTES + FOOTER_BYTES, time.perf_counter() - begin)

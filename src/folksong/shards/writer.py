@@ -193,7 +193,7 @@ def _estimate(plan: Plan, todo: list[int], jobs: int) -> None:
     tracks = [TaskTrack(plan.tracks[p].track_id, os.fspath(plan.tracks[p].path), ()) for p in positions]
     estimate = estimate_write(tracks, plan.encoding, plan.folder, jobs=jobs)
     if estimate is not None:
-        logger.info("%d tracks on %d processes: %s", len(tracks), jobs, estimate)
+        logger.info("%d tracks with %d %s: %s", len(tracks), jobs, "job" if jobs == 1 else "jobs", estimate)
         require_room(estimate, plan.folder, plan.encoding.storage)
 
 
