@@ -11,7 +11,9 @@ from folksong import __version__
 from folksong.cli.common import FolksongGroup, log_to_stderr
 from folksong.cli.config import config
 from folksong.cli.doctor import doctor
+from folksong.cli.evaluate import evaluate
 from folksong.cli.labels import labels
+from folksong.cli.predict import predict
 from folksong.cli.shards import shards
 from folksong.cli.split import split
 from folksong.cli.tags import tags
@@ -29,7 +31,9 @@ def main() -> None:
 
 main.add_command(config)
 main.add_command(doctor)
+main.add_command(evaluate)
 main.add_command(labels)
+main.add_command(predict)
 main.add_command(shards)
 main.add_command(split)
 main.add_command(tags)

@@ -206,7 +206,7 @@ def load_tagger(
     Raises:
         FolksongError: the folder is no run, or the run has no checkpoint yet.
     """
-    from folksong.training.checkpoints import load_model
+    from folksong.models.checkpoint import load_model
 
     opened = run if isinstance(run, Run) else Run.open(run)
     return LoadedTagger(

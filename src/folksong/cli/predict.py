@@ -1,0 +1,148 @@
+"""``folksong predict``: what a trained tagger says of recordings."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from folksong.cli.common import FolksongCommand, wants_progress
+
+if TYPE_CHECKING:
+    from folksong.errors import FolksongError
+    from folksong.prediction import Prediction
+
+DEFAULT_TOP = 5
+
+
+@click.command(cls=FolksongCommand)
+@click.argument("run", type=click.Path())
+@click.argument("files", type=click.Path(), nargs=-1, required=True, metavar="FILE...")
+@click.option(
+    "--top",
+    type=click.IntRange(1),
+    metavar="N",
+    help=f"The N best labels of each file.  [default: {DEFAULT_TOP}; all with --threshold, --json or --csv]",
+)
+@click.option(
+    "--threshold", type=click.FloatRange(0, 1), metavar="T", help="Only labels with a score of at least T."
+)
+@click.option(
+    "--json", "form", flag_value="json", help="Print one JSON document: file, seconds, labels with scores."
+)
+@click.option("--csv", "form", flag_value="csv", help="Print CSV: file, label, score; one line a label.")
+@click.option(
+    "--hop",
+    "hop_seconds",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="From the beginning of one window to the next.  [default: half the run's window]",
+)
+@click.option("--device", metavar="NAME", help="cpu, cuda, cuda:1, …  [default: a GPU where there is one]")
+@click.option(
+    "--batch-size", type=click.IntRange(1), default=32, show_default=True, help="Windows scored at once."
+)
+def predict(
+    run: str,
+    files: tuple[str, ...],
+    top: int | None,
+    threshold: float | None,
+    form: str | None,
+    hop_seconds: float | None,
+    device: str | None,
+    batch_size: int,
+) -> None:
+    """Print the labels that the tagger of RUN gives to recordings, with scores from 0 to 1.
+
+    Each FILE is a recording (mp3, ogg, flac, wav, m4a, …; the content decides) or a folder of recordings. A whole
+    track is heard in windows as long as those of the training, whose scores are averaged. A file that cannot be read
+    is named on stderr and passed over; the exit code is then 1.
+
+    \b
+    Example:
+      folksong predict runs/log-mel song.mp3 --top 3
+      folksong predict runs/log-mel music/ --csv > tags.csv
+    """  # fmt: skip
+    from tqdm import tqdm
+
+    from folksong.prediction import load_tagger
+
+    tagger = load_tagger(run, device=device, hop_seconds=hop_seconds, batch_size=batch_size)
+    failed: list[str] = []
+
+    def report(file: str, error: FolksongError) -> None:
+        failed.append(file)
+        message = str(error)
+        tqdm.write(message if message.startswith(file) else f"{file}: {message}", file=sys.stderr)
+
+    paths = list(_recordings(files, report))
+    n_files = len(paths) + len(failed)
+    found = tagger.predict_files(paths, on_error=report)
+    with tqdm(found, total=len(paths), unit="file", leave=False, disable=not wants_progress()) as predictions:
+        _PRINTERS[form](predictions, top, threshold)
+    if failed:
+        click.echo(f"{len(failed)} of {n_files} could not be tagged", err=True)
+        raise SystemExit(1)
+
+
+def _recordings(files: tuple[str, ...], report: Callable[[str, FolksongError], None]) -> Iterator[str]:
+    """Yield each file, and each folder's recordings; a folder without any is reported."""
+    from folksong.audio.catalogue import audio_files
+    from folksong.errors import FolksongError
+
+    for file in files:
+        if not Path(file).is_dir():
+            yield file
+            continue
+        inside = [str(Path(file) / name) for name in audio_files(file)]
+        if not inside:
+            report(file, FolksongError(f"{file}: holds no recording"))
+        yield from inside
+
+
+def _print_table(predictions: Iterator[Prediction], top: int | None, threshold: float | None) -> None:
+    from tqdm import tqdm
+
+    limit = DEFAULT_TOP if top is None and threshold is None else top
+    for prediction in predictions:
+        pairs = prediction.ranked(limit, threshold)
+        width = max((len(label) for label, _ in pairs), default=0)
+        lines = [f"  {label:<{width}}  {score:.3f}" for label, score in pairs]
+        if not pairs:
+            lines = [f"  no label reaches {threshold:g}"]
+        with tqdm.external_write_mode():
+            click.echo("\n".join([f"{prediction.file} ({prediction.seconds:.1f} s)", *lines]))
+
+
+def _print_csv(predictions: Iterator[Prediction], top: int | None, threshold: float | None) -> None:
+    import csv
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["file", "label", "score"])
+    for prediction in predictions:
+        writer.writerows(
+            [prediction.file, label, f"{score:.6f}"] for label, score in prediction.ranked(top, threshold)
+        )
+
+
+def _print_json(predictions: Iterator[Prediction], top: int | None, threshold: float | None) -> None:
+    import json
+
+    content = [
+        {
+            "file": prediction.file,
+            "seconds": round(prediction.seconds, 3),
+            "labels": [
+                {"label": label, "score": round(score, 6)}
+                for label, score in prediction.ranked(top, threshold)
+            ],
+        }
+        for prediction in predictions
+    ]
+    click.echo(json.dumps(content, ensure_ascii=False, indent=2))
+
+
+_PRINTERS = {None: _print_table, "csv": _print_csv, "json": _print_json}
