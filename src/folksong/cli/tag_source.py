@@ -46,3 +46,22 @@ def read_track_list(path: str) -> tuple[str, ...]:
     from folksong.tags.filters import read_tag_list
 
     return read_tag_list(path)
+
+
+def echo_json(value: Any) -> None:
+    """Print a value as indented JSON."""
+    import json
+
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def echo_csv(rows: Any, headers: tuple[str, ...]) -> None:
+    """Print rows as CSV with a header."""
+    import csv
+    import io
+
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(headers)
+    writer.writerows(rows)
+    click.echo(text.getvalue(), nl=False)

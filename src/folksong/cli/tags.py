@@ -7,7 +7,9 @@ from typing import Any
 import click
 
 from folksong.cli.common import FolksongCommand, FolksongGroup, ManyValues, echo_table
-from folksong.cli.tag_source import read_source, read_track_list, tag_source_options
+from folksong.cli.tag_cleaning import clean, propose, recipe, why
+from folksong.cli.tag_cooccurrence import cooccurrence, count, related
+from folksong.cli.tag_source import echo_csv, echo_json, read_source, read_track_list, tag_source_options
 
 OUTPUTS = click.Choice(["table", "json", "csv"])
 
@@ -50,8 +52,20 @@ def import_(source: str, out: str, **options: Any) -> None:
     "--tracks", type=click.Path(), metavar="FILE", help="Only these tracks: a text file, one id a line."
 )
 @click.option("--output", type=OUTPUTS, default="table", show_default=True, help="How to print the figures.")
+@click.option(
+    "--plot",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Also draw the long tail: .png, .svg, .pdf, or .html to zoom and hover.",
+)
+@click.option(
+    "--plot-weights", type=click.Path(dir_okay=False), metavar="FILE", help="Also draw the weights."
+)
 @tag_source_options
-def stats(source: str, sizes: tuple[int, ...], tracks: str | None, output: str, **options: Any) -> None:
+def stats(
+    source: str, sizes: tuple[int, ...], tracks: str | None, output: str, plot: str | None, plot_weights: str | None,
+    **options: Any,
+) -> None:  # fmt: skip
     """Print popularity, coverage of the top N, tags per track, tracks per tag and weights of SOURCE.
 
     \b
@@ -62,11 +76,20 @@ def stats(source: str, sizes: tuple[int, ...], tracks: str | None, output: str, 
     from folksong.tags.statistics import tag_statistics
 
     table = read_source(source, **options)
-    found = tag_statistics(table, sizes=sizes, tracks=read_track_list(tracks) if tracks else None)
+    if tracks:
+        table = table.select_tracks(read_track_list(tracks))
+    found = tag_statistics(table, sizes=sizes)
+    if plot or plot_weights:
+        from folksong.tags.charts import draw_histogram, draw_long_tail
+
+        if plot:
+            draw_long_tail(table, plot)
+        if plot_weights:
+            draw_histogram(found.weights, plot_weights, title="Weights of tags")
     if output == "json":
-        _echo_json(found.to_dict())
+        echo_json(found.to_dict())
     elif output == "csv":
-        _echo_csv(found.rows(), ("figure", "of", "value"))
+        echo_csv(found.rows(), ("figure", "of", "value"))
     else:
         _echo_statistics(found)
 
@@ -93,16 +116,16 @@ def popular(source: str, number: int, tracks: str | None, output: str, **options
         table = table.select_tracks(read_track_list(tracks))
     popularity = table.popularity()
     rows, held = [], 0
-    for rank, (tag, count) in enumerate(zip(popularity.tags, popularity.counts.tolist(), strict=True), 1):
-        if rank > number or not count:
+    for rank, (tag, tracks_of) in enumerate(zip(popularity.tags, popularity.counts.tolist(), strict=True), 1):
+        if rank > number or not tracks_of:
             break
-        held += count
-        rows.append((rank, tag, count, held / table.n_counts))
+        held += tracks_of
+        rows.append((rank, tag, tracks_of, held / table.n_counts))
     headers = ("rank", "tag", "tracks", "share so far")
     if output == "json":
-        _echo_json([dict(zip(("rank", "tag", "tracks", "share_so_far"), row, strict=True)) for row in rows])
+        echo_json([dict(zip(("rank", "tag", "tracks", "share_so_far"), row, strict=True)) for row in rows])
     elif output == "csv":
-        _echo_csv(rows, ("rank", "tag", "tracks", "share_so_far"))
+        echo_csv(rows, ("rank", "tag", "tracks", "share_so_far"))
     else:
         echo_table([(rank, _shown(tag), count, share) for rank, tag, count, share in rows], headers)
 
@@ -113,23 +136,6 @@ def _shown(tag: str, width: int = 60) -> str:
         character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in tag
     )
     return printable if len(printable) <= width else f"{printable[: width - 1]}…"
-
-
-def _echo_json(value: Any) -> None:
-    import json
-
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
-
-
-def _echo_csv(rows: Any, headers: tuple[str, ...]) -> None:
-    import csv
-    import io
-
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(headers)
-    writer.writerows(rows)
-    click.echo(text.getvalue(), nl=False)
 
 
 def _echo_statistics(found: Any) -> None:
@@ -164,3 +170,7 @@ def _echo_statistics(found: Any) -> None:
         click.echo()
         bars = [(bar.label, bar.number) for bar in getattr(found, name).bins]
         echo_table(bars, (name.replace("_", " "), "number"))
+
+
+for command in (clean, cooccurrence, count, propose, recipe, related, why):
+    tags.add_command(command)

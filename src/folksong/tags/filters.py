@@ -15,6 +15,8 @@ REMOVE_LIST = "tags_remove.txt"
 def read_tag_list(path: str | os.PathLike[str]) -> tuple[str, ...]:
     """Read a list of tags: one a line, blanks around it and empty lines ignored, each tag once, in the file's order.
 
+    A line that starts with ``#`` is a comment; one that starts with ``-`` is a tag that was struck off. A backslash before such a sign makes it part of the tag.
+
     Raises:
         FolksongError: the file cannot be read.
         FileFormatError: it is not UTF-8 text.
@@ -52,4 +54,11 @@ def shipped_list(name: str = REMOVE_LIST) -> tuple[str, ...]:
 
 
 def _tags(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(stripped for line in text.splitlines() if (stripped := line.strip())))
+    lines = (line.strip() for line in text.splitlines())
+    return tuple(
+        dict.fromkeys(
+            line[1:] if line.startswith(("\\#", "\\-")) else line
+            for line in lines
+            if line and not line.startswith(("#", "-"))
+        )
+    )

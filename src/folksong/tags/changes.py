@@ -1,0 +1,155 @@
+"""The change log of a cleaning: what each original tag became, by which step and why."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from folksong.errors import FileFormatError
+from folksong.files import atomic_write, read_json
+
+FORMAT = "folksong.changes"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one step did to one tag: `before` became `after` (None: it was dropped), and why."""
+
+    step: str
+    before: str
+    after: str | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class StepLog:
+    """What one step did: tags by their name before it, and tracks it left out, each with the reason."""
+
+    name: str
+    tags: Mapping[str, tuple[str | None, str]] = field(default_factory=dict)
+    tracks: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ChangeLog:
+    """All steps of a cleaning, in the order they were applied.
+
+    Args:
+        steps: what each step did.
+        source: where the original tags came from, as the user named it.
+        source_sha256: `TagTable.sha256` of the original table.
+    """
+
+    steps: tuple[StepLog, ...] = ()
+    source: str = ""
+    source_sha256: str = ""
+
+    def changes_of(self, tag: str) -> tuple[Change, ...]:
+        """Return the changes that an original tag went through; none if it stayed as it was."""
+        changes: list[Change] = []
+        name = tag
+        for step in self.steps:
+            if name in step.tags:
+                after, reason = step.tags[name]
+                changes.append(Change(step.name, name, after, reason))
+                if after is None:
+                    break
+                name = after
+        return tuple(changes)
+
+    def final(self, tag: str) -> str | None:
+        """Return what an original tag became; None if it was dropped."""
+        changes = self.changes_of(tag)
+        return changes[-1].after if changes else tag
+
+    def aliases(self, members: Collection[str]) -> dict[str, str]:
+        """Return original tag -> cleaned tag for those that changed and are now one of `members`.
+
+        For a label space's `aliases`: raw strings still find their label.
+        """
+        wanted = set(members)
+        found = {tag: self.final(tag) for tag in self.changed_tags}
+        return {
+            tag: name for tag, name in found.items() if name is not None and name in wanted and name != tag
+        }
+
+    @property
+    def changed_tags(self) -> tuple[str, ...]:
+        """The names that some step changed or dropped, by code point."""
+        return tuple(sorted({name for step in self.steps for name in step.tags}))
+
+    def dropped_track(self, track_id: str) -> tuple[str, str] | None:
+        """Return the step that left a track out and why, or None."""
+        return next(
+            ((step.name, step.tracks[track_id]) for step in self.steps if track_id in step.tracks), None
+        )
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write the log as JSON, one line a change, so that it can be searched with any tool."""
+        with atomic_write(path, "w") as stream:
+            head = {
+                "format": FORMAT,
+                "version": VERSION,
+                "source": self.source,
+                "source_sha256": self.source_sha256,
+            }
+            stream.write(json.dumps(head, ensure_ascii=False)[:-1] + ',\n"steps": [')
+            for number, step in enumerate(self.steps):
+                stream.write(
+                    f'{"," if number else ""}\n{{"name": {json.dumps(step.name, ensure_ascii=False)},\n'
+                )
+                stream.write(
+                    '"tags": {' + _entries(step.tags) + '},\n"tracks": {' + _entries(step.tracks) + "}}"
+                )
+            stream.write("\n]}\n")
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> ChangeLog:
+        """Read a change log.
+
+        Raises:
+            FileFormatError: it is not one.
+        """
+        content = read_json(path)
+        if (
+            not isinstance(content, dict)
+            or content.get("format") != FORMAT
+            or content.get("version") != VERSION
+        ):
+            raise FileFormatError(
+                f"{path}: not a change log of this version; `folksong tags clean` writes them"
+            )
+        try:
+            return cls(
+                tuple(
+                    StepLog(
+                        str(step["name"]),
+                        {tag: (entry[0], str(entry[1])) for tag, entry in step["tags"].items()},
+                        dict(step["tracks"]),
+                    )
+                    for step in content["steps"]
+                ),
+                str(content["source"]),
+                str(content["source_sha256"]),
+            )
+        except (KeyError, TypeError, IndexError, AttributeError) as error:
+            raise FileFormatError(
+                f"{path}: a damaged change log ({error!r}); clean the tags again"
+            ) from error
+
+
+def changes_path(path: str | os.PathLike[str]) -> Path:
+    """Return where the change log of a cleaned table lies: beside it."""
+    return Path(f"{os.fspath(path)}.changes.json")
+
+
+def _entries(entries: Mapping[str, Any]) -> str:
+    return ",".join(
+        f"\n{json.dumps(name, ensure_ascii=False)}: {json.dumps(entry, ensure_ascii=False)}"
+        for name, entry in sorted(entries.items())
+    )

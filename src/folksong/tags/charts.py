@@ -1,0 +1,196 @@
+"""Charts of a tag table: the long tail, coverage, weights, and heat maps that stay readable at 100 tags.
+
+A name that ends in ``.png`` (or .svg, .pdf) gets a picture by Matplotlib; ``.html`` a page that can be zoomed and
+hovered, with all of plotly inside, so that it opens without a network.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from folksong.errors import FolksongError
+from folksong.files import atomic_path, atomic_write
+from folksong.tags.statistics import Distribution, coverage_curve
+from folksong.tags.table import TagTable
+
+PICTURES = (".png", ".svg", ".pdf")
+PAGES = (".html",)
+MOST_TAGS = 300
+"""A heat map of more tags cannot be read; it is refused."""
+SHOWN_CHARACTERS = 32
+POINTS = 2000
+"""A curve is drawn through so many points at most, evenly on its logarithmic axis."""
+
+
+def draw_long_tail(table: TagTable, path: str | os.PathLike[str]) -> None:
+    """Draw tracks per tag by popularity rank (both axes logarithmic) and the share of counts and tracks covered."""
+    order = table.popularity_order
+    counts = table.counts[order]
+    counts = counts[counts > 0]
+    if not len(counts):
+        raise FolksongError("the table holds no tags to draw")
+    covered, tracks = coverage_curve(table)
+    shown = np.unique(np.geomspace(1, len(counts), min(POINTS, len(counts))).round().astype(np.int64))
+    names = [_short(tag) for tag in table.tags[order][shown - 1]]
+    series = {
+        "counts": covered[shown - 1] / table.n_counts,
+        "tracks": tracks[shown - 1] / table.n_tracks,
+    }
+    if _is_page(path):
+        go = _plotly()
+        from plotly.subplots import make_subplots
+
+        figure = make_subplots(specs=[[{"secondary_y": True}]])
+        figure.add_trace(go.Scatter(x=shown, y=counts[shown - 1], text=names, name="tracks per tag"))
+        for name, values in series.items():
+            figure.add_trace(
+                go.Scatter(x=shown, y=values, text=names, name=f"{name} covered by the top tags"),
+                secondary_y=True,
+            )
+        figure.update_xaxes(type="log", title="tags by popularity")
+        figure.update_yaxes(type="log", title="tracks per tag", secondary_y=False)
+        figure.update_yaxes(range=[0, 1], tickformat=".0%", title="share covered", secondary_y=True)
+        _write_page(figure, path, "The long tail of tags")
+        return
+    figure, axes = _figure(9, 5)
+    axes.loglog(shown, counts[shown - 1], color="C0")
+    axes.set(xlabel="tags by popularity", ylabel="tracks per tag", title="The long tail of tags")
+    axes.grid(alpha=0.3)
+    right = axes.twinx()
+    for number, (name, values) in enumerate(series.items(), 1):
+        right.plot(shown, values, color=f"C{number}", label=f"{name} covered")
+    right.set(ylim=(0, 1), ylabel="share covered by the top tags")
+    right.legend(loc="center left")
+    _write_picture(figure, path)
+
+
+def draw_histogram(distribution: Distribution, path: str | os.PathLike[str], *, title: str) -> None:
+    """Draw the bars of a distribution of `folksong.tags.statistics`."""
+    labels = [bar.label for bar in distribution.bins]
+    numbers = [bar.number for bar in distribution.bins]
+    if not labels:
+        raise FolksongError(f"there are no values to draw for {title!r}")
+    if _is_page(path):
+        figure = _plotly().Figure(_plotly().Bar(x=labels, y=numbers))
+        figure.update_yaxes(title="number")
+        _write_page(figure, path, title)
+        return
+    figure, axes = _figure(9, 5)
+    axes.bar(range(len(labels)), numbers)
+    axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
+    axes.set(title=title, ylabel="number")
+    _write_picture(figure, path)
+
+
+def draw_heat_map(
+    matrix: npt.NDArray[Any],
+    tags: Sequence[str],
+    path: str | os.PathLike[str],
+    *,
+    title: str,
+    limits: tuple[float, float] | None = None,
+) -> None:
+    """Draw a matrix over tags; every tag is written at both edges, the picture grows with their number.
+
+    Args:
+        matrix: (n, n); NaN is left blank.
+        tags: (n,) rows and columns.
+        path: ``.png``, ``.svg``, ``.pdf`` or ``.html``.
+        title: above the map.
+        limits: least and greatest colour; by default those of the values off the diagonal.
+
+    Raises:
+        FolksongError: there are more than 300 tags, or none, or plotly is not installed.
+    """
+    if not 0 < len(tags) <= MOST_TAGS:
+        raise FolksongError(f"a heat map of {len(tags)} tags cannot be read; choose 1 to {MOST_TAGS}")
+    values = np.array(matrix, np.float64)
+    if limits is None:
+        others = values[~np.eye(len(tags), dtype=bool) & np.isfinite(values)]
+        limits = (float(others.min()), float(others.max())) if len(others) else (0.0, 1.0)
+    names = _distinct([_short(tag) for tag in tags])
+    if _is_page(path):
+        go = _plotly()
+        figure = go.Figure(
+            go.Heatmap(
+                z=np.where(np.isfinite(values), values, np.nan), x=names, y=names, zmin=limits[0], zmax=limits[1],
+                colorscale="Viridis", hovertemplate="row %{y}<br>column %{x}<br>%{z:.4g}<extra></extra>",
+            )
+        )  # fmt: skip
+        pixels = 300 + 14 * len(tags)
+        figure.update_layout(width=pixels, height=pixels)
+        figure.update_xaxes(tickfont={"size": 9}, dtick=1, tickangle=90)
+        figure.update_yaxes(tickfont={"size": 9}, dtick=1, autorange="reversed", scaleanchor="x")
+        _write_page(figure, path, title)
+        return
+    plain = [name.replace("$", r"\$") for name in names]  # Matplotlib reads $ as the start of a formula
+    side = 3 + 0.16 * len(tags)  # inches; 0.16 is the height of a line of 8 points and the space around it
+    figure, axes = _figure(side + 1, side)
+    image = axes.imshow(values, vmin=limits[0], vmax=limits[1], cmap="viridis", interpolation="nearest")
+    axes.set_xticks(range(len(tags)), plain, rotation=90, fontsize=8)
+    axes.set_yticks(range(len(tags)), plain, fontsize=8)
+    axes.set_title(title)
+    figure.colorbar(image, ax=axes, fraction=0.04)
+    _write_picture(figure, path)
+
+
+def _is_page(path: str | os.PathLike[str]) -> bool:
+    ending = Path(path).suffix.lower()
+    if ending not in (*PICTURES, *PAGES):
+        raise FolksongError(f"{path}: a chart's name ends in .html, {', '.join(PICTURES)}")
+    return ending in PAGES
+
+
+def _figure(width: float, height: float) -> tuple[Any, Any]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.add_subplot()
+
+
+def _write_picture(figure: Any, path: str | os.PathLike[str]) -> None:
+    import matplotlib as mpl
+
+    ending = Path(path).suffix.lower()[1:]
+    # The same chart is the same bytes: no date, no random ids.
+    metadata = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[ending]
+    with mpl.rc_context({"svg.hashsalt": "folksong"}), atomic_path(path) as temporary:
+        figure.savefig(temporary, format=ending, dpi=150, metadata=metadata)
+
+
+def _write_page(figure: Any, path: str | os.PathLike[str], title: str) -> None:
+    figure.update_layout(title=title, template="plotly_white")
+    page = figure.to_html(include_plotlyjs=True, full_html=True, div_id="chart")
+    with atomic_write(path, "w") as stream:
+        stream.write(page)
+
+
+def _plotly() -> Any:
+    try:
+        import plotly.graph_objects as go
+    except ImportError as error:
+        raise FolksongError("HTML charts need plotly: pip install 'folksong[charts]'") from error
+    return go
+
+
+def _short(tag: str) -> str:
+    text = "".join(character if character.isprintable() else " " for character in tag)
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[: SHOWN_CHARACTERS - 1]}…"
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Return the names, numbered where shortening made two alike (plotly would draw them as one row)."""
+    seen: dict[str, int] = {}
+    distinct = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        distinct.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return distinct
