@@ -9,15 +9,20 @@ label.
 from __future__ import annotations
 
 from folksong.metrics.counts import confusion, cooccurrence
+from folksong.metrics.decisions import BestThresholds, Calibration, best_thresholds, calibration
 from folksong.metrics.ranking import average_precision, rank_labels, roc_auc
 from folksong.metrics.resampling import Bootstrap, bootstrap, draw_resamples
 from folksong.metrics.summary import Summary, summarise
 
 __all__ = [
+    "BestThresholds",
     "Bootstrap",
+    "Calibration",
     "Summary",
     "average_precision",
+    "best_thresholds",
     "bootstrap",
+    "calibration",
     "confusion",
     "cooccurrence",
     "draw_resamples",
