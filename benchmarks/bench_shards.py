@@ -213,7 +213,6 @@ def main() -> None:
         optional(peers, "tfrecord package", lambda: tfrecord_peer(root / "float32"))
         optional(peers, "WebDataset", lambda: webdataset_peer(root / "tar", audio))
         optional(peers, "Hugging Face Arrow", lambda: arrow_peer(root / "arrow", audio))
-        del audio
         speeds = measure(peers, options.rounds)
     reference = np.array(speeds["npy memory map"])
     print(f"{'':32s} windows/s   x npy memory map (median, least to most)")

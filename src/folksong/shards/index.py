@@ -309,4 +309,8 @@ def _unpack_strings(arrays: dict[str, npt.NDArray[Any]], name: str) -> tuple[str
     raw = arrays[name].tobytes()
     ends = arrays[f"{name}_ends"].tolist()
     starts = [0, *ends][: len(ends)]
-    return tuple(decode_text(raw[start:stop]) for start, stop in zip(starts, ends, strict=True))
+    spans = zip(starts, ends, strict=True)
+    if raw.isascii():  # ids usually are; then bytes and characters have the same places
+        text = raw.decode("ascii")
+        return tuple(text[start:stop] for start, stop in spans)
+    return tuple(decode_text(raw[start:stop]) for start, stop in spans)
