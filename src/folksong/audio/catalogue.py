@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 TRACK_COLUMN, PATH_COLUMN = "track_id", "mp3_path"
 ARTIST_COLUMNS = ("artist", "artist_id", "artist_name")
+ROOT_COMMENT = "# root: "
 SHOWN = 5  # names in a message before "and n more"
 
 
@@ -44,7 +45,8 @@ def read_catalogue(path: str | os.PathLike[str], root: str | os.PathLike[str] | 
 
     Args:
         path: a CSV (or tab-separated) file with the columns `track_id` and `mp3_path`.
-        root: the folder that relative paths start from; the file's own folder if None.
+        root: the folder that relative paths start from. None: the one that a line ``# root: /music`` at the top names
+            (`folksong audio scan` writes it) if it is there, else the file's own folder.
 
     Returns:
         The tracks in the file's order. Of a repeated track id the first line counts, of which a warning tells.
@@ -54,7 +56,7 @@ def read_catalogue(path: str | os.PathLike[str], root: str | os.PathLike[str] | 
         FileFormatError: the columns are missing (the message lists those found) or no line holds a track.
     """
     file = Path(path)
-    base = file.parent if root is None else Path(root)
+    base = _own_root(file) if root is None else Path(root)
     tracks: dict[str, Track] = {}
     repeated: list[str] = []
     incomplete: list[int] = []
@@ -82,6 +84,21 @@ def read_catalogue(path: str | os.PathLike[str], root: str | os.PathLike[str] | 
             f"{file}: lists no track; each line needs a {TRACK_COLUMN} and an {PATH_COLUMN}"
         )
     return list(tracks.values())
+
+
+def _own_root(file: Path) -> Path:
+    """Return the root that the file's leading comments name, or its own folder."""
+    try:
+        with file.open(encoding="utf-8-sig", errors="replace") as stream:
+            for line in stream:
+                if not line.startswith("#"):
+                    break
+                named = Path(line.removeprefix(ROOT_COMMENT).strip())
+                if line.startswith(ROOT_COMMENT) and named.is_dir():
+                    return named
+    except OSError as error:
+        raise FolksongError(describe_os_error(error, file)) from error
+    return file.parent
 
 
 def _read_rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import click
 
 from folksong import __version__
+from folksong.cli.audio import audio
 from folksong.cli.common import FolksongGroup, log_to_stderr
 from folksong.cli.config import config
 from folksong.cli.doctor import doctor
@@ -17,6 +18,7 @@ from folksong.cli.predict import predict
 from folksong.cli.shards import shards
 from folksong.cli.split import split
 from folksong.cli.tags import tags
+from folksong.cli.thresholds import thresholds
 from folksong.cli.train import train
 
 
@@ -29,6 +31,7 @@ def main() -> None:
     log_to_stderr()
 
 
+main.add_command(audio)
 main.add_command(config)
 main.add_command(doctor)
 main.add_command(evaluate)
@@ -37,4 +40,5 @@ main.add_command(predict)
 main.add_command(shards)
 main.add_command(split)
 main.add_command(tags)
+main.add_command(thresholds)
 main.add_command(train)

@@ -1,0 +1,170 @@
+"""What the Million Song Dataset's own files say about its recordings.
+
+The 7digital previews are named ``1234567.clip.mp3`` after 7digital's number of the track. The dataset's track list
+(`track_metadata.db`, or `msd_summary_file.h5`) joins that number to a track id. Two more lists came later:
+`sid_mismatches.txt` names tracks that were matched to the wrong song, one a line; `msd_duplicates.txt` names groups of
+tracks that are the same song (a line that starts with ``%`` opens a group).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from folksong.errors import FileFormatError, FolksongError
+from folksong.files import describe_os_error
+
+_CLIP_NAME = re.compile(r"(\d{1,18})\.clip\.[0-9a-z]+", re.IGNORECASE)
+_TRACK_ID = re.compile(r"\bT[A-Z0-9]{17}\b")
+_SQLITE_MAGIC, _HDF5_MAGIC = b"SQLite format 3\x00", b"\x89HDF\r\n\x1a\n"
+
+
+def seven_digital_id(path: str) -> int | None:
+    """Return 7digital's number of a preview by its name, or None for another name.
+
+    >>> seven_digital_id("2/3/2348383.clip.mp3"), seven_digital_id("song.mp3")
+    (2348383, None)
+    """
+    found = _CLIP_NAME.fullmatch(PurePosixPath(path).name)
+    return int(found[1]) if found else None
+
+
+@dataclass(frozen=True, eq=False)
+class TrackList:
+    """The tracks of the dataset by 7digital number.
+
+    Args:
+        numbers: (n,) int64, ascending; a number may occur for several tracks.
+        track_ids: (n,) bytes strings; of one number in order of code points.
+        artist_ids: (n,) bytes strings.
+    """
+
+    numbers: npt.NDArray[np.int64]
+    track_ids: npt.NDArray[np.bytes_]
+    artist_ids: npt.NDArray[np.bytes_]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def find(self, number: int) -> list[tuple[str, str]]:
+        """Return (track id, artist id) of each track with this 7digital number."""
+        first, last = (int(np.searchsorted(self.numbers, number, side)) for side in ("left", "right"))
+        return [(self.track_ids[k].decode(), self.artist_ids[k].decode()) for k in range(first, last)]
+
+
+def read_track_list(path: str | os.PathLike[str]) -> TrackList:
+    """Read the dataset's track list, `track_metadata.db` (SQLite) or `msd_summary_file.h5` (HDF5, extra `msd`).
+
+    Raises:
+        FolksongError: the file cannot be read, or h5py is missing.
+        FileFormatError: it is neither, or has no 7digital numbers.
+    """
+    file = Path(path)
+    try:
+        with file.open("rb") as stream:
+            magic = stream.read(16)
+    except OSError as error:
+        raise FolksongError(describe_os_error(error, file)) from error
+    if magic.startswith(_SQLITE_MAGIC):
+        numbers, track_ids, artist_ids = _read_sqlite(file)
+    elif magic.startswith(_HDF5_MAGIC):
+        numbers, track_ids, artist_ids = _read_hdf5(file)
+    else:
+        raise FileFormatError(
+            f"{file}: neither an SQLite nor an HDF5 file; give the dataset's track_metadata.db or msd_summary_file.h5"
+        )
+    known = numbers > 0
+    numbers, track_ids, artist_ids = numbers[known], track_ids[known], artist_ids[known]
+    order = np.lexsort((track_ids, numbers))
+    return TrackList(numbers[order], track_ids[order], artist_ids[order])
+
+
+_Columns = tuple[npt.NDArray[np.int64], npt.NDArray[np.bytes_], npt.NDArray[np.bytes_]]
+
+
+def _read_sqlite(file: Path) -> _Columns:
+    try:
+        connection = sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)
+        try:
+            rows = connection.execute("SELECT track_7digitalid, track_id, artist_id FROM songs").fetchall()
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise FileFormatError(
+            f"{file}: no table `songs` with track_7digitalid, track_id and artist_id ({error}); early copies of "
+            "track_metadata.db lack the 7digital numbers: use msd_summary_file.h5"
+        ) from error
+    numbers = np.array([row[0] if isinstance(row[0], int) else 0 for row in rows], np.int64)
+    return numbers, _bytes(row[1] for row in rows), _bytes(row[2] for row in rows)
+
+
+def _bytes(values: Iterator[Any]) -> npt.NDArray[np.bytes_]:
+    return np.array([str(value or "").encode() for value in values] or [b""], np.bytes_)
+
+
+def _read_hdf5(file: Path) -> _Columns:
+    try:
+        import h5py
+    except ImportError as error:
+        raise FolksongError(f"{file}: HDF5 files need h5py; pip install 'folksong[msd]'") from error
+    try:
+        with h5py.File(file, "r") as summary:
+            metadata, analysis = summary["metadata/songs"], summary["analysis/songs"]
+            return (
+                metadata["track_7digitalid"][:].astype(np.int64),
+                analysis["track_id"][:].astype(np.bytes_),
+                metadata["artist_id"][:].astype(np.bytes_),
+            )
+    except (OSError, KeyError, ValueError) as error:
+        raise FileFormatError(
+            f"{file}: not the dataset's summary file ({error}); metadata/songs and analysis/songs are needed"
+        ) from error
+
+
+def read_mismatches(path: str | os.PathLike[str]) -> frozenset[str]:
+    """Read the tracks that were matched to the wrong song: the first track id of each line.
+
+    Raises:
+        FileFormatError: there is no track id in the file.
+    """
+    found = frozenset(ids[0] for ids in map(_TRACK_ID.findall, _lines(path)) if ids)
+    if not found:
+        raise FileFormatError(f"{path}: names no track id (TR...); give the dataset's sid_mismatches.txt")
+    return found
+
+
+def read_duplicates(path: str | os.PathLike[str]) -> list[tuple[str, ...]]:
+    """Read groups of tracks that are the same song.
+
+    Lines that start with ``%`` open groups; in a file without such lines each line is a group.
+
+    Raises:
+        FileFormatError: there is no track id in the file.
+    """
+    lines = [line for line in _lines(path) if not line.startswith("#")]
+    groups: list[list[str]] = [[]]
+    one_a_line = not any(line.startswith("%") for line in lines)
+    for line in lines:
+        if line.startswith("%") or one_a_line:
+            groups.append([])
+        if not line.startswith("%"):
+            groups[-1] += _TRACK_ID.findall(line)
+    found = [tuple(dict.fromkeys(group)) for group in groups if group]
+    if not found:
+        raise FileFormatError(f"{path}: names no track id (TR...); give the dataset's msd_duplicates.txt")
+    return found
+
+
+def _lines(path: str | os.PathLike[str]) -> list[str]:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise FolksongError(describe_os_error(error, path)) from error

@@ -1,0 +1,132 @@
+"""``folksong audio``: recordings on disk, measured and listed."""
+
+from __future__ import annotations
+
+import click
+
+from folksong.cli.common import FolksongCommand, FolksongGroup, ManyValues, echo_table, wants_progress
+
+
+@click.group(cls=FolksongGroup)
+def audio() -> None:
+    """Recordings on disk: find them, measure them, list the good ones."""
+
+
+@audio.command(cls=FolksongCommand)
+@click.argument("root", type=click.Path())
+@click.argument("out", type=click.Path(dir_okay=False))
+@click.option(
+    "--track-list",
+    type=click.Path(),
+    help="The Million Song Dataset's track_metadata.db or msd_summary_file.h5: gives 1234567.clip.mp3 its track id "
+    "and drops files that are none of its tracks.  [default: the path is the track id]",
+)
+@click.option(
+    "--mismatches", type=click.Path(), help="Its sid_mismatches.txt: drop the tracks that it names."
+)
+@click.option("--duplicates", type=click.Path(), help="Its msd_duplicates.txt, for --drop-duplicates list.")
+@click.option(
+    "--min-size", type=click.IntRange(0), default=0, show_default=True, help="Drop files of fewer bytes."
+)
+@click.option(
+    "--min-length",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    help="Drop recordings of fewer seconds, silence at both ends not counted.",
+)
+@click.option(
+    "--max-total-silence",
+    type=click.FloatRange(0),
+    help="Drop recordings with more seconds of silence between the ends.  [default: any]",
+)
+@click.option(
+    "--max-silence",
+    type=click.FloatRange(0),
+    help="Drop recordings with a longer stretch of silence, in seconds.  [default: any]",
+)
+@click.option(
+    "--silence-db",
+    type=click.FloatRange(0, min_open=True),
+    default=60.0,
+    show_default=True,
+    help="What lies so many dB below a recording's loudest 20 ms is silence.",
+)
+@click.option(
+    "--drop-duplicates",
+    cls=ManyValues,
+    multiple=True,
+    type=click.Choice(["list", "file", "audio"]),
+    help="Keep one of each set of duplicates: by the list of --duplicates, the same file, the same decoded sound.",
+)
+@click.option("--drop-damaged", is_flag=True, help="Drop recordings that can be read only in part.")
+@click.option("--jobs", type=int, default=-1, show_default=True, help="Processes; -1 is one a core.")
+@click.option(
+    "--limit",
+    "limit_seconds",
+    type=click.FloatRange(0, min_open=True),
+    default=300.0,
+    show_default=True,
+    help="Seconds after which a file that is still being decoded counts as not decodable.",
+)
+@click.pass_context
+def scan(
+    ctx: click.Context,
+    root: str,
+    out: str,
+    track_list: str | None,
+    mismatches: str | None,
+    duplicates: str | None,
+    min_size: int,
+    min_length: float,
+    max_total_silence: float | None,
+    max_silence: float | None,
+    silence_db: float,
+    drop_duplicates: tuple[str, ...],
+    drop_damaged: bool,
+    jobs: int,
+    limit_seconds: float,
+) -> None:
+    """Measure every recording below ROOT and list the good ones in OUT, a CSV file.
+
+    OUT gets a track id and a path for each recording, its length, silence and hashes; it is what `folksong shards
+    write` reads. Beside it, OUT.dropped.csv says why other files were left out, and OUT.files.csv keeps the facts of
+    all, so that a later scan reads only what has changed. Stopped by Ctrl-C, it continues when run again.
+
+    \b
+    Example:
+      folksong audio scan previews tracks.csv --track-list track_metadata.db \\
+        --min-length 15 --max-total-silence 3 --max-silence 1 --drop-duplicates file audio
+    """
+    from folksong.audio.scan import scan_tree
+    from folksong.audio.selection import Filters
+
+    filters = Filters(
+        min_size=min_size,
+        min_length=min_length,
+        max_total_silence=max_total_silence,
+        max_silence=max_silence,
+        drop_damaged=drop_damaged,
+        drop_duplicates=drop_duplicates,
+    )
+    try:
+        report = scan_tree(
+            root,
+            out,
+            filters,
+            track_list=track_list,
+            mismatches=mismatches,
+            duplicates=duplicates,
+            silence_db=silence_db,
+            jobs=jobs,
+            limit_seconds=limit_seconds,
+            progress=wants_progress(),
+        )
+    except KeyboardInterrupt:
+        click.echo("Stopped. What was measured is kept; run the same command again to continue.", err=True)
+        ctx.exit(130)
+    rows = [(reason, count) for reason, count in report.reasons]
+    echo_table([("kept", report.n_kept), *rows, ("all", report.n_files)], ["", "files"])
+    click.echo(f"{report.kept_seconds / 3600:.2f} hours of audio in {report.catalogue}")
+    if report.reasons:
+        click.echo(f"what was left out, and why: {report.dropped_list}")
