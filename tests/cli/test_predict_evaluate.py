@@ -60,7 +60,10 @@ def test_predict_threshold(tiny_run, recordings):
     best = load_tagger(tiny_run.folder).tag(file)[1][1]
     content = json.loads(run_folksong("predict", tiny_run.folder, file, "--json", "--threshold", best).stdout)
     assert len(content[0]["labels"]) == 2
-    assert "no label reaches 1" in run_folksong("predict", tiny_run.folder, file, "--threshold", 1).stdout
+    assert (
+        "no label reaches its threshold"
+        in run_folksong("predict", tiny_run.folder, file, "--threshold", 1).stdout
+    )
 
 
 def test_predict_passes_over_what_is_no_recording_and_says_so(tiny_run, recordings):
@@ -129,3 +132,24 @@ def test_evaluate_json_of_another_part(tiny_run, tmp_path):
     )
     assert (folder / "evaluation/validation.csv").exists()
     assert not (folder / "evaluation/test.csv").exists()
+
+
+def test_thresholds_are_tuned_kept_and_used(tiny_run, recordings, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(tiny_run.folder, folder)
+    file = recordings / "tone.wav"
+    result = run_folksong("predict", folder, file, "--threshold", "tuned")
+    assert result.exit_code == 1
+    assert "has no tuned thresholds; `folksong thresholds" in result.stderr
+    result = run_folksong("thresholds", folder)
+    assert result.exit_code == 0, result.output
+    stored = json.loads((folder / "thresholds.json").read_text())
+    values = {entry["name"]: entry["threshold"] for entry in stored["labels"]}
+    content = json.loads(run_folksong("predict", folder, file, "--threshold", "tuned", "--json").stdout)
+    scores = dict(load_tagger(folder).tag(file))
+    assert {pair["label"] for pair in content[0]["labels"]} == {
+        name for name, score in scores.items() if score >= values[name]
+    }
+    result = run_folksong("evaluate", folder, "--resamples", 5)
+    assert "at thresholds tuned on the validation part" in result.stdout
+    assert run_folksong("predict", folder, file, "--threshold", "2").exit_code == 2

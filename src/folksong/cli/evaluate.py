@@ -45,6 +45,12 @@ if TYPE_CHECKING:
     help="From the beginning of one window to the next.  [default: half the run's window]",
 )
 @click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1),
+    metavar="T",
+    help="A score of at least T decides for a label.  [default: the run's tuned thresholds, else 0.5]",
+)
+@click.option(
     "--resamples",
     "n_resamples",
     type=click.IntRange(1),
@@ -101,7 +107,11 @@ def _echo(found: Evaluation) -> None:
         f"{found.run}, {found.part} part: {found.n_tracks:,} tracks, {len(found.labels):,} labels{left_out}\n"
     )
     echo_table(average_rows(found), AVERAGE_HEADERS, floats=".3f")
-    click.echo()
+    thresholds = found.settings["thresholds"]
+    click.echo(
+        f"\nmacro F1 {found.macro_f1:.3f} at {'threshold ' if isinstance(thresholds, float) else 'thresholds '}"
+        f"{thresholds}; expected calibration error {found.calibration.pooled().error[0]:.3f}\n"
+    )
     echo_table(label_rows(found), LABEL_HEADERS, floats=".3f")
     for names, what in ((found.no_positive, "no track carries"), (found.no_negative, "every track carries")):
         if names:

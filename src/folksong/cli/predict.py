@@ -12,10 +12,23 @@ import click
 from folksong.cli.common import FolksongCommand, wants_progress
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from folksong.errors import FolksongError
-    from folksong.prediction import Prediction
+    from folksong.prediction import LoadedTagger, Prediction
+
+    Limit = float | npt.NDArray[np.float64] | None
 
 DEFAULT_TOP = 5
+TUNED = "tuned"
+
+
+def _read_threshold(ctx: click.Context, param: click.Parameter, value: str | None) -> float | str | None:
+    """Read a score from 0 to 1, or the word ``tuned``."""
+    if value is None or value == TUNED:
+        return value
+    return float(click.FloatRange(0, 1).convert(value, param, ctx))
 
 
 @click.command(cls=FolksongCommand)
@@ -28,7 +41,10 @@ DEFAULT_TOP = 5
     help=f"The N best labels of each file.  [default: {DEFAULT_TOP}; all with --threshold, --json or --csv]",
 )
 @click.option(
-    "--threshold", type=click.FloatRange(0, 1), metavar="T", help="Only labels with a score of at least T."
+    "--threshold",
+    callback=_read_threshold,
+    metavar="T|tuned",
+    help="Only labels with a score of at least T, or of their own thresholds (`folksong thresholds` tunes them).",
 )
 @click.option(
     "--json", "form", flag_value="json", help="Print one JSON document: file, seconds, labels with scores."
@@ -49,7 +65,7 @@ def predict(
     run: str,
     files: tuple[str, ...],
     top: int | None,
-    threshold: float | None,
+    threshold: float | str | None,
     form: str | None,
     hop_seconds: float | None,
     device: str | None,
@@ -71,6 +87,7 @@ def predict(
     from folksong.prediction import load_tagger
 
     tagger = load_tagger(run, device=device, hop_seconds=hop_seconds, batch_size=batch_size)
+    limit = _limit(threshold, tagger, run)
     failed: list[str] = []
 
     def report(file: str, error: FolksongError) -> None:
@@ -82,10 +99,18 @@ def predict(
     n_files = len(paths) + len(failed)
     found = tagger.predict_files(paths, on_error=report)
     with tqdm(found, total=len(paths), unit="file", leave=False, disable=not wants_progress()) as predictions:
-        _PRINTERS[form](predictions, top, threshold)
+        _PRINTERS[form](predictions, top, limit)
     if failed:
         click.echo(f"{len(failed)} of {n_files} could not be tagged", err=True)
         raise SystemExit(1)
+
+
+def _limit(threshold: float | str | None, tagger: LoadedTagger, run: str) -> Limit:
+    from folksong.errors import FolksongError
+
+    if threshold == TUNED and tagger.thresholds is None:
+        raise FolksongError(f"{run}: has no tuned thresholds; `folksong thresholds {run}` tunes them")
+    return tagger.thresholds if isinstance(threshold, str) else threshold
 
 
 def _recordings(files: tuple[str, ...], report: Callable[[str, FolksongError], None]) -> Iterator[str]:
@@ -103,7 +128,7 @@ def _recordings(files: tuple[str, ...], report: Callable[[str, FolksongError], N
         yield from inside
 
 
-def _print_table(predictions: Iterator[Prediction], top: int | None, threshold: float | None) -> None:
+def _print_table(predictions: Iterator[Prediction], top: int | None, threshold: Limit) -> None:
     from tqdm import tqdm
 
     limit = DEFAULT_TOP if top is None and threshold is None else top
@@ -112,12 +137,12 @@ def _print_table(predictions: Iterator[Prediction], top: int | None, threshold: 
         width = max((len(label) for label, _ in pairs), default=0)
         lines = [f"  {label:<{width}}  {score:.3f}" for label, score in pairs]
         if not pairs:
-            lines = [f"  no label reaches {threshold:g}"]
+            lines = ["  no label reaches its threshold"]
         with tqdm.external_write_mode():
             click.echo("\n".join([f"{prediction.file} ({prediction.seconds:.1f} s)", *lines]))
 
 
-def _print_csv(predictions: Iterator[Prediction], top: int | None, threshold: float | None) -> None:
+def _print_csv(predictions: Iterator[Prediction], top: int | None, threshold: Limit) -> None:
     import csv
 
     writer = csv.writer(sys.stdout, lineterminator="\n")
@@ -128,7 +153,7 @@ def _print_csv(predictions: Iterator[Prediction], top: int | None, threshold: fl
         )
 
 
-def _print_json(predictions: Iterator[Prediction], top: int | None, threshold: float | None) -> None:
+def _print_json(predictions: Iterator[Prediction], top: int | None, threshold: Limit) -> None:
     import json
 
     content = [

@@ -9,6 +9,7 @@ from folksong.evaluation.figures import Evaluation, measure
 from folksong.evaluation.scoring import score_part
 from folksong.evaluation.tables import write_evaluation
 from folksong.files import sha256_file
+from folksong.prediction.thresholds import DEFAULT_THRESHOLD, stored_thresholds
 from folksong.prediction.windows import Which
 from folksong.runs import Run
 
@@ -21,6 +22,7 @@ def evaluate(
     tags: str | os.PathLike[str] | None = None,
     windows: Which = "track",
     hop_seconds: float | None = None,
+    threshold: float | None = None,
     n_resamples: int = 1000,
     level: float = 0.95,
     seed: int = 0,
@@ -38,6 +40,8 @@ def evaluate(
         tags: a tag table instead of the run's own tag source.
         windows: ``"track"`` averages sliding windows over the whole track, ``"centre"`` takes the middle one.
         hop_seconds: between the beginnings of windows; half a window if None.
+        threshold: a score of at least this decides for a label in the confusion matrices; None takes the run's tuned
+            thresholds where it has some, else 0.5.
         n_resamples: of the bootstrap.
         level: of the intervals.
         seed: of the bootstrap.
@@ -63,8 +67,11 @@ def evaluate(
     )
     if not tracks.measured.any():
         raise FolksongError(f"{opened.path}: no track of the {part} part has a label of the space")
+    tuned = stored_thresholds(opened) if threshold is None else None
+    thresholds = DEFAULT_THRESHOLD if threshold is None else threshold
     found = measure(
         tracks,
+        thresholds=thresholds if tuned is None else tuned.array(opened.labels.names),
         run=os.fspath(run.path if isinstance(run, Run) else run),
         part=part,
         n_resamples=n_resamples,
@@ -74,6 +81,7 @@ def evaluate(
             "windows": windows,
             "window_seconds": opened.window_seconds,
             "hop_seconds": opened.window_seconds / 2 if hop_seconds is None else hop_seconds,
+            "thresholds": thresholds if tuned is None else f"tuned on the {tuned.part} part",
             "checkpoint_sha256": sha256_file(opened.best_checkpoint),
             "labels_sha256": opened.labels.sha256(),
             "split_sha256": opened.split.sha256(),

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from folksong.evaluation.scored import ScoredTracks
-from folksong.metrics import Summary, bootstrap, confusion, summarise
+from folksong.metrics import Calibration, Summary, bootstrap, calibration, confusion, cooccurrence, summarise
+from folksong.prediction.thresholds import DEFAULT_THRESHOLD
 
 Array = npt.NDArray[np.float64]
-DEFAULT_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,24 @@ class LabelFigures:
     threshold: float
     confusion: tuple[tuple[int, int], tuple[int, int]]
 
+    @property
+    def precision(self) -> float:
+        """Share of the tracks decided for that carry the label; NaN if none was."""
+        (_, false_alarms), (_, hits) = self.confusion
+        return hits / (hits + false_alarms) if hits + false_alarms else np.nan
+
+    @property
+    def recall(self) -> float:
+        """Share of the tracks with the label that were decided for; NaN if none carries it."""
+        _, (misses, hits) = self.confusion
+        return hits / (hits + misses) if hits + misses else np.nan
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of precision and recall: 0 where nothing was decided for; NaN if no track carries the label."""
+        (_, false_alarms), (misses, hits) = self.confusion
+        return 2 * hits / (2 * hits + false_alarms + misses) if hits + misses else np.nan
+
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
@@ -99,6 +118,27 @@ class Evaluation:
     level: float
     settings: Mapping[str, Any]
     tracks: ScoredTracks = field(repr=False)
+
+    @cached_property
+    def measured(self) -> ScoredTracks:
+        """The tracks that the figures are of."""
+        return self.tracks.select(self.tracks.measured)
+
+    @property
+    def macro_f1(self) -> float:
+        """Mean F1 of the labels in the macro averages, at their thresholds."""
+        values = [figures.f1 for figures in self.labels if not np.isnan(figures.roc_auc.value)]
+        return float(np.mean(values)) if values else np.nan
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        """Scores as probabilities, of each label."""
+        return calibration(self.measured.targets, self.measured.scores, labels=self.tracks.labels)
+
+    @cached_property
+    def cooccurrence(self) -> npt.NDArray[np.int64]:
+        """(n_labels, n_labels) measured tracks that carry both labels."""
+        return cooccurrence(self.measured.targets)
 
     def __getitem__(self, label: str) -> LabelFigures:
         return next(figures for figures in self.labels if figures.name == label)

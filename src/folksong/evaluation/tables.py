@@ -20,7 +20,21 @@ FORMAT = "folksong.evaluation"
 VERSION = 1
 
 AVERAGE_HEADERS = ("", "value", "95% interval", "chance", "lift")
-LABEL_HEADERS = ("label", "tracks", "ROC-AUC", "95% interval", "PR-AUC", "95% interval", "chance", "lift")
+LABEL_HEADERS = (
+    "label",
+    "tracks",
+    "ROC-AUC",
+    "95% interval",
+    "PR-AUC",
+    "95% interval",
+    "chance",
+    "lift",
+    "F1",
+)
+CSV_HEADERS = (
+    "label tracks roc_auc roc_auc_low roc_auc_high pr_auc pr_auc_low pr_auc_high chance lift threshold precision "
+    "recall f1 calibration_error true_negatives false_positives false_negatives true_positives"
+)
 _AVERAGES = ("macro_roc_auc", "macro_pr_auc", "micro_roc_auc", "micro_pr_auc")
 
 
@@ -49,6 +63,7 @@ def label_rows(evaluation: Evaluation) -> list[tuple[object, ...]]:
             interval_text(figures.pr_auc),
             figures.pr_auc.chance,
             _lift(figures.pr_auc),
+            figures.f1,
         )
         for figures in shown
     ]
@@ -84,6 +99,8 @@ def evaluation_to_dict(evaluation: Evaluation) -> dict[str, Any]:
         "level": evaluation.level,
         "settings": dict(evaluation.settings),
         **{name: _figure(getattr(evaluation, name), name) for name in _AVERAGES},
+        "macro_f1": _json_value(evaluation.macro_f1),
+        "calibration": _calibration(evaluation),
         "no_positive": list(evaluation.no_positive),
         "no_negative": list(evaluation.no_negative),
         "labels": [
@@ -93,6 +110,9 @@ def evaluation_to_dict(evaluation: Evaluation) -> dict[str, Any]:
                 "roc_auc": _figure(figures.roc_auc, "roc_auc"),
                 "pr_auc": _figure(figures.pr_auc, "pr_auc"),
                 "threshold": figures.threshold,
+                "precision": _json_value(figures.precision),
+                "recall": _json_value(figures.recall),
+                "f1": _json_value(figures.f1),
                 "confusion": [list(row) for row in figures.confusion],
             }
             for figures in evaluation.labels
@@ -136,17 +156,15 @@ def read_evaluation(folder: str | os.PathLike[str], part: str = "test") -> Evalu
 
 
 def _write_csv(evaluation: Evaluation, path: Path) -> None:
-    headers = [
-        "label", "tracks", "roc_auc", "roc_auc_low", "roc_auc_high", "pr_auc", "pr_auc_low", "pr_auc_high",
-        "chance", "lift", "threshold", "true_negatives", "false_positives", "false_negatives", "true_positives",
-    ]  # fmt: skip
     with atomic_write(path, "w") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(headers)
-        for figures in evaluation.labels:
+        writer.writerow(CSV_HEADERS.split())
+        errors = evaluation.calibration.error
+        for figures, error in zip(evaluation.labels, errors.tolist(), strict=True):
             auc, precision = figures.roc_auc, figures.pr_auc
             values = [auc.value, auc.low, auc.high, precision.value, precision.low, precision.high]
             values += [precision.chance, _lift(precision), figures.threshold]
+            values += [figures.precision, figures.recall, figures.f1, error]
             counts = [count for row in figures.confusion for count in row]
             writer.writerow([figures.name, figures.tracks, *_texts(values), *counts])
 
@@ -163,7 +181,30 @@ def _figure(figure: Average, name: str) -> dict[str, float | None]:
     values = {"value": figure.value, "low": figure.low, "high": figure.high, "chance": figure.chance}
     if name.endswith("pr_auc"):
         values["lift"] = _lift(figure)
-    return {key: None if math.isnan(value) else value for key, value in values.items()}
+    return {key: _json_value(value) for key, value in values.items()}
+
+
+def _json_value(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _calibration(evaluation: Evaluation) -> dict[str, Any]:
+    """Return the calibration of all pairs together, bin by bin."""
+    pooled = evaluation.calibration.pooled()
+    return {
+        "expected_error": float(pooled.error[0]),
+        "brier": float(pooled.brier[0]),
+        "bins": [
+            {
+                "pairs": int(pairs),
+                "mean_score": _json_value(float(score)),
+                "share_positive": _json_value(float(share)),
+            }
+            for pairs, score, share in zip(
+                pooled.counts[0], pooled.mean_scores[0], pooled.shares[0], strict=True
+            )
+        ],
+    }
 
 
 def _read_figure(content: Mapping[str, float | None]) -> Average:

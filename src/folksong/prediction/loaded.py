@@ -21,6 +21,7 @@ from folksong.audio.decode import decode
 from folksong.audio.features import FeaturePreset, log_mel
 from folksong.errors import AudioError, FolksongError
 from folksong.models.tagger import Tagger
+from folksong.prediction.thresholds import stored_thresholds
 from folksong.prediction.windows import ArrayClip, Scores, score_clips
 from folksong.runs import Run
 
@@ -46,16 +47,19 @@ class Prediction:
     labels: tuple[str, ...]
     scores: Scores
 
-    def ranked(self, top: int | None = None, threshold: float | None = None) -> list[tuple[str, float]]:
+    def ranked(
+        self, top: int | None = None, threshold: float | npt.NDArray[np.float64] | None = None
+    ) -> list[tuple[str, float]]:
         """Return (label, score) pairs, best first; equal scores in the label space's order.
 
         Args:
             top: at most so many.
-            threshold: only scores of at least this.
+            threshold: only scores of at least this: one for all, or (n_labels,).
         """
-        order = np.argsort(-self.scores, kind="stable")[:top]
-        pairs = [(self.labels[number], float(self.scores[number])) for number in order]
-        return [pair for pair in pairs if threshold is None or pair[1] >= threshold]
+        limits = -np.inf if threshold is None else np.asarray(threshold, np.float32)
+        taken = np.broadcast_to(self.scores >= limits, self.scores.shape)
+        order = [number for number in np.argsort(-self.scores, kind="stable") if taken[number]]
+        return [(self.labels[number], float(self.scores[number])) for number in order[:top]]
 
 
 class LoadedTagger:
@@ -70,6 +74,7 @@ class LoadedTagger:
         hop_seconds: from the beginning of one window to the next; half a window if None.
         device: ``"cpu"``, ``"cuda"``, …; a GPU where there is one if None.
         batch_size: windows scored at once.
+        thresholds: (n_labels,) from which score on a label is decided for, if they were tuned.
 
     Raises:
         FolksongError: labels, preset or window do not fit the network.
@@ -86,8 +91,10 @@ class LoadedTagger:
         hop_seconds: float | None = None,
         device: str | torch.device | None = None,
         batch_size: int = BATCH_SIZE,
+        thresholds: npt.NDArray[np.float64] | None = None,
     ) -> None:
         self.labels = tuple(labels)
+        self.thresholds = thresholds
         self.sample_rate, self.preset, self.window_seconds = sample_rate, preset, window_seconds
         self.batch_size = batch_size
         self.window_steps = self._steps(window_seconds)
@@ -209,6 +216,7 @@ def load_tagger(
     from folksong.models.checkpoint import load_model
 
     opened = run if isinstance(run, Run) else Run.open(run)
+    tuned = stored_thresholds(opened)
     return LoadedTagger(
         load_model(opened),
         opened.labels.names,
@@ -218,6 +226,7 @@ def load_tagger(
         hop_seconds=hop_seconds,
         device=device,
         batch_size=batch_size,
+        thresholds=None if tuned is None else tuned.array(opened.labels.names),
     )
 
 
