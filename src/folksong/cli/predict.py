@@ -28,7 +28,7 @@ def _read_threshold(ctx: click.Context, param: click.Parameter, value: str | Non
     """Read a score from 0 to 1, or the word ``tuned``."""
     if value is None or value == TUNED:
         return value
-    return float(click.FloatRange(0, 1).convert(value, param, ctx))
+    return float(click.FloatRange(0, 1)(value, param, ctx))
 
 
 @click.command(cls=FolksongCommand)
