@@ -273,7 +273,7 @@ def test_an_estimate_is_near_the_truth(make_tracks: MakeTracks, tmp_path: Path) 
     tracks = make_tracks(30)
     encoding = make_encoding("log-mel-spectrogram", 16000, read_preset("urop2019"), None, "float32")
     plan = make_plan(tracks, [], tmp_path / "out", encoding, 2, 0)
-    guess = estimate.estimate_write([plan.task_track(i) for i in range(30)], encoding, tmp_path, jobs=1)
+    guess = estimate.estimate_write([plan.task_track(i) for i in range(30)], 30, encoding, tmp_path, jobs=1)
     truth = write_shards(tracks, tmp_path / "out", audio_format="log-mel-spectrogram", jobs=1).n_bytes
     assert guess is not None
     assert guess.n_tried == 8

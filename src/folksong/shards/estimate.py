@@ -9,10 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import TypeVar
 
 from folksong.errors import FolksongError
 from folksong.shards.pool import ProcessDied, run_tasks
 from folksong.shards.work import Encoding, Probe, TaskTrack, probe_track
+
+Item = TypeVar("Item")
 
 PROBES_PER_ENDING = 8
 SIZES_LOOKED_AT = 4000
@@ -43,16 +46,28 @@ class Estimate:
 
 
 def estimate_write(
-    tracks: Sequence[TaskTrack], encoding: Encoding, out_dir: str | os.PathLike[str], *, jobs: int
+    tracks: Sequence[TaskTrack],
+    n_tracks: int,
+    encoding: Encoding,
+    out_dir: str | os.PathLike[str],
+    *,
+    jobs: int,
 ) -> Estimate | None:
-    """Return what writing these tracks will take, or None if that cannot be told.
+    """Return what writing `n_tracks` tracks will take, or None if that cannot be told.
 
     A few recordings of each file ending are encoded; bytes and seconds grow with the size of the file.
+
+    Args:
+        tracks: all of them, or a sample (`spread` takes one); the sizes of these files are looked up.
+        n_tracks: how many there are in all.
+        encoding: how recordings become records.
+        out_dir: where they go.
+        jobs: processes.
     """
     by_ending: dict[str, list[TaskTrack]] = defaultdict(list)
-    for track in _spread(tracks, SIZES_LOOKED_AT):
+    for track in tracks:
         by_ending[Path(track.path).suffix.lower()].append(track)
-    tried = {ending: _spread(group, PROBES_PER_ENDING) for ending, group in by_ending.items()}
+    tried = {ending: spread(group, PROBES_PER_ENDING) for ending, group in by_ending.items()}
     tasks = [(track, encoding) for group in tried.values() for track in group]
     try:
         probes = iter(list(run_tasks(probe_track, tasks, jobs=jobs, in_order=True)))
@@ -72,7 +87,7 @@ def estimate_write(
         n_tried += len(costs)
     if not weight:
         return None
-    factor = len(tracks) / weight
+    factor = n_tracks / weight
     return Estimate(int(n_bytes * factor), seconds * factor / jobs, free_bytes(out_dir), n_tried)
 
 
@@ -123,11 +138,11 @@ def readable_seconds(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def _spread(tracks: Sequence[TaskTrack], most: int) -> list[TaskTrack]:
-    """Return at most so many tracks, evenly spaced."""
-    if len(tracks) <= most:
-        return list(tracks)
-    return [tracks[number * len(tracks) // most] for number in range(most)]
+def spread(items: Sequence[Item], most: int) -> list[Item]:
+    """Return at most so many items, evenly spaced."""
+    if len(items) <= most:
+        return list(items)
+    return [items[number * len(items) // most] for number in range(most)]
 
 
 def _size(path: str) -> int:

@@ -23,12 +23,12 @@ from folksong.audio.features import FeaturePreset
 from folksong.errors import FolksongError
 from folksong.files import atomic_write, read_json, write_json
 from folksong.shards.crashes import refused_tracks
-from folksong.shards.estimate import estimate_write, require_room
+from folksong.shards.estimate import SIZES_LOOKED_AT, estimate_write, require_room, spread
 from folksong.shards.index import index_path
 from folksong.shards.manifest import AUDIO_FORMATS, MANIFEST_NAME, Manifest, ShardFile
 from folksong.shards.plan import WRITING_NAME, Plan, make_encoding, make_plan
 from folksong.shards.pool import ProcessDied, n_processes, run_tasks
-from folksong.shards.work import ShardResult, ShardTask, TaskTrack, TrackProblem, write_shard
+from folksong.shards.work import ShardResult, ShardTask, TrackProblem, write_shard
 from folksong.tags.table import TagTable
 
 if TYPE_CHECKING:
@@ -189,11 +189,13 @@ def _estimate(plan: Plan, todo: list[int], jobs: int) -> None:
     Raises:
         FolksongError: the disk is too small.
     """
-    positions = np.concatenate([plan.order[number - 1] for number in todo])
-    tracks = [TaskTrack(plan.tracks[p].track_id, os.fspath(plan.tracks[p].path), ()) for p in positions]
-    estimate = estimate_write(tracks, plan.encoding, plan.folder, jobs=jobs)
+    positions: list[int] = np.concatenate([plan.order[number - 1] for number in todo]).tolist()
+    tracks = [plan.task_track(position) for position in spread(positions, SIZES_LOOKED_AT)]
+    estimate = estimate_write(tracks, len(positions), plan.encoding, plan.folder, jobs=jobs)
     if estimate is not None:
-        logger.info("%d tracks with %d %s: %s", len(tracks), jobs, "job" if jobs == 1 else "jobs", estimate)
+        logger.info(
+            "%d tracks with %d %s: %s", len(positions), jobs, "job" if jobs == 1 else "jobs", estimate
+        )
         require_room(estimate, plan.folder, plan.encoding.storage)
 
 
