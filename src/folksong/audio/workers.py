@@ -168,7 +168,7 @@ def _work(call: _Call[Result], batch: Batch) -> list[Outcome[Result]]:
                 outcomes.append(Outcome(path, call.function(path, *call.arguments)))
             finally:
                 faulthandler.cancel_dump_traceback_later()
-    note.unlink()
+    note.unlink(missing_ok=True)
     return outcomes
 
 

@@ -1,0 +1,213 @@
+"""A tree of real files, good and bad, into a catalogue; stopped, continued, repeated."""
+
+import csv
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import soundfile
+
+from folksong.audio import known_files, scan
+from folksong.audio.catalogue import read_catalogue
+from folksong.audio.measure import FileFacts, measure_file
+from folksong.audio.scan import scan_tree
+from folksong.audio.selection import Filters
+from folksong.errors import FolksongError
+
+
+def tone(hz, seconds=1.0, rate=16000):
+    return (0.3 * np.sin(2 * np.pi * hz * np.arange(int(rate * seconds)) / rate)).astype(np.float32)
+
+
+@pytest.fixture
+def tree(tmp_path):
+    root = tmp_path / "music"
+    for folder in ("a", "b"):
+        (root / folder).mkdir(parents=True)
+    soundfile.write(root / "a/1.flac", np.stack([tone(300), tone(500)], 1), 16000)
+    soundfile.write(root / "a/2.mp3", tone(400, 2.0), 16000)
+    soundfile.write(root / "b/3.ogg", tone(500), 16000)
+    (root / "b/4.flac").write_bytes((root / "a/1.flac").read_bytes())
+    soundfile.write(root / "b/5.wav", np.round(tone(300, 0.5) * 2**15) / 2**15, 16000)
+    soundfile.write(root / "b/6.flac", np.round(tone(300, 0.5) * 2**15) / 2**15, 16000)
+    (root / "b/empty.mp3").write_bytes(b"")
+    (root / "b/text.mp3").write_text("hello\n" * 50)
+    (root / "b/notes.txt").write_text("not audio")
+    return root
+
+
+def rows(path):
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(line for line in stream if not line.startswith("#")))
+
+
+def test_facts_of_one_file(tree):
+    facts = measure_file("a/1.flac", str(tree))
+    assert (facts.format, facts.sample_rate, facts.channels, facts.seconds) == ("flac", 16000, 2, 1.0)
+    assert (facts.effective_seconds, facts.silence_seconds, facts.damage, facts.problem) == (
+        1.0,
+        0.0,
+        None,
+        None,
+    )
+    assert facts.size == (tree / "a/1.flac").stat().st_size
+    assert measure_file("b/4.flac", str(tree)).file_sha256 == facts.file_sha256
+    wav, flac = measure_file("b/5.wav", str(tree)), measure_file("b/6.flac", str(tree))
+    assert wav.audio_sha256 == flac.audio_sha256
+    assert wav.file_sha256 != flac.file_sha256
+    assert measure_file("b/gone.mp3", str(tree)) == FileFacts(
+        "b/gone.mp3", 0, 0, problem="no such file or folder"
+    )
+
+
+def test_a_scan_lists_good_files_and_accounts_for_the_others(tree, tmp_path):
+    out = tmp_path / "lists/tracks.csv"
+    report = scan_tree(tree, out, Filters(min_length=0.8, drop_duplicates=["file", "audio"]), jobs=2)
+    assert (report.n_files, report.n_measured, report.n_kept) == (8, 8, 3)
+    assert report.reasons == (("not decodable", 2), ("too short", 2), ("same file", 1))
+    assert report.kept_seconds == pytest.approx(4)
+    assert [(row["track_id"], row["mp3_path"]) for row in rows(out)] == [
+        ("a/1", "a/1.flac"),
+        ("a/2", "a/2.mp3"),
+        ("b/3", "b/3.ogg"),
+    ]
+    dropped = {row["mp3_path"]: row["detail"] for row in rows(tmp_path / "lists/tracks.dropped.csv")}
+    assert "an empty file" in dropped["b/empty.mp3"]
+    assert "begins with 'hello" in dropped["b/text.mp3"]
+    assert dropped["b/4.flac"] == "a/1.flac holds the same"
+    assert len(rows(tmp_path / "lists/tracks.files.csv")) == 8
+    tracks = read_catalogue(out)
+    assert [track.path for track in tracks] == [tree / row["mp3_path"] for row in rows(out)]
+    assert read_catalogue(out, root="elsewhere")[0].path.parts[0] == "elsewhere"
+
+
+def test_a_second_scan_reads_only_what_changed(tree, tmp_path, monkeypatch):
+    out = tmp_path / "tracks.csv"
+    scan_tree(tree, out, jobs=1)
+    first = out.read_bytes()
+    assert scan_tree(tree, out, jobs=1).n_measured == 0
+    assert out.read_bytes() == first
+    soundfile.write(tree / "a/2.mp3", tone(900), 16000)
+    (tree / "b/3.ogg").unlink()
+    soundfile.write(tree / "a/9.wav", tone(100), 16000)
+    report = scan_tree(tree, out, jobs=1)
+    assert (report.n_measured, report.n_files) == (2, 8)
+    assert [row["track_id"] for row in rows(out)] == ["a/1", "a/2", "a/9", "b/4", "b/5", "b/6"]
+    monkeypatch.setattr(known_files, "VERSION", 99)
+    assert scan_tree(tree, out, jobs=1).n_measured == 8
+
+
+def test_spoiled_memory_is_measured_anew(tree, tmp_path):
+    out = tmp_path / "tracks.csv"
+    scan_tree(tree, out, jobs=1)
+    first, listed = out.read_bytes(), tmp_path / "tracks.files.csv"
+    lines = listed.read_text().splitlines()
+    lines[3] = lines[3].replace(",16000,", ",sixteen,", 1)
+    lines[4] = lines[4][:20]
+    listed.write_text("\n".join(lines))
+    assert scan_tree(tree, out, jobs=1).n_measured == 2
+    assert out.read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe\x00garbage", b"", b'# {"folksong audio scan": 1, "silence_db": 60.0}\na,b\n1,2\n']
+)
+def test_what_is_no_memory_is_not_believed(tmp_path, content):
+    (tmp_path / "t.files.csv").write_bytes(content)
+    (tmp_path / ".t.csv.journal").write_bytes(content)
+    assert known_files.KnownFiles.read(tmp_path / "t.csv", 60.0).of(["a", "1"]) == []
+
+
+def test_another_threshold_of_silence_is_another_memory(tmp_path):
+    entry = FileFacts("a.mp3", 5, 7)
+    known_files.KnownFiles.read(tmp_path / "t.csv", 60.0).write([entry])
+    assert known_files.KnownFiles.read(tmp_path / "t.csv", 60.0).has(entry)
+    assert not known_files.KnownFiles.read(tmp_path / "t.csv", 40.0).has(entry)
+
+
+def test_a_journal_cut_in_the_middle_of_a_line_counts_to_there(tree, tmp_path):
+    out = tmp_path / "tracks.csv"
+    known = known_files.KnownFiles.read(out, 60.0)
+    with known.journal():
+        known.add(measure_file(path, str(tree)) for path in ("a/1.flac", "a/2.mp3"))
+    journal = tmp_path / ".tracks.csv.journal"
+    journal.write_bytes(journal.read_bytes()[:-30])
+    report = scan_tree(tree, out, jobs=1)
+    assert report.n_measured == 7
+    assert not journal.exists()
+    whole = tmp_path / "whole.csv"
+    scan_tree(tree, whole, jobs=1)
+    assert out.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends POSIX signals")
+def test_a_killed_scan_continues_to_the_same_result(tree, tmp_path):
+    for number in range(40):
+        soundfile.write(tree / f"a/more{number}.flac", tone(100 + 10 * number, 3.0), 16000)
+    whole, out = tmp_path / "whole.csv", tmp_path / "tracks.csv"
+    scan_tree(tree, whole, jobs=1)
+    journal = tmp_path / ".tracks.csv.journal"
+    code = f"from folksong.audio.scan import scan_tree; scan_tree({str(tree)!r}, {str(out)!r}, jobs=1)"
+    killed = subprocess.Popen([sys.executable, "-c", code], start_new_session=True, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while killed.poll() is None and time.monotonic() < deadline:
+        if journal.exists() and journal.stat().st_size > 500:
+            os.killpg(killed.pid, signal.SIGKILL)
+            break
+        time.sleep(0.002)
+    killed.wait()
+    if not out.exists():  # it may have finished in the moment before the signal
+        assert 0 < scan_tree(tree, out, jobs=2).n_measured < 48
+    for name in ("csv", "dropped.csv", "files.csv"):
+        assert (tmp_path / f"tracks.{name}").read_bytes() == (tmp_path / f"whole.{name}").read_bytes()
+
+
+def test_a_file_that_crashes_the_decoder_is_dropped_and_the_rest_goes_on(tree, tmp_path, monkeypatch, caplog):
+    (tmp_path / "crashing_measure.py").write_text(
+        "import ctypes\n"
+        "from folksong.audio.measure import measure_file as measure\n"
+        "def measure_file(path, root, silence_db):\n"
+        "    if path.endswith('3.ogg'): ctypes.string_at(0)\n"
+        "    return measure(path, root, silence_db)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    import crashing_measure
+
+    monkeypatch.setattr(scan, "measure_file", crashing_measure.measure_file)
+    out = tmp_path / "tracks.csv"
+    with caplog.at_level(logging.WARNING):
+        report = scan_tree(tree, out, jobs=2)
+    del sys.modules["crashing_measure"]
+    assert report.n_kept == 5
+    dropped = {row["mp3_path"]: row["detail"] for row in rows(tmp_path / "tracks.dropped.csv")}
+    assert "the decoder crashes on it (signal 11)" in dropped["b/3.ogg"]
+    assert "3.ogg: the decoder crashes" in caplog.text
+    assert scan_tree(tree, out, jobs=1).n_measured == 0, "it is not tried again until it changes"
+
+
+def test_trees_that_give_nothing(tree, tmp_path):
+    with pytest.raises(FolksongError, match="no such folder"):
+        scan_tree(tmp_path / "no", tmp_path / "tracks.csv")
+    (tmp_path / "bare").mkdir()
+    with pytest.raises(FolksongError, match="holds no recording"):
+        scan_tree(tmp_path / "bare", tmp_path / "tracks.csv")
+    with pytest.raises(
+        FolksongError,
+        match=r"no track is left of 8 files \(6 too short, 2 not decodable\); see .*dropped.csv",
+    ):
+        scan_tree(tree, tmp_path / "tracks.csv", Filters(min_length=99), jobs=1)
+    assert len(rows(tmp_path / "tracks.dropped.csv")) == 8
+    with pytest.raises(FolksongError, match="threshold must be above 0 dB"):
+        scan_tree(tree, tmp_path / "tracks.csv", silence_db=0)
+
+
+def test_a_catalogue_in_a_place_that_cannot_be(tree, tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(FolksongError, match=r"file"):
+        scan_tree(tree, tmp_path / "file/tracks.csv", jobs=1)
