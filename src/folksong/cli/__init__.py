@@ -10,6 +10,7 @@ import click
 from folksong import __version__
 from folksong.cli.audio import audio
 from folksong.cli.common import FolksongGroup, log_to_stderr
+from folksong.cli.compare import compare
 from folksong.cli.config import config
 from folksong.cli.doctor import doctor
 from folksong.cli.evaluate import evaluate
@@ -32,6 +33,7 @@ def main() -> None:
 
 
 main.add_command(audio)
+main.add_command(compare)
 main.add_command(config)
 main.add_command(doctor)
 main.add_command(evaluate)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse as sp
 from tqdm import tqdm
 
 from folksong.errors import FolksongError
@@ -18,6 +19,7 @@ from folksong.prediction import LoadedTagger, load_tagger
 from folksong.prediction.windows import Which, score_clips
 from folksong.runs import Run
 from folksong.shards.reader import ShardReader
+from folksong.tags.table import TagTable
 from folksong.training.data import TagSource
 
 logger = logging.getLogger(__name__)
@@ -70,7 +72,9 @@ def score_part(
     """
     reader = open_shards(run, shards)
     records = _records_of(part, run, reader)
-    targets = _targets(run, reader, records, tags)
+    table = read_run_tags(run, reader, tags)
+    track_ids = tuple(reader.track_ids[record] for record in records)
+    targets = rows_of(run.labels.encode(table), table, track_ids)
     tagger = load_tagger(run, device=device, hop_seconds=hop_seconds, batch_size=batch_size)
     scores = np.empty((len(records), len(tagger.labels)), np.float32)
     bar = tqdm(total=len(records), desc=f"scoring the {part} part", unit="track", disable=not progress)
@@ -82,7 +86,7 @@ def score_part(
     if run.config.get("keep_unlabelled", False):
         measured[:] = True
     return ScoredTracks(
-        tuple(reader.track_ids[record] for record in records),
+        track_ids,
         run.labels.names,
         targets,
         scores,
@@ -137,23 +141,34 @@ def _records_of(part: str, run: Run, reader: ShardReader) -> npt.NDArray[np.int6
     return np.array(sorted(record_of.values()), np.int64)
 
 
-def _targets(
-    run: Run, reader: ShardReader, records: npt.NDArray[np.int64], tags: str | os.PathLike[str] | None
-) -> npt.NDArray[np.uint8]:
+def read_run_tags(run: Run, reader: ShardReader, tags: str | os.PathLike[str] | None = None) -> TagTable:
+    """Return the tags of the shards' tracks, from the run's own source or another table.
+
+    Raises:
+        FolksongError: the source is missing, or none of its tracks is among the records.
+    """
     stored = run.config["tags"]
     path = stored.get("path") if tags is None else os.fspath(tags)
-    source = TagSource(path, int(stored.get("database", 0)), stored.get("min_weight"))
-    table = source.read(reader)
+    table = TagSource(path, int(stored.get("database", 0)), stored.get("min_weight")).read(reader)
     if tags is None and table.sha256() != stored.get("table_sha256"):
         logger.warning("%s: the tags have changed since %s was trained", path or reader.folder, run.path)
-    encoded = run.labels.encode(table)
-    targets = np.zeros((len(records), len(run.labels)), np.uint8)
-    for row, record in enumerate(records):
-        of_track = table.track_index.get(reader.track_ids[record])
-        if of_track is not None:
-            entries = slice(encoded.indptr[of_track], encoded.indptr[of_track + 1])
-            targets[row, encoded.indices[entries]] = 1
-    return targets
+    return table
+
+
+def rows_of(matrix: sp.csr_matrix, table: TagTable, track_ids: Sequence[str]) -> npt.NDArray[np.uint8]:
+    """Return a binary matrix's rows of these tracks, dense (n_tracks, n_columns); unknown tracks have none.
+
+    Args:
+        matrix: CSR (table.n_tracks, n_columns); every stored entry counts.
+        table: gives the tracks of its rows.
+        track_ids: the rows wanted.
+    """
+    dense = np.zeros((len(track_ids), matrix.shape[1]), np.uint8)
+    for row, track_id in enumerate(track_ids):
+        place = table.track_index.get(track_id)
+        if place is not None:
+            dense[row, matrix.indices[matrix.indptr[place] : matrix.indptr[place + 1]]] = 1
+    return dense
 
 
 def _score(

@@ -11,7 +11,7 @@ from __future__ import annotations
 from folksong.metrics.counts import confusion, cooccurrence
 from folksong.metrics.decisions import BestThresholds, Calibration, best_thresholds, calibration
 from folksong.metrics.ranking import average_precision, rank_labels, roc_auc
-from folksong.metrics.resampling import Bootstrap, bootstrap, draw_resamples
+from folksong.metrics.resampling import Bootstrap, bootstrap, centred_interval, draw_resamples
 from folksong.metrics.summary import Summary, summarise
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "best_thresholds",
     "bootstrap",
     "calibration",
+    "centred_interval",
     "confusion",
     "cooccurrence",
     "draw_resamples",

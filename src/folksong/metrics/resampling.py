@@ -73,17 +73,30 @@ class Bootstrap:
         Returns:
             NaN where no resample is defined.
         """
-        tail = (1 - self.level) / 2
-        ends = np.full((2, *values.shape[1:]), np.nan)
-        flat, flat_ends = values.reshape(len(values), -1), ends.reshape(2, -1)
-        centres = np.broadcast_to(np.asarray(estimate, np.float64), values.shape[1:]).reshape(-1)
-        for number in range(flat.shape[1]):
-            defined = flat[~np.isnan(flat[:, number]), number]
-            if len(defined):
-                quantiles = np.quantile(defined, [tail, 1 - tail])
-                flat_ends[:, number] = centres[number] + quantiles - defined.mean()
-        clipped: Array = np.clip(ends, 0.0, 1.0)
+        clipped: Array = np.clip(centred_interval(values, estimate, self.level), 0.0, 1.0)
         return clipped
+
+
+def centred_interval(values: Array, estimate: Array | float, level: float = 0.95) -> Array:
+    """Return the lower and upper quantiles of `values` (n_resamples, …), moved by estimate − mean: shape (2, …).
+
+    Args:
+        values: figures of resamples, or differences of such; NaN are passed over.
+        estimate: (…) the same of the tracks themselves.
+        level: share of resamples between the quantiles.
+
+    Returns:
+        NaN where no resample is defined.
+    """
+    tail = (1 - level) / 2
+    ends = np.full((2, *values.shape[1:]), np.nan)
+    flat, flat_ends = values.reshape(len(values), -1), ends.reshape(2, -1)
+    centres = np.broadcast_to(np.asarray(estimate, np.float64), values.shape[1:]).reshape(-1)
+    for number in range(flat.shape[1]):
+        defined = flat[~np.isnan(flat[:, number]), number]
+        if len(defined):
+            flat_ends[:, number] = centres[number] + np.quantile(defined, [tail, 1 - tail]) - defined.mean()
+    return ends
 
 
 def bootstrap(

@@ -1,0 +1,64 @@
+"""Taggers of different label spaces on common ground: the tags that all of them know, on the same tracks.
+
+Larger labels are more frequent, and frequent labels have a higher PR-AUC by that alone; figures of different label
+spaces do not compare. So each label's score stands for each of its member tags, and what is measured is how well these
+scores rank the tracks that carry the tag itself. A space that lumps tags together is thereby charged for what it can
+no longer tell apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from folksong.errors import FolksongError
+from folksong.evaluation.scored import ScoredTracks
+from folksong.evaluation.scoring import rows_of
+from folksong.labels.space import LabelSpace
+from folksong.tags.table import TagTable
+
+
+def common_tags(spaces: Sequence[LabelSpace], table: TagTable, *, min_tracks: int = 1) -> tuple[str, ...]:
+    """Return the tags of `table` that belong to a label in every space (by themselves or an alias), popular first.
+
+    Args:
+        spaces: the label spaces.
+        table: the tags as listeners wrote them.
+        min_tracks: only tags that so many tracks of the table carry.
+    """
+    popularity = table.popularity()
+    return tuple(
+        tag
+        for tag, count in zip(popularity.tags, popularity.counts, strict=True)
+        if count >= max(min_tracks, 1) and all(space.labels_of(tag) for space in spaces)
+    )
+
+
+def project(tracks: ScoredTracks, space: LabelSpace, tags: Sequence[str], table: TagTable) -> ScoredTracks:
+    """Return the tracks with tags in the place of labels.
+
+    A tag's score is that of its label (of several, the highest); its targets are the tracks that carry the tag itself.
+    Tracks that carry none of `tags` are not measured.
+
+    Args:
+        tracks: scored by a tagger with the labels of `space`.
+        space: the label space.
+        tags: the tags to project on.
+        table: which track carries which tag.
+
+    Raises:
+        FolksongError: the scores are of other labels, or a tag belongs to no label of the space.
+    """
+    if tracks.labels != space.names:
+        raise FolksongError("the scores are of other labels than those of the space; evaluate the run again")
+    numbers = [space.labels_of(tag) for tag in tags]
+    for tag, labels in zip(tags, numbers, strict=True):
+        if not labels:
+            raise FolksongError(f"the tag {tag!r} belongs to no label of the space")
+    scores = np.empty((len(tracks), len(tags)), np.float32)
+    for column, labels in enumerate(numbers):
+        scores[:, column] = tracks.scores[:, list(labels)].max(axis=1)
+    columns = [table.tag_index[tag] for tag in tags]
+    targets = rows_of(table.presence[:, columns].tocsr(), table, tracks.track_ids)
+    return ScoredTracks(tracks.track_ids, tuple(tags), targets, scores, np.asarray(targets.any(axis=1)))
