@@ -3,7 +3,8 @@
     python benchmarks/shards_kill.py [--kills 20] [--tracks 400] [--seed 0] [--format log-mel-spectrogram]
 
 The command line writes shards of synthetic mp3 files; the whole process group is killed at a moment drawn evenly over
-the time that an uninterrupted writing takes from its plan to its end, and the same command is given again. Exits with 1 if a byte differs.
+the time that an uninterrupted writing takes from its plan to its end, and the same command is given again. Exits with
+1 if a byte differs.
 """
 
 from __future__ import annotations

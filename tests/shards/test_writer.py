@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -249,6 +251,40 @@ def test_a_recording_that_hangs_the_decoder_is_left_out(make_tracks: MakeTracks,
     assert manifest.n_tracks == 5
     (skipped,) = rows(tmp_path / "out" / "skipped.csv")
     assert skipped["track_id"] == "TRpipe"
+    assert "pipe.mp3: decoding takes longer than 2 s; leave the file out" in skipped["reason"]
+
+
+def children() -> list[int]:
+    """The processes that loky has started for this one."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            parent = int(place.joinpath("stat").read_text().rpartition(")")[2].split()[1])
+            if parent == os.getpid() and b"LokyProcess" in place.joinpath("cmdline").read_bytes():
+                found.append(int(place.name))
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc")
+def test_a_worker_that_is_killed_from_outside_costs_nothing(make_tracks: MakeTracks, tmp_path: Path) -> None:
+    tracks = make_tracks(30)
+    write_shards(tracks, tmp_path / "whole", n_files=6, jobs=1)
+    out = tmp_path / "out"
+    killed = []
+
+    def kill_one() -> None:
+        while not list(out.glob("waveform_*.tfrecord")):
+            time.sleep(0.001)
+        for process in children()[:1]:
+            os.kill(process, signal.SIGKILL)
+            killed.append(process)
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    write_shards(tracks, out, n_files=6, jobs=2)
+    killer.join()
+    assert killed
+    assert content(out) == content(tmp_path / "whole")
 
 
 def test_a_disk_too_small_is_refused_before_the_start(

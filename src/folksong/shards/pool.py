@@ -14,11 +14,6 @@ ProcessDied = TerminatedWorkerError
 """A worker process ended without an answer: a crash of a C library, its time limit, or no memory."""
 
 
-def n_processes(jobs: int) -> int:
-    """Return how many processes `jobs` means: -1 is one a core, -2 leaves one core free, as in joblib."""
-    return int(joblib.effective_n_jobs(jobs))
-
-
 def run_tasks(
     function: Callable[..., Result], tasks: Iterable[tuple[Any, ...]], *, jobs: int, in_order: bool = False
 ) -> Iterator[Result]:

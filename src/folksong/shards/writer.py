@@ -20,6 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from folksong.audio.features import FeaturePreset
+from folksong.audio.workers import n_processes
 from folksong.errors import FolksongError
 from folksong.files import atomic_write, read_json, write_json
 from folksong.shards.crashes import refused_tracks
@@ -27,7 +28,7 @@ from folksong.shards.estimate import SIZES_LOOKED_AT, estimate_write, require_ro
 from folksong.shards.index import index_path
 from folksong.shards.manifest import AUDIO_FORMATS, MANIFEST_NAME, Manifest, ShardFile
 from folksong.shards.plan import WRITING_NAME, Plan, make_encoding, make_plan
-from folksong.shards.pool import ProcessDied, n_processes, run_tasks
+from folksong.shards.pool import ProcessDied, run_tasks
 from folksong.shards.work import ShardResult, ShardTask, TrackProblem, write_shard
 from folksong.tags.table import TagTable
 
@@ -40,6 +41,7 @@ PLAN_NAME = "plan.json"
 SKIPPED_NAME = "skipped.csv"
 DAMAGED_NAME = "damaged.csv"
 TRACK_LIMIT_SECONDS = 300.0
+DEATHS_WITHOUT_CAUSE = 3  # in a row, and nothing finished in between
 
 
 def write_shards(
@@ -201,27 +203,37 @@ def _estimate(plan: Plan, todo: list[int], jobs: int) -> None:
 
 def _write_files(plan: Plan, todo: list[int], jobs: int, limit_seconds: float, progress: bool) -> None:
     """Write these files; a recording that takes a process down is found, left out, and the rest goes on."""
-    for number in todo:
-        for leftover in plan.folder.glob(f".{plan.file(number).name}*.part"):
-            leftover.unlink(missing_ok=True)
     refused = _refused(plan, todo, {}, limit_seconds)
     limit = limit_seconds if jobs > 1 else None
     n_tracks = sum(len(plan.order[number - 1]) for number in todo)
     with tqdm(total=n_tracks, unit="track", disable=not progress) as bar:
+        deaths = 0
         while todo:
+            n_todo = len(todo)
+            _remove_leftovers(plan.folder, [plan.file(number).name for number in todo])
             tasks = ((plan.task(number, refused, limit), plan.result_path(number)) for number in todo)
             try:
                 for result in run_tasks(_write_and_note, tasks, jobs=jobs):
                     bar.update(result.n_tracks + len(result.skipped))
             except ProcessDied as error:
                 found = _refused(plan, todo, refused, limit_seconds)
-                if not found:
-                    raise FolksongError(
-                        "a worker process was killed from outside, perhaps for want of memory; run the same command "
-                        "again to continue, with fewer jobs if it happens again"
-                    ) from error
                 refused |= found
+                deaths = 0 if found else deaths + 1
+                if deaths == DEATHS_WITHOUT_CAUSE:
+                    raise FolksongError(
+                        "worker processes are killed from outside, perhaps for want of memory; run the same command "
+                        "again to continue, with fewer jobs"
+                    ) from error
             todo = [number for number in todo if plan.result(number) is None]
+            deaths = 0 if len(todo) < n_todo else deaths
+            bar.n = n_tracks - sum(len(plan.order[number - 1]) for number in todo)
+
+
+def _remove_leftovers(folder: Path, names: Iterable[str]) -> None:
+    """Remove the temporary files of these names that a process that died could not remove."""
+    for name in names:
+        for leftover in folder.glob(f".{name}*.part"):
+            leftover.unlink(missing_ok=True)
 
 
 def _refused(plan: Plan, todo: list[int], refused: dict[str, str], limit_seconds: float) -> dict[str, str]:
@@ -270,6 +282,7 @@ def _finish(plan: Plan) -> Manifest:
             plan.n_files,
         )
         return manifest
+    _remove_leftovers(plan.folder, (MANIFEST_NAME, SKIPPED_NAME, DAMAGED_NAME))
     _write_problems(plan.folder / SKIPPED_NAME, skipped)
     _write_problems(plan.folder / DAMAGED_NAME, damaged)
     if manifest.n_tracks == 0:
