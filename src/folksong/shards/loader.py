@@ -23,7 +23,6 @@ from folksong.shards.dataset import Batch, WindowDataset
 from folksong.shards.sampling import Indices, epoch_order, rank_batches
 
 MAX_BUFFERS = 32
-_POOLS_OWN_REFERENCES = 3  # the pool's list, the loop variable, getrefcount's argument
 
 
 class WindowLoader:
@@ -155,7 +154,7 @@ class _BufferPool:
             return torch.empty(shape, pin_memory=True)  # PyTorch itself reuses pinned memory
         with self._lock:
             for buffer in self._buffers:
-                if buffer.shape == shape and sys.getrefcount(buffer) == _POOLS_OWN_REFERENCES:
+                if buffer.shape == shape and sys.getrefcount(buffer) <= _IDLE_REFERENCES:
                     return torch.from_numpy(buffer)
             buffer = np.empty(shape, np.float32)
             if len(self._buffers) < MAX_BUFFERS:
@@ -167,3 +166,17 @@ class _BufferPool:
 
     def __setstate__(self, pin_memory: bool) -> None:
         self.__init__(pin_memory)  # type: ignore[misc]
+
+
+def _references_of_an_idle_buffer() -> int:
+    """Return what getrefcount says, in such a loop, of an array that only a list holds.
+
+    It is measured because it differs between Python versions: one too many would hand out memory that is in use.
+    """
+    count = 0
+    for buffer in [np.empty(1, np.float32)]:
+        count = sys.getrefcount(buffer)
+    return count
+
+
+_IDLE_REFERENCES = _references_of_an_idle_buffer()

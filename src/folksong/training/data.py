@@ -198,15 +198,8 @@ def prepare(
     table = source.read(reader)
     if split is None:
         split = make_split(table, fractions=fractions, space=space, seed=seed)
-        if space is not None and "table_sha256" in space.provenance:
-            logger.warning(
-                "the labels were learned from all tracks, those of the validation and test parts too; make a split "
-                "with `folksong split` first, and give it to `folksong labels` and to `train` with --split"
-            )
-    elif space is not None and space.provenance.get("split_sha256", split.sha256()) != split.sha256():
-        logger.warning(
-            "the labels were learned with another split; some test tracks may have taken part in it"
-        )
+    if space is not None:
+        _warn_of_leaks(space, split)
     if space is None:
         space = build_space(
             tag_settings, table.select_tracks(split.training), provenance={"split_sha256": split.sha256()}
@@ -215,6 +208,20 @@ def prepare(
         space = drop(space, remove)
     targets = _rows_of_records(space.encode(table), table, reader)
     return _deal(reader, space, split, targets, table.sha256(), keep_unlabelled)
+
+
+def _warn_of_leaks(space: LabelSpace, split: Split) -> None:
+    """Say so when the labels were learned from tracks that are to test them."""
+    if "split_sha256" in space.provenance:
+        if space.provenance["split_sha256"] != split.sha256():
+            logger.warning(
+                "the labels were learned with another split; some test tracks may have taken part in it"
+            )
+    elif "table_sha256" in space.provenance:
+        logger.warning(
+            "the labels were learned from all tracks, those of the validation and test parts too; make a split with "
+            "`folksong split` first, and give it to `folksong labels` and to `folksong train` with --split"
+        )
 
 
 def tags_to_remove(filter_path: str | os.PathLike[str] | None) -> tuple[str, ...]:
