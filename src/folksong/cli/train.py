@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from folksong.cli.common import FolksongCommand, ManyValues, log_to_stderr, wants_progress
 
@@ -220,7 +221,7 @@ RESUMABLE = {"shards_dir", "epochs", "cuda", "workers", "save_pr", "save_roc", "
 def _resume(ctx: click.Context, run: str, options: dict[str, Any], shown: dict[str, bool]) -> Any:
     from folksong.training.loop import resume
 
-    given = {name for name in options if str(ctx.get_parameter_source(name)).endswith("COMMANDLINE")}
+    given = {name for name in options if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE}
     fixed = sorted(given - RESUMABLE - {"frontend"})
     if fixed:
         names = {param.name: param.opts[0] for param in ctx.command.params}

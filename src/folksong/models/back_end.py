@@ -62,7 +62,8 @@ class BackEnd(nn.Module):
         """(batch, width, 1, steps) -> logits (batch, n_labels)."""
         x = self.residual1(self.adapt(x))
         x = self.residual2(functional.max_pool2d(x, (1, POOL)))
-        highest, mean = x.amax(dim=(2, 3)), x.float().mean(dim=(2, 3))
+        highest = x.amax(dim=(2, 3))
+        mean = x.mean(dim=(2, 3), dtype=torch.promote_types(x.dtype, torch.float32))
         pooled = torch.cat([highest.to(mean.dtype), mean], dim=1)  # all maxima, then all means
         hidden = self.norm(functional.relu(self.dense(self.dropout1(pooled))))
         logits: Tensor = self.output(self.dropout2(hidden))

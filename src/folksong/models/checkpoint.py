@@ -6,7 +6,7 @@ import os
 import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, is_zipfile
 
 import torch
 
@@ -35,10 +35,21 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     if not Path(path).is_file():
         raise FolksongError(f"{path}: no such checkpoint; the training did not get as far as to write it")
+    if not is_zipfile(path):  # what torch.save writes is one; anything else would be tried as an old format
+        raise FileFormatError(f"{path}: cut or damaged (not what torch.save writes)")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, BadZipFile, EOFError, ValueError, KeyError) as error:
-        raise FileFormatError(f"{path}: cut or damaged ({str(error).splitlines()[0][:100]})") from error
+    except (
+        RuntimeError,
+        pickle.UnpicklingError,
+        BadZipFile,
+        EOFError,
+        ValueError,
+        KeyError,
+        OSError,
+    ) as error:
+        cause = (str(error).splitlines() or [type(error).__name__])[0][:100]
+        raise FileFormatError(f"{path}: cut or damaged ({cause})") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise FileFormatError(f"{path}: not a checkpoint of folksong")
     return content

@@ -88,7 +88,7 @@ class LogMelFrontEnd(nn.Module):
         """(batch, n_mels, frames) -> (batch, 29 F, 1, frames)."""
         picture = channels_last(x[:, None])
         curve = picture.mean(dim=2, keepdim=True)
-        features = [block(picture).amax(dim=2, keepdim=True) for block in self.timbral]
+        features = [_highest(block(picture)) for block in self.timbral]
         features += [block(curve) for block in self.temporal]
         return channels_last(torch.cat(features, dim=1))
 
@@ -96,3 +96,11 @@ class LogMelFrontEnd(nn.Module):
     def least_input(steps: int) -> int:
         """Return the least number of frames that leaves `steps` steps."""
         return steps
+
+
+def _highest(x: Tensor) -> Tensor:
+    """(batch, channels, rows, steps) -> (batch, channels, 1, steps), the maximum over rows.
+
+    As a pool: `amax` takes five times as long, and shares the gradient between equals where Keras gives it to one.
+    """
+    return functional.max_pool2d(x, (x.shape[2], 1))

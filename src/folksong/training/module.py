@@ -124,7 +124,7 @@ class TrainingModule(pl.LightningModule):
         loss = self.loss(self.tagger(batch["x"]), batch["y"])
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise FolksongError(self._not_finite(value, batch))
+            raise FolksongError(self._not_finite(f"the loss became {value}", batch, "training"))
         self.loss_sum += value
         self.loss_count += 1
         return loss
@@ -144,7 +144,10 @@ class TrainingModule(pl.LightningModule):
         self._outputs = []
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        self._outputs.append((batch["index"].cpu(), self.tagger(batch["x"]).float().cpu()))
+        logits = self.tagger(batch["x"])
+        if not bool(torch.isfinite(logits).all()):
+            raise FolksongError(self._not_finite("the scores are not finite", batch, "validation"))
+        self._outputs.append((batch["index"].cpu(), logits.float().cpu()))
         if self.signalled:
             if self.epoch_awaits_validation:
                 self.save()
@@ -264,8 +267,8 @@ class TrainingModule(pl.LightningModule):
             kept = {name: value for name, value in values.items() if not math.isnan(value)}
             self.trainer.logger.log_metrics(kept, step=self.step)
 
-    def _not_finite(self, value: float, batch: dict[str, Tensor]) -> str:
-        records = self.data.parts["training"][batch["index"].cpu().numpy()]
+    def _not_finite(self, what: str, batch: dict[str, Tensor], part: str) -> str:
+        records = self.data.parts[part][batch["index"].cpu().numpy()]
         names = [self.data.reader.track_ids[record] for record in records]
         broken = [
             name
@@ -273,12 +276,10 @@ class TrainingModule(pl.LightningModule):
             if not bool(torch.isfinite(window).all())
         ]
         shown = ", ".join((broken or names)[:N_NAMED_TRACKS])
+        after = f"after step {self.step}: "
         if broken:
-            return f"step {self.step + 1}: the audio of these tracks is not finite: {shown}; write their shards anew"
-        return (
-            f"step {self.step + 1}: the loss became {value} on the tracks {shown}, …; a lower learning rate or "
-            "--precision 32 may help"
-        )
+            return f"{after}the audio of these tracks is not finite: {shown}; write their shards anew"
+        return f"{after}{what} on the tracks {shown}, …; a lower learning rate or --precision 32 may help"
 
 
 def _json_value(value: Any) -> Any:

@@ -1,0 +1,136 @@
+"""The settings file: its template, the earlier project's files, and what is said of mistakes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from folksong.cli import main
+from folksong.errors import FileFormatError, FolksongError
+from folksong.training.config import Config, write_config_template
+from folksong.training.optimizer import build_optimizer, optimizer_names
+
+EARLIER = {
+    "model": {"n_dense_units": 400, "n_filters": 32},
+    "model-training": {
+        "optimizer": {"name": "SGD", "learning_rate": 0.01, "momentum": 0.9},
+        "batch_size": 32,
+        "interleave_cycle_length": 2,
+        "interleave_block_length": 1,
+        "early_stop_patience": 5,
+        "early_stop_min_delta": 0.2,
+        "reduceLRoP_patience": None,
+        "reduceLRoP_factor": 0.1,
+        "reduceLRoP_min_delta": 0.1,
+        "reduceLRoP_min_lr": 0.0,
+        "log_dir": "~/logs/",
+        "shuffle": True,
+        "shuffle_buffer_size": 10000,
+        "split": [80, 10, 10],
+        "window_length": 15,
+        "window_random": True,
+    },
+    "tags": {"top": 50, "with": None, "without": ["USA"], "merge": [["rap", "hip hop"]]},
+    "tfrecords": {"n_mels": 96, "n_tags": 155, "sample_rate": 16000},
+}
+
+
+def test_the_template_holds_every_key_at_its_default(tmp_path):
+    file = write_config_template(tmp_path)
+    assert file == tmp_path / "config.json"
+    assert Config.read(file) == Config()
+    text = file.read_text()
+    for section in Config().to_dict().values():
+        for key in section:
+            assert f'"{key}"' in text
+
+
+def test_settings_of_the_earlier_project_are_read(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(EARLIER))
+    config = Config.read(tmp_path)
+    assert config.training.optimizer.arguments == {"momentum": 0.9}
+    assert config.training.reduce_lr_patience is None
+    assert config.tags.without == ("USA",)
+    assert config.tags.merge == (("rap", "hip hop"),)
+    assert Config.from_dict(config.to_dict()) == config
+
+
+def test_comments_and_trailing_commas_are_allowed(tmp_path):
+    file = tmp_path / "mine.json"
+    file.write_text('{"model": {"n_filters": 4,}, // small\n}')
+    assert Config.read(file).model.n_filters == 4
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"modle": {}}, "unknown key 'modle'; did you mean 'model'"),
+        ({"model": {"n_filter": 3}}, "unknown key 'n_filter' in 'model'; did you mean 'n_filters'"),
+        ({"model-training": {"batchsize": 3}}, "'batchsize' in 'model-training'; did you mean 'batch_size'"),
+        ({"model-training": {"reduceLRoPpatience": 3}}, "did you mean 'reduceLRoP_patience'"),
+        ({"tags": {"xyz": 3}}, "unknown key 'xyz' in 'tags'; known are top, with, without, merge"),
+        (
+            {"model-training": {"batch_size": "16"}},
+            "model-training.batch_size: Input should be a valid integer",
+        ),
+        ({"model-training": {"batch_size": 0}}, "greater than or equal to 1"),
+        ({"model-training": {"split": [80, 20]}}, "model-training.split"),
+        ({"model-training": {"split": [0, 50, 50]}}, "the training part .* must be more than 0"),
+        ({"model-training": {"reduceLRoP_factor": 1.5}}, "less than 1"),
+        ({"model-training": {"optimizer": {"name": "adam"}}}, "'adam'; did you mean 'Adam'"),
+        ({"model-training": {"optimizer": {"name": "Adam", "lr": 0.1}}}, "called 'learning_rate' here"),
+        (
+            {"model-training": {"optimizer": {"name": "Adam", "weight_decy": 0}}},
+            "did you mean 'weight_decay'",
+        ),
+        ({"model-training": {"optimizer": {"name": "Adam", "eps": -1}}}, "Invalid epsilon"),
+        ([], "must be an object with the sections model, model-training, tags, tfrecords"),
+    ],
+)
+def test_mistakes_are_named_with_the_nearest_known_word(content, message):
+    with pytest.raises(FileFormatError, match=message) as caught:
+        Config.from_dict(content, "my.json")
+    assert str(caught.value).startswith("my.json: ")
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    with pytest.raises(FolksongError, match=r"no such file.*`folksong config init"):
+        Config.read(tmp_path / "none.json")
+    (tmp_path / "cut.json").write_text('{"model": {')
+    with pytest.raises(FileFormatError, match=r"cut\.json: not valid JSON"):
+        Config.read(tmp_path / "cut.json")
+    (tmp_path / "twice.json").write_text('{"model": {}, "model": {}}')
+    with pytest.raises(FileFormatError, match=r"not valid JSON.*[Dd]uplicate"):
+        Config.read(tmp_path / "twice.json")
+    (tmp_path / "latin.json").write_bytes(b'{"tags": {"with": ["caf\xe9"]}}')
+    with pytest.raises(FileFormatError, match="not UTF-8"):
+        Config.read(tmp_path / "latin.json")
+
+
+def test_every_optimizer_of_torch_can_be_built():
+    weights = torch.nn.Linear(3, 2).weight
+    for name in optimizer_names():
+        optimizer = build_optimizer([weights], name, 0.5, {})
+        assert type(optimizer).__name__ == name
+        assert optimizer.param_groups[0]["lr"] == 0.5
+
+
+def test_the_words_of_keras_are_understood():
+    weights = torch.nn.Linear(3, 2).weight
+    group = build_optimizer([weights], "Adam", 0.5, {"beta_2": 0.9, "epsilon": 1e-5}).param_groups[0]
+    assert (group["betas"], group["eps"]) == ((0.9, 0.9), 1e-5)
+
+
+def test_config_commands(tmp_path):
+    runner = CliRunner()
+    file = str(tmp_path / "config.json")
+    assert runner.invoke(main, ["config", "init", file]).exit_code == 0
+    again = runner.invoke(main, ["config", "init", file])
+    assert again.exit_code == 1
+    assert "is there already" in again.output
+    assert runner.invoke(main, ["config", "init", file, "--force"]).exit_code == 0
+    checked = runner.invoke(main, ["config", "check", file])
+    assert json.loads(checked.output) == Config().to_dict()

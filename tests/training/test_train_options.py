@@ -1,0 +1,314 @@
+"""Every option of ``folksong train`` does what it says."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from folksong.cli import main
+from folksong.cli.train import train as train_command
+from folksong.labels import LabelSpace, top
+from folksong.metrics import average_precision, confusion, roc_auc
+from folksong.models.checkpoint import load_model, read_checkpoint
+from folksong.runs import Run
+from folksong.shards.dataset import WindowDataset, make_loader
+from folksong.shards.reader import ShardReader
+from folksong.splits import make_split
+from folksong.tags.sources import write_tags
+from folksong.tags.table import TagTable
+from folksong.training import loop, options
+from folksong.training.module import TrainingModule
+from folksong.training.stream import BatchStream
+from folksong.training.windows import score_windows
+
+SETTINGS = {
+    "model": {"n_dense_units": 8, "n_filters": 1},
+    "model-training": {"window_length": 0.64, "split": [50, 25, 25], "batch_size": 6},
+    "tags": {"top": 5},
+}
+
+
+@pytest.fixture(autouse=True)
+def _quiet_again():
+    yield
+    logging.getLogger("folksong").setLevel(logging.NOTSET)
+
+
+@pytest.fixture
+def settings_file(tmp_path):
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(SETTINGS))
+    return file
+
+
+@pytest.fixture
+def command(shards, tmp_path, settings_file):
+    """Run ``folksong train`` for two steps; return the result and the run, or None."""
+
+    def run(
+        *words, name="run", base=("--epochs", "1", "--steps-per-epoch", "2", "--precision", "32"), **paths
+    ):
+        given = {"--tfrecords-dir": shards, "--config": settings_file, "--out": tmp_path / name, **paths}
+        pairs = [str(word) for pair in given.items() if pair[1] is not None for word in pair]
+        words = ["train", "log-mel-spectrogram", *pairs, *base, *map(str, words)]
+        result = CliRunner().invoke(main, words, catch_exceptions=False)
+        folder = tmp_path / name
+        return result, Run.open(folder) if (folder / "config.json").exists() else None
+
+    return run
+
+
+def test_every_parameter_has_help_and_is_tried_here():
+    for parameter in train_command.params:
+        if parameter.name == "frontend":
+            continue
+        assert getattr(parameter, "help", None), parameter.name
+        text = Path(__file__).read_text()
+        assert any(f'"{name}"' in text for name in parameter.opts), parameter.opts
+
+
+def test_front_end_and_shards_are_needed(tmp_path):
+    for words in ([], ["waveform"], ["--tfrecords-dir", "x"]):
+        result = CliRunner().invoke(main, ["train", *words])
+        assert result.exit_code == 2
+        assert "FRONTEND and --tfrecords-dir" in result.output
+    assert CliRunner().invoke(main, ["train", "wave"]).exit_code == 2
+
+
+def test_config_may_be_a_folder_and_sets_the_network(command, tmp_path):
+    result, run = command(**{"--config": tmp_path})
+    assert result.exit_code == 0
+    assert run.config["tagger"]["n_dense_units"] == 8
+    assert run.config["settings"]["model-training"]["batch_size"] == 6
+    assert "validation micro PR-AUC" in result.output
+
+
+def test_a_typo_in_the_settings_ends_with_a_hint(command, settings_file):
+    settings_file.write_text('{"model": {"n_dense_unit": 3}}')
+    result, _ = command()
+    assert result.exit_code == 1
+    assert "unknown key 'n_dense_unit' in 'model'; did you mean 'n_dense_units'" in result.output
+
+
+@pytest.mark.parametrize("option", ["--lastfm", "--tags"])
+def test_tags_come_from_the_database_by_track_id(command, tmp_path, shards, option):
+    ids = sorted(ShardReader(shards).track_ids)
+    table = TagTable.from_pairs(ids, ["even" if int(track[1:]) % 2 == 0 else "odd" for track in ids])
+    write_tags(table, tmp_path / "lastfm.db")
+    _, run = command(option, tmp_path / "lastfm.db")
+    assert sorted(run.labels.names) == ["even", "odd"]
+    assert run.config["tags"]["path"] == str(tmp_path / "lastfm.db")
+
+
+def test_one_tag_source_only(command):
+    result, _ = command("--lastfm", "a", "--tags", "b")
+    assert result.exit_code == 2
+
+
+def test_a_tag_database_that_is_not_sqlite(command, tmp_path):
+    (tmp_path / "tags.db").write_bytes(b"\x00\x01 no database")
+    result, run = command("--lastfm", tmp_path / "tags.db")
+    assert (result.exit_code, run) == (1, None)
+    assert "tags.db" in result.output
+
+
+def test_min_weight(command, tmp_path, shards):
+    ids = sorted(ShardReader(shards).track_ids)
+    table = TagTable.from_pairs(ids * 2, ["strong"] * 48 + ["weak"] * 48, [90] * 48 + [3] * 48)
+    write_tags(table, tmp_path / "tags.csv")
+    assert set(command("--tags", tmp_path / "tags.csv", name="all")[1].labels.names) == {"strong", "weak"}
+    _, run = command("--tags", tmp_path / "tags.csv", "--min-weight", 50, name="heavy")
+    assert run.labels.names == ("strong",)
+
+
+def test_labels_and_split_are_taken_as_given_and_kept(command, tmp_path, shards):
+    table = ShardReader(shards).tag_table()
+    split = make_split(table, fractions=(2, 1, 1), seed=9)
+    split.write(tmp_path / "my.split.json")
+    space = top(table.select_tracks(split.training), 2, provenance={"split_sha256": split.sha256()})
+    space.write(tmp_path / "my.labels.json")
+    result, run = command("--labels", tmp_path / "my.labels.json", "--split", tmp_path / "my.split.json")
+    assert run.labels == space == LabelSpace.read(tmp_path / "my.labels.json")
+    assert run.split.sha256() == split.sha256()
+    assert "learned from all tracks" not in result.output
+
+
+def test_multi_db_default_chooses_the_tags(command):
+    _, run = command("--multi-db", 2, "--multi-db-default", 1)
+    assert "LOW" in run.labels.names
+    assert run.config["options"]["database"] == 1
+
+
+def test_multi_db_must_be_what_the_records_hold(command):
+    result, _ = command("--multi-db", 3)
+    assert result.exit_code == 1
+    assert "the records hold 2 tag databases, not 3" in result.output
+
+
+def test_filter_takes_the_shipped_tags_out(command):
+    assert "seen live" in command(name="a")[1].labels.names
+    _, run = command("--filter", name="b")
+    assert "seen live" not in run.labels.names
+    assert "calm" in run.labels.names
+
+
+def test_filter_path_takes_the_listed_tags_out(command, tmp_path):
+    (tmp_path / "tags_remove.txt").write_text("calm\n")
+    _, run = command("--filter", "--filter-path", tmp_path)
+    assert "calm" not in run.labels.names
+    assert "seen live" in run.labels.names
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    result, _ = command("--filter-path", empty, name="none")
+    assert result.exit_code == 1
+    assert "tags_remove.txt" in result.output
+
+
+def test_arrays_per_label_are_those_of_the_test_part(command, tmp_path):
+    folders = [tmp_path / "arrays" / name for name in ("pr", "roc", "confusion", "tags")]
+    _, run = command(
+        "--save-PR", folders[0], "--save-ROC", folders[1], "--save-confusion-matrix", folders[2],
+        "--save-tags-path", folders[3],
+    )  # fmt: skip
+    reader = ShardReader(run.shards_dir)
+    record_of = {track: number for number, track in enumerate(reader.track_ids)}
+    targets = run.labels.encode(reader.tag_table())
+    test = sorted(record_of[track] for track in run.split.test if targets[record_of[track]].nnz)
+    dataset = WindowDataset(reader, test, targets[test], 20, random=False)
+    scores = score_windows(load_model(run), make_loader(dataset, 100, shuffle=False))
+    np.testing.assert_allclose(
+        np.load(folders[0] / "pr_auc.npy"), average_precision(targets[test], scores), atol=1e-6
+    )
+    np.testing.assert_allclose(np.load(folders[1] / "roc_auc.npy"), roc_auc(targets[test], scores), atol=1e-6)
+    matrices = np.load(folders[2] / "confusion_matrix.npy")
+    np.testing.assert_array_equal(matrices, confusion(targets[test], scores))
+    assert matrices.shape == (5, 2, 2)
+    assert np.load(folders[3] / "tags.npy").tolist() == list(run.labels.names)
+
+
+def test_multi_tag_leads_with_macro(command):
+    result, run = command("--multi-tag")
+    assert "validation macro PR-AUC" in result.output
+    assert run.config["options"]["multi_tag"] is True
+    assert {"pr_auc_macro", "pr_auc_micro"} <= run.history()[0].keys()
+
+
+def test_keep_unlabelled(command):
+    _, run = command("--keep-unlabelled")
+    assert sum(part["tracks"] for part in run.config["parts"].values()) == 48
+
+
+def test_epochs_and_steps_per_epoch(command):
+    _, run = command(base=("--epochs", "3", "--steps-per-epoch", "2", "--precision", "32"))
+    assert [(row["epoch"], row["step"]) for row in run.history()] == [(1, 2), (2, 4), (3, 6)]
+    _, whole = command(name="pass", base=("--epochs", "1", "--precision", "32"))
+    assert whole.history()[0]["step"] == whole.config["parts"]["training"]["tracks"] // 6
+
+
+@pytest.mark.parametrize(("words", "shuffled"), [((), True), (("--no-shuffle",), False)])
+def test_no_shuffle_keeps_the_records_order(command, monkeypatch, words, shuffled):
+    seen = []
+    original = BatchStream.__iter__
+    monkeypatch.setattr(
+        BatchStream, "__iter__", lambda self: (seen.append(b["index"].tolist()) or b for b in original(self))
+    )
+    command(*words)
+    assert (seen[0] != sorted(seen[0])) == shuffled
+
+
+def test_update_freq_is_how_often_the_loss_is_written(command, monkeypatch):
+    written = []
+    monkeypatch.setattr(TrainingModule, "_log", lambda self, values: written.append((self.step, set(values))))
+    command("--update-freq", 2, base=("--epochs", "1", "--steps-per-epoch", "5", "--precision", "32"))
+    steps = [step for step, names in written if "training/loss" in names]
+    assert steps == [2, 4]
+
+
+def test_cuda_takes_several_numbers_and_falls_back_to_the_cpu_once(command, monkeypatch):
+    monkeypatch.setattr(loop.torch.cuda, "is_available", lambda: False)
+    result, run = command("--cuda", 0, 1, 2)
+    assert result.exit_code == 0
+    assert result.output.count("no GPU found; training on the CPU") == 1
+    assert run.history()
+
+
+def test_gpus_are_chosen_by_number(monkeypatch):
+    monkeypatch.setattr(loop.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(loop.torch.cuda, "device_count", lambda: 2)
+    assert loop.find_gpus(None) == [0]
+    assert loop.find_gpus([1, 0]) == [1, 0]
+    with pytest.raises(ValueError, match="there is no GPU 2; this machine has 2"):
+        loop.find_gpus([0, 2])
+
+
+def test_built_in_is_accepted_and_said(command):
+    result, _ = command("--built-in")
+    assert result.exit_code == 0
+    assert "training always uses the built-in loop" in result.output
+
+
+def test_verbose_says_more_and_more(command):
+    lines = []
+    for level in range(4):
+        result, _ = command("--verbose", level, name=f"v{level}")
+        assert result.exit_code == 0
+        lines.append(result.output)
+    assert lines[0] == ""
+    assert "epoch 1/1: loss" in lines[1]
+    assert "trainable parameters" in lines[2]
+    assert "trainable parameters" not in lines[1]
+    assert len(lines[3]) >= len(lines[2])
+    assert command("-v", 4, name="v4")[0].exit_code == 2
+
+
+def test_resume_goes_on_and_keeps_the_settings(command, tmp_path):
+    _, run = command()
+    words = ["train", "--resume", str(run.path), "--epochs", "2"]
+    assert CliRunner().invoke(main, words, catch_exceptions=False).exit_code == 0
+    assert [row["step"] for row in run.history()] == [2, 4]
+    fixed = CliRunner().invoke(main, [*words, "--seed", "3", "--multi-tag"])
+    assert fixed.exit_code == 2
+    assert "leave out --multi-tag, --seed" in fixed.output
+    missing = CliRunner().invoke(main, ["train", "--resume", str(tmp_path / "none")])
+    assert missing.exit_code == 1
+    assert "no such folder" in missing.output
+
+
+def test_seed_changes_the_weights(command):
+    runs = [command("--seed", seed, name=f"s{place}")[1] for place, seed in enumerate((1, 1, 2))]
+    weights = [read_checkpoint(run.last_checkpoint)["tagger"]["back_end.output.weight"] for run in runs]
+    assert (weights[0] == weights[1]).all()
+    assert (weights[0] != weights[2]).any()
+
+
+def test_workers_change_nothing_but_speed(command):
+    runs = [command("--workers", n, name=f"w{n}")[1] for n in (0, 3)]
+    assert runs[0].metrics_path.read_text() == runs[1].metrics_path.read_text()
+
+
+@pytest.mark.parametrize("precision", ["32", "bf16", "64"])
+def test_precision_is_what_the_network_computes_with(command, monkeypatch, precision):
+    seen = set()
+    original = TrainingModule.training_step
+
+    def step(self, batch, batch_idx):
+        self.tagger.back_end.adapt.conv.register_forward_hook(lambda *given: seen.add(str(given[-1].dtype)))
+        return original(self, batch, batch_idx)
+
+    monkeypatch.setattr(TrainingModule, "training_step", step)
+    _, run = command("--precision", precision, base=("--epochs", "1", "--steps-per-epoch", "2"))
+    assert seen == {{"32": "torch.float32", "bf16": "torch.bfloat16", "64": "torch.float64"}[precision]}
+    assert run.config["options"]["precision"] == precision
+
+
+def test_auto_precision_follows_the_hardware(monkeypatch):
+    monkeypatch.setattr(options, "has_bf16_cpu", lambda: True)
+    assert options.choose_precision("auto", gpu=False) == "bf16"
+    monkeypatch.setattr(options, "has_bf16_cpu", lambda: False)
+    assert options.choose_precision("auto", gpu=False) == "32"
+    assert options.choose_precision("16", gpu=False) == "16"
