@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from folksong.tags.table import TagTable
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -15,9 +18,11 @@ _OPTIONS = (
         help="Keep the tags with a weight greater than T (last.fm: 0 to 100).  [default: keep all, weight 0 included]",
     ),
     click.option(
-        "--format", "source_format", type=click.Choice(["lastfm", "long", "wide", "folders"]),
+        "--format", "source_format", type=click.Choice(["lastfm", "long", "wide", "folders", "dumps", "library"]),
         help="What the source is.  [default: look at its content]",
     ),
+    click.option("--category", metavar="NAME", help="Only tags of this category, by name: genre of genre---rock."),
+    click.option("--cache/--no-cache", default=None, help="Keep a binary copy beside it.  [default: from 32 MiB]"),
     click.option("--track-column", metavar="NAME", help="Delimited files: the column of track ids."),
     click.option("--tag-column", metavar="NAME", help="Delimited files: the column of tags."),
     click.option("--weight-column", metavar="NAME", help="Delimited files: the column of weights."),
@@ -34,11 +39,15 @@ def tag_source_options(command: Command) -> Command:
     return command
 
 
-def read_source(path: str, *, source_format: str | None = None, **options: Any) -> Any:
+def read_source(
+    path: str, *, source_format: str | None = None, category: str | None = None, **options: Any
+) -> TagTable:
     """Read the tag table that the user's options describe."""
+    from folksong.tags.categories import select_category
     from folksong.tags.sources import read_tags
 
-    return read_tags(path, format=source_format, **options)
+    table = read_tags(path, format=source_format, **options)
+    return table if category is None else select_category(table, category)
 
 
 def read_track_list(path: str) -> tuple[str, ...]:

@@ -15,7 +15,8 @@ REMOVE_LIST = "tags_remove.txt"
 def read_tag_list(path: str | os.PathLike[str]) -> tuple[str, ...]:
     """Read a list of tags: one a line, blanks around it and empty lines ignored, each tag once, in the file's order.
 
-    A line that starts with ``#`` is a comment; one that starts with ``-`` is a tag that was struck off. A backslash before such a sign makes it part of the tag.
+    A line that starts with ``#`` is a comment; one that starts with ``-`` is a tag that was struck off. A backslash
+    before such a sign makes it part of the tag.
 
     Raises:
         FolksongError: the file cannot be read.

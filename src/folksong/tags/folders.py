@@ -9,12 +9,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import numpy as np
-
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import AUDIO_EXTENSIONS, track_id_of
-from folksong.tags.entries import Dropped, table_of_entries
-from folksong.tags.table import TagTable
+from folksong.tags.entries import Dropped
+from folksong.tags.table import TagTable, table_of_sets
 
 
 def find_recordings(root: str | os.PathLike[str]) -> dict[str, Path]:
@@ -59,14 +57,4 @@ def read_folders(root: str | os.PathLike[str]) -> TagTable:
         raise FileFormatError(
             f"{root}: no recordings ({', '.join(sorted(AUDIO_EXTENSIONS))}) in this folder or below it"
         )
-    track_ids = np.array(list(recordings), dtype=object)
-    tags_of = [track_id.split("/")[:-1] for track_id in recordings]
-    tags = sorted({tag for tags in tags_of for tag in tags})
-    number = {tag: column for column, tag in enumerate(tags)}
-    pairs = [(row, number[tag]) for row, tags in enumerate(tags_of) for tag in sorted(set(tags))]
-    rows, columns = np.array(pairs, np.int64).reshape(-1, 2).T
-    array = np.empty(len(tags), dtype=object)
-    array[:] = tags
-    return table_of_entries(
-        track_ids, array, rows, columns, np.ones(len(rows), np.float32), dropped=Dropped(root)
-    )
+    return table_of_sets({track_id: track_id.split("/")[:-1] for track_id in recordings})

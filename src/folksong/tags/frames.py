@@ -90,7 +90,7 @@ def utf8_bytes(path: str | os.PathLike[str], data: bytes, encoding: str = "utf-8
     data = data.removeprefix(BYTE_ORDER_MARK)
     if not data.strip():
         raise FileFormatError(f"{path}: the file is empty; a table of tags starts with a header line")
-    if b"\x00" in data[:4096]:
+    if b"\x00" in data.split(b"\n", 1)[0]:
         raise FileFormatError(f"{path}: a binary file, neither SQLite nor Parquet nor delimited text")
     return data
 

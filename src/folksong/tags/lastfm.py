@@ -10,12 +10,13 @@ from __future__ import annotations
 import itertools
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import atomic_path, describe_os_error
@@ -154,7 +155,7 @@ def _require_schema(connection: sqlite3.Connection, path: str | os.PathLike[str]
             )
 
 
-class _RowNumbers:
+class RowNumbers:
     """Row ids of a SQLite table -> positions in the sorted names, -1 for an id that has none."""
 
     def __init__(self, row_ids: npt.NDArray[np.int64], positions: npt.NDArray[np.int64]) -> None:
@@ -186,7 +187,7 @@ class _RowNumbers:
 
 def _read_names(
     connection: sqlite3.Connection, table: str, column: str, dropped: Dropped
-) -> tuple[_RowNumbers, Strings]:
+) -> tuple[RowNumbers, Strings]:
     """Read a table of names: row id -> position, and the distinct names in code point order."""
     query = f"SELECT ROWID, {column} FROM {table}"
     try:
@@ -195,23 +196,30 @@ def _read_names(
         if "decode" not in str(error).lower():
             raise
         pairs = _read_damaged_text(connection, query, dropped, column)
-    named = [
-        (row_id, name if isinstance(name, str) else str(name)) for row_id, name in pairs if name is not None
-    ]
-    dropped.add(f"{table} holds NULL; its pairs are left out with it", len(pairs) - len(named))
-    row_ids = np.fromiter((row_id for row_id, _ in named), np.int64, len(named))
-    texts = [name for _, name in named]
-    order = sorted(range(len(texts)), key=texts.__getitem__)
+    row_ids, names = ([*column] for column in zip(*pairs, strict=True)) if pairs else ([], [])
+    return sorted_names(row_ids, names, table, dropped)
+
+
+def sorted_names(
+    row_ids: Sequence[int], names: Sequence[object], table: str, dropped: Dropped
+) -> tuple[RowNumbers, Strings]:
+    """Return row id -> position, and the distinct names in code point order; None is no name."""
+    texts = [name if isinstance(name, str) else str(name) for name in names if name is not None]
+    if len(texts) < len(names):
+        dropped.add(f"{table} holds NULL; its pairs are left out with it", len(names) - len(texts))
+        row_ids = [row_id for row_id, name in zip(row_ids, names, strict=True) if name is not None]
+    # polars sorts by the bytes of UTF-8, which is the order of code points, several times as fast as Python
+    order = pl.Series(texts, dtype=pl.String).arg_sort().to_numpy().astype(np.int64)
+    array = np.empty(len(texts), dtype=object)
+    array[:] = texts
+    array = array[order]
+    first = np.ones(len(texts), dtype=bool)
+    if len(set(texts)) < len(texts):
+        first[1:] = array[1:] != array[:-1]
+        dropped.add(f"{table} holds the name twice; both rows are read as one", int((~first).sum()))
     positions = np.empty(len(texts), np.int64)
-    names: list[str] = []
-    for place in order:
-        if not names or texts[place] != names[-1]:
-            names.append(texts[place])
-        positions[place] = len(names) - 1
-    dropped.add(f"{table} holds the name twice; both rows are read as one", len(texts) - len(names))
-    array = np.empty(len(names), dtype=object)
-    array[:] = names
-    return _RowNumbers(row_ids, positions), array
+    positions[order] = np.cumsum(first) - 1
+    return RowNumbers(np.array(row_ids, np.int64), positions), array[first]
 
 
 def _read_damaged_text(

@@ -7,9 +7,10 @@ small weights down to 0) and is never eliminated. Of duplicate (track, tag) pair
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -197,25 +198,62 @@ class TagTable:
         return digest.hexdigest()
 
 
+def table_of_sets(tags_of: Mapping[str, Iterable[str]]) -> TagTable:
+    """Build a table of weight 1 from track id -> its tags; tracks without a tag stay, tags come in code point order.
+
+    >>> table_of_sets({"b": ["rock"], "a": []}).track_ids.tolist()
+    ['a', 'b']
+    """
+    track_ids = sorted(tags_of)
+    tags = sorted({tag for names in tags_of.values() for tag in names})
+    number = {tag: column for column, tag in enumerate(tags)}
+    pairs = [(row, number[tag]) for row, track in enumerate(track_ids) for tag in tags_of[track]]
+    rows, columns = np.array(pairs, np.int64).reshape(-1, 2).T
+    return TagTable.from_codes(track_ids, tags, rows, columns, np.ones(len(rows), np.float32))
+
+
 def csr_of_largest(
     rows: npt.NDArray[np.integer],
     columns: npt.NDArray[np.integer],
     weights: npt.NDArray[np.float32],
     shape: tuple[int, int],
 ) -> sp.csr_matrix:
-    """Build a CSR matrix from entries; of duplicates the largest stays, zeros are kept as stored entries."""
-    keys = np.asarray(rows, np.int64) * max(shape[1], 1) + np.asarray(columns, np.int64)
-    values = np.asarray(weights, np.float32)
-    if len(keys) and not (keys[1:] > keys[:-1]).all():
-        order = np.argsort(keys, kind="stable")
-        keys, values = keys[order], values[order]
-        starts = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]])
-        keys, values = keys[starts], np.maximum.reduceat(values, starts)
-    indptr = np.searchsorted(keys, np.arange(shape[0] + 1, dtype=np.int64) * max(shape[1], 1))
-    indices = keys % max(shape[1], 1)
-    small = max(shape[1], len(keys)) <= np.iinfo(np.int32).max
-    index_type = np.int32 if small else np.int64
-    return sp.csr_matrix((values, indices.astype(index_type), indptr.astype(index_type)), shape=shape)
+    """Build a CSR matrix from entries; of duplicates the largest stays, zeros are kept as stored entries.
+
+    Linear in the number of entries but for the sorting of each row: a counting sort by row, then SciPy's of columns.
+    """
+    index_type = np.int32 if max(*shape, len(rows)) <= np.iinfo(np.int32).max else np.int64
+    rows = np.asarray(rows, index_type)
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=shape[0]))]).astype(index_type)
+    if (rows[1:] >= rows[:-1]).all():
+        indices, values = np.array(columns, index_type), np.array(weights, np.float32)
+    else:
+        order = _order_by_row(rows, shape[0])
+        indices, values = np.asarray(columns, index_type)[order], np.asarray(weights, np.float32)[order]
+    matrix = sp.csr_matrix((values, indices, indptr), shape=shape)
+    matrix.sort_indices()
+    return matrix if matrix.has_canonical_format else _without_duplicates(matrix)
+
+
+def _order_by_row(rows: npt.NDArray[Any], n_rows: int) -> npt.NDArray[Any]:
+    """Return the order that sorts entries by row: SciPy turns CSR to CSC by counting, ten times as fast as argsort."""
+    marks = np.zeros(len(rows), np.int8)
+    single = sp.csr_matrix(
+        (marks, rows, np.arange(len(rows) + 1, dtype=rows.dtype)), shape=(len(rows), n_rows)
+    )
+    order: npt.NDArray[Any] = single.tocsc().indices
+    return order
+
+
+def _without_duplicates(matrix: sp.csr_matrix) -> sp.csr_matrix:
+    """Return the matrix, its indices sorted, with the largest of each run of equal (row, column)."""
+    first = np.ones(matrix.nnz, dtype=bool)
+    first[1:] = matrix.indices[1:] != matrix.indices[:-1]
+    first[matrix.indptr[:-1][np.diff(matrix.indptr) > 0]] = True  # each row's first entry
+    starts = np.flatnonzero(first)
+    before = np.concatenate([[0], np.cumsum(first)]).astype(matrix.indptr.dtype)
+    values = np.maximum.reduceat(matrix.data, starts)
+    return sp.csr_matrix((values, matrix.indices[starts], before[matrix.indptr]), shape=matrix.shape)
 
 
 def _keep_largest(matrix: sp.csr_matrix) -> sp.csr_matrix:
@@ -251,6 +289,11 @@ def _strings(names: Iterable[str], what: str) -> Strings:
     if array.ndim != 1:
         raise FolksongError(f"{what} must be one-dimensional, not of shape {array.shape}")
     array = array.copy()
+    values = array.tolist()
+    if set(map(type, values)) <= {str} and len(set(values)) == len(values):
+        return (
+            array  # half a million names are checked so in a moment; the loop below finds which one is wrong
+        )
     seen: set[str] = set()
     for position, name in enumerate(array):
         if not isinstance(name, str):
