@@ -201,7 +201,9 @@ def test_integers_stored_as_floats(tmp_path):
         decode(tmp_path / "a.wav")
 
 
-@pytest.mark.parametrize(("kind", "share"), [("mp3", 0.45), ("wav", 0.5), ("flac", 0.3)])
+@pytest.mark.parametrize(
+    ("kind", "share"), [("mp3", 0.45), ("wav", 0.5), ("aiff", 0.5), ("flac", 0.3), ("ogg", 0.2)]
+)
 def test_a_cut_file_keeps_what_decodes_and_says_so(tmp_path, kind, share, caplog):
     path = write(tmp_path / f"a.{kind}", stereo(44100, 4.0) + 0.01, 44100)
     whole = decode(path)
@@ -217,6 +219,30 @@ def test_a_cut_file_keeps_what_decodes_and_says_so(tmp_path, kind, share, caplog
     assert "the rest is used" in record.getMessage()
     with pytest.raises(AudioError, match=f"a.{kind}: .*replace the file, or leave it out"):
         decode(path, strict=True)
+
+
+@pytest.mark.parametrize("kind", ["wav", "aiff", "ogg", "mp3", "flac"])
+def test_whole_files_are_not_called_damaged(tmp_path, kind):
+    for channels, seconds in ((1, 0.3), (2, 1.0001)):
+        assert (
+            read_recording(write(tmp_path / f"a.{kind}", stereo(22050, seconds, channels), 22050)).damage
+            is None
+        )
+
+
+def test_an_ogg_cut_between_two_pages(tmp_path):
+    path = write(tmp_path / "a.ogg", stereo(44100, 8.0) + 0.01, 44100)
+    content = path.read_bytes()
+    path.write_bytes(content[: content.rindex(b"OggS", 0, len(content) // 2)])
+    assert read_recording(path).damage == "cut: its last page is not the end of the stream"
+
+
+def test_a_wav_of_a_writer_that_could_not_seek_back(tmp_path):
+    path = write(tmp_path / "a.wav", stereo(16000), 16000)
+    content = bytearray(path.read_bytes())
+    content[4:8] = b"\xff\xff\xff\xff"
+    path.write_bytes(content)
+    assert read_recording(path).damage is None
 
 
 def test_damage_in_the_middle_of_an_mp3_costs_only_itself(tmp_path):

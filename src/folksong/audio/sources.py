@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from folksong.audio import mpeg
+from folksong.audio.truncation import describe_cut
 from folksong.errors import AudioError
 from folksong.files import describe_os_error
 
@@ -213,21 +214,10 @@ def _open_sndfile(file: Path, name: str) -> Source:
         ) from error
     source = Source(file, name, int(sound.samplerate), int(sound.channels))
     source.expected = int(sound.frames)
-    if name == "wav":
-        source.damage = _riff_damage(file)
+    cut = describe_cut(file, name)
+    source.damage = [cut] if cut else []
     source.blocks = _sndfile_blocks(sound, source)
     return source
-
-
-def _riff_damage(file: Path) -> list[str]:
-    """Compare the size that a wav file promises with the size it has; libsndfile takes what is there in silence."""
-    with file.open("rb") as stream:
-        head = stream.read(8)
-    promised, size = int.from_bytes(head[4:8], "little") + 8, file.stat().st_size
-    streamed = promised in (8, 0xFFFFFFFF + 8)  # a writer that could not seek back leaves 0 or all ones
-    if head[:4] != b"RIFF" or streamed or promised <= size + 1:
-        return []
-    return [f"holds {size} of the {promised} bytes that it promises"]
 
 
 def _sndfile_blocks(sound: object, source: Source) -> Blocks:
