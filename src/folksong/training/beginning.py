@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
-import folksong
 from folksong.errors import FolksongError
 from folksong.files import sha256_file
 from folksong.models.front_ends import FRONT_ENDS, LOG_MEL
@@ -78,7 +78,7 @@ def describe_run(
     manifest = reader.manifest
     seconds = settings.training.window_length
     return {
-        "folksong": folksong.__version__,
+        "folksong": version("folksong"),
         "front_end": front_end,
         "tagger": tagger.settings,
         "audio": {
