@@ -221,10 +221,10 @@ def _count(entry: dict[str, Any]) -> int:
 
 
 def _resolve_aliases(steps: list[Step]) -> list[Step]:
-    """Write every alias out to its end (a -> b and b -> c make a -> c), in the text form of the steps before it.
+    """Write every alias out to its end (a -> b and b -> c make a -> c), in the text form of the steps before.
 
     Raises:
-        FolksongError: aliases that go in a circle, or disagree, or whose target the text steps would change.
+        FolksongError: aliases that go in a circle, or disagree.
     """
     texts = [step for step in steps if isinstance(step, TextStep)]
 
@@ -236,17 +236,11 @@ def _resolve_aliases(steps: list[Step]) -> list[Step]:
     merged: dict[str, str] = {}
     for step in steps:
         if isinstance(step, MergeTags):
-            for source, target in step.merges.items():
-                if plain(target) != target:
+            for source, target in ((plain(tag), plain(to)) for tag, to in step.merges.items()):
+                if source != target and merged.setdefault(source, target) != target:
                     raise FolksongError(
-                        f"{source!r} is merged into {target!r}, which the step {texts[-1].name!r} would turn into "
-                        f"{plain(target)!r}; merge it into {plain(target)!r}"
+                        f"{source!r} is merged into {merged[source]!r} and into {target!r}; decide on one"
                     )
-                if merged.setdefault(plain(source), target) != target:
-                    raise FolksongError(
-                        f"{plain(source)!r} is merged into {merged[plain(source)]!r} and into {target!r}; decide on one"
-                    )
-    merged = {source: target for source, target in merged.items() if source != target}
     ends = {source: _end(source, merged) for source in merged}
     return [
         MergeTags(
