@@ -1,0 +1,247 @@
+"""The embedded corpus on disk: mp3 files, a track list, a last.fm tag database, and the hidden truth beside them.
+
+```
+corpus.json          settings that made it, and their fingerprint
+README.txt           says that all of it is synthetic
+tracks.csv           track_id, mp3_path, artist, title
+lastfm_tags.db       the crowd's tags, in last.fm's SQLite schema
+audio/A/B/TRAB….mp3  the pieces
+unseen/*.mp3         pieces by artists that are not in the corpus, for prediction; unseen/truth.csv
+truth/tracks.csv     track_id, artist, genre, subgenre, moods, era, voice, instruments, place
+truth/tags.csv       tag, kind, concept, genre: what each tag means, so that a label space can be compared with it
+truth/entries.csv    track_id, tag, verdict (right, wrong, opinion) of every entry of the tag database
+```
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from folksong.demo.folksonomy import Folksonomy, build_folksonomy, true_concepts
+from folksong.demo.piece import write_piece
+from folksong.demo.plan import Piece, plan_pieces
+from folksong.demo.recipes import Recipes, read_recipes
+from folksong.errors import FolksongError
+from folksong.files import atomic_write, read_json, write_json
+from folksong.tags.lastfm import write_lastfm
+
+FORMAT = "folksong.corpus"
+SYNTHESIS_VERSION = 1
+"""Raised whenever the same recipes and seed would sound or be tagged otherwise than before."""
+UNSEEN_GROUP = "unseen"
+README = """This corpus is synthetic: every piece, artist, title and tag was made by `folksong demo`.
+
+The music is computed from recipes, the tags are written by simulated listeners, and the folder truth/ holds what is
+really played. Use it to try things out and to test; it says nothing about real music. No rights are reserved (CC0).
+"""
+
+
+@dataclass(frozen=True)
+class CorpusSettings:
+    """What decides every byte of a corpus.
+
+    Attributes:
+        seed: of everything drawn.
+        per_subgenre: pieces of each subgenre.
+        unseen_per_genre: further pieces a genre, by artists of their own.
+        seconds: length of a piece.
+        genres: names of the genres; empty takes all that the recipes have.
+    """
+
+    seed: int = 0
+    per_subgenre: int = 12
+    unseen_per_genre: int = 1
+    seconds: float = 8.0
+    genres: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 1.0 <= self.seconds <= 600.0:
+            raise FolksongError(f"a piece must last from 1 to 600 seconds, not {self.seconds:g}")
+        if self.seed < 0:
+            raise FolksongError(f"the seed must not be negative, but is {self.seed}")
+        if self.unseen_per_genre < 0:
+            raise FolksongError("the number of unseen pieces must not be negative")
+        object.__setattr__(self, "genres", tuple(self.genres))
+
+    def fingerprint(self) -> str:
+        """Return a hash of the settings, the recipes and the version of the synthesis."""
+        digest = hashlib.sha256(repr((SYNTHESIS_VERSION, sorted(asdict(self).items()))).encode())
+        folder = resources.files("folksong.demo").joinpath("data")
+        for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+            if entry.name.endswith(".toml"):
+                digest.update(entry.read_bytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A corpus on disk."""
+
+    root: Path
+    settings: CorpusSettings
+
+    @property
+    def tracks_csv(self) -> Path:
+        """The track list."""
+        return self.root / "tracks.csv"
+
+    @property
+    def tags_path(self) -> Path:
+        """The last.fm tag database."""
+        return self.root / "lastfm_tags.db"
+
+    @property
+    def truth_dir(self) -> Path:
+        """Where the hidden truth lies."""
+        return self.root / "truth"
+
+    @property
+    def unseen(self) -> list[Path]:
+        """Pieces by artists that are not in the corpus."""
+        return sorted((self.root / "unseen").glob("*.mp3"))
+
+
+def write_corpus(
+    out_dir: str | os.PathLike[str],
+    settings: CorpusSettings | None = None,
+    *,
+    jobs: int = -1,
+    progress: bool = False,
+) -> Corpus:
+    """Write a corpus, or what is still missing of it.
+
+    The same settings give the same bytes on one machine, whatever the number of jobs. (Another processor or version
+    of NumPy may differ in a sample's last bit, another libsndfile in the encoding.)
+
+    Args:
+        out_dir: a new or empty folder, or one where the same corpus was begun: files that are there stay.
+        settings: seed and size; None takes the defaults.
+        jobs: processes; -1 uses all cores.
+        progress: show a progress bar.
+
+    Raises:
+        FolksongError: the folder holds something else, or the settings are wrong.
+    """
+    settings = settings or CorpusSettings()
+    recipes = read_recipes()
+    pieces, unseen = _planned(recipes, settings)
+    corpus = Corpus(Path(out_dir), settings)
+    _claim(corpus)
+    folksonomy = build_folksonomy(recipes, pieces, settings.seed)
+    wanted = [(piece, corpus.root / piece.file_name) for piece in pieces]
+    wanted += [(piece, corpus.root / name) for name, piece in unseen.items()]
+    missing = [(piece, path) for piece, path in wanted if not path.exists()]
+    _render(recipes, missing, settings.seconds, jobs, progress)
+    _write_csv(corpus.tracks_csv, ("track_id", "mp3_path", "artist", "title"), _track_rows(pieces))
+    _write_truth(corpus, recipes, pieces, unseen, folksonomy)
+    if not corpus.tags_path.exists():
+        write_lastfm(folksonomy.table, corpus.tags_path)
+    return corpus
+
+
+def _planned(recipes: Recipes, settings: CorpusSettings) -> tuple[list[Piece], dict[str, Piece]]:
+    """Return the pieces of the corpus and, by file name, those of artists outside it."""
+    genres = settings.genres or None
+    pieces = plan_pieces(recipes, seed=settings.seed, per_subgenre=settings.per_subgenre, genres=genres)
+    others = plan_pieces(recipes, seed=settings.seed, per_subgenre=1, genres=genres, group=UNSEEN_GROUP)
+    unseen: dict[str, Piece] = {}
+    for genre in dict.fromkeys(piece.artist.genre for piece in others):
+        of_genre = [piece for piece in others if piece.artist.genre == genre]
+        spread = of_genre[settings.seed % len(of_genre) :] + of_genre[: settings.seed % len(of_genre)]
+        for piece in spread[: settings.unseen_per_genre]:
+            unseen[f"unseen/{genre}_{piece.artist.subgenre}.mp3"] = piece
+    return pieces, unseen
+
+
+def _claim(corpus: Corpus) -> None:
+    """Mark the folder as holding this corpus, or check that it does."""
+    marker = corpus.root / "corpus.json"
+    content: dict[str, Any] = {
+        "format": FORMAT,
+        "synthetic": True,
+        **asdict(corpus.settings),
+        "fingerprint": corpus.settings.fingerprint(),
+    }
+    if marker.exists():
+        found = read_json(marker)
+        if not isinstance(found, dict) or found.get("fingerprint") != content["fingerprint"]:
+            raise FolksongError(
+                f"{corpus.root}: holds a corpus made with other settings, or by another version; delete that folder "
+                "or choose another one"
+            )
+        return
+    if corpus.root.exists() and (not corpus.root.is_dir() or any(corpus.root.iterdir())):
+        raise FolksongError(f"{corpus.root}: is not an empty folder and no corpus; choose another folder")
+    write_json(marker, content)
+    with atomic_write(corpus.root / "README.txt", "w") as stream:
+        stream.write(README)
+
+
+def _render(
+    recipes: Recipes, missing: list[tuple[Piece, Path]], seconds: float, jobs: int, progress: bool
+) -> None:
+    from joblib import Parallel, delayed
+    from tqdm import tqdm
+
+    tasks = (delayed(write_piece)(recipes, piece, seconds, path) for piece, path in missing)
+    done = Parallel(n_jobs=min(jobs, len(missing)) or 1, return_as="generator_unordered")(tasks)
+    for _ in tqdm(done, total=len(missing), desc="pieces", unit="piece", disable=not progress):
+        pass
+
+
+def _track_rows(pieces: Sequence[Piece]) -> Iterator[tuple[str, ...]]:
+    for piece in pieces:
+        yield piece.track_id, piece.file_name, piece.artist.name, piece.title
+
+
+def _write_truth(
+    corpus: Corpus,
+    recipes: Recipes,
+    pieces: Sequence[Piece],
+    unseen: dict[str, Piece],
+    folksonomy: Folksonomy,
+) -> None:
+    columns = ("artist", "genre", "subgenre", "moods", "era", "voice", "instruments", "place")
+    _write_csv(
+        corpus.truth_dir / "tracks.csv",
+        ("track_id", *columns),
+        ((piece.track_id, *_truth_row(recipes, piece)) for piece in pieces),
+    )
+    _write_csv(
+        corpus.root / "unseen" / "truth.csv",
+        ("file", *columns),
+        ((Path(name).name, *_truth_row(recipes, piece)) for name, piece in unseen.items()),
+    )
+    _write_csv(
+        corpus.truth_dir / "tags.csv",
+        ("tag", "kind", "concept", "genre"),
+        ((entry.tag, entry.kind, entry.concept, entry.genre) for entry in folksonomy.tag_truth),
+    )
+    _write_csv(
+        corpus.truth_dir / "entries.csv",
+        ("track_id", "tag", "verdict"),
+        ((track_id, tag, verdict) for (track_id, tag), verdict in folksonomy.verdicts.items()),
+    )
+
+
+def _truth_row(recipes: Recipes, piece: Piece) -> tuple[str, ...]:
+    """Return artist, genre, subgenre, moods, era, voice, instruments and place; several are joined by ``;``."""
+    facts: dict[str, list[str]] = {}
+    for kind, concept in true_concepts(recipes, piece):
+        facts.setdefault(kind, []).append(concept)
+    kinds = ("genre", "subgenre", "mood", "era", "voice", "instrument", "place")
+    return (piece.artist.name, *(";".join(facts.get(kind, [])) for kind in kinds))
+
+
+def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    with atomic_write(path, "w") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)

@@ -1,0 +1,224 @@
+"""A piece from its plan: arrangement, instruments, drums, voice and mix, and the mp3 file."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from folksong.demo.arrangement import arrange_part, melody_degrees
+from folksong.demo.drums import render_drums
+from folksong.demo.harmony import Harmony
+from folksong.demo.mix import as_in_era, finished, levelled, overdriven, placed, with_room
+from folksong.demo.plan import Piece
+from folksong.demo.recipes import Genre, Mood, Part, Recipes, Subgenre, VoicePart
+from folksong.demo.rhythm import Grid, onsets
+from folksong.demo.tones import Note, Samples, Touch, render_part
+from folksong.demo.voices import Syllable, render_voice
+from folksong.files import atomic_path
+
+MP3_MODES = {1: ("VARIABLE", 0.85), 2: ("AVERAGE", 0.88)}
+"""libsndfile's bit rate mode and compression, 0 (best) to 1 (smallest), for mono and stereo: 35 to 75 kbit/s."""
+BAR_STEPS = 16
+SHIMMER = Part("chords", ("glass_pad",), "x" + "." * (BAR_STEPS - 1), 6, BAR_STEPS, 0.25)
+RUMBLE = Part("drone", ("warm_pad",), "x" + "." * (BAR_STEPS - 1), 1, BAR_STEPS, 0.35)
+
+
+@dataclass(frozen=True)
+class Score:
+    """What all parts of a piece share."""
+
+    recipe: Subgenre
+    mood: Mood
+    harmony: Harmony
+    grid: Grid
+    touch: Touch
+    seconds: float
+    sample_rate: int
+
+    @property
+    def n_samples(self) -> int:
+        """Length of the piece in samples."""
+        return int(self.seconds * self.sample_rate)
+
+
+def render_piece(recipes: Recipes, piece: Piece, seconds: float) -> npt.NDArray[np.float32]:
+    """Return a piece's samples, (n_samples, n_channels) at its artist's sample rate, within -1 to 1."""
+    artist = piece.artist
+    rng = np.random.default_rng((*piece.seed, 2))
+    own = np.random.default_rng((*artist.seed, 3))  # the artist's: the same in every piece
+    places, kit_tuning, head = own.uniform(-0.7, 0.7, 8), own.uniform(0.88, 1.13), own.uniform(0.94, 1.06)
+    score = _score(recipes, piece, seconds, rng)
+    parts: list[tuple[Samples, float]] = []
+    for number, (part, sound) in enumerate(zip(score.recipe.parts, artist.sounds, strict=True)):
+        parts.append((_instrument(recipes, score, part, sound, rng), float(places[number])))
+    if score.recipe.kit:
+        drums = render_drums(
+            recipes,
+            score.recipe.kit,
+            score.recipe.pattern,
+            score.grid,
+            score.n_samples,
+            score.sample_rate,
+            rng,
+            kit_tuning,
+        )
+        parts.append((levelled(drums, 0.9 * score.recipe.drums * score.mood.drums), 0.0))
+    parts += [(part, 0.0) for part in _common(recipes, recipes.genres[artist.genre], score, rng, kit_tuning)]
+    if artist.sex and score.recipe.voice is not None:
+        parts.append((_voice(recipes, score, score.recipe.voice, artist.sex, head, rng), 0.0))
+    if score.mood.shimmer:
+        parts.append((_instrument(recipes, score, SHIMMER, "glass_pad", rng), 0.5))
+    if score.mood.rumble:
+        parts.append((_instrument(recipes, score, RUMBLE, "warm_pad", rng), 0.0))
+    mix = placed(parts, 1 if artist.mono else 2)
+    mix *= _pumping(score, recipes.genres[artist.genre].pump)
+    if score.mood.grit:
+        peak = np.float32(score.mood.grit / (np.percentile(np.abs(mix[:, ::16]), 98.0) + 1e-9))
+        mix = np.tanh(peak * mix)
+    era = recipes.eras[artist.era]
+    share = max(score.recipe.room + artist.room + score.mood.room + era.room, 0.0)
+    mix = with_room(mix, min(share, 1.0), score.sample_rate, rng)
+    return finished(as_in_era(mix, era, score.sample_rate, rng), score.sample_rate).T
+
+
+def write_piece(recipes: Recipes, piece: Piece, seconds: float, path: str | os.PathLike[str]) -> None:
+    """Render a piece and write it as an mp3 file.
+
+    The samples are rounded to 16 bits first, so that the last bit of a float, which may differ from one processor to
+    another, mostly does not reach the encoder. Another version of libsndfile or LAME may still write other bytes.
+    """
+    samples = np.round(render_piece(recipes, piece, seconds) * 32767.0).astype(np.int16)
+    mode, compression = MP3_MODES[samples.shape[1]]
+    with atomic_path(path) as temporary:
+        soundfile.write(
+            temporary,
+            samples,
+            piece.artist.sample_rate,
+            format="MP3",
+            subtype="MPEG_LAYER_III",
+            bitrate_mode=mode,
+            compression_level=compression,
+        )
+
+
+def joined_moods(moods: list[Mood]) -> Mood:
+    """Return one mood with the effects of several: factors multiply, the rest adds up, the first mode rules."""
+    result = Mood()
+    for mood in moods:
+        result = Mood(
+            mode=result.mode or mood.mode,
+            tempo=result.tempo * mood.tempo,
+            brightness=result.brightness + mood.brightness,
+            attack=result.attack + mood.attack,
+            octave=result.octave + mood.octave,
+            length=result.length * mood.length,
+            drums=result.drums * mood.drums,
+            drive=result.drive * mood.drive,
+            grit=max(result.grit, mood.grit),
+            room=result.room + mood.room,
+            shimmer=max(result.shimmer, mood.shimmer),
+            rumble=max(result.rumble, mood.rumble),
+        )
+    return result
+
+
+def _score(recipes: Recipes, piece: Piece, seconds: float, rng: np.random.Generator) -> Score:
+    artist = piece.artist
+    recipe = recipes.genres[artist.genre].subgenres[artist.subgenre]
+    mood = joined_moods([recipes.moods[name] for name in piece.moods])
+    mode = recipe.modes[rng.integers(len(recipe.modes))]
+    if mood.mode and mode != "chromatic":
+        mode = mood.mode
+    slowest, fastest = recipe.tempo
+    tempo = (slowest + artist.tempo * (fastest - slowest)) * rng.uniform(0.97, 1.03) * mood.tempo
+    beat = recipes.patterns[recipe.pattern].get("beat", 4) if recipe.kit else 4
+    return Score(
+        recipe=recipe,
+        mood=mood,
+        harmony=Harmony(
+            key=int(rng.integers(-4, 5)),
+            scale=recipes.scales[mode],
+            shape=recipes.chords[recipe.chords],
+            progression=recipe.progressions[rng.integers(len(recipe.progressions))],
+        ),
+        grid=Grid(tempo=float(tempo), steps_per_beat=beat, swing=recipe.swing),
+        touch=Touch(artist.brightness + mood.brightness, mood.attack, artist.detune),
+        seconds=seconds,
+        sample_rate=artist.sample_rate,
+    )
+
+
+def _instrument(recipes: Recipes, score: Score, part: Part, sound: str, rng: np.random.Generator) -> Samples:
+    timbre = recipes.timbres[sound]
+    notes: list[Note] = arrange_part(
+        part,
+        score.harmony,
+        score.grid,
+        score.seconds,
+        rng,
+        length=score.mood.length,
+        octave=score.mood.octave,
+    )
+    signal = render_part(timbre, notes, score.n_samples, score.sample_rate, rng, score.touch)
+    signal = overdriven(signal, timbre.drive * score.mood.drive, timbre.low_pass, score.sample_rate)
+    return levelled(signal, part.level)
+
+
+def _common(
+    recipes: Recipes, genre: Genre, score: Score, rng: np.random.Generator, tuning: float
+) -> list[Samples]:
+    """Return what the piece shares with all of its genre."""
+    shared = [_instrument(recipes, score, part, part.sound[0], rng) for part in genre.common]
+    if genre.kit:
+        drums = render_drums(
+            recipes, genre.kit, genre.pattern, score.grid, score.n_samples, score.sample_rate, rng, tuning
+        )
+        shared.append(levelled(drums, genre.drums * score.mood.drums))
+    return shared
+
+
+def _pumping(score: Score, depth: float) -> Samples:
+    """Return the gain of a mix that a kick drum pushes down on every beat, as in club music; (n_samples,)."""
+    beats = np.arange(score.n_samples) / score.sample_rate * score.grid.tempo / 60.0
+    return np.asarray(1.0 - depth * np.exp(-6.0 * (beats % 1.0)), np.float32)
+
+
+def _voice(
+    recipes: Recipes, score: Score, part: VoicePart, sex: str, head: float, rng: np.random.Generator
+) -> Samples:
+    style, singer = recipes.styles[part.style], recipes.sexes[sex]
+    events = onsets(part.pattern, score.grid, score.seconds)
+    bar_steps = len(part.pattern)
+    degrees = melody_degrees(events, bar_steps, score.harmony, rng)
+    home = 69.0 + 12.0 * np.log2(singer.pitch / 440.0)
+    syllables = []
+    for number, (event, degree) in enumerate(zip(events, degrees, strict=True)):
+        following = events[number + 1].seconds if number + 1 < len(events) else score.seconds
+        longest = 1.2 if style.tune == "speech" else 3.0
+        duration = min((following - event.seconds) * style.length, longest)
+        pitches: tuple[float, ...]
+        if style.tune == "speech":
+            pitches = (home + rng.normal(0.0, 1.6),)
+        elif style.tune == "chord":
+            tones = score.harmony.chord(event.step // bar_steps)
+            pitches = tuple(
+                _near(score.harmony.pitch(tone, 3), home + 3.0 * place) for place, tone in enumerate(tones)
+            )
+        elif degree is None:
+            continue
+        else:
+            pitches = (_near(score.harmony.pitch(degree, 3), home),)
+        syllables.append(Syllable(event.seconds, duration, pitches, event.velocity))
+    signal = render_voice(
+        recipes, style, singer, syllables, score.n_samples, score.sample_rate, rng, formants=head
+    )
+    return levelled(signal, part.level)
+
+
+def _near(pitch: float, home: float) -> float:
+    """Move a pitch by octaves to within half an octave of `home`."""
+    return pitch - 12.0 * round((pitch - home) / 12.0)
