@@ -16,6 +16,7 @@ from folksong.cli.doctor import doctor
 from folksong.cli.evaluate import evaluate
 from folksong.cli.labels import labels
 from folksong.cli.predict import predict
+from folksong.cli.report import report
 from folksong.cli.shards import shards
 from folksong.cli.split import split
 from folksong.cli.tags import tags
@@ -39,6 +40,7 @@ main.add_command(doctor)
 main.add_command(evaluate)
 main.add_command(labels)
 main.add_command(predict)
+main.add_command(report)
 main.add_command(shards)
 main.add_command(split)
 main.add_command(tags)

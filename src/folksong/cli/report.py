@@ -1,0 +1,64 @@
+"""``folksong report``: runs as one page to look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from folksong.cli.common import FolksongCommand, wants_progress
+
+
+@click.command(cls=FolksongCommand)
+@click.argument("runs", type=click.Path(), nargs=-1, required=True, metavar="RUN...")
+@click.option(
+    "-o",
+    "--out",
+    "path",
+    type=click.Path(dir_okay=False),
+    default="report.html",
+    show_default=True,
+    help="The HTML file; it needs no other file and no network.",
+)
+@click.option("--title", default="folksong report", show_default=True, help="Its heading.")
+@click.option(
+    "--part",
+    type=click.Choice(["test", "validation", "training"]),
+    default="test",
+    show_default=True,
+    help="The part of the runs' splits that is shown.",
+)
+@click.option(
+    "--resamples",
+    "n_resamples",
+    type=click.IntRange(1),
+    default=1000,
+    show_default=True,
+    help="Of the paired bootstrap between runs.",
+)
+@click.option(
+    "--pictures",
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    help="Also write a PNG of each run's labels.",
+)
+@click.option(
+    "--markdown", type=click.Path(dir_okay=False), metavar="FILE", help="Also write the tables in Markdown."
+)
+def report(runs: tuple[str, ...], path: str, **options: Any) -> None:
+    """Write one interactive HTML page about RUNs.
+
+    It shows their figures with intervals, all of them on common ground, information kept against quality, learning
+    curves, every label against its prevalence, which labels come and are heard together, calibration, the worst labels
+    with examples, and the tags that the tagger doubts. Runs that were not evaluated yet are evaluated first.
+
+    \b
+    Example:
+      folksong report runs/log-mel
+      folksong report runs/* --out report.html --markdown tables.md --pictures figures/
+    """  # fmt: skip
+    from folksong.evaluation.report import write_report
+
+    written = write_report(runs, path, progress=wants_progress(), **options)
+    click.echo(f"{written}: {Path(written).stat().st_size / 1e6:.2f} MB")
