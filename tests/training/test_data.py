@@ -161,3 +161,31 @@ def test_nothing_to_train_on_is_an_error_that_says_why(reader):
 
 def test_removed_tags_leave_the_labels(reader):
     assert "seen live" not in prepared(reader, remove=("seen live",)).space.names
+
+
+def weighted_table(reader, low, high):
+    ids = sorted(reader.track_ids)
+    return TagTable.from_pairs(ids * 2, ["a"] * 48 + ["b"] * 48, [low] * 48 + [high] * 48)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "wanted"), [(0, 100, (0.01, 1.0)), (25, 50, (0.25, 0.5)), (0.5, 1, (0.5, 1.0))]
+)
+def test_weights_become_what_the_loss_sees(reader, tmp_path, low, high, wanted):
+    write_tags(weighted_table(reader, low, high), tmp_path / "tags.csv")
+    data = prepared(reader, source=TagSource(str(tmp_path / "tags.csv")), weighted=True)
+    assert set(data.targets.data.tolist()) == {1.0}
+    columns = [data.space.index("a"), data.space.index("b")]
+    assert data.learned_of("training")[:, columns].toarray()[0].tolist() == pytest.approx(wanted)
+
+
+def test_weights_of_another_kind_are_refused(reader, tmp_path):
+    write_tags(weighted_table(reader, 3, 2000), tmp_path / "tags.csv")
+    with pytest.raises(FolksongError, match="weights up to 2000"):
+        prepared(reader, source=TagSource(str(tmp_path / "tags.csv")), weighted=True)
+
+
+def test_counts_of_tags_are_those_of_the_training_part(reader):
+    data = prepared(reader)
+    expected = data.targets_of("training").sum(axis=0).A1
+    assert [data.tag_counts[name] for name in data.space.names] == expected.astype(int).tolist()

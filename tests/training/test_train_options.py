@@ -312,3 +312,76 @@ def test_auto_precision_follows_the_hardware(monkeypatch):
     monkeypatch.setattr(options, "has_bf16_cpu", lambda: False)
     assert options.choose_precision("auto", gpu=False) == "32"
     assert options.choose_precision("16", gpu=False) == "16"
+
+
+@pytest.fixture
+def glove(tmp_path):
+    """Vectors for three of the five labels; low and calm mean nearly the same."""
+    file = tmp_path / "glove.txt"
+    file.write_text("low 1 0 0\ncalm 0.9 0.1 0\nhigh -1 0 0.1\n")
+    return file
+
+
+def test_custom_loss_embeddings_path_implies_the_semantic_loss(command, glove):
+    result, run = command("--custom-loss-embeddings-path", glove, "--gamma", 2)
+    assert result.exit_code == 0, result.output
+    assert run.config["options"]["loss"]["kind"] == "semantic"
+    assert run.config["options"]["loss"]["gamma"] == 2
+    assert run.config["label_vectors"]["missing"] == [
+        name for name in run.labels.names if name not in ("low", "calm", "high")
+    ]
+    assert "2 of 5 labels have no vector in glove.txt" in result.output
+    vectors = np.load(run.path / "label_vectors.npy")
+    np.testing.assert_allclose(vectors[run.labels.index("low")], [1, 0, 0])
+    _, plain = command(name="plain")
+    assert plain.history()[0]["loss"] < run.history()[0]["loss"]
+    glove.unlink()  # a resumed run has its own copy
+    assert CliRunner().invoke(main, ["train", "--resume", str(run.path), "--epochs", "2"]).exit_code == 0
+
+
+def test_gamma_zero_trains_as_binary_cross_entropy(command, glove):
+    _, semantic = command("--loss", "semantic", "--custom-loss-embeddings-path", glove, "--gamma", 0)
+    _, plain = command("--loss", "bce", name="plain")
+    assert semantic.metrics_path.read_text() == plain.metrics_path.read_text()
+
+
+def test_losses_and_vectors_must_fit(command, glove):
+    result, _ = command("--loss", "semantic")
+    assert "needs word vectors: name them with --custom-loss-embeddings-path" in result.output
+    result, _ = command("--loss", "asymmetric", "--custom-loss-embeddings-path", glove)
+    assert "takes no word vectors" in result.output
+    glove.write_text("unrelated 1 2 3\n")
+    result, _ = command("--custom-loss-embeddings-path", glove)
+    assert "a vector for none of the 5 labels" in result.output
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--loss", "asymmetric"),
+        ("--loss", "asymmetric", "--negative-focus", "1"),
+        ("--loss", "asymmetric", "--positive-focus", "2"),
+        ("--loss", "asymmetric", "--margin", "0.3"),
+        ("--absent-weight", "0.3"),
+        ("--label-smoothing", "0.2"),
+    ],
+)
+def test_each_option_of_the_loss_changes_what_is_learned(command, words):
+    losses = [command(*given, name=f"l{len(given)}")[1].history()[0]["loss"] for given in (words, ())]
+    assert losses[0] != losses[1]
+    if len(words) > 2 and words[1] == "asymmetric":
+        _, default = command(*words[:2], name="default")
+        assert losses[0] != default.history()[0]["loss"]
+
+
+def test_weights_are_soft_targets_or_sample_weights(command, tmp_path, shards):
+    ids = sorted(ShardReader(shards).track_ids)
+    kinds = [("low", "middle", "high")[int(track[1:]) % 3] for track in ids]
+    write_tags(TagTable.from_pairs(ids, kinds, [1 + int(t[1:]) * 2 for t in ids]), tmp_path / "tags.csv")
+    runs = [
+        command("--tags", tmp_path / "tags.csv", "--weights", mode, name=mode)[1]
+        for mode in ("ignore", "soft", "sample")
+    ]
+    losses = [run.history()[0]["loss"] for run in runs]
+    assert len(set(losses)) == 3
+    assert losses[2] < losses[0]  # the same terms, some of them lighter

@@ -142,6 +142,59 @@ FRONT_ENDS = ("waveform", "log-mel-spectrogram")
     show_default=True,
     help="Numbers that the network computes with; auto takes bf16 where the hardware has it, else 32.",
 )
+@click.option(
+    "--loss",
+    type=click.Choice(["bce", "semantic", "asymmetric"]),
+    help="What is minimised.  [default: bce; semantic with --custom-loss-embeddings-path]",
+)
+@click.option(
+    "--custom-loss-embeddings-path",
+    "loss_embeddings",
+    type=click.Path(),
+    metavar="VECTORS",
+    help="Word vectors (GloVe, word2vec, fastText, ...) for the semantic loss, which it implies.",
+)
+@click.option(
+    "--gamma",
+    type=click.FloatRange(0),
+    default=1.0,
+    show_default=True,
+    help="Semantic loss: weight of the distance in meaning; 0 is plain cross-entropy.",
+)
+@click.option(
+    "--weights",
+    type=click.Choice(["ignore", "soft", "sample"]),
+    default="ignore",
+    show_default=True,
+    help="The tags' weights (0 to 100) as soft targets, or as the weight of each label that is there.",
+)
+@click.option(
+    "--absent-weight",
+    type=click.FloatRange(0, 1),
+    default=1.0,
+    show_default=True,
+    help="How much an absent label counts; below 1, absent means perhaps unknown.",
+)
+@click.option(
+    "--label-smoothing",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.0,
+    show_default=True,
+    help="Move targets this far towards one half.",
+)
+@click.option(
+    "--positive-focus", type=click.FloatRange(0), default=0.0, show_default=True, help="Asymmetric loss: γ₊."
+)
+@click.option(
+    "--negative-focus", type=click.FloatRange(0), default=4.0, show_default=True, help="Asymmetric loss: γ₋."
+)
+@click.option(
+    "--margin",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.05,
+    show_default=True,
+    help="Asymmetric loss: negatives below this probability add nothing.",
+)
 @click.pass_context
 def train(ctx: click.Context, /, verbose: int, resumed: str | None, built_in: bool, **options: Any) -> None:
     """Train a tagger with FRONTEND and leave a run: weights, labels, split, metrics, TensorBoard, model card.
@@ -207,11 +260,29 @@ def _train(options: dict[str, Any], shown: dict[str, bool]) -> Any:
         multi_tag=options["multi_tag"],
         cuda=options["cuda"] or None,
         precision=options["precision"],
+        loss=_loss(options),
+        loss_embeddings=options["loss_embeddings"],
         workers=options["workers"],
         seed=options["seed"],
         arrays=_folders(options),
         **shown,
     )
+
+
+def _loss(options: dict[str, Any]) -> Any:
+    from folksong.training.loss_options import LossOptions
+
+    implied = "bce" if options["loss_embeddings"] is None else "semantic"
+    names = (
+        "gamma",
+        "weights",
+        "absent_weight",
+        "label_smoothing",
+        "positive_focus",
+        "negative_focus",
+        "margin",
+    )
+    return LossOptions(options["loss"] or implied, **{name: options[name] for name in names})
 
 
 # What may be said anew of a run that goes on; everything else is kept in it.

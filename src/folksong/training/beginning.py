@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from importlib.metadata import version
@@ -12,6 +13,7 @@ import torch
 
 from folksong.errors import FolksongError
 from folksong.files import sha256_file
+from folksong.labels.label_vectors import LabelVectors, embed_labels
 from folksong.models.front_ends import FRONT_ENDS, LOG_MEL
 from folksong.models.tagger import Tagger
 from folksong.shards.manifest import MANIFEST_NAME
@@ -19,6 +21,9 @@ from folksong.shards.reader import ShardReader
 from folksong.training.config import Config, RecordSettings
 from folksong.training.data import TrainingData
 from folksong.training.options import TrainingOptions
+from folksong.vectors.words import read_vectors
+
+logger = logging.getLogger(__name__)
 
 
 def open_shards(folder: str | os.PathLike[str], front_end: str, records: RecordSettings) -> ShardReader:
@@ -70,8 +75,32 @@ def build_tagger(front_end: str, data: TrainingData, settings: Config, seed: int
     return tagger
 
 
+def read_label_vectors(
+    data: TrainingData, source: str | os.PathLike[str], *, progress: bool = False
+) -> LabelVectors:
+    """Return the labels' vectors for the semantic loss, with a warning that names the labels without one.
+
+    Raises:
+        FolksongError: the source cannot be read, or no label has a vector.
+    """
+    found = embed_labels(data.space, read_vectors(source, progress=progress), data.tag_counts)
+    if len(found.missing) == len(data.space):
+        raise FolksongError(f"{source}: it has a vector for none of the {len(data.space)} labels")
+    if found.missing:
+        logger.warning(
+            "%d of %d labels have no vector in %s; they count as in plain cross-entropy: %s",
+            len(found.missing), len(data.space), found.source, ", ".join(map(repr, found.missing)),
+        )  # fmt: skip
+    return found
+
+
 def describe_run(
-    front_end: str, data: TrainingData, settings: Config, options: TrainingOptions, tagger: Tagger
+    front_end: str,
+    data: TrainingData,
+    settings: Config,
+    options: TrainingOptions,
+    tagger: Tagger,
+    label_vectors: LabelVectors | None = None,
 ) -> dict[str, Any]:
     """Return what goes into the run's config.json."""
     reader = data.reader
@@ -101,6 +130,13 @@ def describe_run(
         },
         "keep_unlabelled": options.keep_unlabelled,
         "parts": data.counts(),
+        "label_vectors": None
+        if label_vectors is None
+        else {
+            "source": label_vectors.source,
+            "sha256": label_vectors.sha256,
+            "missing": list(label_vectors.missing),
+        },
         "labels_sha256": data.space.sha256(),
         "split_sha256": data.split.sha256(),
         "settings": settings.to_dict(),

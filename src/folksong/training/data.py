@@ -29,6 +29,11 @@ logger = logging.getLogger(__name__)
 
 Indices = npt.NDArray[np.int64]
 
+FULL_WEIGHT = 100.0  # of last.fm
+LEAST_WEIGHT = np.float32(
+    0.01
+)  # what a label that is there counts at least: last.fm rounds small weights to 0
+
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
@@ -39,24 +44,32 @@ class TrainingData:
         space: the labels.
         split: the parts as given or made, whether their tracks have records or not.
         targets: CSR float32 (n_records, n_labels) of 0 and 1.
+        learned: CSR float32 (n_records, n_labels), what the loss sees: the targets, or weights in (0, 1].
         parts: part -> numbers of its records that are used, in the shards' order.
         table_sha256: of the tags that `targets` come from.
         unlabelled: part -> how many of its records have no label of the space.
         absent: part -> names of the labels that none of its records carries.
+        tag_counts: tag -> how many records of the training part carry it, for the tags of the labels.
     """
 
     reader: ShardReader
     space: LabelSpace
     split: Split
     targets: sp.csr_matrix
+    learned: sp.csr_matrix
     parts: Mapping[str, Indices]
     table_sha256: str
     unlabelled: Mapping[str, int]
     absent: Mapping[str, tuple[str, ...]]
+    tag_counts: Mapping[str, int]
 
     def targets_of(self, part: str) -> sp.csr_matrix:
         """Return the (n, n_labels) targets of a part, in the order of ``parts[part]``."""
         return self.targets[self.parts[part]]
+
+    def learned_of(self, part: str) -> sp.csr_matrix:
+        """Return what the loss sees of a part, likewise."""
+        return self.learned[self.parts[part]]
 
     def counts(self) -> dict[str, Any]:
         """Return the numbers that a run keeps: records, unlabelled records and absent labels by part."""
@@ -177,6 +190,7 @@ def prepare(
     fractions: tuple[float, float, float],
     remove: tuple[str, ...] = (),
     keep_unlabelled: bool = False,
+    weighted: bool = False,
     seed: int = 0,
 ) -> TrainingData:
     """Bring records, tags, labels and split together.
@@ -190,6 +204,7 @@ def prepare(
         fractions: of the parts that are made.
         remove: tags to take out of the labels.
         keep_unlabelled: use tracks without a label too, as negative examples of every label.
+        weighted: let the loss see the tags' weights instead of ones.
         seed: of a split that is made.
 
     Raises:
@@ -207,7 +222,8 @@ def prepare(
     if remove:
         space = drop(space, remove)
     targets = _rows_of_records(space.encode(table), table, reader)
-    return _deal(reader, space, split, targets, table.sha256(), keep_unlabelled)
+    learned = _rows_of_records(_scaled_weights(space, table), table, reader) if weighted else targets
+    return _deal(reader, space, split, targets, learned, table, keep_unlabelled)
 
 
 def _warn_of_leaks(space: LabelSpace, split: Split) -> None:
@@ -222,6 +238,21 @@ def _warn_of_leaks(space: LabelSpace, split: Split) -> None:
             "the labels were learned from all tracks, those of the validation and test parts too; make a split with "
             "`folksong split` first, and give it to `folksong labels` and to `folksong train` with --split"
         )
+
+
+def _scaled_weights(space: LabelSpace, table: TagTable) -> sp.csr_matrix:
+    """Return the labels' weights in (0, 1]: weights of 0 to 100 divided by 100, the least one standing for 0."""
+    largest = float(table.weights.data.max())
+    if largest > FULL_WEIGHT:
+        raise FolksongError(
+            f"the tags have weights up to {largest:g}; to learn from weights they must lie in 0 to {FULL_WEIGHT:g} "
+            "(or 0 to 1), as those of last.fm do"
+        )
+    if largest == table.weights.data.min():
+        logger.warning("all tags have the same weight; the weights tell nothing")
+    encoded = space.encode(table, weights=True)
+    encoded.data = np.maximum(encoded.data / (FULL_WEIGHT if largest > 1 else 1), LEAST_WEIGHT)
+    return encoded
 
 
 def tags_to_remove(filter_path: str | os.PathLike[str] | None) -> tuple[str, ...]:
@@ -242,7 +273,8 @@ def _deal(
     space: LabelSpace,
     split: Split,
     targets: sp.csr_matrix,
-    table_sha256: str,
+    learned: sp.csr_matrix,
+    table: TagTable,
     keep_unlabelled: bool,
 ) -> TrainingData:
     record_of: dict[str, int] = {}
@@ -270,7 +302,15 @@ def _deal(
             f"no track is left to train on: of {len(reader)} records {sum(unlabelled.values())} have no label of "
             f"the {len(space)} in the space; do labels and tags belong together, and split and shards?"
         )
-    return TrainingData(reader, space, split, targets, parts, table_sha256, unlabelled, absent)
+    counted = table.select_tracks(reader.track_ids[record] for record in parts["training"])
+    tag_counts = {
+        tag: int(counted.counts[counted.tag_index[tag]]) if tag in counted.tag_index else 0
+        for label in space.labels
+        for tag in label.tags
+    }
+    return TrainingData(
+        reader, space, split, targets, learned, parts, table.sha256(), unlabelled, absent, tag_counts
+    )
 
 
 def _report(

@@ -10,25 +10,33 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from folksong.errors import FolksongError
-from folksong.files import sha256_file
+from folksong.files import atomic_write, sha256_file
 from folksong.labels.space import LabelSpace
 from folksong.models.allocator import keep_memory
 from folksong.models.checkpoint import read_checkpoint
 from folksong.models.tagger import Tagger
-from folksong.runs import Run
+from folksong.runs import CONFIG_NAME, Run
 from folksong.shards.manifest import MANIFEST_NAME
 from folksong.splits import Split
-from folksong.training.beginning import build_tagger, describe_run, new_folder, open_shards
+from folksong.training.beginning import (
+    build_tagger,
+    describe_run,
+    new_folder,
+    open_shards,
+    read_label_vectors,
+)
 from folksong.training.config import Config
 from folksong.training.data import TagSource, TrainingData, prepare
 from folksong.training.interruption import TrainingInterrupted, signals_to
 from folksong.training.label_arrays import ArrayFolders, write_label_arrays
-from folksong.training.losses import binary_cross_entropy
+from folksong.training.loss_options import LossOptions
+from folksong.training.losses import TaggingLoss
 from folksong.training.model_card import write_model_card
 from folksong.training.module import TrainingModule
 from folksong.training.options import PRECISIONS, TrainingOptions, choose_precision
@@ -38,6 +46,8 @@ from folksong.training.windows import TrainingWindows, score_windows
 logger = logging.getLogger(__name__)
 
 AnyPath = str | os.PathLike[str]
+
+LABEL_VECTORS_NAME = "label_vectors.npy"  # in the run's folder, for the semantic loss
 
 
 def train(
@@ -60,6 +70,8 @@ def train(
     multi_tag: bool = False,
     cuda: Sequence[int] | None = None,
     precision: str = "auto",
+    loss: LossOptions | str | None = None,
+    loss_embeddings: AnyPath | None = None,
     workers: int = 1,
     seed: int = 0,
     arrays: ArrayFolders | None = None,
@@ -87,6 +99,8 @@ def train(
         multi_tag: macro PR-AUC leads instead of micro.
         cuda: which GPUs; None takes the first if there is one; none found takes the CPU.
         precision: ``"auto"``, ``"32"``, ``"bf16"``, ``"16"`` or ``"64"``.
+        loss: which loss, and its numbers; None takes the semantic one with `loss_embeddings`, else cross-entropy.
+        loss_embeddings: word vectors of any kind, for the semantic loss.
         workers: threads that make batches ahead.
         seed: of weights, order, windows, dropout and a split that is made.
         arrays: where to write the test part's figures per label.
@@ -100,6 +114,7 @@ def train(
     settings = config if isinstance(config, Config) else Config() if config is None else Config.read(config)
     reader = open_shards(shards_dir, front_end, settings.tfrecords)
     devices = find_gpus(cuda)
+    loss = _choose_loss(loss, loss_embeddings)
     options = TrainingOptions(
         tags=None if tags is None else os.fspath(Path(tags).absolute()),
         database=database,
@@ -112,6 +127,7 @@ def train(
         multi_tag=multi_tag,
         seed=seed,
         precision=choose_precision(precision, gpu=bool(devices)),
+        loss=loss,
     )
     data = prepare(
         reader,
@@ -122,11 +138,19 @@ def train(
         fractions=settings.training.split,
         remove=tuple(remove),
         keep_unlabelled=keep_unlabelled,
+        weighted=loss.weights != "ignore",
         seed=seed,
+    )
+    vectors = (
+        None if loss_embeddings is None else read_label_vectors(data, loss_embeddings, progress=progress)
     )
     tagger = build_tagger(front_end, data, settings, seed)
     folder = Path(out) if out is not None else new_folder(settings.training.log_dir, front_end)
-    run = Run.create(folder, describe_run(front_end, data, settings, options, tagger), data.space, data.split)
+    if vectors is not None and not (folder / CONFIG_NAME).exists():
+        with atomic_write(folder / LABEL_VECTORS_NAME) as stream:
+            np.save(stream, vectors.vectors, allow_pickle=False)
+    description = describe_run(front_end, data, settings, options, tagger, vectors)
+    run = Run.create(folder, description, data.space, data.split)
     return _fit(run, data, settings, options, tagger, devices, workers, arrays, progress, details)
 
 
@@ -176,6 +200,7 @@ def resume(
         split=run.split,
         fractions=settings.training.split,
         keep_unlabelled=options.keep_unlabelled,
+        weighted=options.loss.weights != "ignore",
     )
     if data.table_sha256 != run.config["tags"]["table_sha256"]:
         raise FolksongError(
@@ -216,7 +241,7 @@ def _fit(
     )
     module = TrainingModule(
         tagger,
-        binary_cross_entropy,
+        _build_loss(run, options.loss),
         data,
         settings.training,
         run,
@@ -306,6 +331,27 @@ def _finish(
         scores = score_windows(module.tagger, windows.centred("test"))
         for path in write_label_arrays(arrays, data.targets_of("test"), scores, data.space.names):
             logger.info("wrote %s", path)
+
+
+def _choose_loss(loss: LossOptions | str | None, embeddings: AnyPath | None) -> LossOptions:
+    """Return the loss that is meant; vectors mean the semantic one."""
+    if loss is None:
+        return LossOptions("bce" if embeddings is None else "semantic")
+    options = LossOptions(loss) if isinstance(loss, str) else loss
+    if (options.kind == "semantic") != (embeddings is not None):
+        raise FolksongError(
+            "the semantic loss needs word vectors: name them with --custom-loss-embeddings-path"
+            if embeddings is None
+            else f"the loss {options.kind} takes no word vectors; leave --custom-loss-embeddings-path out"
+        )
+    return options
+
+
+def _build_loss(run: Run, options: LossOptions) -> TaggingLoss:
+    if options.kind != "semantic":
+        return TaggingLoss(options)
+    vectors = np.load(run.path / LABEL_VECTORS_NAME, allow_pickle=False)
+    return TaggingLoss(options, torch.from_numpy(vectors))
 
 
 def _log_details(run: Run, tagger: Tagger) -> None:

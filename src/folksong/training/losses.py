@@ -2,13 +2,24 @@
 
 All take logits, not probabilities, and compute in float32 (or wider) whatever precision the network runs in, so that
 nothing overflows and log(0) never appears.
+
+Semantic loss (Model 5): a label that is absent but close in meaning to a true one was perhaps only forgotten, and
+predicting it is a lesser mistake. For one sample with true labels T, unit label vectors ω and predictions ŷ = σ(z):
+
+    L = −(1/n) Σᵢ [ tᵢ log ŷᵢ + (1 − tᵢ) log(1 − ŷᵢ) · (1 + γ (1 − max_{j∈T} ωᵢ·ωⱼ)) ]
+
+Asymmetric loss: Ridnik et al. 2021, "Asymmetric Loss For Multi-Label Classification": easy negatives count less, very
+easy ones (p below a margin) not at all.
 """
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
+
+from folksong.errors import FolksongError
+from folksong.training.loss_options import LossOptions
 
 
 def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
@@ -22,6 +33,156 @@ def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     return functional.binary_cross_entropy_with_logits(z, targets.to(z.dtype))
 
 
+def semantic_bce(logits: Tensor, targets: Tensor, label_vectors: Tensor, gamma: float = 1.0) -> Tensor:
+    """Return the semantic loss, averaged over labels and samples.
+
+    A label without a vector (a row of zeros or NaN) is never in T and has factor 1; a sample without a true label that
+    has a vector gives plain binary cross-entropy; so does γ = 0, bit for bit.
+
+    Args:
+        logits: (batch, n_labels).
+        targets: (batch, n_labels); labels with a target above 0 are the true ones.
+        label_vectors: (n_labels, dimension), scaled to length 1 here.
+        gamma: weight of the distance in meaning.
+    """
+    loss = TaggingLoss(LossOptions("semantic", gamma=gamma), label_vectors)
+    return loss.forward(logits, targets)
+
+
+def asymmetric_loss(
+    logits: Tensor,
+    targets: Tensor,
+    *,
+    positive_focus: float = 0.0,
+    negative_focus: float = 4.0,
+    margin: float = 0.05,
+) -> Tensor:
+    """Return −mean(t (1 − p)^γ₊ log p + (1 − t) q^γ₋ log(1 − q)), with q = max(p − margin, 0).
+
+    Args:
+        logits: (batch, n_labels), p = σ(z).
+        targets: (batch, n_labels) t in [0, 1].
+        positive_focus: γ₊.
+        negative_focus: γ₋.
+        margin: negatives below this probability add nothing.
+    """
+    options = LossOptions(
+        "asymmetric", positive_focus=positive_focus, negative_focus=negative_focus, margin=margin
+    )
+    return TaggingLoss(options).forward(logits, targets)
+
+
 def widened(x: Tensor) -> Tensor:
     """Return `x` in float32, or as it is where it is wider."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+class TaggingLoss(nn.Module):
+    """Any of the losses, with what is made of weights, of absent labels and of certainty.
+
+    Args:
+        options: which loss, and its numbers.
+        label_vectors: (n_labels, dimension), for the semantic loss.
+
+    Raises:
+        FolksongError: the semantic loss without vectors.
+    """
+
+    similarities: Tensor
+    has_vector: Tensor
+
+    def __init__(self, options: LossOptions, label_vectors: Tensor | None = None) -> None:
+        super().__init__()
+        self.options = options
+        if options.kind == "semantic":
+            if label_vectors is None:
+                raise FolksongError("the semantic loss needs label vectors")
+            similarities, has_vector = _similarities(label_vectors)
+            self.register_buffer("similarities", similarities, persistent=False)
+            self.register_buffer("has_vector", has_vector, persistent=False)
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """(batch, n_labels) logits and targets -> scalar."""
+        z = widened(logits)
+        given = targets.to(z.dtype)
+        present = given > 0
+        # With weights as sample weights, a target is the weight of a label that is simply there.
+        t = present.to(z.dtype) if self.options.weights == "sample" else given
+        smoothing = self.options.label_smoothing
+        if smoothing:
+            t = t * (1 - smoothing) + smoothing / 2
+        if self.is_plain:
+            return functional.binary_cross_entropy_with_logits(z, t)
+        if self.options.kind == "asymmetric":
+            return self._asymmetric(z, t, given, present).mean()
+        return self._cross_entropy(z, t, given, present).mean()
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it comes to binary cross-entropy of targets, and then is that bit for bit."""
+        options = self.options
+        weighs = options.kind == "semantic" and options.gamma > 0
+        return not (options.kind == "asymmetric" or weighs) and (
+            options.weights != "sample" and options.absent_weight == 1
+        )
+
+    def _cross_entropy(self, z: Tensor, t: Tensor, given: Tensor, present: Tensor) -> Tensor:
+        positive, negative = t * functional.softplus(-z), (1 - t) * functional.softplus(z)
+        if self.options.weights == "sample":
+            positive = torch.where(present, given, 1) * positive
+        return positive + self._negative_factor(present) * negative
+
+    def _asymmetric(self, z: Tensor, t: Tensor, given: Tensor, present: Tensor) -> Tensor:
+        options = self.options
+        p = torch.sigmoid(z)
+        positive = functional.softplus(-z)
+        if options.positive_focus:
+            positive = positive * (1 - p) ** options.positive_focus
+        if options.weights == "sample":
+            positive = torch.where(present, given, 1) * positive
+        if options.margin:
+            shifted = (p - options.margin).clamp(min=0)
+            negative = -torch.log1p(-shifted)
+        else:
+            shifted, negative = p, functional.softplus(z)
+        if options.negative_focus:
+            negative = negative * shifted**options.negative_focus
+        return t * positive + (1 - t) * self._negative_factor(present) * negative
+
+    def _negative_factor(self, present: Tensor) -> Tensor:
+        """Return what the second term of each label is multiplied by."""
+        factor = torch.ones((), device=present.device)
+        if self.options.kind == "semantic":
+            nearest = nearest_similarity(present, self.similarities, self.has_vector)
+            factor = factor + self.options.gamma * (1 - nearest)
+        if self.options.absent_weight != 1:
+            factor = factor * torch.where(present, 1.0, self.options.absent_weight)
+        return factor
+
+
+def nearest_similarity(present: Tensor, similarities: Tensor, has_vector: Tensor) -> Tensor:
+    """Return max_{j∈T} ωᵢ·ωⱼ for each sample and label: (batch, n_labels); 1 where it is undefined.
+
+    One true label of every sample is looked up at a time, so memory stays at a few (batch, n_labels).
+
+    Args:
+        present: (batch, n_labels) bool, the true labels.
+        similarities: (n_labels, n_labels) ωᵢ·ωⱼ.
+        has_vector: (n_labels,) bool.
+    """
+    true = present & has_vector
+    counts = true.sum(dim=1, keepdim=True)
+    most = int(counts.max()) if len(counts) else 0
+    order = torch.topk(true.to(torch.uint8), most, dim=1).indices
+    nearest = torch.full(present.shape, -1.0, dtype=similarities.dtype, device=present.device)
+    for place in range(most):
+        looked_up = similarities[order[:, place]]
+        nearest = torch.where(place < counts, torch.maximum(nearest, looked_up), nearest)
+    return torch.where((counts > 0) & has_vector, nearest, 1.0)
+
+
+def _similarities(label_vectors: Tensor) -> tuple[Tensor, Tensor]:
+    vectors = torch.nan_to_num(widened(label_vectors))
+    lengths = vectors.norm(dim=1, keepdim=True)
+    unit = vectors / lengths.clamp(min=torch.finfo(vectors.dtype).tiny)
+    return (unit @ unit.T).clamp(-1, 1), lengths.squeeze(1) > 0

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,9 +26,8 @@ from folksong.runs import Run
 from folksong.training.config import TrainingSettings
 from folksong.training.data import TrainingData
 from folksong.training.interruption import TrainingInterrupted
+from folksong.training.losses import TaggingLoss
 from folksong.training.optimizer import build_optimizer
-
-Loss = Callable[[Tensor, Tensor], Tensor]
 
 CHECKPOINT_EVERY_SECONDS = 300.0  # between two periodic saves of last.ckpt within an epoch
 N_NAMED_TRACKS = 5  # in the message about a loss that is not a number
@@ -55,7 +53,7 @@ class TrainingModule(pl.LightningModule):
     def __init__(
         self,
         tagger: Tagger,
-        loss: Loss,
+        loss: TaggingLoss,
         data: TrainingData,
         settings: TrainingSettings,
         run: Run,
@@ -121,7 +119,7 @@ class TrainingModule(pl.LightningModule):
         torch.manual_seed(int(key.generate_state(1, np.uint64)[0]) >> 1)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
-        loss = self.loss(self.tagger(batch["x"]), batch["y"])
+        loss: Tensor = self.loss(self.tagger(batch["x"]), batch["y"])
         value = float(loss.detach())
         if not math.isfinite(value):
             raise FolksongError(self._not_finite(f"the loss became {value}", batch, "training"))
@@ -253,9 +251,9 @@ class TrainingModule(pl.LightningModule):
             index, logits = (torch.cat(parts) for parts in zip(*gathered, strict=True))
         targets = self.data.targets_of("validation")[index.numpy()]
         summary = summarise(targets, logits.numpy(), labels=self.data.space.names)
-        dense = torch.from_numpy(targets.toarray())
+        learned = torch.from_numpy(self.data.learned_of("validation")[index.numpy()].toarray())
         return {
-            "validation_loss": float(self.loss(logits, dense)),
+            "validation_loss": float(self.loss(logits.to(self.device), learned.to(self.device))),
             "pr_auc_macro": summary.macro_average_precision,
             "pr_auc_micro": summary.micro_average_precision,
             "roc_auc_macro": summary.macro_roc_auc,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import torch
 
 from folksong.errors import FileFormatError, FolksongError, nearest
+from folksong.training.loss_options import LossOptions
 
 PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed", "64": "64-true"}
 """What `--precision` takes, besides auto -> Lightning's word for it."""
@@ -30,6 +31,7 @@ class TrainingOptions:
         multi_tag: macro PR-AUC leads; else micro.
         seed: of weights, order, windows and dropout.
         precision: one of `PRECISIONS`.
+        loss: which loss, and its numbers.
 
     Raises:
         FolksongError: a value out of range.
@@ -46,6 +48,7 @@ class TrainingOptions:
     multi_tag: bool = False
     seed: int = 0
     precision: str = "32"
+    loss: LossOptions = field(default_factory=LossOptions)
 
     def __post_init__(self) -> None:
         for name in ("epochs", "steps_per_epoch", "update_freq"):
@@ -76,12 +79,12 @@ class TrainingOptions:
         Raises:
             FileFormatError: a key is unknown: the run is of another version.
         """
-        unknown = set(content) - {field.name for field in fields(cls)}
+        unknown = set(content) - {entry.name for entry in fields(cls)}
         if unknown:
             raise FileFormatError(
                 f"{source}: unknown options {', '.join(sorted(unknown))}; is it of a newer folksong?"
             )
-        return cls(**content)
+        return cls(**{**content, "loss": LossOptions.from_dict(content.get("loss", {}))})
 
 
 def choose_precision(wanted: str, *, gpu: bool) -> str:

@@ -107,7 +107,7 @@ class TrainingWindows(pl.LightningDataModule):
         dataset = WindowDataset(
             self.data.reader,
             self.data.parts["training"],
-            self.data.targets_of("training"),
+            self.data.learned_of("training"),
             self.window_steps,
             random=self.random,
             seed=self.seed,
