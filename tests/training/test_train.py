@@ -6,6 +6,8 @@ import json
 import logging
 import os
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -94,6 +96,41 @@ def test_an_interrupted_training_resumes_to_the_same_bits(train_small, monkeypat
     for name in ("optimizer", "plateau", "best", "epochs_without_improvement"):
         states = [read_checkpoint(run.last_checkpoint)[name] for run in (whole, resumed)]
         assert str(states[0]) == str(states[1])
+
+
+KILLED = """
+import os, signal, sys
+from folksong.models import back_end
+from folksong.runs import Run
+from folksong.training.config import Config
+from folksong.training.module import TrainingModule
+back_end.N_FILTERS = 16
+original = TrainingModule.on_train_batch_start
+def hook(self, batch, batch_idx):
+    if self.step + 1 == int(sys.argv[4]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    original(self, batch, batch_idx)
+TrainingModule.on_train_batch_start = hook
+from folksong.training.loop import train
+train("log-mel-spectrogram", sys.argv[1], out=sys.argv[2], config=sys.argv[3], epochs=2, steps_per_epoch=4,
+      save_every=2, precision="32", seed=3, workers=2)
+"""
+
+
+def test_a_killed_training_resumes_to_the_same_bits(train_small, shards, config, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(config().to_dict()))
+    words = [KILLED, shards, tmp_path / "killed", tmp_path / "config.json", 8]
+    killed = subprocess.run([sys.executable, "-c", *map(str, words)], check=False, capture_output=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    left = tmp_path / "killed" / "checkpoints" / ".last.ckpt.abc.part"
+    left.write_bytes(b"half")
+    run = Run.open(tmp_path / "killed")
+    assert read_checkpoint(run.last_checkpoint)["step"] == 6
+    resumed = resume(run)
+    whole = train_small("whole", epochs=2, steps_per_epoch=4)
+    assert same_weights(whole, resumed)
+    assert whole.metrics_path.read_text() == resumed.metrics_path.read_text()
+    assert not left.exists()
 
 
 def test_a_request_to_end_is_heeded_too_and_handlers_are_put_back(train_small, monkeypatch):

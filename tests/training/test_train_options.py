@@ -229,6 +229,14 @@ def test_update_freq_is_how_often_the_loss_is_written(command, monkeypatch):
     assert steps == [2, 4]
 
 
+def test_save_every_is_how_often_the_run_is_saved(command, monkeypatch):
+    saved = []
+    original = TrainingModule.save
+    monkeypatch.setattr(TrainingModule, "save", lambda self: (saved.append(self.step), original(self)))
+    command("--save-every", 2, base=("--epochs", "1", "--steps-per-epoch", "5", "--precision", "32"))
+    assert saved == [2, 4, 5]
+
+
 def test_cuda_takes_several_numbers_and_falls_back_to_the_cpu_once(command, monkeypatch):
     monkeypatch.setattr(loop.torch.cuda, "is_available", lambda: False)
     result, run = command("--cuda", 0, 1, 2)

@@ -114,6 +114,12 @@ FRONT_ENDS = ("waveform", "log-mel-spectrogram")
     help="Steps between two updates of the training loss, in TensorBoard and the progress bar.",
 )
 @click.option(
+    "--save-every",
+    type=click.IntRange(1),
+    metavar="STEPS",
+    help="Save for --resume so often within an epoch.  [default: every five minutes; always after an epoch]",
+)
+@click.option(
     "--cuda",
     cls=ManyValues,
     multiple=True,
@@ -257,6 +263,7 @@ def _train(options: dict[str, Any], shown: dict[str, bool]) -> Any:
         steps_per_epoch=options["steps_per_epoch"],
         shuffle=False if options["no_shuffle"] else None,
         update_freq=options["update_freq"],
+        save_every=options["save_every"],
         multi_tag=options["multi_tag"],
         cuda=options["cuda"] or None,
         precision=options["precision"],

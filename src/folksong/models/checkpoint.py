@@ -55,6 +55,12 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     return content
 
 
+def remove_partial_files(folder: Path) -> None:
+    """Remove what a process that was killed while it wrote a checkpoint left in `folder`."""
+    for path in folder.glob(".*.ckpt.*.part"):
+        path.unlink(missing_ok=True)
+
+
 def load_model(run: Run, *, checkpoint: str | os.PathLike[str] | None = None) -> Tagger:
     """Return a run's tagger with its best weights, in evaluation mode, on the CPU.
 

@@ -19,7 +19,7 @@ from folksong.errors import FolksongError
 from folksong.files import atomic_write, sha256_file
 from folksong.labels.space import LabelSpace
 from folksong.models.allocator import keep_memory
-from folksong.models.checkpoint import read_checkpoint
+from folksong.models.checkpoint import read_checkpoint, remove_partial_files
 from folksong.models.tagger import Tagger
 from folksong.runs import CONFIG_NAME, Run
 from folksong.shards.manifest import MANIFEST_NAME
@@ -67,6 +67,7 @@ def train(
     steps_per_epoch: int | None = None,
     shuffle: bool | None = None,
     update_freq: int = TrainingOptions.update_freq,
+    save_every: int | None = None,
     multi_tag: bool = False,
     cuda: Sequence[int] | None = None,
     precision: str = "auto",
@@ -96,6 +97,7 @@ def train(
         steps_per_epoch: batches an epoch; None takes a pass over the training part.
         shuffle: a new order each pass; None follows the settings.
         update_freq: steps between two entries of the training loss.
+        save_every: steps between two saves within an epoch; None saves every five minutes.
         multi_tag: macro PR-AUC leads instead of micro.
         cuda: which GPUs; None takes the first if there is one; none found takes the CPU.
         precision: ``"auto"``, ``"32"``, ``"bf16"``, ``"16"`` or ``"64"``.
@@ -124,6 +126,7 @@ def train(
         steps_per_epoch=steps_per_epoch,
         shuffle=settings.training.shuffle if shuffle is None else shuffle,
         update_freq=update_freq,
+        save_every=save_every,
         multi_tag=multi_tag,
         seed=seed,
         precision=choose_precision(precision, gpu=bool(devices)),
@@ -250,9 +253,11 @@ def _fit(
         monitor=options.monitor,
         seed=options.seed,
         update_freq=options.update_freq,
+        save_every=options.save_every,
         # Lightning cannot clip what a fused optimizer unscales inside.
         fused=options.precision != "16",
     )
+    remove_partial_files(run.last_checkpoint.parent)
     if run.last_checkpoint.exists():
         module.load_state(read_checkpoint(run.last_checkpoint))
         windows.stream.done = module.step

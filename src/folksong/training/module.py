@@ -47,6 +47,7 @@ class TrainingModule(pl.LightningModule):
         monitor: what decides: ``pr_auc_macro`` or ``pr_auc_micro``.
         seed: of dropout.
         update_freq: steps between two entries of the training loss in TensorBoard.
+        save_every: steps between two saves of ``last.ckpt`` within an epoch; None saves every five minutes.
         fused: let the optimizer go through memory once.
     """
 
@@ -63,12 +64,13 @@ class TrainingModule(pl.LightningModule):
         monitor: str,
         seed: int,
         update_freq: int,
+        save_every: int | None = None,
         fused: bool = True,
     ) -> None:
         super().__init__()
         self.tagger, self.loss, self.data, self.settings, self.run = tagger, loss, data, settings, run
         self.epochs, self.steps_per_epoch, self.monitor = epochs, steps_per_epoch, monitor
-        self.seed, self.update_freq = seed, update_freq
+        self.seed, self.update_freq, self.save_every = seed, update_freq, save_every
         optimizer = settings.optimizer
         self.optimizer = build_optimizer(
             tagger.parameters(), optimizer.name, optimizer.learning_rate, optimizer.arguments, fused=fused
@@ -135,7 +137,7 @@ class TrainingModule(pl.LightningModule):
         if self.signalled:
             self.save()
             raise TrainingInterrupted(self.run)
-        if time.monotonic() - self._saved_at > CHECKPOINT_EVERY_SECONDS:
+        if self._is_time_to_save():
             self.save()
 
     def on_validation_epoch_start(self) -> None:
@@ -232,6 +234,13 @@ class TrainingModule(pl.LightningModule):
         if self.global_rank == 0:
             write_checkpoint(self.run.last_checkpoint, self.state())
         self._saved_at = time.monotonic()
+
+    def _is_time_to_save(self) -> bool:
+        if self.epoch_awaits_validation:  # saved after it
+            return False
+        if self.save_every is not None:
+            return self.step % self.save_every == 0
+        return time.monotonic() - self._saved_at > CHECKPOINT_EVERY_SECONDS
 
     def _write_down(self, improved: bool) -> None:
         if improved:

@@ -28,6 +28,7 @@ class TrainingOptions:
         steps_per_epoch: batches an epoch; None takes a pass over the training part.
         shuffle: a new order each pass.
         update_freq: steps between two entries of the training loss in bar and TensorBoard.
+        save_every: steps between two saves within an epoch; None saves every five minutes.
         multi_tag: macro PR-AUC leads; else micro.
         seed: of weights, order, windows and dropout.
         precision: one of `PRECISIONS`.
@@ -45,13 +46,14 @@ class TrainingOptions:
     steps_per_epoch: int | None = None
     shuffle: bool = True
     update_freq: int = 10
+    save_every: int | None = None
     multi_tag: bool = False
     seed: int = 0
     precision: str = "32"
     loss: LossOptions = field(default_factory=LossOptions)
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "steps_per_epoch", "update_freq"):
+        for name in ("epochs", "steps_per_epoch", "update_freq", "save_every"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise FolksongError(f"{name} must be at least 1, not {value}")
