@@ -49,6 +49,9 @@ def test_propose_review_clean_why(tmp_path: Path, source: Path) -> None:
     assert "'Hip-Hop' (weight 3)" in why
     assert "merge: -> 'hip hop' (listed merge)" in why
     assert "does not carry 'jazz'" in run("tags", "why", out, "t03", "jazz", code=1).output
+    space = tmp_path / "x.labels.json"
+    run("labels", "top", out, space, "-n", 2)
+    assert dict(fs.LabelSpace.read(space).aliases) == {"Hip-Hop": "hip hop"}
     source.unlink()
     assert "say where they are with --source" in run("tags", "why", out, "t03", code=1).output
 
@@ -100,6 +103,10 @@ def test_count_and_related(source: Path) -> None:
         ("Hip-Hop", "halloween"),
     ]
     assert "0 pairs" in run("tags", "related", source).output
+    shares = run("tags", "implies", source, "hip hop", "halloween", "once").output
+    assert shares.splitlines() == [
+        "P(halloween | hip hop) = 1.0000", "P(once | hip hop) = 0.0500", "P(halloween or once | hip hop) = 1.0000",
+    ]  # fmt: skip
 
 
 def test_stats_draws_the_long_tail(tmp_path: Path, source: Path) -> None:

@@ -78,3 +78,8 @@ def test_the_shipped_list_is_the_one_of_the_design() -> None:
     assert len(fs.labels.SUBJECTIVE_TAGS) == 20
     assert fs.labels.SUBJECTIVE_TAGS[:3] == ("favorites", "Awesome", "sexy")
     assert fs.labels.SUBJECTIVE_TAGS[-1] == "Favourite Songs"
+
+
+def test_aliases_of_a_cleaning_that_lead_to_a_label_are_kept() -> None:
+    space = fs.labels.top(TABLE, 2, aliases={"Rock!": "rock", "jazzy": "jazz", "folk": "rock"})
+    assert dict(space.aliases) == {"Rock!": "rock"}

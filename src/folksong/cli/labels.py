@@ -28,8 +28,12 @@ def labels() -> None:
 @click.option(
     "--split", type=click.Path(), metavar="FILE", help="Learn from the training tracks of this split only."
 )
+@click.option(
+    "--changes", type=click.Path(), metavar="FILE",
+    help="The change log of a cleaning: raw spellings find their label too.  [default: SOURCE.changes.json, if there]",
+)  # fmt: skip
 @tag_source_options
-def top(source: str, out: str, number: int, split: str | None, **options: Any) -> None:
+def top(source: str, out: str, number: int, split: str | None, changes: str | None, **options: Any) -> None:
     """Write the most popular tags of SOURCE as the label space OUT (Model 1), with its coverage.
 
     \b
@@ -39,7 +43,8 @@ def top(source: str, out: str, number: int, split: str | None, **options: Any) -
     from folksong.labels import top as top_labels
 
     table, provenance = _training_tracks(read_source(source, **options), split)
-    space = top_labels(table, number, provenance={"source": source, **provenance})
+    aliases = read_aliases(source, changes, table)
+    space = top_labels(table, number, aliases=aliases, provenance={"source": source, **provenance})
     space.write(out)
     click.echo(f"{out}: {len(space)} labels")
     _echo_coverage(space, table)

@@ -129,6 +129,25 @@ def count(
 
 @click.command(cls=FolksongCommand)
 @click.argument("source", type=click.Path())
+@click.argument("tag")
+@click.argument("others", nargs=-1, required=True)
+@tag_source_options
+def implies(source: str, tag: str, others: tuple[str, ...], **options: Any) -> None:
+    """Print P(A or B or … | TAG): of the tracks with TAG, the share that carries at least one of OTHERS.
+
+    \b
+    Example:
+      folksong tags implies lastfm_tags.db bebop jazz "hard bop"
+    """
+    from folksong.tags.implications import implied_share
+
+    table = read_source(source, **options)
+    for group in (*((other,) for other in others), *([others] if len(others) > 1 else [])):
+        click.echo(f"P({' or '.join(group)} | {tag}) = {implied_share(table, tag, group):.4f}")
+
+
+@click.command(cls=FolksongCommand)
+@click.argument("source", type=click.Path())
 @click.option(
     "--kind", type=click.Choice(["equivalent", "contained"]), default="equivalent", show_default=True,
     help="High both ways, or one way only.",

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from folksong.cli.common import ManyValues
 
 if TYPE_CHECKING:
     from folksong.tags.table import TagTable
@@ -22,6 +25,16 @@ _OPTIONS = (
         help="What the source is.  [default: look at its content]",
     ),
     click.option("--category", metavar="NAME", help="Only tags of this category, by name: genre of genre---rock."),
+    click.option(
+        "--fields", cls=ManyValues, multiple=True, metavar="FIELD...",
+        help="Music library: of genre, mood and grouping.  [default: all three]",
+    ),
+    click.option(
+        "--separators", metavar="CHARS", help="Music library: what parts tags within one value.  [default: ;/]"
+    ),
+    click.option(
+        "--categories", is_flag=True, default=None, help="Music library: write a tag's field before it (mood---dark)."
+    ),
     click.option("--cache/--no-cache", default=None, help="Keep a binary copy beside it.  [default: from 32 MiB]"),
     click.option("--track-column", metavar="NAME", help="Delimited files: the column of track ids."),
     click.option("--tag-column", metavar="NAME", help="Delimited files: the column of tags."),
@@ -46,8 +59,19 @@ def read_source(
     from folksong.tags.categories import select_category
     from folksong.tags.sources import read_tags
 
-    table = read_tags(path, format=source_format, **options)
+    given = {name: value for name, value in options.items() if value not in (None, ())}
+    table = read_tags(path, format=source_format, **given)
     return table if category is None else select_category(table, category)
+
+
+def read_aliases(source: str, changes: str | None, table: TagTable) -> dict[str, str]:
+    """Return raw tag -> cleaned tag from the change log beside a cleaned source, or the one that is named."""
+    from folksong.tags.changes import ChangeLog, changes_path
+
+    path = changes_path(source) if changes is None else Path(changes)
+    if changes is None and not path.is_file():
+        return {}
+    return ChangeLog.read(path).aliases(table.tags)
 
 
 def read_track_list(path: str) -> tuple[str, ...]:

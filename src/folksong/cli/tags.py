@@ -8,7 +8,7 @@ import click
 
 from folksong.cli.common import FolksongCommand, FolksongGroup, ManyValues, echo_table
 from folksong.cli.tag_cleaning import clean, propose, recipe, why
-from folksong.cli.tag_cooccurrence import cooccurrence, count, related
+from folksong.cli.tag_cooccurrence import cooccurrence, count, implies, related
 from folksong.cli.tag_source import echo_csv, echo_json, read_source, read_track_list, tag_source_options
 
 OUTPUTS = click.Choice(["table", "json", "csv"])
@@ -172,5 +172,5 @@ def _echo_statistics(found: Any) -> None:
         echo_table(bars, (name.replace("_", " "), "number"))
 
 
-for command in (clean, cooccurrence, count, propose, recipe, related, why):
+for command in (clean, cooccurrence, count, implies, propose, recipe, related, why):
     tags.add_command(command)

@@ -17,7 +17,13 @@ SUBJECTIVE_TAGS: tuple[str, ...] = shipped_list()
 """The 20 tags that Model 2 leaves out of the 100 most popular of last.fm."""
 
 
-def top(table: TagTable, n: int, *, provenance: Mapping[str, Any] | None = None) -> LabelSpace:
+def top(
+    table: TagTable,
+    n: int,
+    *,
+    aliases: Mapping[str, str] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+) -> LabelSpace:
     """Build a label space of the `n` most popular tags, one label a tag, most popular first (Model 1).
 
     Popularity is the number of tracks that carry a tag, ties by code point. To learn the labels from training tracks
@@ -26,6 +32,8 @@ def top(table: TagTable, n: int, *, provenance: Mapping[str, Any] | None = None)
     Args:
         table: the tags.
         n: how many; a table with fewer tags in use gives them all, with a warning.
+        aliases: raw tag -> cleaned tag, as `folksong.tags.changes.ChangeLog` knows them; those that lead to a label
+            are kept, so that raw spellings still find it.
         provenance: further entries for the space's provenance, for example the SHA-256 of the split.
 
     Raises:
@@ -43,12 +51,19 @@ def top(table: TagTable, n: int, *, provenance: Mapping[str, Any] | None = None)
         logger.warning(
             "%d labels were asked for, but only %d tags are in use; all of them become labels", n, used
         )
+    chosen = popularity.tags[: min(n, used)]
+    members = set(chosen)
     return LabelSpace(
-        tuple(Label(tag, (tag,)) for tag in popularity.tags[: min(n, used)]),
-        provenance={
-            "builder": "top", "n": n, "n_tracks": table.n_tracks, "table_sha256": table.sha256(), **(provenance or {}),
+        tuple(Label(tag, (tag,)) for tag in chosen),
+        {raw: tag for raw, tag in (aliases or {}).items() if tag in members and raw not in members},
+        {
+            "builder": "top",
+            "n": n,
+            "n_tracks": table.n_tracks,
+            "table_sha256": table.sha256(),
+            **(provenance or {}),
         },
-    )  # fmt: skip
+    )
 
 
 def drop(space: LabelSpace, tags: Iterable[str], ignore_case: bool = False) -> LabelSpace:
