@@ -157,3 +157,27 @@ def test_preset_is_checked(preset, message):
 def test_samples_must_be_mono_and_some(waveform_tagger, samples):
     with pytest.raises(AudioError, match="mono samples"):
         waveform_tagger.scores(samples)
+
+
+def test_bf16_moves_scores_by_little(waveform_tagger):
+    samples = np.random.default_rng(0).standard_normal(2 * RATE).astype(np.float32)
+    fast = LoadedTagger(
+        waveform_tagger.model, LABELS, sample_rate=RATE, preset=None, window_seconds=1.25, device="cpu",
+        precision="bf16",
+    )  # fmt: skip
+    exact = waveform_tagger.scores(samples)
+    assert (fast.scores(samples) != exact).any()
+    np.testing.assert_allclose(fast.scores(samples), exact, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"device": "abacus"}, "no device 'abacus' here"),
+        ({"precision": "64"}, "precision '64'; there are auto"),
+    ],
+)
+def test_unknown_device_and_precision(settings, message):
+    model = Tagger("waveform", 3, n_dense_units=8)
+    with pytest.raises(FolksongError, match=message):
+        LoadedTagger(model, LABELS, sample_rate=RATE, preset=None, window_seconds=1.25, **settings)

@@ -28,6 +28,7 @@ def evaluate(
     seed: int = 0,
     device: str | None = None,
     batch_size: int = 32,
+    precision: str = "32",
     write: bool = True,
     progress: bool = False,
 ) -> Evaluation:
@@ -47,6 +48,7 @@ def evaluate(
         seed: of the bootstrap.
         device: ``"cpu"``, ``"cuda"``, …; a GPU where there is one if None.
         batch_size: windows scored at once.
+        precision: ``"32"``, ``"bf16"``, ``"16"`` or ``"auto"``; see `folksong.prediction.LoadedTagger`.
         write: write ``evaluation/<part>.json``, ``.csv`` (a line a label) and ``.npz`` (scores) into the run.
         progress: show a bar.
 
@@ -63,6 +65,7 @@ def evaluate(
         hop_seconds=hop_seconds,
         device=device,
         batch_size=batch_size,
+        precision=precision,
         progress=progress,
     )
     if not tracks.measured.any():
@@ -81,6 +84,7 @@ def evaluate(
             "windows": windows,
             "window_seconds": opened.window_seconds,
             "hop_seconds": opened.window_seconds / 2 if hop_seconds is None else hop_seconds,
+            "precision": precision,
             "thresholds": thresholds if tuned is None else f"tuned on the {tuned.part} part",
             "checkpoint_sha256": sha256_file(opened.best_checkpoint),
             "labels_sha256": opened.labels.sha256(),

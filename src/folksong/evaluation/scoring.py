@@ -52,6 +52,7 @@ def score_part(
     hop_seconds: float | None = None,
     device: str | None = None,
     batch_size: int = 32,
+    precision: str = "32",
     progress: bool = False,
 ) -> ScoredTracks:
     """Score the tracks of one part of a run's split, in the order of the shards.
@@ -65,6 +66,7 @@ def score_part(
         hop_seconds: between the beginnings of windows; half a window if None.
         device: ``"cpu"``, ``"cuda"``, …; a GPU where there is one if None.
         batch_size: windows scored at once.
+        precision: ``"32"``, ``"bf16"``, ``"16"`` or ``"auto"``; see `folksong.prediction.LoadedTagger`.
         progress: show a bar.
 
     Raises:
@@ -75,7 +77,9 @@ def score_part(
     table = read_run_tags(run, reader, tags)
     track_ids = tuple(reader.track_ids[record] for record in records)
     targets = rows_of(run.labels.encode(table), table, track_ids)
-    tagger = load_tagger(run, device=device, hop_seconds=hop_seconds, batch_size=batch_size)
+    tagger = load_tagger(
+        run, device=device, hop_seconds=hop_seconds, batch_size=batch_size, precision=precision
+    )
     scores = np.empty((len(records), len(tagger.labels)), np.float32)
     bar = tqdm(total=len(records), desc=f"scoring the {part} part", unit="track", disable=not progress)
     with bar:
@@ -182,4 +186,5 @@ def _score(
         hop_steps=tagger.hop_steps,
         which=windows,
         batch_size=tagger.batch_size,
+        autocast=tagger.autocast,
     )

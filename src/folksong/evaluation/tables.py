@@ -44,7 +44,7 @@ def average_rows(evaluation: Evaluation) -> list[tuple[object, ...]]:
     for name in _AVERAGES:
         figure: Average = getattr(evaluation, name)
         shown = name.replace("_roc_auc", " ROC-AUC").replace("_pr_auc", " PR-AUC")
-        lift = _lift(figure) if name.endswith("pr_auc") else ""
+        lift = f"{_lift(figure):.1f}" if name.endswith("pr_auc") else ""
         rows.append((shown, figure.value, interval_text(figure), figure.chance, lift))
     return rows
 
@@ -62,7 +62,7 @@ def label_rows(evaluation: Evaluation) -> list[tuple[object, ...]]:
             figures.pr_auc.value,
             interval_text(figures.pr_auc),
             figures.pr_auc.chance,
-            _lift(figures.pr_auc),
+            f"{_lift(figures.pr_auc):.1f}",
             figures.f1,
         )
         for figures in shown

@@ -20,10 +20,13 @@ import torch
 from folksong.audio.decode import decode
 from folksong.audio.features import FeaturePreset, log_mel
 from folksong.errors import AudioError, FolksongError
+from folksong.models.allocator import keep_memory
+from folksong.models.checkpoint import load_model
 from folksong.models.tagger import Tagger
 from folksong.prediction.thresholds import stored_thresholds
 from folksong.prediction.windows import ArrayClip, Scores, score_clips
 from folksong.runs import Run
+from folksong.training.options import choose_precision
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +77,8 @@ class LoadedTagger:
         hop_seconds: from the beginning of one window to the next; half a window if None.
         device: ``"cpu"``, ``"cuda"``, …; a GPU where there is one if None.
         batch_size: windows scored at once.
+        precision: ``"32"``; ``"bf16"`` or ``"16"`` are faster where the hardware multiplies in them and move scores by
+            up to about 0.01; ``"auto"`` takes the fastest that it does.
         thresholds: (n_labels,) from which score on a label is decided for, if they were tuned.
 
     Raises:
@@ -91,6 +96,7 @@ class LoadedTagger:
         hop_seconds: float | None = None,
         device: str | torch.device | None = None,
         batch_size: int = BATCH_SIZE,
+        precision: str = "32",
         thresholds: npt.NDArray[np.float64] | None = None,
     ) -> None:
         self.labels = tuple(labels)
@@ -100,7 +106,8 @@ class LoadedTagger:
         self.window_steps = self._steps(window_seconds)
         self.hop_steps = max(1, self.window_steps // 2) if hop_seconds is None else self._steps(hop_seconds)
         _check(model, self.labels, sample_rate, preset, self.window_steps, self.hop_steps)
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = find_device(device)
+        self.autocast = _autocast_type(precision, self.device)
         self.model = model.to(self.device).eval()
 
     def __repr__(self) -> str:
@@ -188,6 +195,7 @@ class LoadedTagger:
             window_steps=self.window_steps,
             hop_steps=self.hop_steps,
             batch_size=self.batch_size,
+            autocast=self.autocast,
         )
         return scores
 
@@ -201,22 +209,28 @@ def load_tagger(
     device: str | torch.device | None = None,
     hop_seconds: float | None = None,
     batch_size: int = BATCH_SIZE,
+    precision: str = "32",
 ) -> LoadedTagger:
     """Load a run's best network for prediction.
+
+    On the CPU the C library is told to keep memory between batches (`folksong.models.allocator`), which doubles the
+    speed of the waveform network.
 
     Args:
         run: the run, or its folder.
         device: ``"cpu"``, ``"cuda"``, …; a GPU where there is one if None.
         hop_seconds: from the beginning of one window to the next; half a window if None.
         batch_size: windows scored at once.
+        precision: ``"32"``, ``"bf16"``, ``"16"`` or ``"auto"``; see `LoadedTagger`.
 
     Raises:
         FolksongError: the folder is no run, or the run has no checkpoint yet.
     """
-    from folksong.models.checkpoint import load_model
-
     opened = run if isinstance(run, Run) else Run.open(run)
     tuned = stored_thresholds(opened)
+    chosen = find_device(device)
+    if chosen.type == "cpu":
+        keep_memory()
     return LoadedTagger(
         load_model(opened),
         opened.labels.names,
@@ -224,10 +238,38 @@ def load_tagger(
         preset=opened.preset,
         window_seconds=opened.window_seconds,
         hop_seconds=hop_seconds,
-        device=device,
+        device=chosen,
         batch_size=batch_size,
+        precision=precision,
         thresholds=None if tuned is None else tuned.array(opened.labels.names),
     )
+
+
+def find_device(wanted: str | torch.device | None = None) -> torch.device:
+    """Return the device wanted; None takes a GPU where there is one, else the CPU.
+
+    Raises:
+        FolksongError: there is no such device here.
+    """
+    if wanted is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(wanted)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise FolksongError(
+            f"no device {str(wanted)!r} here ({reason}); --device cpu always works"
+        ) from error
+    return device
+
+
+def _autocast_type(precision: str, device: torch.device) -> torch.dtype | None:
+    types = {"32": None, "bf16": torch.bfloat16, "16": torch.float16}
+    chosen = choose_precision(precision, gpu=device.type == "cuda")
+    if chosen not in types:
+        raise FolksongError(f"precision {precision!r}; there are auto, {', '.join(types)}")
+    return types[chosen]
 
 
 def _check(

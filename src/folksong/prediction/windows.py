@@ -89,6 +89,7 @@ def score_clips(
     hop_steps: int,
     which: Which = "track",
     batch_size: int = 32,
+    autocast: torch.dtype | None = None,
 ) -> Iterator[Scores]:
     """Yield the scores of each clip, (n_labels,) float32 in 0 to 1, in the order of the clips.
 
@@ -102,6 +103,7 @@ def score_clips(
         hop_steps: steps between the beginnings of windows.
         which: ``"track"`` scores all windows and averages, ``"centre"`` only the one in the middle.
         batch_size: windows scored at once.
+        autocast: multiply matrices in this type; None stays in float32.
 
     Raises:
         FolksongError: a size is below 1, or a clip holds no audio.
@@ -127,18 +129,20 @@ def score_clips(
             clip.window_into(start, batch[len(owners)])
             owners.append(pending[-1])
             if len(owners) == batch_size:
-                _score(model, batch, owners)
+                _score(model, batch, owners, autocast)
         yield from _finished(pending)
-    _score(model, batch, owners)
+    _score(model, batch, owners, autocast)
     yield from _finished(pending)
 
 
-def _score(model: Tagger, batch: npt.NDArray[np.float32], owners: list[_Pending]) -> None:
+def _score(
+    model: Tagger, batch: npt.NDArray[np.float32], owners: list[_Pending], autocast: torch.dtype | None
+) -> None:
     """Score the windows of `batch` that have an owner, and give each owner its scores."""
     if not owners:
         return
     device = next(model.parameters()).device
-    with torch.inference_mode():
+    with torch.inference_mode(), torch.autocast(device.type, autocast, enabled=autocast is not None):
         logits = model(torch.from_numpy(batch[: len(owners)]).to(device))
         scores = torch.sigmoid(logits.float()).cpu().numpy()
     for owner, row in zip(owners, scores, strict=True):
