@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from folksong.cli.common import FolksongCommand, FolksongGroup, echo_table
-from folksong.cli.tag_source import read_source, tag_source_options
+from folksong.cli.tag_source import read_aliases, read_source, tag_source_options
 
 if TYPE_CHECKING:
     from folksong.labels.space import LabelSpace
