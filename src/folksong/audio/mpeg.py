@@ -8,6 +8,7 @@ rate or channels change on the way. Bit layout after ISO/IEC 11172-3 and 13818-3
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 # Bitrates in kbit/s by (is MPEG 1, layer number) and the header's bitrate index; index 0 is "free", 15 is forbidden.
@@ -22,6 +23,8 @@ _BITRATES: dict[tuple[bool, int], tuple[int, ...]] = {
 _RATES_HZ = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}  # by version bits
 _LAYERS = {3: 1, 2: 2, 1: 3}  # by layer bits
 ID3_HEADER_BYTES = 10
+# The first three bytes of a header, less those with a forbidden version, layer or bitrate.
+_SYNC = re.compile(rb"\xff[\xe2-\xe7\xf2-\xf7\xfa-\xff][\x10-\xef]", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -125,11 +128,11 @@ def find_frame(data: bytes, start: int = 0, end: int | None = None) -> int:
     as far as the data reach.
     """
     stop = len(data) if end is None else min(end, len(data))
-    position = data.find(b"\xff", start, stop)
-    while position >= 0:
-        if _chain(data, position):
-            return position
-        position = data.find(b"\xff", position + 1, stop)
+    found = _SYNC.search(data, start, stop)
+    while found is not None:
+        if _chain(data, found.start()):
+            return found.start()
+        found = _SYNC.search(data, found.start() + 1, stop)
     return -1
 
 
