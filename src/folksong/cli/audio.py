@@ -90,8 +90,9 @@ def scan(
     """Measure every recording below ROOT and list the good ones in OUT, a CSV file.
 
     OUT gets a track id and a path for each recording, its length, silence and hashes; it is what `folksong shards
-    write` reads. Beside it, OUT.dropped.csv says why other files were left out, and OUT.files.csv keeps the facts of
-    all, so that a later scan reads only what has changed. Stopped by Ctrl-C, it continues when run again.
+    write` reads. Beside a tracks.csv, tracks.dropped.csv says why other files were left out, and tracks.files.csv
+    keeps the facts of all, so that a later scan reads only what has changed. Stopped by Ctrl-C, it continues when
+    run again.
 
     \b
     Example:
