@@ -77,8 +77,7 @@ def messy():
     pairs = []
     for track in range(300):
         world = worlds[track % 2]
-        for tag in rng.choice(world, 3, replace=False):
-            pairs.append((f"t{track}", str(tag)))
+        pairs += [(f"t{track}", str(tag)) for tag in rng.choice(world, 3, replace=False)]
         if track in (0, 2, 4):
             pairs.append((f"t{track}", "rare rap"))
     return TagTable.from_pairs(*zip(*pairs, strict=True))
@@ -91,11 +90,10 @@ def label_of(space, tag):
 
 def test_variants_become_aliases_and_rare_tags_join_their_company(messy):
     space = hybrid(messy, None, n_clusters=2)
-    assert (
-        space.aliases.keys() == {"Metal", "hip hop"}
-        or space.aliases.keys() == {"metal", "hip-hop"}
-        or len(space.aliases) == 2
-    )
+    assert {frozenset(item) for item in space.aliases.items()} == {
+        frozenset({"hip hop", "hip-hop"}),
+        frozenset({"metal", "Metal"}),
+    }
     assert label_of(space, "hip hop") == label_of(space, "hip-hop") == label_of(space, "rare rap")
     assert label_of(space, "rap") != label_of(space, "metal")
     assert space.encode(messy).shape == (300, 2)
@@ -107,7 +105,7 @@ def test_variants_become_aliases_and_rare_tags_join_their_company(messy):
 def test_stems_are_linked_unless_company_contradicts(messy):
     placed = joint_vectors(messy, None)
     row = {tag: number for number, tag in enumerate(placed.tags)}
-    assert placed.leaders[row["country"]] != placed.leaders[row["countries"]] or "countries" not in row
+    assert placed.leaders[row["country"]] != placed.leaders[row["countries"]]
     assert placed.leaders[row["relax"]] != placed.leaders[row["relaxing"]]  # they never meet here
 
 
