@@ -219,3 +219,32 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
         write_lastfm(bad, path)
     assert path.read_text() == "old"
     assert [file.name for file in tmp_path.iterdir()] == ["out.db"]
+
+
+@pytest.mark.parametrize(
+    "odd", [None, (1, 1, 0.5), (1, 2, 2000), (2, 1, None), (1, 2_000_000, 3), (-1, 1, 3), (2, 2, "x")]
+)
+def test_both_ways_of_reading_entries_agree(
+    tmp_path: Path, odd: tuple | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = [(1, 1, 100), (1, 2, 0), (2, 1, 7.0), *([odd] if odd else [])]
+    path = make_database(tmp_path / "t.db", ["a", "b"], ["x", "y"], entries)
+    fast = read_lastfm(path)
+    monkeypatch.setattr("folksong.tags.lastfm._read_packed", lambda connection: None)
+    assert read_lastfm(path).sha256() == fast.sha256()
+    assert fast.n_counts == 3
+
+
+def test_packed_entries_are_read_in_blocks_whatever_gaps_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("folksong.tags.lastfm.PACKED_ROWS", 2)
+    path = make_database(tmp_path / "t.db", ["a", "b"], ["x", "y"], [])
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executemany(
+            "INSERT INTO tid_tag (ROWID, tid, tag, val) VALUES (?, ?, ?, ?)",
+            [(3, 1, 1, 5), (4, 2, 1, 6), (90, 2, 2, 7), (10_000_000, 1, 2, 1023)],
+        )
+        connection.commit()
+    table = read_lastfm(path)
+    assert (table.tags_of("a"), table.tags_of("b")) == ([("y", 1023.0), ("x", 5.0)], [("y", 7.0), ("x", 6.0)])
