@@ -14,6 +14,7 @@ from folksong.cli.compare import compare
 from folksong.cli.config import config
 from folksong.cli.doctor import doctor
 from folksong.cli.evaluate import evaluate
+from folksong.cli.experiment import experiment
 from folksong.cli.labels import labels
 from folksong.cli.predict import predict
 from folksong.cli.report import report
@@ -38,6 +39,7 @@ main.add_command(compare)
 main.add_command(config)
 main.add_command(doctor)
 main.add_command(evaluate)
+main.add_command(experiment)
 main.add_command(labels)
 main.add_command(predict)
 main.add_command(report)

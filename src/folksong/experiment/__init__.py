@@ -1,0 +1,9 @@
+"""A plan of many runs: label spaces x front-ends x losses x seeds, from one file."""
+
+from __future__ import annotations
+
+from folksong.experiment.cells import Cell, make_cells
+from folksong.experiment.plan import Plan, read_plan
+from folksong.experiment.running import CellResult, run_experiment
+
+__all__ = ["Cell", "CellResult", "Plan", "make_cells", "read_plan", "run_experiment"]

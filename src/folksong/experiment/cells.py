@@ -1,0 +1,107 @@
+"""The cells of a plan: one training each, named by a hash of all that goes into it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from folksong.errors import FolksongError
+from folksong.experiment.plan import PLAIN_LOSS, Plan
+from folksong.files import sha256_file
+from folksong.labels.space import LabelSpace
+from folksong.shards.manifest import MANIFEST_NAME
+from folksong.training.config import Config
+from folksong.training.loss_options import LossOptions
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training of a plan.
+
+    Args:
+        space: name of its label space.
+        front_end: ``waveform`` or ``log-mel-spectrogram``.
+        loss: name of its loss.
+        seed: of the training.
+        inputs: all that decides the result, as JSON values.
+    """
+
+    space: str
+    front_end: str
+    loss: str
+    seed: int
+    inputs: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the inputs: cells with the same one give the same run."""
+        return hashlib.sha256(json.dumps(self.inputs, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def name(self) -> str:
+        """The cell's folder: readable, and different where any input differs."""
+        return f"{self.space}-{self.front_end}-{self.loss}-seed{self.seed}-{self.sha256[:8]}"
+
+
+def make_cells(
+    plan: Plan, spaces: Mapping[str, LabelSpace], config: Config, *, table_sha256: str, split_sha256: str
+) -> list[Cell]:
+    """Return the plan's cells in the order of its grids, each once.
+
+    Args:
+        plan: the plan.
+        spaces: its label spaces, built.
+        config: the settings of all trainings.
+        table_sha256: of the tags.
+        split_sha256: of the split.
+
+    Raises:
+        FolksongError: a loss's settings are wrong, or a folder of shards is not there.
+    """
+    manifests = {
+        front_end: sha256_file(plan.place(folder) / MANIFEST_NAME)
+        for front_end, folder in plan.data.shards.items()
+        if any(front_end in grid.front_ends for grid in plan.grid)
+    }
+    cells: dict[tuple[str, str, str, int], Cell] = {}
+    for grid in plan.grid:
+        for space in grid.spaces:
+            for front_end in grid.front_ends:
+                for loss in grid.losses:
+                    options = loss_of(plan, loss)
+                    for seed in grid.seeds:
+                        inputs = {
+                            "labels": spaces[space].sha256(),
+                            "front_end": front_end,
+                            "shards": manifests[front_end],
+                            "tags": table_sha256,
+                            "split": split_sha256,
+                            "loss": options.to_dict(),
+                            "vectors": plan.data.vectors if options.kind == "semantic" else None,
+                            "settings": config.to_dict(),
+                            "training": plan.training.model_dump(mode="json"),
+                            "min_weight": plan.data.min_weight,
+                            "seed": seed,
+                        }
+                        cells.setdefault(
+                            (space, front_end, loss, seed), Cell(space, front_end, loss, seed, inputs)
+                        )
+    return list(cells.values())
+
+
+def loss_of(plan: Plan, name: str) -> LossOptions:
+    """Return the settings of a loss that the plan names; ``bce`` is plain cross-entropy unless the plan says else."""
+    content = plan.losses.get(name, {"kind": PLAIN_LOSS} if name == PLAIN_LOSS else {})
+    try:
+        return LossOptions(**content)
+    except (TypeError, FolksongError) as error:
+        raise FolksongError(f"losses.{name}: {error}") from error
+
+
+def cell_folder(out: Path, cell: Cell) -> Path:
+    """Return where a cell's run lies below the experiment's folder."""
+    return out / "runs" / cell.name
