@@ -230,7 +230,7 @@ def test_both_ways_of_reading_entries_agree(
     entries = [(1, 1, 100), (1, 2, 0), (2, 1, 7.0), *([odd] if odd else [])]
     path = make_database(tmp_path / "t.db", ["a", "b"], ["x", "y"], entries)
     fast = read_lastfm(path)
-    monkeypatch.setattr("folksong.tags.lastfm._read_packed", lambda connection: None)
+    monkeypatch.setattr("folksong.tags.lastfm_entries._read_packed", lambda connection: None)
     assert read_lastfm(path).sha256() == fast.sha256()
     assert fast.n_counts == 3
 
@@ -238,7 +238,7 @@ def test_both_ways_of_reading_entries_agree(
 def test_packed_entries_are_read_in_blocks_whatever_gaps_there_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("folksong.tags.lastfm.PACKED_ROWS", 2)
+    monkeypatch.setattr("folksong.tags.lastfm_entries.PACKED_ROWS", 2)
     path = make_database(tmp_path / "t.db", ["a", "b"], ["x", "y"], [])
     with closing(sqlite3.connect(path)) as connection:
         connection.executemany(
@@ -248,3 +248,19 @@ def test_packed_entries_are_read_in_blocks_whatever_gaps_there_are(
         connection.commit()
     table = read_lastfm(path)
     assert (table.tags_of("a"), table.tags_of("b")) == ([("y", 1023.0), ("x", 5.0)], [("y", 7.0), ("x", 6.0)])
+
+
+def test_large_row_ids_are_packed_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_database(tmp_path / "t.db", [], [], [])
+    large = 3_000_017
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executemany("INSERT INTO tids (ROWID, tid) VALUES (?, ?)", [(1, "a"), (large, "b")])
+        connection.executemany("INSERT INTO tags (ROWID, tag) VALUES (?, ?)", [(2, "x"), (large + 5, "y")])
+        connection.executemany(
+            "INSERT INTO tid_tag VALUES (?, ?, ?)", [(1, 2, 5), (large, large + 5, 6), (large, 2, 7)]
+        )
+        connection.commit()
+    with monkeypatch.context() as patch:
+        patch.setattr("folksong.tags.lastfm_entries.ENTRY", None)  # row by row it cannot be read
+        table = read_lastfm(path)
+    assert (table.tags_of("a"), table.tags_of("b")) == ([("x", 5.0)], [("x", 7.0), ("y", 6.0)])

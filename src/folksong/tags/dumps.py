@@ -19,7 +19,7 @@ from folksong.files import describe_os_error
 from folksong.tags.columns import plain
 from folksong.tags.entries import Dropped, table_of_entries
 from folksong.tags.frames import find_separator, utf8_bytes
-from folksong.tags.lastfm import RowNumbers, sorted_names
+from folksong.tags.row_ids import RowNumbers, sorted_names
 from folksong.tags.table import Strings, TagTable
 
 TABLES = ("tids", "tags", "tid_tag")

@@ -8,35 +8,23 @@ of the other two tables and ``val`` is the weight, 0 to 100
 from __future__ import annotations
 
 import itertools
-import operator
 import os
 import sqlite3
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import polars as pl
 
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import atomic_path, describe_os_error
 from folksong.tags.entries import Dropped, require_threshold, table_of_entries
+from folksong.tags.lastfm_entries import read_entries
+from folksong.tags.row_ids import RowNumbers, sorted_names
 from folksong.tags.table import Strings, TagTable
 
 SQLITE_MAGIC = b"SQLite format 3\x00"
 COLUMNS_OF = {"tids": ("tid",), "tags": ("tag",), "tid_tag": ("tid", "tag", "val")}
-FIRST_CHARACTER = 0xE000
-MOST_PACKED = sys.maxunicode - FIRST_CHARACTER
-MOST_WEIGHT = 1023
-PACKED_ROWS = 1 << 17
-MOST_EMPTY = 100
-Entries = tuple[npt.NDArray[np.integer], npt.NDArray[np.integer], npt.NDArray[np.float32]]
-"""Row ids of tracks, row ids of tags, weights: each (n_entries,)."""
-ENTRY = np.dtype([("tid", np.int32), ("tag", np.int32), ("val", np.float32)])
-
 SCHEMA = """
 CREATE TABLE tids (tid TEXT);
 CREATE TABLE tags (tag TEXT);
@@ -68,7 +56,7 @@ def read_lastfm(path: str | os.PathLike[str], *, min_weight: float | None = None
             _require_schema(connection, path)
             track_rows, track_ids = _read_names(connection, "tids", "tid", dropped)
             tag_rows, tags = _read_names(connection, "tags", "tag", dropped)
-            tids, tag_ids, weights = _read_entries(connection, dropped)
+            tids, tag_ids, weights = read_entries(connection, dropped)
         except sqlite3.DatabaseError as error:
             raise FileFormatError(
                 f"{path}: the database cannot be read ({error}); it may be damaged or incomplete: fetch it again, "
@@ -162,36 +150,6 @@ def _require_schema(connection: sqlite3.Connection, path: str | os.PathLike[str]
             )
 
 
-class RowNumbers:
-    """Row ids of a SQLite table -> positions in the sorted names, -1 for an id that has none."""
-
-    def __init__(self, row_ids: npt.NDArray[np.int64], positions: npt.NDArray[np.int64]) -> None:
-        self._dense: npt.NDArray[np.int32] | None = None
-        self._row_ids, self._positions = row_ids, positions.astype(np.int32)
-        highest = int(row_ids.max(initial=0))
-        if int(row_ids.min(initial=0)) >= 0 and highest <= 4 * len(row_ids) + 1_000_000:
-            self._dense = np.full(highest + 2, -1, np.int32)
-            self._dense[row_ids] = positions
-
-    def numbers(self, row_ids: npt.NDArray[np.integer]) -> npt.NDArray[np.int32]:
-        """Return the position of each row id."""
-        if not len(self._row_ids):
-            return np.full(len(row_ids), -1, np.int32)
-        if self._dense is not None:
-            limit = len(self._dense) - 1  # the last entry is -1: where ids out of range are sent
-            if len(row_ids) and (row_ids.min() < 0 or row_ids.max() > limit):
-                row_ids = np.where((row_ids < 0) | (row_ids > limit), limit, row_ids)
-            positions: npt.NDArray[np.int32] = self._dense[row_ids]
-            return positions
-        order = np.argsort(self._row_ids, kind="stable")
-        places = np.minimum(np.searchsorted(self._row_ids, row_ids, sorter=order), len(order) - 1)
-        found = order[places]
-        numbers: npt.NDArray[np.int32] = np.where(
-            self._row_ids[found] == row_ids, self._positions[found], np.int32(-1)
-        )
-        return numbers
-
-
 def _read_names(
     connection: sqlite3.Connection, table: str, column: str, dropped: Dropped
 ) -> tuple[RowNumbers, Strings]:
@@ -205,30 +163,6 @@ def _read_names(
         pairs = _read_damaged_text(connection, query, dropped, column)
     row_ids, names = ([*column] for column in zip(*pairs, strict=True)) if pairs else ([], [])
     return sorted_names(row_ids, names, table, dropped)
-
-
-def sorted_names(
-    row_ids: Sequence[int], names: Sequence[Any], table: str, dropped: Dropped
-) -> tuple[RowNumbers, Strings]:
-    """Return row id -> position, and the distinct names in code point order; None is no name."""
-    texts = list(names)
-    if set(map(type, texts)) - {str}:
-        texts = [name if isinstance(name, str) else str(name) for name in names if name is not None]
-        dropped.add(f"{table} holds NULL; its pairs are left out with it", len(names) - len(texts))
-        row_ids = [row_id for row_id, name in zip(row_ids, names, strict=True) if name is not None]
-    array = np.empty(len(texts), dtype=object)
-    array[:] = texts
-    order = np.arange(len(texts))
-    if not all(map(operator.lt, texts, itertools.islice(texts, 1, None))):
-        # polars sorts by the bytes of UTF-8, which is the order of code points, several times as fast as Python
-        order = pl.Series(texts, dtype=pl.String).arg_sort().to_numpy().astype(np.int64)
-    array = array[order]
-    first = np.ones(len(texts), dtype=bool)
-    first[1:] = array[1:] != array[:-1]
-    dropped.add(f"{table} holds the name twice; both rows are read as one", int((~first).sum()))
-    positions = np.empty(len(texts), np.int64)
-    positions[order] = np.cumsum(first) - 1
-    return RowNumbers(np.array(row_ids, np.int64), positions), array[first]
 
 
 def _read_damaged_text(
@@ -252,61 +186,3 @@ def _read_damaged_text(
     number = next(odd)
     dropped.note(f"{number:,} of the {column} names are not UTF-8 and were read as Latin-1")
     return pairs
-
-
-def _read_entries(connection: sqlite3.Connection, dropped: Dropped) -> Entries:
-    """Read ``tid_tag``; rows with NULL or text where a number belongs are left out."""
-    packed = _read_packed(connection)
-    if packed is not None:
-        return packed
-    query = "SELECT tid, tag, val FROM tid_tag"
-    total = int(connection.execute("SELECT COUNT(*) FROM tid_tag").fetchone()[0])
-    try:
-        entries = np.fromiter(connection.execute(query), ENTRY, total)
-    except (TypeError, ValueError, OverflowError):  # NULL, text, or a row id beyond 32 bits
-        numbers = " AND ".join(f"typeof({column}) IN ('integer', 'real')" for column in ("tid", "tag", "val"))
-        small = "tid BETWEEN 0 AND 2147483647 AND tag BETWEEN 0 AND 2147483647"
-        entries = np.fromiter(connection.execute(f"{query} WHERE {numbers} AND {small}"), ENTRY)
-        dropped.add("tid, tag or val is NULL or not a number", total - len(entries))
-    return entries["tid"], entries["tag"], np.ascontiguousarray(entries["val"])
-
-
-def _read_packed(connection: sqlite3.Connection) -> Entries | None:
-    """Read ``tid_tag`` as text of one character a number, or return None where that cannot be done.
-
-    Python's cost of a row is a tuple and three numbers, and half of the time of opening a database. Here SQLite writes
-    row ids and weights as code points of one long text a block, which NumPy takes over as it is; code points from
-    0xE000 up, for those of surrogates below are not valid. It needs whole weights up to 1,023 and a million ids at
-    most: anything else (NULL, text, fractions) makes a ``!`` in place of its three characters.
-    """
-    try:
-        # One bound a query: only then does SQLite take it from an index.
-        bounds = [
-            connection.execute(f"SELECT {bound}({column}) FROM tid_tag").fetchone()[0]
-            for column in ("tid", "tag", "ROWID")
-            for bound in ("MIN", "MAX")
-        ]
-    except sqlite3.OperationalError:  # a view has no row ids
-        return None
-    if not all(isinstance(bound, int) and 0 <= bound <= MOST_PACKED for bound in bounds[:4]):
-        return None
-    first, last = bounds[4:]
-    characters = ", ".join(f"{column} + {FIRST_CHARACTER}" for column in ("tid", "tag", "val"))
-    query = (
-        f"SELECT group_concat(CASE WHEN val = (val & {MOST_WEIGHT}) THEN char({characters}) ELSE '!' END, ''), "
-        "COUNT(*) FROM tid_tag WHERE ROWID BETWEEN ? AND ?"
-    )
-    blocks: list[npt.NDArray[np.int32]] = []
-    empty = 0
-    for start in range(first, last + 1, PACKED_ROWS):
-        text, number = connection.execute(query, (start, start + PACKED_ROWS - 1)).fetchone()
-        empty += not number
-        if empty > MOST_EMPTY:  # row ids lie far apart
-            return None
-        if number:
-            values = np.frombuffer(text.encode("utf-32-le"), np.int32) - FIRST_CHARACTER
-            if len(values) != 3 * number or values.min() < 0:
-                return None
-            blocks.append(values.reshape(-1, 3))
-    tids, tags, weights = (np.concatenate([block[:, column] for block in blocks]) for column in range(3))
-    return tids, tags, weights.astype(np.float32)
