@@ -151,3 +151,20 @@ def test_residual_blocks_normalise_over_all_filters_together():
     unbiased = rectified.var()
     assert block.norm.running_mean.item() == pytest.approx(0.01 * mean.item(), rel=1e-4)
     assert block.norm.running_var.item() == pytest.approx(0.99 + 0.01 * unbiased.item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("size", [(1, 3), (4, 1)])
+def test_pooling_before_batch_norm_changes_no_bit(size, dtype):
+    torch.manual_seed(0)
+    block = ConvBlock(2, 8, 4, height=2, same=True).eval()
+    with torch.no_grad():
+        block.norm.weight.copy_(torch.tensor([1.0, -1.0, 0.5, -2.0, 0.0, 3.0, -0.1, 1.0]))
+        block.norm.bias.normal_()
+        block.norm.running_mean.normal_()
+        block.norm.running_var.uniform_(0.5, 2)
+        block.conv.bias.normal_()
+    x = torch.randn(3, 2, 5, 31).contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode(), torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+        expected = torch.nn.functional.max_pool2d(block(x), size)
+        assert torch.equal(block.pooled(x, size), expected)

@@ -85,10 +85,29 @@ class ConvBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, in_channels, rows, steps) -> (batch, out_channels, rows − height + 1, steps')."""
-        if self.pads_itself:
-            x = functional.pad(x, self.padding)
-        normed: Tensor = self.norm(functional.relu(self.conv(x), inplace=True))
+        normed: Tensor = self.norm(functional.relu(self.conv(self._padded(x)), inplace=True))
         return normed
+
+    def pooled(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        """Return ``max_pool2d(self(x), size)``.
+
+        Out of training that is the same, bit for bit, with ReLU and batch norm applied to the few values that are
+        left: both keep the order of values, or turn it round where batch norm's scale is negative. There the
+        convolution's sign is changed before the maximum and changed back after it.
+        """
+        if self.training:
+            return functional.max_pool2d(self(x), size)
+        sign = torch.where(self.norm.weight < 0, -1.0, 1.0)
+        bias = None if self.conv.bias is None else self.conv.bias * sign
+        weight = self.conv.weight * sign[:, None, None, None]
+        convolved = functional.conv2d(self._padded(x), weight, bias, self.conv.stride, self.conv.padding)
+        highest = functional.max_pool2d(convolved, size)
+        turned = highest * sign.to(highest.dtype)[:, None, None]
+        normed: Tensor = self.norm(functional.relu(turned, inplace=True))
+        return normed
+
+    def _padded(self, x: Tensor) -> Tensor:
+        return functional.pad(x, self.padding) if self.pads_itself else x
 
 
 def channels_last(x: Tensor) -> Tensor:

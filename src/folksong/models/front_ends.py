@@ -7,10 +7,10 @@ Each maps its input to (batch, width, 1, steps); `width` is the number of featur
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from folksong.models.convolution import ConvBlock, channels_last
 
@@ -47,7 +47,7 @@ class WaveformFrontEnd(nn.Module):
         """(batch, samples) -> (batch, 256, 1, steps)."""
         x = self.first(channels_last(x[:, None, None, :]))
         for block in self.blocks:
-            x = functional.max_pool2d(block(x), (1, WAVEFORM_LENGTH))
+            x = cast(ConvBlock, block).pooled(x, (1, WAVEFORM_LENGTH))
         return x
 
     @staticmethod
@@ -71,15 +71,17 @@ class LogMelFrontEnd(nn.Module):
 
     def __init__(self, n_mels: int = 96, n_filters: int = 16) -> None:
         super().__init__()
-        self.timbral = nn.ModuleList(
+        timbral = [
             ConvBlock(1, n_filters << doubled, length, height=max(1, int(share * n_mels)), same=True)
             for share in TIMBRAL_SHARES
             for doubled, length in enumerate(TIMBRAL_LENGTHS)
-        )
+        ]
+        self.timbral = nn.ModuleList(timbral)
         self.temporal = nn.ModuleList(
             ConvBlock(1, n_filters << doubled, length, same=True)
             for doubled, length in enumerate(TEMPORAL_LENGTHS)
         )
+        self.rows = [n_mels - block.conv.kernel_size[0] + 1 for block in timbral]
         self.width = n_filters * (
             len(TIMBRAL_SHARES) * ((1 << len(TIMBRAL_LENGTHS)) - 1) + (1 << len(TEMPORAL_LENGTHS)) - 1
         )
@@ -88,7 +90,10 @@ class LogMelFrontEnd(nn.Module):
         """(batch, n_mels, frames) -> (batch, 29 F, 1, frames)."""
         picture = channels_last(x[:, None])
         curve = picture.mean(dim=2, keepdim=True)
-        features = [_highest(block(picture)) for block in self.timbral]
+        # The maximum over frequency as a pool: `amax` takes five times as long, and shares the gradient between equals.
+        features = [
+            block.pooled(picture, (rows, 1)) for block, rows in zip(self.timbral, self.rows, strict=True)
+        ]
         features += [block(curve) for block in self.temporal]
         return channels_last(torch.cat(features, dim=1))
 
@@ -96,11 +101,3 @@ class LogMelFrontEnd(nn.Module):
     def least_input(steps: int) -> int:
         """Return the least number of frames that leaves `steps` steps."""
         return steps
-
-
-def _highest(x: Tensor) -> Tensor:
-    """(batch, channels, rows, steps) -> (batch, channels, 1, steps), the maximum over rows.
-
-    As a pool: `amax` takes five times as long, and shares the gradient between equals where Keras gives it to one.
-    """
-    return functional.max_pool2d(x, (x.shape[2], 1))
