@@ -92,9 +92,10 @@ class LogMelFrontEnd(nn.Module):
         curve = picture.mean(dim=2, keepdim=True)
         # The maximum over frequency as a pool: `amax` takes five times as long, and shares the gradient between equals.
         features = [
-            block.pooled(picture, (rows, 1)) for block, rows in zip(self.timbral, self.rows, strict=True)
+            cast(ConvBlock, block).pooled(picture, (rows, 1))
+            for block, rows in zip(self.timbral, self.rows, strict=True)
         ]
-        features += [block(curve) for block in self.temporal]
+        features += [cast(ConvBlock, block)(curve) for block in self.temporal]
         return channels_last(torch.cat(features, dim=1))
 
     @staticmethod
