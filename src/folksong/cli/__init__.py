@@ -8,6 +8,7 @@ from __future__ import annotations
 import click
 
 from folksong import __version__
+from folksong.cli import label_builders  # noqa: F401 (adds its commands to labels)
 from folksong.cli.audio import audio
 from folksong.cli.common import FolksongGroup, log_to_stderr
 from folksong.cli.compare import compare
@@ -15,6 +16,7 @@ from folksong.cli.config import config
 from folksong.cli.doctor import doctor
 from folksong.cli.evaluate import evaluate
 from folksong.cli.experiment import experiment
+from folksong.cli.label_study import projector
 from folksong.cli.labels import labels
 from folksong.cli.predict import predict
 from folksong.cli.report import report
@@ -42,6 +44,7 @@ main.add_command(evaluate)
 main.add_command(experiment)
 main.add_command(labels)
 main.add_command(predict)
+main.add_command(projector)
 main.add_command(report)
 main.add_command(shards)
 main.add_command(split)

@@ -1,0 +1,129 @@
+"""The commands about label spaces, from a tag file to maps and grids."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from folksong.cli import main
+from folksong.labels.space import LabelSpace
+from folksong.vectors.text_files import read_text_vectors
+
+GENRES = {
+    "metal": ["metal", "death", "black", "thrash", "doom", "power", "sludge", "grind"],
+    "techno": ["techno", "house", "trance", "ambient", "dub", "glitch", "electro", "rave"],
+}
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    monkeypatch.setenv("FOLKSONG_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    with Path("tags.csv").open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["track_id", "tag"])
+        for track in range(200):
+            members = GENRES[("metal", "techno")[track % 2]]
+            for tag in {members[0], *rng.choice(members, 3)}:
+                writer.writerow([f"t{track}", tag])
+    with Path("vectors.txt").open("w") as stream:
+        for number, members in enumerate(GENRES.values()):
+            for word in members:
+                row = rng.normal(size=4) * 0.2
+                row[number] += 2
+                stream.write(" ".join([word, *map(str, row.round(4))]) + "\n")
+    return tmp_path
+
+
+def run(*arguments):
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments], catch_exceptions=False)
+    return result.exit_code, result.output
+
+
+def test_the_whole_path(files):
+    code, output = run("labels", "kmeans", "tags.csv", "m3.labels.json", "--vectors", "vectors.txt", "--threshold", 5,
+                       "--n-clusters", 2)  # fmt: skip
+    assert code == 0, output
+    assert "m3.labels.json: 2 labels" in output
+    assert "(100.0000%)" in output
+    space = LabelSpace.read("m3.labels.json")
+    assert set(space.names) == {"metal", "techno"}
+    assert space.provenance["vectors_sha256"] == read_text_vectors("vectors.txt").sha256
+    assert (
+        run("labels", "genres", "m3.labels.json", "tags.csv", "--propose", "genres.txt", "--min-share", 0.1)[
+            0
+        ]
+        == 0
+    )
+    code, output = run(
+        "labels", "genres", "m3.labels.json", "tags.csv", "g.labels.json", "--genre-path", "genres.txt"
+    )
+    assert code == 0, output
+    code, output = run(
+        "labels", "npmi", "g.labels.json", "tags.csv", "m41.labels.json", "--compare", "--plots", "plots"
+    )
+    assert code == 0, output
+    assert "single" in output
+    assert len(list((files / "plots").iterdir())) == 4
+    code, output = run("labels", "skipgram", "g.labels.json", "tags.csv", "m42.labels.json", "--epochs", 5)
+    assert code == 0, output
+    code, output = run(
+        "labels", "hybrid", "tags.csv", "h.labels.json", "--n-clusters", 2, "--vectors", "vectors.txt"
+    )
+    assert code == 0, output
+    (files / "pairs.tsv").write_text("same\tmetal\tdoom\napart\tmetal\tdub\nsame\tmetal\tunheard\n")
+    code, output = run("labels", "judge", "pairs.tsv", "h.labels.json", "--tags", "tags.csv", "--show-wrong")
+    assert code == 0, output
+    assert "same 'metal' 'unheard' (a tag is in no label)" in output
+    assert "0.75" in output
+    code, output = run("labels", "diff", "m3.labels.json", "h.labels.json")
+    assert code == 0, output
+    assert "adjusted Rand index 1.0000" in output
+    code, output = run(
+        "labels", "why", "h.labels.json", "doom", "--tags", "tags.csv", "--vectors", "vectors.txt"
+    )
+    assert code == 0, output
+    assert "label 'metal'" in output
+    code, output = run("labels", "map", "h.labels.json", "map.html", "--tags", "tags.csv", "--method", "pca")
+    assert code == 0, output
+    code, output = run("projector", "h.labels.json", "projector", "--tags", "tags.csv")
+    assert code == 0, output
+    assert (files / "projector" / "projector_config.pbtxt").exists()
+
+
+def test_stability_and_grid(files):
+    code, output = run("labels", "stability", "tags.csv", "--vectors", "vectors.txt", "--threshold", 5, "--n-clusters",
+                       2, "--seeds", 2, "--bootstrap", 1)  # fmt: skip
+    assert code == 0, output
+    assert "over seeds: mean 1.0000" in output
+    code, output = run("labels", "grid", "tags.csv", "grid.parquet", "--vectors", "vectors.txt", "--thresholds", 5, 10,
+                       "--n-clusters", 2, 3, "--seeds", 1, "--plot", "grid.png")  # fmt: skip
+    assert code == 0, output
+    assert (files / "grid.png").exists()
+
+
+def test_same_file_twice_and_learning_from_a_split(files):
+    assert run("split", "tags.csv", "my.split.json")[0] == 0
+    for name in ("a", "b"):
+        code, output = run("labels", "hybrid", "tags.csv", f"{name}.labels.json", "--n-clusters", 3, "--split",
+                           "my.split.json")  # fmt: skip
+        assert code == 0, output
+    assert (files / "a.labels.json").read_bytes() == (files / "b.labels.json").read_bytes()
+    provenance = LabelSpace.read("a.labels.json").provenance
+    assert provenance["split_sha256"]
+    assert provenance["n_tracks"] < 200
+
+
+def test_errors_are_one_line(files):
+    code, output = run("labels", "kmeans", "tags.csv", "x.json", "--vectors", "absent.txt")
+    assert code == 1
+    assert output.startswith("Error: absent.txt: no such file or folder")
+    code, output = run("labels", "kmeans", "tags.csv", "x.json", "--vectors", "vectors.txt", "--threshold", 1,
+                       "--n-clusters", 500)  # fmt: skip
+    assert code == 1
+    assert "500 clusters were asked for" in output
+    assert run("labels", "genres", "x.json", "tags.csv")[0] == 2
+    assert not (files / "x.json").exists()
