@@ -17,6 +17,7 @@ from folksong.cli.doctor import doctor
 from folksong.cli.evaluate import evaluate
 from folksong.cli.experiment import experiment
 from folksong.cli.label_study import projector
+from folksong.cli.export import export
 from folksong.cli.labels import labels
 from folksong.cli.predict import predict
 from folksong.cli.report import report
@@ -42,6 +43,7 @@ main.add_command(config)
 main.add_command(doctor)
 main.add_command(evaluate)
 main.add_command(experiment)
+main.add_command(export)
 main.add_command(labels)
 main.add_command(predict)
 main.add_command(projector)

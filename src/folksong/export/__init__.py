@@ -1,0 +1,1 @@
+"""A trained tagger for use elsewhere: safetensors and JSON, or ONNX with the audio front inside."""

@@ -1,0 +1,127 @@
+"""Keras 2 models of the earlier project (``mymodel.h5``): their weights read by h5py, without TensorFlow."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from folksong.audio.features import read_preset
+from folksong.errors import FileFormatError, FolksongError
+from folksong.export.folder import write_folder
+from folksong.files import describe_os_error, sha256_file
+from folksong.labels.space import LabelSpace
+from folksong.models.front_ends import LOG_MEL, WAVEFORM
+from folksong.models.keras_weights import load_keras_weights
+from folksong.models.tagger import Tagger
+
+Weights = dict[str, list[npt.NDArray[np.float32]]]
+
+HIGHEST_TIMBRAL_SHARE = 0.9  # of the mel bands, which a kernel of conv1_spec spans
+
+
+def read_keras_weights(path: str | os.PathLike[str]) -> Weights:
+    """Return layer name -> its arrays, in Keras' order, of a model or weights file.
+
+    Raises:
+        FolksongError: there is no such file, or h5py is not installed.
+        FileFormatError: it is not HDF5, or no Keras model.
+    """
+    try:
+        import h5py
+    except ImportError:
+        raise FolksongError(
+            'Keras files need the package h5py, which is not installed: pip install "folksong[export]"'
+        ) from None
+    try:
+        Path(path).open("rb").close()
+    except OSError as error:
+        raise FolksongError(describe_os_error(error, path)) from error
+    try:
+        with h5py.File(path, "r") as file:
+            root = file.get("model_weights", file)
+            names = [_text(name) for name in root.attrs["layer_names"]]
+            return {
+                name: [
+                    np.asarray(root[name][_text(key)], np.float32) for key in root[name].attrs["weight_names"]
+                ]
+                for name in names
+            }
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise FileFormatError(
+            f"{path}: not a Keras 2 HDF5 model ({str(error).splitlines()[0][:100]})"
+        ) from error
+
+
+def keras_sizes(weights: Mapping[str, list[npt.NDArray[np.float32]]], n_mels: int) -> dict[str, Any]:
+    """Return the arguments of a `Tagger` for these weights.
+
+    Raises:
+        FolksongError: they are of neither front-end, or of another number of mel bands.
+    """
+    missing = [name for name in ("dense1_back", "dense2_back") if len(weights.get(name, ())) != 2]
+    if missing or not ("conv0_wave" in weights or "conv1_spec" in weights):
+        found = ", ".join(list(weights)[:5]) or "none"
+        raise FolksongError(f"not a tagger of the earlier project: its layers are {found}, …")
+    sizes: dict[str, Any] = {
+        "n_dense_units": weights["dense1_back"][0].shape[1],
+        "labels": weights["dense2_back"][0].shape[1],
+    }
+    if "conv0_wave" in weights:
+        return {"front_end": WAVEFORM, **sizes}
+    height, _, _, n_filters = weights["conv1_spec"][0].shape
+    if height != int(HIGHEST_TIMBRAL_SHARE * n_mels):
+        raise FolksongError(
+            f"its tallest filter spans {height} mel bands, which {n_mels} bands do not give; choose another preset"
+        )
+    return {"front_end": LOG_MEL, **sizes, "n_filters": n_filters, "n_mels": n_mels}
+
+
+def import_keras(
+    path: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    labels: LabelSpace,
+    *,
+    preset: str = "urop2019",
+    window_seconds: float = 15.0,
+    sample_rate: int = 16000,
+) -> Path:
+    """Turn a Keras model of the earlier project into an exported folder, and return it.
+
+    The Keras model left it to its data pipeline to standardise windows; here the tagger does it, each on its own.
+
+    Args:
+        path: ``mymodel.h5``, a model or its weights.
+        folder: where to.
+        labels: the outputs, in order.
+        preset: features of a log-mel model.
+        window_seconds: its window.
+        sample_rate: Hz, of a waveform model.
+
+    Raises:
+        FolksongError: layers or shapes are not those of the networks, or the labels are of another number.
+    """
+    features = read_preset(preset)
+    weights = read_keras_weights(path)
+    sizes = keras_sizes(weights, features.n_mels)
+    n_outputs = sizes.pop("labels")
+    if n_outputs != len(labels):
+        raise FolksongError(f"{path}: the model has {n_outputs} outputs, but there are {len(labels)} labels")
+    tagger = Tagger(labels=labels, **sizes)
+    load_keras_weights(tagger, weights)
+    log_mel = sizes["front_end"] == LOG_MEL
+    audio = {
+        "sample_rate": features.sample_rate if log_mel else sample_rate,
+        "window_seconds": window_seconds,
+        "preset": features.to_dict() if log_mel else None,
+    }
+    made_from = {"keras_sha256": sha256_file(path), "labels_sha256": labels.sha256()}
+    return write_folder(folder, tagger, audio=audio, made_from=made_from)
+
+
+def _text(name: bytes | str) -> str:
+    return name.decode() if isinstance(name, bytes) else name

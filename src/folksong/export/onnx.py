@@ -1,0 +1,93 @@
+"""A tagger as one ONNX graph: waveform in, label scores out, with the log-mel front inside.
+
+Input ``waveform`` float32 (batch, samples) at the sample rate in the metadata, output ``scores`` (batch, n_labels)
+in 0 to 1. Both axes of the input are free; a clip shorter than the least length must be repeated by the caller, and a
+long recording is best cut into windows of ``window_seconds``, whose scores are averaged.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from folksong.errors import FolksongError
+from folksong.export.spectrogram import Spectrogram
+from folksong.files import atomic_path
+from folksong.models.checkpoint import load_model
+from folksong.models.tagger import Tagger
+from folksong.runs import Run
+
+OPSET = 17
+
+
+class TaggerGraph(nn.Module):
+    """What is exported: audio front, tagger, sigmoid.
+
+    Args:
+        tagger: the network.
+        front: waveform -> the network's input; None for a network that hears waveforms.
+    """
+
+    def __init__(self, tagger: Tagger, front: Spectrogram | None) -> None:
+        super().__init__()
+        self.tagger, self.front = tagger, front
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """(batch, samples) -> (batch, n_labels)."""
+        x = waveform if self.front is None else self.front(waveform)
+        return torch.sigmoid(self.tagger(x))
+
+
+def export_onnx(run: Run, path: str | os.PathLike[str]) -> Path:
+    """Write a run's best tagger as ONNX. Labels, sample rate and window are in the model's metadata.
+
+    Raises:
+        FolksongError: the package onnx is not installed, or the run has no checkpoint.
+    """
+    try:
+        import onnx
+    except ImportError:
+        raise FolksongError(
+            'ONNX export needs the package onnx, which is not installed: pip install "folksong[export]"'
+        ) from None
+    front = None if run.preset is None else Spectrogram(run.preset)
+    graph = TaggerGraph(load_model(run), front).eval()
+    example = torch.zeros(2, int(run.window_seconds * run.sample_rate))
+    with atomic_path(path) as temporary:
+        with warnings.catch_warnings():
+            # The tracer warns of the checks of shapes, which run on the example and need not be in the graph.
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                graph,
+                (example,),
+                str(temporary),
+                input_names=["waveform"],
+                output_names=["scores"],
+                dynamic_axes={"waveform": {0: "batch", 1: "samples"}, "scores": {0: "batch"}},
+                opset_version=OPSET,
+                dynamo=False,
+            )
+        model = onnx.load(str(temporary))
+        for key, value in _metadata(run).items():
+            entry = model.metadata_props.add()
+            entry.key, entry.value = key, json.dumps(value, ensure_ascii=False)
+        onnx.checker.check_model(model)
+        onnx.save(model, str(temporary))
+    return Path(path)
+
+
+def _metadata(run: Run) -> dict[str, Any]:
+    return {
+        "labels": list(run.labels.names),
+        "sample_rate": run.sample_rate,
+        "window_seconds": run.window_seconds,
+        "front_end": run.front_end,
+        "labels_sha256": run.labels.sha256(),
+        "folksong": run.config["folksong"],
+    }

@@ -1,0 +1,217 @@
+"""Exported models give the scores of the run."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from folksong.audio.features import log_mel, read_preset
+from folksong.cli import main
+from folksong.errors import FileFormatError, FolksongError
+from folksong.export.folder import read_folder, write_folder
+from folksong.export.keras_file import import_keras, read_keras_weights
+from folksong.export.onnx import export_onnx
+from folksong.export.spectrogram import Spectrogram
+from folksong.labels import Label, LabelSpace
+from folksong.models import back_end
+from folksong.models.checkpoint import load_model, write_checkpoint
+from folksong.models.tagger import Tagger
+from folksong.runs import Run
+from folksong.splits import Split
+
+SPACE = LabelSpace(
+    tuple(Label(name, (name, name.upper())) for name in ("rock", "jazz", "folk")), {"Rock": "rock"}
+)
+FRONT_ENDS = ("waveform", "log-mel-spectrogram")
+
+
+@pytest.fixture(autouse=True)
+def _small_back_end(monkeypatch):
+    monkeypatch.setattr(back_end, "N_FILTERS", 16)
+
+
+def sound(seconds=2.0, seed=0):
+    rng = np.random.default_rng(seed)
+    time = np.arange(int(16000 * seconds)) / 16000
+    return (0.3 * np.sin(2 * np.pi * 440 * time) + 0.05 * rng.standard_normal(len(time))).astype(np.float32)
+
+
+@pytest.fixture(params=FRONT_ENDS)
+def run(request, tmp_path):
+    """A run with random weights, as if trained."""
+    torch.manual_seed(0)
+    tagger = Tagger(request.param, SPACE, n_filters=2, n_dense_units=8)
+    with torch.no_grad():
+        for name, buffer in tagger.named_buffers():
+            if "running_mean" in name:
+                buffer.normal_(0, 0.1)
+    preset = read_preset("urop2019") if request.param != "waveform" else None
+    config = {
+        "folksong": "0",
+        "front_end": request.param,
+        "tagger": tagger.settings,
+        "audio": {
+            "audio_format": request.param,
+            "sample_rate": 16000,
+            "preset": None if preset is None else preset.to_dict(),
+            "window_seconds": 2.0,
+            "window_steps": 32000 if preset is None else preset.frames(2.0),
+        },
+        "shards": {"folder": "x", "n_tracks": 0, "manifest_sha256": "1"},
+        "tags": {"path": None, "database": 0, "table_sha256": "2"},
+    }
+    made = Run.create(tmp_path / "run", config, SPACE, Split(("a",), ("b",), ("c",)))
+    write_checkpoint(made.best_checkpoint, {"tagger": tagger.state_dict()})
+    return made
+
+
+def scores_of(run, waveform):
+    features = waveform if run.preset is None else log_mel(waveform, run.preset)
+    with torch.inference_mode():
+        return torch.sigmoid(load_model(run)(torch.from_numpy(features)[None])).numpy()[0]
+
+
+def test_safetensors_folder_holds_the_same_model(run, tmp_path):
+    result = CliRunner().invoke(main, ["export", "safetensors", str(run.path), str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    model = read_folder(tmp_path / "out")
+    assert model.tagger.labels.labels == SPACE.labels
+    assert dict(model.tagger.labels.aliases) == {"Rock": "rock"}
+    assert (model.sample_rate, model.preset, model.window_seconds) == (16000, run.preset, 2.0)
+    assert model.thresholds is None
+    assert model.made_from["labels_sha256"] == SPACE.sha256()
+    expected = load_model(run).state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in model.tagger.state_dict().items())
+
+
+def test_thresholds_travel_along(run, tmp_path):
+    audio = {"sample_rate": 16000, "window_seconds": 2.0, "preset": None}
+    write_folder(tmp_path / "out", load_model(run), audio=audio, thresholds=np.array([0.1, 0.5, 0.9]))
+    assert read_folder(tmp_path / "out").thresholds.tolist() == [0.1, 0.5, 0.9]
+
+
+def test_damaged_folders_are_named(run, tmp_path):
+    with pytest.raises(FolksongError, match=r"no exported model here"):
+        read_folder(tmp_path)
+    folder = tmp_path / "out"
+    CliRunner().invoke(main, ["export", "safetensors", str(run.path), str(folder)])
+    weights = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(weights[:-10])
+    with pytest.raises(
+        FileFormatError, match=r"model\.safetensors: not the weights that model\.json describes"
+    ):
+        read_folder(folder)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(FolksongError, match=r"model\.safetensors: no such file"):
+        read_folder(folder)
+    content = json.loads((folder / "model.json").read_text())
+    del content["audio"]
+    (folder / "model.json").write_text(json.dumps(content))
+    with pytest.raises(FileFormatError, match="damaged"):
+        read_folder(folder)
+
+
+def test_onnx_equals_pytorch(run, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    path = export_onnx(run, tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(str(path))
+    for seconds in (2.0, 3.3):  # any length, any batch
+        clips = np.stack([sound(seconds, seed) for seed in range(3)])
+        (scores,) = session.run(None, {"waveform": clips})
+        np.testing.assert_allclose(scores, [scores_of(run, clip) for clip in clips], atol=2e-3)
+    metadata = session.get_modelmeta().custom_metadata_map
+    assert json.loads(metadata["labels"]) == list(SPACE.names)
+    assert json.loads(metadata["sample_rate"]) == 16000
+
+
+@pytest.mark.parametrize("name", ["urop2019", "pons2018"])
+def test_spectrograms_in_the_graph_equal_those_of_the_library(name):
+    preset = read_preset(name)
+    waveform = sound(1.5)
+    inside = Spectrogram(preset)(torch.from_numpy(waveform)[None]).numpy()[0]
+    outside = log_mel(waveform, preset)
+    np.testing.assert_allclose(inside, outside, atol=0.01)
+    silence = Spectrogram(preset)(torch.zeros(1, 16000)).numpy()[0]
+    np.testing.assert_allclose(silence, log_mel(np.zeros(16000, np.float32), preset), atol=1e-4)
+
+
+def write_keras_file(path, tagger_layers):
+    """Write an HDF5 file as Keras 2 does."""
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(path, "w") as file:
+        root = file.create_group("model_weights")
+        root.attrs["layer_names"] = [name.encode() for name in ["input_1", *tagger_layers]]
+        root.create_group("input_1").attrs["weight_names"] = []
+        for name, arrays in tagger_layers.items():
+            words = (
+                ("kernel", "bias")
+                if len(arrays) == 2
+                else ("gamma", "beta", "moving_mean", "moving_variance")
+            )
+            keys = [f"{name}/{word}:0" for word in words]
+            group = root.create_group(name)
+            group.attrs["weight_names"] = [key.encode() for key in keys]
+            for key, array in zip(keys, arrays, strict=True):
+                group.create_dataset(key, data=array)
+
+
+@pytest.fixture
+def keras_golden(monkeypatch):
+    """The golden outputs of Keras and the weights that gave them; the network in its full size."""
+    monkeypatch.setattr(back_end, "N_FILTERS", 512)
+    import importlib.util
+    from pathlib import Path
+
+    path = Path(__file__).parents[1] / "models" / "keras_golden.py"
+    spec = importlib.util.spec_from_file_location("keras_golden", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    with np.load(module.GOLDEN) as arrays:
+        return module, dict(arrays)
+
+
+@pytest.mark.parametrize("front_end", FRONT_ENDS)
+def test_keras_files_give_the_outputs_of_keras(front_end, keras_golden, tmp_path, monkeypatch):
+    module, golden = keras_golden
+    layers = {}
+    for key, shapes in golden.items():
+        owner, _, layer = key.partition("/")
+        if owner == front_end and layer:
+            layers[layer] = module.layer_weights(layer, [tuple(int(n) for n in s if n) for s in shapes])
+    write_keras_file(tmp_path / "mymodel.h5", layers)
+    assert {name for name, arrays in read_keras_weights(tmp_path / "mymodel.h5").items() if arrays} == set(
+        layers
+    )
+    labels = LabelSpace(tuple(Label(f"l{n}", (f"l{n}",)) for n in range(module.SIZES["n_labels"])))
+    from dataclasses import replace
+
+    from folksong.export import keras_file
+
+    preset = replace(read_preset("urop2019"), n_mels=module.SIZES["n_mels"])
+    monkeypatch.setattr(keras_file, "read_preset", lambda name: preset)
+    model = read_folder(import_keras(tmp_path / "mymodel.h5", tmp_path / "out", labels))
+    with torch.inference_mode():
+        scores = torch.sigmoid(model.tagger(torch.from_numpy(module.inputs(front_end)))).numpy()
+    np.testing.assert_allclose(scores, golden[front_end], atol=1e-4)
+
+
+def test_files_that_are_no_keras_models(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    with pytest.raises(FolksongError, match="no such file"):
+        read_keras_weights(tmp_path / "none.h5")
+    (tmp_path / "text.h5").write_text("no")
+    with pytest.raises(FileFormatError, match=r"text\.h5: not a Keras 2 HDF5 model"):
+        read_keras_weights(tmp_path / "text.h5")
+    h5py.File(tmp_path / "empty.h5", "w").close()
+    with pytest.raises(FileFormatError, match="not a Keras 2 HDF5 model"):
+        read_keras_weights(tmp_path / "empty.h5")
+    write_keras_file(tmp_path / "other.h5", {"conv": [np.zeros((3, 1, 2)), np.zeros(2)]})
+    with pytest.raises(
+        FolksongError, match="not a tagger of the earlier project: its layers are input_1, conv"
+    ):
+        import_keras(tmp_path / "other.h5", tmp_path / "out", SPACE)
