@@ -49,7 +49,7 @@ def confusion(
     limits = np.broadcast_to(limits, (pairs.n_labels,)).astype(pairs.scores.dtype)
     matrices = np.empty((pairs.n_labels, 2, 2), np.int64)
     for column in pairs.columns():
-        pairs.check_order(column, column.scores[[column.scores.argmax()]])  # NaN is the largest
+        pairs.check_no_nan(column)
         chosen = column.scores >= limits[column.number]
         true_positives = np.count_nonzero(chosen[column.positive_rows])
         false_positives = np.count_nonzero(chosen) - true_positives

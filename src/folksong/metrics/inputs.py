@@ -86,6 +86,10 @@ class Pairs:
         """Return how a message calls the label."""
         return f"label {number}" if self._labels is None else f"label {self._labels[number]!r}"
 
+    def check_no_nan(self, column: Column) -> None:
+        """Raise if a score of the label is NaN."""
+        self.check_order(column, column.scores[[column.scores.argmax()]])  # argmax takes NaN for the largest
+
     def check_order(self, column: Column, ordered: Floats) -> None:
         """Raise if the sorted scores of a label hold a NaN: it sorts to one end."""
         if np.isnan(ordered[0]) or np.isnan(ordered[-1]):

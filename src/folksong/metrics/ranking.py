@@ -6,8 +6,8 @@ with a score of at least s, and over the positive ones TP(s). Then, as scikit-le
 - average precision = (1/P) Σ TP(s) / N(s), the sum running over the positive tracks (no interpolation), and
 - ROC-AUC = (1/(P (n − P))) Σ (negatives below s + half of the negatives equal to s).
 
-Both need only the ranks of the positive scores among all scores: one sort of the bare scores and a few binary
-searches, instead of the sorting of an index and the building of a curve.
+Both need only the ranks of the positive scores among all scores (`folksong.metrics.positions`), instead of the sorting
+of an index and the building of a curve.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from folksong.metrics.inputs import Column, Floats, Pairs
-from folksong.metrics.sorting import sort_floats
+from folksong.metrics.positions import count_below
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,33 +70,29 @@ def rank_labels(targets: Any, scores: Any, *, labels: Sequence[str] | None = Non
     pairs = Pairs(targets, scores, labels)
 
     def rank(column: Column) -> tuple[float, float, int]:
-        ordered = sort_floats(column.scores)
-        pairs.check_order(column, ordered)
-        return *rank_sorted(ordered, np.sort(column.positive_scores)), len(column.positive_rows)
+        pairs.check_no_nan(column)
+        return *rank_positives(column.scores, column.positive_scores), len(column.positive_rows)
 
     auc, precision, positives = np.array(pairs.map(rank), np.float64).reshape(-1, 3).T
     return LabelRanking(auc, precision, positives.astype(np.int64), pairs.n_tracks)
 
 
-def rank_sorted(ordered: Floats, positives: Floats) -> tuple[float, float]:
+def rank_positives(scores: Floats, positives: Floats) -> tuple[float, float]:
     """Return ROC-AUC and average precision of one label.
 
     Args:
-        ordered: (n,) all scores, ascending, no NaN.
-        positives: (n_positive,) those of the positive tracks, ascending.
+        scores: (n,) of all tracks, no NaN.
+        positives: (n_positive,) those of the tracks that carry the label.
     """
-    n_negatives = len(ordered) - len(positives)
+    n_negatives = len(scores) - len(positives)
     if not len(positives):
         return np.nan, np.nan
+    positives = np.sort(positives)
     # Ties share one rank, so each distinct score is looked up once.
     first = np.flatnonzero(np.concatenate([[True], positives[1:] != positives[:-1]]))
     counts = np.diff(first, append=len(positives))
-    distinct = positives[first]
-    below = np.searchsorted(ordered, distinct, side="left")
-    upto = below + counts
-    tied = np.flatnonzero(ordered[np.minimum(upto, len(ordered) - 1)] == distinct)  # with negatives
-    upto[tied] = np.searchsorted(ordered, distinct[tied], side="right")
-    precision = float(((len(positives) - first) / (len(ordered) - below)) @ counts) / len(positives)
+    below, upto = count_below(scores, positives[first])
+    precision = float(((len(positives) - first) / (len(scores) - below)) @ counts) / len(positives)
     if not n_negatives:
         return np.nan, precision
     negatives_below = below - first

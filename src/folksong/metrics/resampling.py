@@ -181,7 +181,7 @@ class _Runs:
     per_track: int
 
     def measure(self, weights: npt.NDArray[np.float32]) -> tuple[Array, Array]:
-        """Return ROC-AUC and average precision of each resample, (n_resamples,), as `ranking.rank_sorted`."""
+        """Return ROC-AUC and average precision of each resample, (n_resamples,), as `ranking.rank_positives`."""
         at_once = max(1, VALUES_AT_ONCE // self.positives.shape[0])
         parts = [
             self._measure(weights[:, first : first + at_once])

@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from folksong.metrics.inputs import Pairs
-from folksong.metrics.ranking import rank_labels, rank_sorted
-from folksong.metrics.sorting import sort_floats
+from folksong.metrics.ranking import rank_labels, rank_positives
 
 Array = npt.NDArray[np.float64]
 
@@ -117,9 +116,8 @@ def summarise(
 
 def _rank_all_pairs(pairs: Pairs, kept: npt.NDArray[np.bool_]) -> tuple[float, float]:
     scores = pairs.scores if kept.all() else pairs.scores[:, kept]
-    ordered = sort_floats(scores.ravel())
     positives = [column.positive_scores for column in pairs.columns() if kept[column.number]]
-    return rank_sorted(ordered, np.sort(np.concatenate(positives)))
+    return rank_positives(scores.ravel(), np.concatenate(positives))
 
 
 def _mean(values: Array) -> float:
