@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 from folksong.audio.decode import read_recording
 from folksong.audio.workers import run_guarded
 from folksong.errors import AudioError
+from folksong.shards.watchdog import limit_of, stack_path
 from folksong.shards.work import ShardTask
 
 logger = logging.getLogger(__name__)
@@ -24,12 +26,24 @@ def refused_tracks(tasks: list[ShardTask], *, limit_seconds: float) -> dict[str,
         noted = task.note.read_text(encoding="utf-8", errors="surrogatepass")
         for track in task.tracks:
             if track.track_id == noted and noted not in task.refused:
-                crash = _crash(track.path, task.encoding.sample_rate, limit_seconds)
+                limit = limit_of(track.path, limit_seconds)
+                crash = _crash(track.path, task.encoding.sample_rate, limit)
                 if crash is not None:
                     logger.warning("%s: %s", track.path, crash)
                     refused[noted] = f"{track.path}: {crash}"
         task.note.unlink(missing_ok=True)
+        _tell_stack(task.note, noted)
     return refused
+
+
+def _tell_stack(note: Path, track_id: str) -> None:
+    """Log where a process stood that took too long."""
+    path = stack_path(note)
+    stack = path.read_text(errors="replace") if path.exists() else ""
+    path.unlink(missing_ok=True)
+    if stack:
+        logger.warning("%s: its process took too long and was ended; the stack is in the debug log", track_id)
+        logger.debug("%s", stack)
 
 
 def _crash(path: str, sample_rate: int, limit_seconds: float) -> str | None:

@@ -7,7 +7,6 @@ or a missing permission ends the work with an error and leaves no half-written f
 from __future__ import annotations
 
 import hashlib
-import signal
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,6 +33,7 @@ from folksong.shards.index import (
 )
 from folksong.shards.manifest import STORAGES
 from folksong.shards.tfrecord import FOOTER_BYTES, HEADER_BYTES, Record, frame
+from folksong.shards.watchdog import Watchdog
 
 ENCODING_VERSION = 1  # raise it when the same recording would give other bytes
 INT16_PEAK = 32767
@@ -172,9 +172,14 @@ def write_shard(task: ShardTask) -> ShardResult:
     digest = hashlib.sha256()
     n_bytes = n_tracks = 0
     # matrix products give other last bits with another number of threads
-    with threadpool_limits(1), atomic_path(task.path) as temporary, temporary.open("wb") as stream:
+    with (
+        threadpool_limits(1),
+        atomic_path(task.path) as temporary,
+        temporary.open("wb") as stream,
+        Watchdog(task.note, task.limit_seconds) as watchdog,
+    ):
         for track in task.tracks:
-            _leave_note(task, track)
+            watchdog.begin(track.track_id, track.path)
             encoded = _encode_or_tell(track, task, skipped)
             if encoded is None:
                 continue
@@ -189,25 +194,8 @@ def write_shard(task: ShardTask) -> ShardResult:
             n_bytes += HEADER_BYTES + len(payload) + FOOTER_BYTES
             n_tracks += 1
         stream.flush()
-    _set_limit(None if task.limit_seconds is None else 0.0)
     write_index(builder.finish(digest.hexdigest(), n_bytes), task.path)
-    if task.note is not None:
-        task.note.unlink(missing_ok=True)
     return ShardResult(task.path.name, n_tracks, n_bytes, digest.hexdigest(), tuple(skipped), tuple(damaged))
-
-
-def _leave_note(task: ShardTask, track: TaskTrack) -> None:
-    """Say which track is at hand, and start its time."""
-    if task.note is not None:
-        task.note.write_text(track.track_id, encoding="utf-8", errors="surrogatepass")
-    _set_limit(task.limit_seconds)
-
-
-def _set_limit(seconds: float | None) -> None:
-    """Have the operating system end this process in so many seconds; 0 calls that off."""
-    if seconds is not None and hasattr(signal, "setitimer"):
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def _encode_or_tell(track: TaskTrack, task: ShardTask, skipped: list[TrackProblem]) -> EncodedTrack | None:

@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 PLAN_NAME = "plan.json"
 SKIPPED_NAME = "skipped.csv"
 DAMAGED_NAME = "damaged.csv"
-TRACK_LIMIT_SECONDS = 300.0
+TRACK_LIMIT_SECONDS = 60.0
 DEATHS_WITHOUT_CAUSE = 3  # in a row, and nothing finished in between
 
 
@@ -85,7 +85,8 @@ def write_shards(
         seed: of the order of tracks.
         overwrite: replace a folder of shards written from other inputs.
         check_disk: estimate the size first, and refuse if the disk is too small.
-        limit_seconds: a recording whose decoding takes longer is left out (with 2 or more jobs).
+        limit_seconds: a recording whose decoding takes longer than this and 2 s a megabyte is left out (with 2 or
+            more jobs).
         progress: show a progress bar.
 
     Returns:
