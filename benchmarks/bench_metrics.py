@@ -2,8 +2,8 @@
 
     python benchmarks/bench_metrics.py [--tracks 500000] [--labels 100] [--dtype float32] [--sample 20]
 
-Prints wall and CPU seconds for all labels, the ratio, and the largest difference. scikit-learn is timed on `--sample` labels spread
-over the range of prevalences and scaled up unless the sample is all of them.
+Prints wall and CPU seconds for all labels, the ratio, and the largest difference. scikit-learn is timed on `--sample`
+labels spread over the range of prevalences and scaled up unless the sample is all of them.
 """
 
 from __future__ import annotations
