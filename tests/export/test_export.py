@@ -20,6 +20,7 @@ from folksong.labels import Label, LabelSpace
 from folksong.models import back_end
 from folksong.models.checkpoint import load_model, write_checkpoint
 from folksong.models.tagger import Tagger
+from folksong.prediction import load_tagger
 from folksong.runs import Run
 from folksong.splits import Split
 
@@ -79,13 +80,21 @@ def test_safetensors_folder_holds_the_same_model(run, tmp_path):
     result = CliRunner().invoke(main, ["export", "safetensors", str(run.path), str(tmp_path / "out")])
     assert result.exit_code == 0, result.output
     model = read_folder(tmp_path / "out")
-    assert model.tagger.labels.labels == SPACE.labels
-    assert dict(model.tagger.labels.aliases) == {"Rock": "rock"}
+    assert model.labels.labels == SPACE.labels
+    assert dict(model.labels.aliases) == {"Rock": "rock"}
     assert (model.sample_rate, model.preset, model.window_seconds) == (16000, run.preset, 2.0)
     assert model.thresholds is None
     assert model.made_from["labels_sha256"] == SPACE.sha256()
     expected = load_model(run).state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in model.tagger.state_dict().items())
+
+
+def test_an_exported_folder_predicts_as_its_run_does(run, tmp_path):
+    CliRunner().invoke(main, ["export", "safetensors", str(run.path), str(tmp_path / "out")])
+    taggers = [load_tagger(folder, device="cpu") for folder in (run.path, tmp_path / "out")]
+    assert taggers[0].labels == taggers[1].labels == SPACE.names
+    one, other = (tagger.scores(sound(5.0)) for tagger in taggers)
+    np.testing.assert_array_equal(one, other)
 
 
 def test_thresholds_travel_along(run, tmp_path):

@@ -34,7 +34,8 @@ class ExportedModel:
     """What an exported folder holds.
 
     Args:
-        tagger: the network, in evaluation mode; ``tagger.labels`` is the label space.
+        tagger: the network, in evaluation mode.
+        labels: its outputs, in order.
         sample_rate: Hz.
         preset: how spectrograms are computed; None for waveforms.
         window_seconds: length of the windows it was trained on.
@@ -43,6 +44,7 @@ class ExportedModel:
     """
 
     tagger: Tagger
+    labels: LabelSpace
     sample_rate: int
     preset: FeaturePreset | None
     window_seconds: float
@@ -120,6 +122,11 @@ def write_folder(
     return path
 
 
+def is_exported(folder: str | os.PathLike[str]) -> bool:
+    """Say whether a folder holds an exported model."""
+    return (Path(folder) / DESCRIPTION_NAME).is_file()
+
+
 def read_folder(folder: str | os.PathLike[str]) -> ExportedModel:
     """Read what `export_folder` wrote.
 
@@ -128,7 +135,7 @@ def read_folder(folder: str | os.PathLike[str]) -> ExportedModel:
         FileFormatError: a file is damaged, or the weights are not those that the description names.
     """
     path = Path(folder)
-    if not (path / DESCRIPTION_NAME).is_file():
+    if not is_exported(path):
         raise FolksongError(f"{path}: no exported model here (it has no {DESCRIPTION_NAME})")
     content = read_json(path / DESCRIPTION_NAME)
     if not isinstance(content, dict) or content.get("format") != FORMAT or content.get("version") != VERSION:
@@ -150,7 +157,7 @@ def read_folder(folder: str | os.PathLike[str]) -> ExportedModel:
         ) from error
     _load_weights(tagger, path / WEIGHTS_NAME, wanted)
     thresholds = None if None in values else np.array(values, np.float64)
-    return ExportedModel(tagger.eval(), rate, preset, seconds, thresholds, made_from)
+    return ExportedModel(tagger.eval(), labels, rate, preset, seconds, thresholds, made_from)
 
 
 def _load_weights(tagger: Tagger, path: Path, sha256: str) -> None:

@@ -211,13 +211,13 @@ def load_tagger(
     batch_size: int = BATCH_SIZE,
     precision: str = "32",
 ) -> LoadedTagger:
-    """Load a run's best network for prediction.
+    """Load a run's best network, or an exported model, for prediction.
 
     On the CPU the C library is told to keep memory between batches (`folksong.models.allocator`), which doubles the
     speed of the waveform network.
 
     Args:
-        run: the run, or its folder.
+        run: the run, or its folder, or a folder that `folksong export` wrote.
         device: ``"cpu"``, ``"cuda"``, …; a GPU where there is one if None.
         hop_seconds: from the beginning of one window to the next; half a window if None.
         batch_size: windows scored at once.
@@ -226,11 +226,28 @@ def load_tagger(
     Raises:
         FolksongError: the folder is no run, or the run has no checkpoint yet.
     """
-    opened = run if isinstance(run, Run) else Run.open(run)
-    tuned = stored_thresholds(opened)
     chosen = find_device(device)
     if chosen.type == "cpu":
         keep_memory()
+    if not isinstance(run, Run):
+        from folksong.export.folder import is_exported, read_folder
+
+        if is_exported(run):
+            model = read_folder(run)
+            return LoadedTagger(
+                model.tagger,
+                model.labels.names,
+                sample_rate=model.sample_rate,
+                preset=model.preset,
+                window_seconds=model.window_seconds,
+                hop_seconds=hop_seconds,
+                device=chosen,
+                batch_size=batch_size,
+                precision=precision,
+                thresholds=model.thresholds,
+            )
+    opened = run if isinstance(run, Run) else Run.open(run)
+    tuned = stored_thresholds(opened)
     return LoadedTagger(
         load_model(opened),
         opened.labels.names,
