@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import shutil
 import subprocess
@@ -274,7 +275,7 @@ def test_a_thousand_shards_open_with_256_descriptors(
     for number in range(2, 1001):
         files.append(ShardFile(f"waveform_{number}.tfrecord", 1, first.n_bytes, first.sha256))
         for ending in ("", ".index"):
-            shutil.copy(tmp_path / f"{first.name}{ending}", tmp_path / f"{files[-1].name}{ending}")
+            os.link(tmp_path / f"{first.name}{ending}", tmp_path / f"{files[-1].name}{ending}")
     Manifest("waveform", RATE, None, tuple(files)).write(tmp_path)
     code = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))\n"
