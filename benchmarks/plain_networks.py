@@ -6,6 +6,8 @@ layers, sizes and order, so the same arithmetic.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -19,6 +21,8 @@ def standardise(x: Tensor) -> Tensor:
 
 
 class Block(nn.Module):
+    """Convolution over time, ReLU, batch norm."""
+
     def __init__(self, before: int, after: int, length: int, stride: int = 1, same: bool = False) -> None:
         super().__init__()
         self.pad = ((length - 1) // 2, length // 2) if same else (0, 0)
@@ -30,13 +34,15 @@ class Block(nn.Module):
 
 
 class PlainWaveform(nn.Module):
+    """Samples to features."""
+
     width = 256
 
     def __init__(self) -> None:
         super().__init__()
         sizes = (64, 64, 64, 128, 128, 128, 256)
         self.first = Block(1, 64, 3, stride=3)
-        self.blocks = nn.ModuleList(Block(a, b, 3) for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+        self.blocks = nn.ModuleList(Block(a, b, 3) for a, b in pairwise(sizes))
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.first(x[:, None])
@@ -46,6 +52,8 @@ class PlainWaveform(nn.Module):
 
 
 class PlainLogMel(nn.Module):
+    """Log-mel frames to features."""
+
     width = 29 * 16
 
     def __init__(self, n_mels: int = 96, base: int = 16) -> None:

@@ -89,7 +89,7 @@ def main() -> None:
             process = begin(
                 ["--resume", f"{folder}/killed"] if again else [*words, "--out", f"{folder}/killed"]
             )
-            kill_at_random(process, 2.5 * seconds / given.kills, rng)
+            kill_at_random(process, 1.6 * seconds / given.kills, rng)
             if process.returncode == 0:
                 break
             kills += 1
