@@ -66,7 +66,7 @@ def open_entry(entry: Path, source: str) -> StoredVectors | None:
         if len(words) != shape[0] or (entry / "vectors.f32").stat().st_size != 4 * shape[0] * shape[1]:
             return None
         vectors = np.memmap(entry / "vectors.f32", "<f4", mode="r", shape=shape)
-        return StoredVectors(words, vectors, source, str(meta["sha256"]))
+        return StoredVectors(words, vectors, source, str(meta["sha256"]), trusted=True)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -69,13 +69,20 @@ class StoredVectors(WordVectors):
         vectors: (n_words, dimension) float32.
         source: a name for messages and provenance.
         sha256: hash of the file they came from; of words and vectors when left out.
+        trusted: the words are known to be unique (they come from the cache): do not look again.
 
     Raises:
         FolksongError: shapes do not match or a word occurs twice.
     """
 
     def __init__(
-        self, words: Sequence[str], vectors: Vectors, source: str, sha256: str | None = None
+        self,
+        words: Sequence[str],
+        vectors: Vectors,
+        source: str,
+        sha256: str | None = None,
+        *,
+        trusted: bool = False,
     ) -> None:
         if vectors.ndim != 2 or len(words) != len(vectors):
             raise FolksongError(f"{len(words)} words do not match vectors of shape {vectors.shape}")
@@ -84,7 +91,7 @@ class StoredVectors(WordVectors):
         self.source = source
         self.dimension = int(vectors.shape[1])
         self.sha256 = sha256 if sha256 is not None else _sha256_of(self.words, vectors)
-        if len(self.index) != len(self.words):
+        if not trusted and len(self.index) != len(self.words):
             raise FolksongError(f"{source}: a word occurs twice")
 
     def __len__(self) -> int:
