@@ -1,6 +1,7 @@
 """The commands about label spaces, from a tag file to maps and grids."""
 
 import csv
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -127,3 +128,20 @@ def test_errors_are_one_line(files):
     assert "500 clusters were asked for" in output
     assert run("labels", "genres", "x.json", "tags.csv")[0] == 2
     assert not (files / "x.json").exists()
+
+
+def test_the_earlier_projects_dictionary(files):
+    numbers = {tag: np.int64(number) for number, members in enumerate(GENRES.values()) for tag in members}
+    (files / "tags_dict_2.pkl").write_bytes(pickle.dumps(numbers))
+    code, output = run("labels", "dictionary", files, "tags.csv", "d.labels.json", "--filter")
+    assert code == 0, output
+    assert LabelSpace.read("d.labels.json").names == ("metal", "techno")
+    (files / "genres.txt").write_text("[0, 1]\n[[0, 1]]\n")
+    code, output = run("labels", "dictionary", "tags_dict_2.pkl", "tags.csv", "d.labels.json", "--genre-path",
+                       "genres.txt")  # fmt: skip
+    assert code == 0, output
+    assert len(LabelSpace.read("d.labels.json")) == 1
+    (files / "tags_dict_2.pkl").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
+    code, output = run("labels", "dictionary", "tags_dict_2.pkl", "tags.csv", "d.labels.json")
+    assert code == 1
+    assert "refused, it asks for os.system" in output

@@ -279,3 +279,38 @@ def _write_plots(clusterings: Any, folder: str | None) -> None:
         from folksong.labels.plots import write_plots
 
         click.echo(f"{folder}: {len(write_plots(clusterings, folder))} plots")
+
+
+@labels.command("dictionary", cls=FolksongCommand)
+@click.argument("dictionary", type=click.Path())
+@click.argument("source", type=click.Path())
+@click.argument("out", type=click.Path(dir_okay=False))
+@click.option(
+    "--genre-path", type=click.Path(), metavar="FILE", help="Keep and merge clusters as this genres.txt says."
+)
+@click.option("--filter", "filtered", is_flag=True,
+              help="Keep the clusters that hold one of the 100 most popular tags that the list does not remove.")  # fmt: skip
+@click.option("--filter-path", type=click.Path(), metavar="DIR",
+              help="The folder of tags_remove.txt.  [default: the 20 subjective tags of the package]")  # fmt: skip
+@tag_source_options
+def dictionary_command(
+    dictionary: str, source: str, out: str, genre_path: str | None, filtered: bool, filter_path: str | None,
+    **options: Any,
+) -> None:  # fmt: skip
+    """Turn the earlier project's DICTIONARY (tags_dict_x.pkl, or a folder with one) into the label space OUT.
+
+    The pickle is read by an unpickler that can make nothing but text and numbers.
+
+    \b
+    Example:
+      folksong labels dictionary tags_dict_100.pkl lastfm_tags.db model3.labels.json --filter
+    """
+    from folksong.labels import SUBJECTIVE_TAGS
+    from folksong.labels.legacy import read_legacy_space
+    from folksong.tags.filters import read_remove_list
+
+    remove: tuple[str, ...] | None = None
+    if filtered or filter_path is not None:
+        remove = read_remove_list(filter_path) if filter_path is not None else SUBJECTIVE_TAGS
+    table = read_source(source, **options)
+    _write(read_legacy_space(dictionary, table, genres=genre_path, remove=remove), out, table)
