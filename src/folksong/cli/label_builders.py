@@ -289,7 +289,7 @@ def _write_plots(clusterings: Any, folder: str | None) -> None:
     "--genre-path", type=click.Path(), metavar="FILE", help="Keep and merge clusters as this genres.txt says."
 )
 @click.option("--filter", "filtered", is_flag=True,
-              help="Keep the clusters that hold one of the 100 most popular tags that the list does not remove.")  # fmt: skip
+              help="Keep clusters with one of the 100 most popular tags, less the listed ones.")  # fmt: skip
 @click.option("--filter-path", type=click.Path(), metavar="DIR",
               help="The folder of tags_remove.txt.  [default: the 20 subjective tags of the package]")  # fmt: skip
 @tag_source_options
