@@ -22,8 +22,10 @@ _MODULE_OF = {
     "embed_tags": "folksong.vectors.tag_vectors",
     "evaluate": "folksong.evaluation.evaluate",
     "load_tagger": "folksong.prediction",
+    "read_catalogue": "folksong.audio.catalogue",
     "read_tags": "folksong.tags.sources",
     "read_vectors": "folksong.vectors.words",
+    "scan_folder": "folksong.audio.catalogue",
     "train": "folksong.training.loop",
     "write_shards": "folksong.shards.writer",
 }
@@ -49,8 +51,10 @@ __all__ = [
     "load_tagger",
     "losses",
     "metrics",
+    "read_catalogue",
     "read_tags",
     "read_vectors",
+    "scan_folder",
     "splits",
     "train",
     "write_shards",
@@ -58,6 +62,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from folksong import labels, metrics, splits
+    from folksong.audio.catalogue import read_catalogue, scan_folder
     from folksong.errors import FolksongError
     from folksong.evaluation.evaluate import evaluate
     from folksong.labels.space import LabelSpace
