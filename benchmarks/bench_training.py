@@ -37,8 +37,9 @@ def measure(which: str, given: argparse.Namespace) -> dict[str, float]:
 
         keep_memory()
     import torch
-    from plain_networks import PlainTagger
     from torch.nn import functional
+
+    from plain_networks import PlainTagger
 
     torch.set_num_threads(given.threads)
     torch.manual_seed(0)
