@@ -1,6 +1,6 @@
 """Peak memory of writing few and many tracks: it must not grow with their number.
 
-    python benchmarks/shards_memory.py [--tracks 100 10000] [--seconds 5]
+    python benchmarks/shards_memory.py [--tracks 100 10000] [--seconds 2]
 
 Each writing runs in processes of its own; the peak is the largest resident set of any of them (``ru_maxrss``). The
 tracks are entries of one catalogue that lead to 20 mp3 files; each has tags.
@@ -17,16 +17,21 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from folksong.tags.lastfm import write_lastfm
+from folksong.tags.table import TagTable
+
 RATE = 16000
 N_RECORDINGS = 20
 CODE = """
 import resource, sys
+from joblib.externals.loky import get_reusable_executor
 from folksong.audio.catalogue import read_catalogue
 from folksong.shards.writer import write_shards
 from folksong.tags.sources import read_tags
 catalogue, tags, out, jobs = sys.argv[1:]
 write_shards(read_catalogue(catalogue), out, read_tags(tags), audio_format="log-mel-spectrogram", jobs=int(jobs))
 own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+get_reusable_executor().shutdown(wait=True)  # only processes that have ended are counted as children
 print(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 """
 
@@ -34,13 +39,11 @@ print(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 def peaks(root: Path, n_tracks: int, jobs: int) -> tuple[float, float]:
     """Return the peak of the writing process and of its largest worker, in MB."""
     ids = [f"TR{number:06d}" for number in range(n_tracks)]
-    catalogue, tags = root / f"{n_tracks}.csv", root / f"{n_tracks}-tags.csv"
+    catalogue, tags = root / f"{n_tracks}.csv", root / f"{n_tracks}-tags-{jobs}.db"
     files = [f"{ids[number]},{number % N_RECORDINGS}.mp3" for number in range(n_tracks)]
     catalogue.write_text("\n".join(["track_id,mp3_path", *files]))
-    rows = [
-        f"{track_id},tag{(number * k) % 500},{k}" for number, track_id in enumerate(ids) for k in range(10)
-    ]
-    tags.write_text("\n".join(["track,tag,weight", *rows]))
+    rows = [(track_id, f"tag{number % 50}-{k}", k) for number, track_id in enumerate(ids) for k in range(10)]
+    write_lastfm(TagTable.from_pairs(*zip(*rows, strict=True)), tags)
     done = subprocess.run(
         [sys.executable, "-c", CODE, str(catalogue), str(tags), str(root / f"{n_tracks}-{jobs}"), str(jobs)],
         stdout=subprocess.PIPE,
@@ -55,7 +58,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--tracks", type=int, nargs="+", default=[100, 10_000])
-    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--seconds", type=float, default=2.0)
     options = parser.parse_args()
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as name:
@@ -70,7 +73,8 @@ def main() -> None:
                 first = first or peak
                 print(
                     f"{n_tracks:7,d} tracks, {jobs} jobs: writer {own:6.1f} MB, largest worker {child:6.1f} MB; "
-                    f"peak {peak / first:.3f} x that of {options.tracks[0]:,}"
+                    f"peak {peak / first:.3f} x that of {options.tracks[0]:,}",
+                    flush=True,
                 )
 
 
