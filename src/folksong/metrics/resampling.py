@@ -62,7 +62,7 @@ class Bootstrap:
 
         The quantiles of the resamples, moved so that their mean lies on the estimate: a track drawn twice counts as
         two hits, so that resamples have a higher average precision than samples do (macro values of rare labels by
-        more than the width of their interval). So moved, 95% intervals of macro values held, in 95 to 98% of
+        more than the width of their interval). So moved, 95% intervals of macro values held, in 88 to 98% of
         simulated test parts, what such parts give on average; plain quantiles, in 75 to 97%. Intervals of single
         labels with fewer than about 10 positive tracks are too narrow (75 to 90%).
 
