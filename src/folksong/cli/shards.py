@@ -113,8 +113,8 @@ def write(
     from folksong.shards.writer import write_shards
     from folksong.tags.sources import read_tags
 
-    found = scan_folder(tracks) if Path(tracks).is_dir() else read_catalogue(tracks, root)
     tables = [read_tags(source, min_weight=min_weight) for source in (*tag_sources, *tag_path_multi)]
+    found = scan_folder(tracks) if Path(tracks).is_dir() else read_catalogue(tracks, root)
     manifest = write_shards(found, out, tables, progress=wants_progress(), **options)
     skipped, damaged = (manifest.provenance[key] for key in ("n_skipped", "n_damaged"))
     click.echo(

@@ -139,10 +139,11 @@ class Plan:
     @cached_property
     def n_untagged(self) -> int:
         """Number of tracks that no table gives a tag."""
-        tagged: set[str] = set()
-        for table in self.tables:
-            tagged.update(table.track_ids[np.diff(table.weights.indptr) > 0])
-        return sum(track.track_id not in tagged for track in self.tracks)
+        counts = [(table.track_index, np.diff(table.weights.indptr)) for table in self.tables]
+        return sum(
+            all(track.track_id not in rows or not n_tags[rows[track.track_id]] for rows, n_tags in counts)
+            for track in self.tracks
+        )
 
     def note(self, number: int) -> Path:
         """Return the file that names the track at hand while a shard is written."""
