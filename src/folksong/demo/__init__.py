@@ -7,5 +7,6 @@ short cut: the demo calls the functions that any user calls.
 from __future__ import annotations
 
 from folksong.demo.corpus import Corpus, CorpusSettings, write_corpus
+from folksong.demo.pipeline import DemoResult, DemoSettings, run_demo
 
-__all__ = ["Corpus", "CorpusSettings", "write_corpus"]
+__all__ = ["Corpus", "CorpusSettings", "DemoResult", "DemoSettings", "run_demo", "write_corpus"]

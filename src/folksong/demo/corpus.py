@@ -29,7 +29,7 @@ from folksong.demo.piece import write_piece
 from folksong.demo.plan import Piece, plan_pieces
 from folksong.demo.recipes import Recipes, read_recipes
 from folksong.errors import FolksongError
-from folksong.files import atomic_write, read_json, write_json
+from folksong.files import atomic_write, describe_os_error, read_json, write_json
 from folksong.tags.lastfm import write_lastfm
 
 FORMAT = "folksong.corpus"
@@ -106,6 +106,18 @@ class Corpus:
     def unseen(self) -> list[Path]:
         """Pieces by artists that are not in the corpus."""
         return sorted((self.root / "unseen").glob("*.mp3"))
+
+    def read_truth(self) -> list[dict[str, str]]:
+        """Return what is true of each track, the rows of ``truth/tracks.csv``."""
+        return _read_csv(self.truth_dir / "tracks.csv")
+
+    def read_tag_truth(self) -> list[dict[str, str]]:
+        """Return what each tag means, the rows of ``truth/tags.csv``."""
+        return _read_csv(self.truth_dir / "tags.csv")
+
+    def read_unseen_truth(self) -> list[dict[str, str]]:
+        """Return what is true of each unseen piece, the rows of ``unseen/truth.csv``."""
+        return _read_csv(self.root / "unseen" / "truth.csv")
 
 
 def write_corpus(
@@ -245,3 +257,11 @@ def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]])
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)
+
+
+def _read_csv(path: Path) -> list[dict[str, str]]:
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            return list(csv.DictReader(stream))
+    except OSError as error:
+        raise FolksongError(describe_os_error(error, path)) from error

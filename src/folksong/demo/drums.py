@@ -60,7 +60,9 @@ def render_drums(
     """Return the drum part of a piece, (n_samples,): the lines of a pattern played by a kit, with a human touch."""
     out = np.zeros(n_samples, np.float32)
     for line, name in recipes.kits[kit].items():
-        steps = recipes.patterns[pattern].get(line, "")
+        steps = recipes.patterns[pattern].get(line)
+        if not steps:
+            continue
         sound = render_stroke(recipes.strokes[name], sample_rate, rng, tuning)
         for onset in onsets(steps, grid, n_samples / sample_rate):
             level = LOUDNESS[line] * onset.velocity * rng.uniform(0.88, 1.0)

@@ -91,12 +91,16 @@ def write_piece(recipes: Recipes, piece: Piece, seconds: float, path: str | os.P
     The samples are rounded to 16 bits first, so that the last bit of a float, which may differ from one processor to
     another, mostly does not reach the encoder. Another version of libsndfile or LAME may still write other bytes.
     """
-    samples = np.round(render_piece(recipes, piece, seconds) * 32767.0).astype(np.int16)
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, "blas"):  # the same sums on any number of cores
+        samples = np.round(render_piece(recipes, piece, seconds) * 32767.0) / np.float32(32768.0)
     mode, compression = MP3_MODES[samples.shape[1]]
     with atomic_path(path) as temporary:
+        # As floats: given the same stereo samples as integers, libsndfile 1.2.2 now and then writes other bytes.
         soundfile.write(
             temporary,
-            samples,
+            samples.astype(np.float32),
             piece.artist.sample_rate,
             format="MP3",
             subtype="MPEG_LAYER_III",

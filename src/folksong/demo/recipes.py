@@ -200,8 +200,9 @@ class Recipes:
     chords: dict[str, tuple[int, ...]]
 
 
+@cache
 def read_data(name: str) -> dict[str, Any]:
-    """Read a TOML file of the package's ``demo/data``."""
+    """Read a TOML file of the package's ``demo/data``; callers must not change what they get."""
     return tomllib.loads(resources.files("folksong.demo").joinpath("data", name).read_text(encoding="utf-8"))
 
 
