@@ -13,11 +13,12 @@ from folksong.cli.audio import audio
 from folksong.cli.common import FolksongGroup, log_to_stderr
 from folksong.cli.compare import compare
 from folksong.cli.config import config
+from folksong.cli.demo import demo
 from folksong.cli.doctor import doctor
 from folksong.cli.evaluate import evaluate
 from folksong.cli.experiment import experiment
-from folksong.cli.label_study import projector
 from folksong.cli.export import export
+from folksong.cli.label_study import projector
 from folksong.cli.labels import labels
 from folksong.cli.predict import predict
 from folksong.cli.report import report
@@ -40,6 +41,7 @@ def main() -> None:
 main.add_command(audio)
 main.add_command(compare)
 main.add_command(config)
+main.add_command(demo)
 main.add_command(doctor)
 main.add_command(evaluate)
 main.add_command(experiment)
