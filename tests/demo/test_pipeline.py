@@ -1,0 +1,165 @@
+"""The demo: it takes the whole path, goes on where it ended, and says how to start over."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from folksong.cli import main
+from folksong.demo import CorpusSettings, DemoResult, DemoSettings, run_demo
+from folksong.demo import pipeline as demo_pipeline
+from folksong.demo.journal import Journal, Stage
+from folksong.demo.pipeline import FRONT_ENDS
+from folksong.errors import FolksongError
+from folksong.prediction import load_tagger
+from folksong.splits import Split
+
+SETTINGS = DemoSettings(
+    CorpusSettings(seed=2, per_subgenre=2, seconds=2.5, genres=("rock",)),
+    n_labels=12,
+    window_seconds=2.5,
+    epochs=tuple((front_end, 1) for front_end in FRONT_ENDS),
+)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[DemoResult, list[Stage]]:
+    stages: list[Stage] = []
+    folder = tmp_path_factory.mktemp("demo") / "out"
+    return run_demo(folder, SETTINGS, jobs=1, on_stage=stages.append), stages
+
+
+def test_every_stage_is_reported_with_its_time(finished: tuple[DemoResult, list[Stage]]) -> None:
+    result, stages = finished
+    assert tuple(stages) == result.stages
+    assert [stage.name for stage in stages] == [
+        *("corpus", "labels"),
+        *(f"{front_end} {what}" for front_end in FRONT_ENDS for what in ("shards", "training", "evaluation")),
+        "prediction",
+    ]
+    assert not any(stage.skipped for stage in stages)
+    assert all(stage.seconds > 0 and stage.detail for stage in stages)
+
+
+def test_it_leaves_what_the_commands_take(finished: tuple[DemoResult, list[Stage]]) -> None:
+    result, _ = finished
+    folder = result.folder
+    for score in result.scores:
+        tagger = load_tagger(score.run)
+        assert len(tagger.tag(folder / "corpus" / "unseen" / result.heard[0].file.name, top=3)) == 3
+        assert 0 <= score.roc_auc[1] <= score.roc_auc[0] <= score.roc_auc[2] <= 1
+        assert score.lift == pytest.approx(score.pr_auc[0] / score.chance)
+        assert sum(number for number, _ in score.by_kind.values()) <= 12
+    popular, filtered = result.kept
+    assert popular.n_labels == 12 > filtered.n_labels
+    assert popular.counts > filtered.counts > 0
+    for command in (["labels", "show", "filtered.labels.json"], ["config", "init", "new.json"]):
+        path = str(folder / command.pop())
+        assert CliRunner().invoke(main, [*command, path]).exit_code == 0
+
+
+def test_no_artist_is_in_two_parts(finished: tuple[DemoResult, list[Stage]]) -> None:
+    folder = finished[0].folder
+    split = Split.read(folder / "split.json")
+    artist = {
+        row["track_id"]: row["artist"]
+        for row in demo_pipeline.Corpus(folder / "corpus", SETTINGS.corpus).read_truth()
+    }
+    parts = [{artist[track] for track in part} for part in (split.training, split.validation, split.test)]
+    assert all(parts)
+    assert sum(map(len, parts)) == len(set().union(*parts))
+
+
+def test_a_second_call_skips_all_and_finds_the_same(
+    finished: tuple[DemoResult, list[Stage]], tmp_path: Path
+) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(finished[0].folder, moved)
+    again = run_demo(moved, SETTINGS, jobs=1)
+    assert all(stage.skipped for stage in again.stages)
+    assert again.kept == finished[0].kept
+    assert [score.roc_auc for score in again.scores] == [score.roc_auc for score in finished[0].scores]
+    assert [heard.labels for heard in again.heard] == [heard.labels for heard in finished[0].heard]
+
+
+def test_other_settings_are_refused_and_nothing_is_touched(finished: tuple[DemoResult, list[Stage]]) -> None:
+    folder = finished[0].folder
+    before = (folder / "demo.json").read_bytes()
+    with pytest.raises(
+        FolksongError, match=r"other settings.*to start over, delete that folder or choose another"
+    ):
+        run_demo(folder, seed=9)
+    assert (folder / "demo.json").read_bytes() == before
+
+
+def test_a_folder_with_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("chapter 1")
+    outcome = CliRunner().invoke(main, ["demo", str(tmp_path)])
+    assert outcome.exit_code == 1
+    assert "not an empty folder and no demo; choose another folder" in outcome.output
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"n_labels": 0}, "at least 1 label"),
+        ({"window_seconds": 9.0}, "window of 9 s is longer than the pieces of 8 s"),
+    ],
+)
+def test_wrong_settings(settings: dict[str, float], message: str) -> None:
+    with pytest.raises(FolksongError, match=message):
+        DemoSettings(**settings)  # type: ignore[arg-type]
+
+
+def test_the_time_of_an_interrupted_stage_is_kept(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "demo", {"seed": 1})
+    with pytest.raises(KeyboardInterrupt), journal.stage("corpus"):
+        raise KeyboardInterrupt
+    assert journal.found("corpus") is None
+    again = Journal(tmp_path / "demo", {"seed": 1})
+    with again.stage("corpus") as found:
+        found["detail"], found["n"] = "3 pieces", 3
+    content = json.loads((tmp_path / "demo" / "demo.json").read_text())
+    assert content["stages"]["corpus"]["found"] == {"n": 3}
+    assert Journal(tmp_path / "demo", {"seed": 1}).found("corpus") == {"n": 3}
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo_pipeline, "run_demo", interrupted)
+    outcome = CliRunner().invoke(main, ["demo", str(tmp_path / "demo")])
+    assert outcome.exit_code == 130
+    assert "the same command goes on where this one ended" in outcome.output
+
+
+def test_an_interrupted_training_goes_on(
+    finished: tuple[DemoResult, list[Stage]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "demo"
+    shutil.copytree(finished[0].folder, folder)
+    content = json.loads((folder / "demo.json").read_text())
+    for name in ("waveform training", "waveform evaluation", "prediction"):
+        del content["stages"][name]
+    (folder / "demo.json").write_text(json.dumps(content))
+    resumed = run_demo(folder, SETTINGS, jobs=1)
+    assert [stage.name for stage in resumed.stages if not stage.skipped] == [
+        "waveform training",
+        "waveform evaluation",
+        "prediction",
+    ]
+    assert resumed.scores[1].roc_auc == finished[0].scores[1].roc_auc
+
+
+def test_corpus_only(tmp_path: Path) -> None:
+    outcome = CliRunner().invoke(
+        main, ["demo", "--corpus-only", "--pieces", "1", "--seconds", "1", "--jobs", "2", str(tmp_path / "c")]
+    )
+    assert outcome.exit_code == 0, outcome.output
+    assert "40 synthetic pieces" in outcome.output
+    assert len(list((tmp_path / "c" / "audio").rglob("*.mp3"))) == 40
+    shown = CliRunner().invoke(main, ["tags", "stats", str(tmp_path / "c" / "lastfm_tags.db")])
+    assert shown.exit_code == 0
