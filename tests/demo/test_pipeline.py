@@ -105,7 +105,7 @@ def test_a_folder_with_something_else_is_refused(tmp_path: Path) -> None:
     ("settings", "message"),
     [
         ({"n_labels": 0}, "at least 1 label"),
-        ({"window_seconds": 9.0}, "window of 9 s is longer than the pieces of 8 s"),
+        ({"window_seconds": 9.0}, "window of 9 s is longer than the pieces of 6 s"),
     ],
 )
 def test_wrong_settings(settings: dict[str, float], message: str) -> None:

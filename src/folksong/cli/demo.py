@@ -34,7 +34,7 @@ UNDEFINED = (0, float("nan"))
     help="Pieces of each of the 40 subgenres.",
 )
 @click.option(
-    "--seconds", type=click.FloatRange(1, 600), default=8.0, show_default=True, help="Length of a piece."
+    "--seconds", type=click.FloatRange(1, 600), default=6.0, show_default=True, help="Length of a piece."
 )
 @click.option("--jobs", type=int, default=-1, show_default=True, help="Processes; -1 uses all cores.")
 def demo(out: str, corpus_only: bool, seed: int, per_subgenre: int, seconds: float, jobs: int) -> None:

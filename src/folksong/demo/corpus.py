@@ -58,7 +58,7 @@ class CorpusSettings:
     seed: int = 0
     per_subgenre: int = 12
     unseen_per_genre: int = 1
-    seconds: float = 8.0
+    seconds: float = 6.0
     genres: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
