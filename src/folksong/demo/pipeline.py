@@ -46,7 +46,7 @@ class DemoSettings:
     n_labels: int = 60
     window_seconds: float = 3.0
     fractions: tuple[float, float, float] = (60.0, 20.0, 20.0)
-    epochs: tuple[tuple[str, int], ...] = (("log-mel-spectrogram", 24), ("waveform", 30))
+    epochs: tuple[tuple[str, int], ...] = (("log-mel-spectrogram", 10), ("waveform", 11))
 
     def __post_init__(self) -> None:
         if self.n_labels < 1 or any(number < 1 for _, number in self.epochs):
