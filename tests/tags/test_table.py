@@ -72,9 +72,11 @@ def test_the_table_is_frozen() -> None:
 
 def test_the_callers_arrays_stay_writable() -> None:
     ids, weights = np.array(["a"], dtype=object), sp.csr_matrix(np.ones((1, 1), np.float32))
-    TagTable(ids, np.array(["rock"], dtype=object), weights)
+    table = TagTable(ids, np.array(["rock"], dtype=object), weights)
     ids[0] = "b"
     weights.data[0] = 2
+    assert (ids[0], weights.data[0]) == ("b", 2)
+    assert table.tags_of("a") == [("rock", 1.0)]  # and do not change the table
 
 
 def test_the_hash_tells_tables_apart() -> None:

@@ -61,6 +61,8 @@ class TagTable:
             )
         if not weights.has_canonical_format:
             weights = _keep_largest(weights)
+        elif _can_change(self.weights, weights):
+            weights = weights.copy()
         if weights.nnz and not (np.isfinite(weights.data).all() and weights.data.min() >= 0):
             raise FolksongError("weights must be finite and not negative")
         for array in (track_ids, tags, weights.data, weights.indices, weights.indptr):
@@ -210,6 +212,15 @@ def table_of_sets(tags_of: Mapping[str, Iterable[str]]) -> TagTable:
     pairs = [(row, number[tag]) for row, track in enumerate(track_ids) for tag in tags_of[track]]
     rows, columns = np.array(pairs, np.int64).reshape(-1, 2).T
     return TagTable.from_codes(track_ids, tags, rows, columns, np.ones(len(rows), np.float32))
+
+
+def _can_change(given: object, weights: sp.csr_matrix) -> bool:
+    """Say whether who holds `given` could change `weights` through it."""
+    return any(
+        array.flags.writeable and np.may_share_memory(array, getattr(weights, name))
+        for name in ("data", "indices", "indptr")
+        if isinstance(array := getattr(given, name, None), np.ndarray)
+    )
 
 
 def csr_of_largest(
