@@ -121,6 +121,32 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         ) from error
 
 
+def read_document(
+    path: str | os.PathLike[str], file_format: str, version: int, what: str, remedy: str
+) -> dict[str, Any]:
+    """Read a JSON object that says of itself what it is, by the keys ``format`` and ``version``.
+
+    Args:
+        path: the file.
+        file_format: what ``format`` must be.
+        version: what ``version`` must be.
+        what: for the message, with its article: ``a split``.
+        remedy: what to do with another file.
+
+    Raises:
+        FolksongError: the file is missing or unreadable.
+        FileFormatError: it is not JSON, of another format, or of another version.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict) or content.get("format") != file_format:
+        raise FileFormatError(f'{path}: not {what} (no \'"format": "{file_format}"\'); {remedy}')
+    if content.get("version") != version:
+        raise FileFormatError(
+            f"{path}: version {content.get('version')}; this folksong reads {version}; {remedy}"
+        )
+    return content
+
+
 def sha256_file(path: str | os.PathLike[str]) -> str:
     """Return the SHA-256 of a file's bytes as 64 hexadecimal digits."""
     digest = hashlib.sha256()

@@ -24,7 +24,7 @@ from typing import Any
 
 from folksong.audio.features import FeaturePreset
 from folksong.errors import FileFormatError, FolksongError
-from folksong.files import read_json, write_json
+from folksong.files import read_document, write_json
 from folksong.labels.space import LabelSpace
 from folksong.splits import Split
 
@@ -81,14 +81,13 @@ class Run:
             raise FolksongError(
                 f"{folder}: no run here (it has no {CONFIG_NAME}); give the folder that `folksong train` wrote"
             )
-        content = read_json(file)
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise FileFormatError(
-                f'{file}: not the config.json of a run (no \'"format": "{FORMAT}"\'); settings for a training '
-                "go to `folksong train --config`"
-            )
-        if content.get("version") != VERSION:
-            raise FileFormatError(f"{file}: version {content.get('version')}; this folksong reads {VERSION}")
+        content = read_document(
+            file,
+            FORMAT,
+            VERSION,
+            f"the {CONFIG_NAME} of a run",
+            "settings for a training go to `folksong train --config`",
+        )
         missing = [key for key in ("front_end", "tagger", "audio", "shards", "tags") if key not in content]
         if missing:
             raise FileFormatError(f"{file}: {', '.join(map(repr, missing))} is missing; the file was edited")
@@ -159,14 +158,20 @@ class Run:
         return self.path / "metrics.jsonl"
 
     def history(self) -> list[dict[str, Any]]:
-        """Return the epochs' figures, as `metrics_path` holds them; an undefined one is None."""
+        """Return the epochs' figures, as `metrics_path` holds them; an undefined one is None.
+
+        Raises:
+            FileFormatError: a line is not JSON.
+        """
         if not self.metrics_path.exists():
             return []
         lines = self.metrics_path.read_text(encoding="utf-8").splitlines()
         try:
             return [json.loads(line) for line in lines if line.strip()]
         except json.JSONDecodeError as error:
-            raise FileFormatError(f"{self.metrics_path}: not one JSON object a line") from error
+            raise FileFormatError(
+                f"{self.metrics_path}: damaged ({error}); it holds one JSON object a line"
+            ) from error
 
     def best_row(self) -> dict[str, Any]:
         """Return the figures of the epoch whose weights are the best.

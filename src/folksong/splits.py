@@ -25,7 +25,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from folksong.errors import FileFormatError, FolksongError, nearest
-from folksong.files import read_json, write_json
+from folksong.files import read_document, write_json
 from folksong.tags.table import TagTable
 
 if TYPE_CHECKING:
@@ -104,15 +104,7 @@ class Split:
         Raises:
             FileFormatError: it is not one; the message names the file and the entry at fault.
         """
-        content = read_json(path)
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise FileFormatError(
-                f'{path}: not a split (no \'"format": "{FORMAT}"\'); `folksong split` writes one'
-            )
-        if content.get("version") != VERSION:
-            raise FileFormatError(
-                f"{path}: version {content.get('version')} of the format; this folksong reads {VERSION}"
-            )
+        content = read_document(path, FORMAT, VERSION, "a split", "`folksong split` writes one")
         for name in PARTS:
             tracks = content.get(name)
             if not isinstance(tracks, list) or not all(isinstance(track, str) for track in tracks):

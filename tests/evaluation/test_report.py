@@ -15,7 +15,7 @@ from folksong.cli import main
 from folksong.errors import FileFormatError, FolksongError
 from folksong.evaluation.compare import current_evaluation
 from folksong.evaluation.report import render, render_markdown, write_report
-from folksong.evaluation.report_data import collect, describe_space, doubtful_tags, read_curves
+from folksong.evaluation.report_data import collect, describe_space, doubtful_tags
 from folksong.evaluation.scored import ScoredTracks
 from folksong.runs import Run
 
@@ -179,9 +179,9 @@ def test_no_runs_and_damaged_curves(runs, tmp_path):
     run = Run.open(tmp_path / "run")
     run.metrics_path.write_text('{"epoch": 1')
     with pytest.raises(FileFormatError, match=r"metrics.jsonl: damaged"):
-        read_curves(run)
+        run.history()
     run.metrics_path.unlink()
-    assert read_curves(run) == []
+    assert run.history() == []
 
 
 def test_coverage_is_unknown_when_the_tags_are_gone(runs, tmp_path, caplog):

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from folksong.audio.presets import FeaturePreset as FeaturePreset
 from folksong.audio.presets import preset_names as preset_names
 from folksong.audio.presets import read_preset as read_preset
+from folksong.audio.presets import window_steps as window_steps
 from folksong.errors import AudioError
 
 Matrix = npt.NDArray[np.float32]

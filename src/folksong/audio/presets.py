@@ -105,6 +105,17 @@ class FeaturePreset:
         return cls(**settings)
 
 
+def window_steps(seconds: float, sample_rate: int, preset: FeaturePreset | None) -> int:
+    """Return how many samples, or frames of a spectrogram, a window of `seconds` has.
+
+    Args:
+        seconds: its length.
+        sample_rate: Hz, of waveforms.
+        preset: how spectrograms are computed; None for waveforms.
+    """
+    return int(seconds * sample_rate + 1e-9) if preset is None else preset.frames(seconds)
+
+
 @lru_cache(maxsize=1)
 def preset_names() -> tuple[str, ...]:
     """Return the names of the presets that come with folksong."""

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from folksong.cli.common import FolksongCommand, echo_table
-from folksong.cli.labels import _echo_coverage, _training_tracks, labels
+from folksong.cli.labels import echo_coverage, labels, training_tracks
 from folksong.cli.tag_source import read_source, tag_source_options
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -73,7 +73,7 @@ def kmeans_command(
     from folksong.labels import LabelSpace, kmeans
     from folksong.vectors.words import read_vectors
 
-    table, provenance = _training_tracks(read_source(source, **options), split)
+    table, provenance = training_tracks(read_source(source, **options), split)
     kept = LabelSpace.read(keep_with) if keep_with else None
     space = kmeans(
         table, read_vectors(vectors), threshold=threshold, n_clusters=n_clusters, keep_with=kept, n_init=restarts,
@@ -113,7 +113,7 @@ def genres_command(
     if out is None and propose is None:
         raise click.UsageError("give OUT to write a label space, --propose FILE to write a proposal, or both")
     clusters = LabelSpace.read(space)
-    table, provenance = _training_tracks(read_source(source, **options), split)
+    table, provenance = training_tracks(read_source(source, **options), split)
     if genre_path is None:
         proposal = propose_genres(clusters, table, min_share=min_share, correlation=correlation)
         choice = proposal.choice
@@ -152,7 +152,7 @@ def npmi_command(
     from folksong.labels.subgenres import LINKAGES, cluster_by_npmi, subgenre_space
 
     found = LabelSpace.read(genres)
-    table, provenance = _training_tracks(read_source(source, **options), split)
+    table, provenance = training_tracks(read_source(source, **options), split)
     clusterings = cluster_by_npmi(table, found, linkage=linkage, population=population, keep_main=keep_main)
     settings = {
         "builder": "npmi",
@@ -203,7 +203,7 @@ def skipgram_command(
     from folksong.labels.subgenres import cluster_by_skipgram, subgenre_space
 
     found = LabelSpace.read(genres)
-    table, provenance = _training_tracks(read_source(source, **options), split)
+    table, provenance = training_tracks(read_source(source, **options), split)
     clusterings = cluster_by_skipgram(
         table, found, output=output, batch_size=batch_size, epochs=epochs, keep_main=keep_main, seed=seed
     )
@@ -252,7 +252,7 @@ def hybrid_command(
     from folksong.labels import hybrid, read_pairs
     from folksong.vectors.words import read_vectors
 
-    table, provenance = _training_tracks(read_source(source, **options), split)
+    table, provenance = training_tracks(read_source(source, **options), split)
     space = hybrid(
         table, read_vectors(vectors) if vectors else None, threshold=threshold, n_clusters=n_clusters,
         meaning=meaning, merge_spellings=not keep_spellings, link_stems=not keep_stems,
@@ -264,7 +264,7 @@ def hybrid_command(
 def _write(space: Any, out: str, table: Any) -> None:
     space.write(out)
     click.echo(f"{out}: {len(space)} labels")
-    _echo_coverage(space, table)
+    echo_coverage(space, table)
 
 
 def _echo_clusterings(clusterings: Any) -> None:

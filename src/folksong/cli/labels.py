@@ -42,12 +42,12 @@ def top(source: str, out: str, number: int, split: str | None, changes: str | No
     """
     from folksong.labels import top as top_labels
 
-    table, provenance = _training_tracks(read_source(source, **options), split)
+    table, provenance = training_tracks(read_source(source, **options), split)
     aliases = read_aliases(source, changes, table)
     space = top_labels(table, number, aliases=aliases, provenance={"source": source, **provenance})
     space.write(out)
     click.echo(f"{out}: {len(space)} labels")
-    _echo_coverage(space, table)
+    echo_coverage(space, table)
 
 
 @labels.command("filter", cls=FolksongCommand)
@@ -84,7 +84,7 @@ def filter_(
     after.write(out)
     click.echo(f"{out}: {len(after)} of {len(before)} labels")
     if source:
-        _echo_coverage(after, read_source(source, **options))
+        echo_coverage(after, read_source(source, **options))
 
 
 @labels.command(cls=FolksongCommand)
@@ -119,12 +119,12 @@ def show(space: str, source: str | None, number: int, **options: Any) -> None:
     echo_table(rows, ("no.", "label", *(["tracks"] if table is not None else []), "tags"))
     if table is not None:
         click.echo()
-        _echo_coverage(found, table)
+        echo_coverage(found, table)
     if found.aliases:
         click.echo(f"{len(found.aliases):,} aliases")
 
 
-def _training_tracks(table: TagTable, split: str | None) -> tuple[TagTable, dict[str, Any]]:
+def training_tracks(table: TagTable, split: str | None) -> tuple[TagTable, dict[str, Any]]:
     """Return the table that labels are learned from, and what their provenance says of the split."""
     if split is None:
         return table, {"split_sha256": None}
@@ -134,7 +134,8 @@ def _training_tracks(table: TagTable, split: str | None) -> tuple[TagTable, dict
     return table.select_tracks(parts.training), {"split_sha256": parts.sha256()}
 
 
-def _echo_coverage(space: LabelSpace, table: TagTable) -> None:
+def echo_coverage(space: LabelSpace, table: TagTable) -> None:
+    """Print how much of `table` the space keeps."""
     kept = space.coverage(table)
     click.echo(
         f"{kept.n_counts:,} of {kept.all_counts:,} counts kept ({kept.counts:.4%}), "

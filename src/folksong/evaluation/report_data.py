@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from folksong.errors import FileFormatError, FolksongError
+from folksong.errors import FolksongError
 from folksong.evaluation.compare import compare, current_evaluation
 from folksong.evaluation.figures import Evaluation
 from folksong.evaluation.scored import ScoredTracks
@@ -74,7 +73,7 @@ def describe_run(run: Run, name: str, part: str, *, progress: bool = False) -> d
         space_sha256=run.labels.sha256(),
         seed=run.config.get("options", {}).get("seed"),
         coverage=_coverage(run),
-        curves=read_curves(run),
+        curves=run.history(),
         heat_maps=_heat_maps(found),
         doubts=doubtful_tags(tracks),
     )
@@ -88,21 +87,6 @@ def describe_space(provenance: Mapping[str, Any]) -> str:
     if provenance.get("dropped"):
         settings.append(f"{len(provenance['dropped'])} dropped")
     return f"{builder} ({', '.join(settings)})" if settings else builder
-
-
-def read_curves(run: Run) -> list[dict[str, Any]]:
-    """Return a run's ``metrics.jsonl``, a row an epoch; an empty list if there is none.
-
-    Raises:
-        FileFormatError: a line is not JSON.
-    """
-    if not run.metrics_path.exists():
-        return []
-    try:
-        lines = run.metrics_path.read_text(encoding="utf-8").splitlines()
-        return [json.loads(line) for line in lines]
-    except ValueError as error:
-        raise FileFormatError(f"{run.metrics_path}: damaged ({error})") from error
 
 
 def doubtful_tags(tracks: ScoredTracks, *, most: int = DOUBTS) -> dict[str, list[dict[str, Any]]]:

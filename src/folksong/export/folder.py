@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from folksong.audio.features import FeaturePreset
 from folksong.errors import FileFormatError, FolksongError
-from folksong.files import atomic_path, read_json, sha256_file, write_json
+from folksong.files import atomic_path, read_document, sha256_file, write_json
 from folksong.labels.space import Label, LabelSpace
 from folksong.models.checkpoint import load_model
 from folksong.models.tagger import Tagger
@@ -137,9 +137,13 @@ def read_folder(folder: str | os.PathLike[str]) -> ExportedModel:
     path = Path(folder)
     if not is_exported(path):
         raise FolksongError(f"{path}: no exported model here (it has no {DESCRIPTION_NAME})")
-    content = read_json(path / DESCRIPTION_NAME)
-    if not isinstance(content, dict) or content.get("format") != FORMAT or content.get("version") != VERSION:
-        raise FileFormatError(f"{path / DESCRIPTION_NAME}: not the description of an exported model")
+    content = read_document(
+        path / DESCRIPTION_NAME,
+        FORMAT,
+        VERSION,
+        "the description of an exported model",
+        "export the run again",
+    )
     try:
         labels = LabelSpace(
             tuple(Label(entry["name"], tuple(entry["tags"])) for entry in content["labels"]),

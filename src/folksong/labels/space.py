@@ -19,7 +19,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from folksong.errors import FileFormatError, FolksongError, nearest
-from folksong.files import read_json, write_json
+from folksong.files import read_document, write_json
 from folksong.tags.table import TagTable, csr_of_largest
 
 if TYPE_CHECKING:
@@ -181,15 +181,7 @@ class LabelSpace:
         Raises:
             FileFormatError: it is not one; the message names the file and the entry at fault.
         """
-        content = read_json(path)
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise FileFormatError(
-                f'{path}: not a label space (no \'"format": "{FORMAT}"\'); `folksong labels` writes them'
-            )
-        if content.get("version") != VERSION:
-            raise FileFormatError(
-                f"{path}: version {content.get('version')} of the format; this folksong reads {VERSION}"
-            )
+        content = read_document(path, FORMAT, VERSION, "a label space", "`folksong labels` writes them")
         labels = content.get("labels")
         if not isinstance(labels, list):
             raise FileFormatError(f"{path}: 'labels' must be a list")

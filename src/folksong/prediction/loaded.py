@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 
 from folksong.audio.decode import decode
-from folksong.audio.features import FeaturePreset, log_mel
+from folksong.audio.features import FeaturePreset, log_mel, window_steps
 from folksong.errors import AudioError, FolksongError
 from folksong.models.allocator import keep_memory
 from folksong.models.checkpoint import load_model
@@ -103,8 +103,12 @@ class LoadedTagger:
         self.thresholds = thresholds
         self.sample_rate, self.preset, self.window_seconds = sample_rate, preset, window_seconds
         self.batch_size = batch_size
-        self.window_steps = self._steps(window_seconds)
-        self.hop_steps = max(1, self.window_steps // 2) if hop_seconds is None else self._steps(hop_seconds)
+        self.window_steps = window_steps(window_seconds, sample_rate, preset)
+        self.hop_steps = (
+            max(1, self.window_steps // 2)
+            if hop_seconds is None
+            else window_steps(hop_seconds, sample_rate, preset)
+        )
         _check(model, self.labels, sample_rate, preset, self.window_steps, self.hop_steps)
         self.device = find_device(device)
         self.autocast = _autocast_type(precision, self.device)
@@ -169,12 +173,6 @@ class LoadedTagger:
                     on_error(os.fspath(file), error)
                     continue
                 yield prediction
-
-    def _steps(self, seconds: float) -> int:
-        """Return the samples or frames of so many seconds, as `folksong.shards.manifest.Manifest.steps`."""
-        if self.preset is not None:
-            return self.preset.frames(seconds)
-        return int(seconds * self.sample_rate + 1e-9)
 
     def _read(self, file: str | os.PathLike[str]) -> tuple[ArrayClip, float]:
         samples = decode(file, self.sample_rate)

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from folksong.audio.features import FeaturePreset
+from folksong.audio.features import FeaturePreset, window_steps
 from folksong.errors import FileFormatError, FolksongError
-from folksong.files import read_json, write_json
+from folksong.files import read_document, write_json
 
 MANIFEST_NAME = "manifest.json"
 FORMAT = "folksong.shards"
@@ -89,7 +89,7 @@ class Manifest:
 
     def steps(self, seconds: float) -> int:
         """Return how many samples, or frames of a spectrogram, a window of `seconds` has."""
-        return int(seconds * self.sample_rate + 1e-9) if self.preset is None else self.preset.frames(seconds)
+        return window_steps(seconds, self.sample_rate, self.preset)
 
     def write(self, folder: str | os.PathLike[str]) -> None:
         """Write ``manifest.json`` into `folder`."""
@@ -119,11 +119,9 @@ class Manifest:
         path = Path(folder) / MANIFEST_NAME
         if not path.exists():
             raise FolksongError(_missing(Path(folder)))
-        content = read_json(path)
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise FileFormatError(f'{path}: not a manifest of shards (no \'"format": "{FORMAT}"\')')
-        if content.get("version") != VERSION:
-            raise FileFormatError(f"{path}: version {content.get('version')}; this folksong reads {VERSION}")
+        content = read_document(
+            path, FORMAT, VERSION, "a manifest of shards", "`folksong shards write` writes them"
+        )
         try:
             manifest = cls(
                 audio_format=content["audio_format"],

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from folksong.errors import FileFormatError
-from folksong.files import atomic_write, read_json
+from folksong.files import atomic_write, read_document
 
 FORMAT = "folksong.changes"
 VERSION = 1
@@ -115,15 +115,7 @@ class ChangeLog:
         Raises:
             FileFormatError: it is not one.
         """
-        content = read_json(path)
-        if (
-            not isinstance(content, dict)
-            or content.get("format") != FORMAT
-            or content.get("version") != VERSION
-        ):
-            raise FileFormatError(
-                f"{path}: not a change log of this version; `folksong tags clean` writes them"
-            )
+        content = read_document(path, FORMAT, VERSION, "a change log", "`folksong tags clean` writes them")
         try:
             return cls(
                 tuple(
