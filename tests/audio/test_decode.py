@@ -130,6 +130,14 @@ def test_the_content_decides_not_the_name(tmp_path):
     assert read_recording(tmp_path / "b.wav").format == "mp3"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no file names that are not text")
+@pytest.mark.parametrize("kind", ["wav", "mp3", "flac", "m4a"])
+def test_a_file_name_that_is_not_utf_8(tmp_path, kind):
+    path = write(tmp_path / f"a.{kind}", stereo(16000), 16000)
+    path = path.rename(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9." + kind.encode()))
+    assert read_recording(path).seconds == pytest.approx(1, abs=0.1)
+
+
 def test_an_mp3_behind_a_large_tag(tmp_path):
     sound = write(tmp_path / "a.mp3", stereo(16000), 16000).read_bytes()
     picture = b"\x89PNG" + b"\xff\xfb\x90\x00" * 150_000
@@ -254,6 +262,38 @@ def test_damage_in_the_middle_of_an_mp3_costs_only_itself(tmp_path):
     assert "bytes in the middle are no mp3 frames" in recording.damage
 
 
+def test_what_is_overwritten_at_either_end_of_an_mp3_is_told(tmp_path):
+    whole = write(tmp_path / "a.mp3", stereo(44100, 3.0), 44100).read_bytes()
+    half, noise = len(whole) // 2, np.random.default_rng(0).bytes(len(whole))
+    found = {}
+    for name, content in {"start": noise[:half] + whole[half:], "end": whole[:half] + noise[half:]}.items():
+        (tmp_path / "b.mp3").write_bytes(content)
+        recording = read_recording(tmp_path / "b.mp3")
+        assert 1.0 < recording.seconds < 2.0
+        found[name] = recording.damage
+    assert "its first" in found["start"]
+    assert "are no mp3 frames" in found["start"]
+    assert "its last" in found["end"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"", b"TAG" + b"a title".ljust(125, b"\0")),
+        (b"\0" * 9000, b"\0" * 9000),
+        (b"", b"APETAGEX" + b"an item " * 1000),
+        (b"", b"an item " * 1000 + b"APETAGEX" + bytes(24)),
+        (b"", b"LYRICSBEGIN" + b"la la la " * 1000),
+        (b"\x17" * 800, b""),
+    ],
+    ids=["ID3v1", "padding", "APE", "APE without a header", "Lyrics3", "the rest of a frame"],
+)
+def test_tags_padding_and_the_rest_of_a_frame_are_no_damage(tmp_path, before, after):
+    path = write(tmp_path / "a.mp3", stereo(44100, 2.0), 44100)
+    path.write_bytes(before + path.read_bytes() + after)
+    assert read_recording(path).damage is None
+
+
 def test_frames_of_another_rate_are_left_out_and_told(tmp_path):
     long = write(tmp_path / "a.mp3", stereo(44100, 4.0), 44100).read_bytes()
     short = write(tmp_path / "b.mp3", stereo(22050, 1.0), 22050).read_bytes()
@@ -315,3 +355,4 @@ def test_the_walk_counts_frames_without_decoding(tmp_path, rate, samples_per_fra
     assert 3.0 <= found.seconds < 3.0 + 4 * samples_per_frame / rate
     assert found.promised_frames == found.n_frames
     assert (found.foreign_frames, found.skipped_bytes, found.cut) == (0, 0, False)
+    assert (found.leading_bytes, found.trailing_bytes) == (0, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -169,11 +170,58 @@ def test_filter_path_takes_the_listed_tags_out(command, tmp_path):
     assert "tags_remove.txt" in result.output
 
 
+@pytest.fixture
+def dictionary(tmp_path):
+    """The earlier project's files: four clusters, of which ``genres.txt`` keeps three and merges two."""
+    folder = tmp_path / "earlier"
+    folder.mkdir()
+    clusters = {"low": np.int64(0), "calm": 1, "slow": np.int32(1), "middle": 2, "seen live": 3}
+    (folder / "tags_dict_4.pkl").write_bytes(pickle.dumps(clusters))
+    (folder / "genres.txt").write_text("[0, 1, 2]\n[[0, 2]]\n")
+    return folder
+
+
+def test_dictionary_dir_takes_labels_from_the_earlier_projects_files(command, dictionary):
+    _, run = command("--dictionary-dir", dictionary)
+    assert [label.tags for label in run.labels.labels] == [
+        ("low",), ("calm", "slow"), ("middle",), ("seen live",)
+    ]  # fmt: skip
+    assert run.labels.provenance["split_sha256"] == run.split.sha256()
+    _, filtered = command("--dictionary-dir", dictionary / "tags_dict_4.pkl", "--filter", name="filtered")
+    assert filtered.labels.names == ("low", "calm", "middle")
+
+
+def test_genre_path_keeps_and_merges_the_dictionarys_genres(command, dictionary):
+    _, run = command("--dictionary-dir", dictionary, "--genre-path", dictionary / "genres.txt")
+    assert {frozenset(label.tags) for label in run.labels.labels} == {
+        frozenset({"low", "middle"}), frozenset({"calm", "slow"})
+    }  # fmt: skip
+
+
+def test_the_earlier_projects_files_do_not_go_with_a_label_space_nor_genres_alone(
+    shards, dictionary, tmp_path
+):
+    start = ["train", "log-mel-spectrogram", "--tfrecords-dir", str(shards)]
+    both = [*start, "--dictionary-dir", str(dictionary), "--labels", "x.labels.json"]
+    assert "give one" in CliRunner().invoke(main, both).output
+    alone = CliRunner().invoke(main, [*start, "--genre-path", str(dictionary / "genres.txt")])
+    assert alone.exit_code == 2
+    assert "give --dictionary-dir too" in alone.output
+
+
+def test_a_hostile_dictionary_trains_nothing(command, tmp_path):
+    (tmp_path / "tags_dict_1.pkl").write_bytes(b"cos\nsystem\n(S'touch pwned'\ntR.")
+    result, run = command("--dictionary-dir", tmp_path / "tags_dict_1.pkl")
+    assert result.exit_code == 1
+    assert "asks for os.system" in result.output
+    assert run is None
+
+
 def test_arrays_per_label_are_those_of_the_test_part(command, tmp_path):
-    folders = [tmp_path / "arrays" / name for name in ("pr", "roc", "confusion", "tags")]
+    folders = [tmp_path / "arrays" / name for name in ("pr", "roc", "confusion", "tags", "together")]
     _, run = command(
         "--save-PR", folders[0], "--save-ROC", folders[1], "--save-confusion-matrix", folders[2],
-        "--save-tags-path", folders[3],
+        "--save-tags-path", folders[3], "--save-coocurrence-matrix-path", folders[4],
     )  # fmt: skip
     reader = ShardReader(run.shards_dir)
     record_of = {track: number for number, track in enumerate(reader.track_ids)}
@@ -189,6 +237,11 @@ def test_arrays_per_label_are_those_of_the_test_part(command, tmp_path):
     np.testing.assert_array_equal(matrices, confusion(targets[test], scores))
     assert matrices.shape == (5, 2, 2)
     assert np.load(folders[3] / "tags.npy").tolist() == list(run.labels.names)
+    dense = targets[test].toarray().astype(int)
+    together = [[int((one & other).sum()) for other in dense.T] for one in dense.T]
+    assert np.load(folders[4] / "cooccurrence_matrix.npy").tolist() == together
+    command("--save-cooccurrence-matrix-path", tmp_path / "spelt", name="spelt")
+    assert np.load(tmp_path / "spelt" / "cooccurrence_matrix.npy").tolist() == together
 
 
 def test_multi_tag_leads_with_macro(command):

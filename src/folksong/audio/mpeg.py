@@ -23,6 +23,11 @@ _BITRATES: dict[tuple[bool, int], tuple[int, ...]] = {
 _RATES_HZ = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}  # by version bits
 _LAYERS = {3: 1, 2: 2, 1: 3}  # by layer bits
 ID3_HEADER_BYTES = 10
+LONGEST_FRAME_BYTES = (
+    2881  # MPEG 2.5, layer 2, 8 kHz, 160 kbit/s; what is shorter may be the rest of a cut frame
+)
+_TAG_STARTS = (b"ID3", b"TAG")
+_TAG_MARKS = (b"APETAGEX", b"LYRICSBEGIN")  # an APE tag may have its mark only at its end
 # The first three bytes of a header, less those with a forbidden version, layer or bitrate.
 _SYNC = re.compile(rb"\xff[\xe2-\xe7\xf2-\xf7\xfa-\xff][\x10-\xef]", re.DOTALL)
 
@@ -48,6 +53,8 @@ class MpegStream:
         spans: (start, end) byte ranges that hold those frames; one range for an undamaged file.
         foreign_frames: number of frames of another kind (rate or channels change midway).
         skipped_bytes: bytes between the first and the last frame that belong to none.
+        leading_bytes: bytes before the first frame that are neither a tag, nor padding, nor the rest of one frame.
+        trailing_bytes: likewise after the last frame.
         cut: the last frame is longer than the file.
         promised_frames: number of frames that a Xing/Info header promises, or None.
     """
@@ -57,6 +64,8 @@ class MpegStream:
     spans: tuple[tuple[int, int], ...]
     foreign_frames: int
     skipped_bytes: int
+    leading_bytes: int
+    trailing_bytes: int
     cut: bool
     promised_frames: int | None
 
@@ -159,9 +168,10 @@ def walk_frames(data: bytes) -> MpegStream | None:
     Returns:
         What was found, or None where there is no frame at all.
     """
-    position = find_frame(data, min(skip_id3(data), len(data)))
+    after_tags = min(skip_id3(data), len(data))
+    position = find_frame(data, after_tags)
     if position < 0:
-        position = find_frame(data)  # an ID3 tag with a wrong size hides the start
+        after_tags, position = 0, find_frame(data)  # an ID3 tag with a wrong size hides the start
     if position < 0:
         return None
     runs, skipped, cut = _walk(data, position)
@@ -177,9 +187,18 @@ def walk_frames(data: bytes) -> MpegStream | None:
         spans=spans,
         foreign_frames=sum(counts.values()) - counts[main],
         skipped_bytes=skipped,
+        leading_bytes=_unknown_bytes(data[after_tags:position]),
+        trailing_bytes=_unknown_bytes(data[runs[-1][2] :]),
         cut=cut,
         promised_frames=promised,
     )
+
+
+def _unknown_bytes(outside: bytes) -> int:
+    """Return the length of what lies outside all frames, or 0 if it is short, padding, or begins with a tag."""
+    content = outside.strip(b"\0")
+    is_tag = content.startswith(_TAG_STARTS) or any(mark in content for mark in _TAG_MARKS)
+    return 0 if is_tag or len(content) <= LONGEST_FRAME_BYTES else len(outside)
 
 
 def _walk(data: bytes, position: int) -> tuple[list[tuple[int, int, int, int]], int, bool]:

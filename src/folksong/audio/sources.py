@@ -152,6 +152,10 @@ def _open_mpeg(file: Path, data: bytes) -> Source:
         data = b"".join(data[start:end] for start, end in found.spans)
     if found.skipped_bytes:
         damage.append(f"{found.skipped_bytes} bytes in the middle are no mp3 frames")
+    if found.leading_bytes:
+        damage.append(f"its first {found.leading_bytes} bytes after any tag are no mp3 frames")
+    if found.trailing_bytes:
+        damage.append(f"its last {found.trailing_bytes} bytes are no mp3 frames")
     if found.promised_seconds is not None and found.promised_frames is not None:
         if found.n_frames < found.promised_frames - 1:
             damage.append(
@@ -206,7 +210,8 @@ def _open_sndfile(file: Path, name: str) -> Source:
             return False
 
     try:
-        sound = Forward(os.fspath(file))
+        # soundfile encodes a text itself, and fails on a name that is not UTF-8
+        sound = Forward(os.fspath(file) if os.name == "nt" else os.fsencode(file))
     except (soundfile.LibsndfileError, RuntimeError) as error:
         reason = getattr(error, "error_string", str(error))
         raise AudioError(

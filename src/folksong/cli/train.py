@@ -40,6 +40,20 @@ FRONT_ENDS = ("waveform", "log-mel-spectrogram")
     help="Label space, a *.labels.json file.  [default: as the tags section of the settings says]",
 )
 @click.option(
+    "--dictionary-dir",
+    "dictionary",
+    type=click.Path(),
+    metavar="PATH",
+    help="Labels of the earlier project: a tags_dict_*.pkl, or a folder with exactly one .pkl.",
+)
+@click.option(
+    "--genre-path",
+    "genres",
+    type=click.Path(),
+    metavar="FILE",
+    help="With --dictionary-dir: a genres.txt; only its clusters stay, and its pairs are merged.",
+)
+@click.option(
     "--split",
     type=click.Path(),
     help="The parts, a *.split.json file.  [default: made by the split of the settings and the seed]",
@@ -62,7 +76,13 @@ FRONT_ENDS = ("waveform", "log-mel-spectrogram")
     metavar="I",
     help="Which of them to use, counted from 0.",
 )
-@click.option("--filter", "filtered", is_flag=True, help="Take the subjective tags out of the labels.")
+@click.option(
+    "--filter",
+    "filtered",
+    is_flag=True,
+    help="Take the subjective tags out of the labels. With --dictionary-dir: keep the clusters that hold at least one "
+    "of the 100 most popular tags besides the subjective ones.",
+)
 @click.option(
     "--filter-path",
     type=click.Path(),
@@ -86,6 +106,14 @@ FRONT_ENDS = ("waveform", "log-mel-spectrogram")
     type=click.Path(),
     metavar="DIR",
     help="Write DIR/tags.npy: the labels, in the order of the other arrays.",
+)
+@click.option(
+    "--save-cooccurrence-matrix-path",
+    "--save-coocurrence-matrix-path",
+    "save_cooccurrence",
+    type=click.Path(),
+    metavar="DIR",
+    help="Write DIR/cooccurrence_matrix.npy: (n_labels, n_labels), how many tracks of the test part carry both.",
 )
 @click.option(
     "--multi-tag",
@@ -233,7 +261,7 @@ def train(ctx: click.Context, /, verbose: int, resumed: str | None, built_in: bo
 def _train(options: dict[str, Any], shown: dict[str, bool]) -> Any:
     from folksong.errors import FolksongError
     from folksong.shards.manifest import Manifest
-    from folksong.training.data import tags_to_remove
+    from folksong.training.data import LegacyLabels, tags_to_remove
     from folksong.training.loop import train as train_tagger
 
     front_end, shards_dir = options["frontend"], options["shards_dir"]
@@ -246,13 +274,18 @@ def _train(options: dict[str, Any], shown: dict[str, bool]) -> Any:
         raise FolksongError(
             f"{shards_dir}: the records hold {n_databases} tag databases, not {options['multi_db']}"
         )
+    if options["labels"] and options["dictionary"]:
+        raise click.UsageError("--labels and --dictionary-dir name the same thing; give one")
+    if options["genres"] and not options["dictionary"]:
+        raise click.UsageError("--genre-path numbers the clusters of a dictionary; give --dictionary-dir too")
     filtered = options["filtered"] or options["filter_path"] is not None
+    dictionary = options["dictionary"]
     return train_tagger(
         front_end,
         shards_dir,
         out=options["out"],
         config=options["config"],
-        labels=options["labels"],
+        labels=LegacyLabels(dictionary, options["genres"]) if dictionary else options["labels"],
         tags=options["lastfm"] or options["tags"],
         split=options["split"],
         remove=tags_to_remove(options["filter_path"]) if filtered else (),
@@ -293,7 +326,10 @@ def _loss(options: dict[str, Any]) -> Any:
 
 
 # What may be said anew of a run that goes on; everything else is kept in it.
-RESUMABLE = {"shards_dir", "epochs", "cuda", "workers", "save_pr", "save_roc", "save_confusion", "save_tags"}
+RESUMABLE = {
+    "shards_dir", "epochs", "cuda", "workers",
+    "save_pr", "save_roc", "save_confusion", "save_tags", "save_cooccurrence",
+}  # fmt: skip
 
 
 def _resume(ctx: click.Context, run: str, options: dict[str, Any], shown: dict[str, bool]) -> Any:
@@ -325,6 +361,7 @@ def _folders(options: dict[str, Any]) -> Any:
         roc_auc=options["save_roc"],
         confusion=options["save_confusion"],
         tags=options["save_tags"],
+        cooccurrence=options["save_cooccurrence"],
     )
 
 

@@ -155,6 +155,7 @@ def read_legacy_space(
     *,
     genres: str | os.PathLike[str] | None = None,
     remove: Iterable[str] | None = None,
+    provenance: Mapping[str, Any] | None = None,
 ) -> LabelSpace:
     """Build the label space that the earlier project's options stand for.
 
@@ -164,10 +165,16 @@ def read_legacy_space(
         genres: ``--genre-path``: a ``genres.txt``; only its clusters stay, and its pairs are merged.
         remove: ``--filter``: only the clusters stay that hold at least one of the 100 most popular tags that this
             list does not remove (`SUBJECTIVE_TAGS` ships with the package); None filters nothing.
+        provenance: further entries for the space's provenance.
+
+    Raises:
+        FolksongError: a file is damaged or hostile, or no label is left.
     """
     file = _find_pickle(Path(dictionary))
     numbers = read_tag_dictionary(file)
-    space = space_of_dictionary(numbers, table, provenance={"dictionary_sha256": sha256_file(file)})
+    space = space_of_dictionary(
+        numbers, table, provenance={"dictionary_sha256": sha256_file(file), **(provenance or {})}
+    )
     if genres is not None:
         space = keep_genres(space, read_genres(genres), table)
     if remove is not None:

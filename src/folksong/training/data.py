@@ -18,6 +18,7 @@ import scipy.sparse as sp
 
 from folksong.errors import FolksongError, nearest
 from folksong.labels import Label, LabelSpace, drop, top
+from folksong.labels.legacy import read_legacy_space
 from folksong.shards.reader import ShardReader
 from folksong.splits import PARTS, Split, make_split
 from folksong.tags.filters import read_remove_list, shipped_list
@@ -121,6 +122,19 @@ class TagSource:
         return table
 
 
+@dataclass(frozen=True)
+class LegacyLabels:
+    """Labels in the files of the earlier project.
+
+    Args:
+        dictionary: ``tags_dict_x.pkl``, or a folder with exactly one ``.pkl``.
+        genres: ``genres.txt``; only its clusters stay, and its pairs are merged. None keeps all.
+    """
+
+    dictionary: str | os.PathLike[str]
+    genres: str | os.PathLike[str] | None = None
+
+
 def build_space(
     settings: TagSettings, table: TagTable, *, provenance: Mapping[str, Any] | None = None
 ) -> LabelSpace:
@@ -188,6 +202,7 @@ def prepare(
     tag_settings: TagSettings,
     split: Split | None,
     fractions: tuple[float, float, float],
+    legacy: LegacyLabels | None = None,
     remove: tuple[str, ...] = (),
     keep_unlabelled: bool = False,
     weighted: bool = False,
@@ -202,7 +217,9 @@ def prepare(
         tag_settings: see `space`.
         split: the parts; None makes them.
         fractions: of the parts that are made.
-        remove: tags to take out of the labels.
+        legacy: the labels, in the earlier project's files, instead of `space`.
+        remove: tags to take out of the labels; of `legacy`, those clusters stay that hold at least one of the
+            training part's 100 most popular tags besides these.
         keep_unlabelled: use tracks without a label too, as negative examples of every label.
         weighted: let the loss see the tags' weights instead of ones.
         seed: of a split that is made.
@@ -215,12 +232,16 @@ def prepare(
         split = make_split(table, fractions=fractions, space=space, seed=seed)
     if space is not None:
         _warn_of_leaks(space, split)
-    if space is None:
-        space = build_space(
-            tag_settings, table.select_tracks(split.training), provenance={"split_sha256": split.sha256()}
+    learnable, provenance = table.select_tracks(split.training), {"split_sha256": split.sha256()}
+    if legacy is not None:
+        space = read_legacy_space(
+            legacy.dictionary, learnable, genres=legacy.genres, remove=remove or None, provenance=provenance
         )
-    if remove:
-        space = drop(space, remove)
+    else:
+        if space is None:
+            space = build_space(tag_settings, learnable, provenance=provenance)
+        if remove:
+            space = drop(space, remove)
     targets = _rows_of_records(space.encode(table), table, reader)
     learned = _rows_of_records(_scaled_weights(space, table), table, reader) if weighted else targets
     return _deal(reader, space, split, targets, learned, table, keep_unlabelled)

@@ -1,9 +1,11 @@
-"""The arrays per label of ``--save-PR``, ``--save-ROC``, ``--save-confusion-matrix`` and ``--save-tags-path`` want."""
+"""The arrays of the labels that ``--save-PR``, ``--save-ROC``, ``--save-confusion-matrix``, ``--save-tags-path`` and
+``--save-cooccurrence-matrix-path`` want.
+"""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from folksong.files import atomic_write
-from folksong.metrics import average_precision, confusion, roc_auc
+from folksong.metrics import average_precision, confusion, cooccurrence, roc_auc
 
 
 @dataclass(frozen=True)
@@ -23,16 +25,19 @@ class ArrayFolders:
         roc_auc: ``roc_auc.npy``: (n_labels,).
         confusion: ``confusion_matrix.npy``: (n_labels, 2, 2) as [[TN, FP], [FN, TP]] at 0.5.
         tags: ``tags.npy``: (n_labels,) the names, in the order of the other arrays.
+        cooccurrence: ``cooccurrence_matrix.npy``: (n_labels, n_labels) int64, how many tracks carry both labels; the
+            diagonal holds how many carry each.
     """
 
     pr_auc: str | os.PathLike[str] | None = None
     roc_auc: str | os.PathLike[str] | None = None
     confusion: str | os.PathLike[str] | None = None
     tags: str | os.PathLike[str] | None = None
+    cooccurrence: str | os.PathLike[str] | None = None
 
     def any(self) -> bool:
         """Say whether any array is wanted."""
-        return any(folder is not None for folder in (self.pr_auc, self.roc_auc, self.confusion, self.tags))
+        return any(getattr(self, field.name) is not None for field in fields(self))
 
 
 def write_label_arrays(
@@ -51,6 +56,7 @@ def write_label_arrays(
         (folders.roc_auc, "roc_auc.npy", lambda: roc_auc(targets, scores, labels=labels)),
         (folders.confusion, "confusion_matrix.npy", lambda: confusion(targets, scores, labels=labels)),
         (folders.tags, "tags.npy", lambda: np.array(labels)),
+        (folders.cooccurrence, "cooccurrence_matrix.npy", lambda: cooccurrence(targets)),
     )
     written = []
     for folder, name, compute in wanted:

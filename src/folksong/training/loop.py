@@ -32,7 +32,7 @@ from folksong.training.beginning import (
     read_label_vectors,
 )
 from folksong.training.config import Config
-from folksong.training.data import TagSource, TrainingData, prepare
+from folksong.training.data import LegacyLabels, TagSource, TrainingData, prepare
 from folksong.training.interruption import TrainingInterrupted, signals_to
 from folksong.training.label_arrays import ArrayFolders, write_label_arrays
 from folksong.training.loss_options import LossOptions
@@ -56,7 +56,7 @@ def train(
     *,
     out: AnyPath | None = None,
     config: Config | AnyPath | None = None,
-    labels: LabelSpace | AnyPath | None = None,
+    labels: LabelSpace | LegacyLabels | AnyPath | None = None,
     tags: AnyPath | None = None,
     split: Split | AnyPath | None = None,
     remove: Sequence[str] = (),
@@ -86,10 +86,11 @@ def train(
         shards_dir: folder of shards.
         out: the run's folder; None makes one in the settings' ``log_dir``.
         config: settings, or a file or folder to read them from; None takes the defaults.
-        labels: the label space, or its file; None builds it as the settings' ``tags`` section says.
+        labels: the label space, its file, or the earlier project's files; None builds it as the settings'
+            ``tags`` section says.
         tags: tag table of any kind; None takes the records' own tags.
         split: the parts, or their file; None makes them.
-        remove: tags to take out of the labels.
+        remove: tags to take out of the labels; with the earlier project's files, see `prepare`.
         database: which of the records' tag lists.
         min_weight: keep tags with a weight greater than this; None keeps all.
         keep_unlabelled: use tracks without a label too.
@@ -132,10 +133,15 @@ def train(
         precision=choose_precision(precision, gpu=bool(devices)),
         loss=loss,
     )
+    legacy = labels if isinstance(labels, LegacyLabels) else None
+    space = labels if isinstance(labels, LabelSpace) else None
+    if isinstance(labels, str | os.PathLike):
+        space = LabelSpace.read(labels)
     data = prepare(
         reader,
         TagSource(options.tags, database, min_weight),
-        space=labels if isinstance(labels, LabelSpace) or labels is None else LabelSpace.read(labels),
+        space=space,
+        legacy=legacy,
         tag_settings=settings.tags,
         split=split if isinstance(split, Split) or split is None else Split.read(split),
         fractions=settings.training.split,
