@@ -7,7 +7,7 @@ import pytest
 
 from folksong.errors import FolksongError
 from folksong.labels import Pair, hybrid
-from folksong.labels.joint import joint_vectors, stems_of
+from folksong.labels.joint import joint_vectors
 from folksong.tags.table import TagTable
 from folksong.vectors import company
 from folksong.vectors.company import company_vectors
@@ -53,17 +53,6 @@ def test_a_tag_without_company_has_no_vector():
         company_vectors(table, ["a"])
     with pytest.raises(FolksongError, match="'z' is not in the table"):
         company_vectors(table, ["z"], min_context_count=1)
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "equal"),
-    [
-        ("relax", "relaxing", True), ("favourite songs", "fave song", True), ("pop punk", "punk-pop", True),
-        ("sad", "sadness", True), ("death metal", "metal", False), ("sad", "happy", False), ("60s", "1960s", True),
-    ],
-)  # fmt: skip
-def test_stems(one, other, equal):
-    assert (stems_of(one) == stems_of(other)) == equal
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -28,8 +26,9 @@ from folksong.labels.clusters import frequent_tags, labels_of_clusters, require_
 from folksong.labels.judge import Pair
 from folksong.labels.space import LabelSpace
 from folksong.labels.spherical_kmeans import SphericalKMeans
+from folksong.labels.wording import stems_of
 from folksong.tags.merging import rename_tags
-from folksong.tags.spelling import variants, words_of
+from folksong.tags.spelling import variants
 from folksong.tags.table import TagTable
 from folksong.vectors.company import company_vectors
 from folksong.vectors.tag_vectors import embed_tags
@@ -173,17 +172,6 @@ def joint_vectors(
     )
 
 
-def stems_of(tag: str) -> tuple[str, ...]:
-    """Return the stems of a tag's words, sorted: equal for tags that differ in endings and order only.
-
-    >>> stems_of("relaxing") == stems_of("Relax"), stems_of("favourite songs") == stems_of("fave song")
-    (True, True)
-    """
-    stemmer, same = _stemmer(), _same_words()
-    stems = (stemmer.stemWord(word) for word in words_of(tag))
-    return tuple(sorted(same.get(stem, stem) for stem in stems))
-
-
 def _link_stems(tags: Sequence[str], company: Matrix) -> Numbers:
     leaders = np.arange(len(tags))
     first: dict[tuple[str, ...], int] = {}
@@ -258,17 +246,3 @@ def _cluster(
                 )
             cluster[head] = free[0]
     return cluster[leaders]
-
-
-@cache
-def _stemmer() -> Any:
-    import snowballstemmer
-
-    return snowballstemmer.stemmer("english")
-
-
-@cache
-def _same_words() -> dict[str, str]:
-    text = resources.files("folksong.labels").joinpath("data/same_words.tsv").read_text(encoding="utf-8")
-    lines = (line.split("\t") for line in text.splitlines() if line and not line.startswith("#"))
-    return {fields[0]: fields[1] for fields in lines}
