@@ -22,7 +22,7 @@ from folksong.shards.reader import ShardReader
 from folksong.splits import make_split
 from folksong.tags.sources import write_tags
 from folksong.tags.table import TagTable
-from folksong.training import loop, options
+from folksong.training import joining, options
 from folksong.training.module import TrainingModule
 from folksong.training.stream import BatchStream
 from folksong.training.windows import score_windows
@@ -291,20 +291,29 @@ def test_save_every_is_how_often_the_run_is_saved(command, monkeypatch):
 
 
 def test_cuda_takes_several_numbers_and_falls_back_to_the_cpu_once(command, monkeypatch):
-    monkeypatch.setattr(loop.torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(joining.torch.cuda, "is_available", lambda: False)
     result, run = command("--cuda", 0, 1, 2)
     assert result.exit_code == 0
     assert result.output.count("no GPU found; training on the CPU") == 1
     assert run.history()
 
 
+def test_processes_and_machines_are_told_to_the_training(command, monkeypatch):
+    given = []
+    monkeypatch.setattr(
+        "folksong.training.loop.joined", lambda *values: given.append(values) or joining.joined()
+    )
+    assert command("--processes", 3, "--num-nodes", 2)[0].exit_code == 0
+    assert given == [(None, 3, 2)]
+
+
 def test_gpus_are_chosen_by_number(monkeypatch):
-    monkeypatch.setattr(loop.torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(loop.torch.cuda, "device_count", lambda: 2)
-    assert loop.find_gpus(None) == [0]
-    assert loop.find_gpus([1, 0]) == [1, 0]
+    monkeypatch.setattr(joining.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(joining.torch.cuda, "device_count", lambda: 2)
+    assert joining.find_gpus(None) == [0]
+    assert joining.find_gpus([1, 0]) == [1, 0]
     with pytest.raises(ValueError, match="there is no GPU 2; this machine has 2"):
-        loop.find_gpus([0, 2])
+        joining.find_gpus([0, 2])
 
 
 def test_built_in_is_accepted_and_said(command):

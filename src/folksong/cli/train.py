@@ -156,6 +156,21 @@ FRONT_ENDS = ("waveform", "log-mel-spectrogram")
     help="Which GPUs. With none on the machine, the CPU.  [default: the first, if there is one]",
 )
 @click.option(
+    "--processes",
+    "n_processes",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Processes that share the CPU, each with batches of its own.  [default: 1]",
+)
+@click.option(
+    "--num-nodes",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Machines on which this command runs, with MASTER_ADDR, MASTER_PORT and NODE_RANK set. Not with torchrun.",
+)
+@click.option(
     "--built-in", is_flag=True, help="Accepted for old scripts: training always uses the built-in loop."
 )
 @click.option(
@@ -244,6 +259,7 @@ def train(ctx: click.Context, /, verbose: int, resumed: str | None, built_in: bo
     import logging
 
     from folksong.training.interruption import TrainingInterrupted
+    from folksong.training.joining import speaks
 
     log_to_stderr({0: logging.WARNING, 3: logging.DEBUG}.get(verbose, logging.INFO))
     if built_in and verbose:
@@ -254,7 +270,7 @@ def train(ctx: click.Context, /, verbose: int, resumed: str | None, built_in: bo
     except TrainingInterrupted as interrupted:
         click.echo(str(interrupted), err=True)
         ctx.exit(130)
-    if verbose:
+    if verbose and speaks(options["num_nodes"]):
         _summarise(run)
 
 
@@ -299,6 +315,8 @@ def _train(options: dict[str, Any], shown: dict[str, bool]) -> Any:
         save_every=options["save_every"],
         multi_tag=options["multi_tag"],
         cuda=options["cuda"] or None,
+        n_processes=options["n_processes"],
+        num_nodes=options["num_nodes"],
         precision=options["precision"],
         loss=_loss(options),
         loss_embeddings=options["loss_embeddings"],
@@ -327,7 +345,7 @@ def _loss(options: dict[str, Any]) -> Any:
 
 # What may be said anew of a run that goes on; everything else is kept in it.
 RESUMABLE = {
-    "shards_dir", "epochs", "cuda", "workers",
+    "shards_dir", "epochs", "cuda", "n_processes", "num_nodes", "workers",
     "save_pr", "save_roc", "save_confusion", "save_tags", "save_cooccurrence",
 }  # fmt: skip
 
@@ -347,6 +365,8 @@ def _resume(ctx: click.Context, run: str, options: dict[str, Any], shown: dict[s
         shards_dir=options["shards_dir"],
         epochs=options["epochs"],
         cuda=options["cuda"] or None,
+        n_processes=options["n_processes"],
+        num_nodes=options["num_nodes"],
         workers=options["workers"],
         arrays=_folders(options),
         **shown,

@@ -25,6 +25,8 @@ from folksong.vectors.words import read_vectors
 
 logger = logging.getLogger(__name__)
 
+LABEL_VECTORS_NAME = "label_vectors.npy"  # in the run's folder, for the semantic loss
+
 
 def open_shards(folder: str | os.PathLike[str], front_end: str, records: RecordSettings) -> ShardReader:
     """Open the shards and check that they hold what the front-end takes and the settings say."""

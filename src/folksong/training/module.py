@@ -17,7 +17,6 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from folksong.errors import FolksongError
 from folksong.files import atomic_write
 from folksong.metrics import summarise
 from folksong.models.checkpoint import write_checkpoint
@@ -28,6 +27,7 @@ from folksong.training.data import TrainingData
 from folksong.training.interruption import TrainingInterrupted
 from folksong.training.losses import TaggingLoss
 from folksong.training.optimizer import build_optimizer
+from folksong.training.processes import Processes
 
 CHECKPOINT_EVERY_SECONDS = 300.0  # between two periodic saves of last.ckpt within an epoch
 N_NAMED_TRACKS = 5  # in the message about a loss that is not a number
@@ -42,6 +42,7 @@ class TrainingModule(pl.LightningModule):
         data: for the validation targets and the names in messages.
         settings: the ``model-training`` section.
         run: where checkpoints and metrics go.
+        processes: all of the training; only the first writes.
         epochs: when to end.
         steps_per_epoch: batches an epoch.
         monitor: what decides: ``pr_auc_macro`` or ``pr_auc_micro``.
@@ -59,6 +60,7 @@ class TrainingModule(pl.LightningModule):
         settings: TrainingSettings,
         run: Run,
         *,
+        processes: Processes,
         epochs: int,
         steps_per_epoch: int,
         monitor: str,
@@ -69,6 +71,7 @@ class TrainingModule(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.tagger, self.loss, self.data, self.settings, self.run = tagger, loss, data, settings, run
+        self.processes = processes
         self.epochs, self.steps_per_epoch, self.monitor = epochs, steps_per_epoch, monitor
         self.seed, self.update_freq, self.save_every = seed, update_freq, save_every
         optimizer = settings.optimizer
@@ -90,13 +93,18 @@ class TrainingModule(pl.LightningModule):
         self.best = self.stop_reference = -math.inf
         self.epochs_without_improvement = 0
         self.signalled = False
+        self._is_to_end = self._is_to_save = (
+            False  # what the processes have agreed on for the end of the step
+        )
+        self._step_loss = math.nan
+        self._broken: str | None = None  # what was not finite in the validation
         self._saved_at = time.monotonic()
         self._outputs: list[tuple[Tensor, Tensor]] = []
         self.measured: dict[str, float] = {}
 
     @property
     def mean_loss(self) -> float:
-        """Mean training loss of the running epoch so far."""
+        """Mean training loss of the running epoch so far, over all processes."""
         return self.loss_sum / self.loss_count if self.loss_count else math.nan
 
     @property
@@ -117,15 +125,21 @@ class TrainingModule(pl.LightningModule):
         self.tagger.train()
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        key = np.random.SeedSequence([self.seed, self.step, self.global_rank])
+        key = np.random.SeedSequence([self.seed, self.step, self.processes.rank])
         torch.manual_seed(int(key.generate_state(1, np.uint64)[0]) >> 1)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         loss: Tensor = self.loss(self.tagger(batch["x"]), batch["y"])
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise FolksongError(self._not_finite(f"the loss became {value}", batch, "training"))
-        self.loss_sum += value
+        own = float(loss.detach())
+        is_broken = not math.isfinite(own)
+        total, broken, signalled, late = self.processes.sum(
+            [own, is_broken, self.signalled, self.processes.is_first and self._is_time_to_save()]
+        )
+        if broken:
+            self._stop(f"the loss became {own}" if is_broken else None, batch, "training")
+        self._is_to_end, self._is_to_save = signalled > 0, late > 0
+        self._step_loss = total / self.processes.world_size
+        self.loss_sum += self._step_loss
         self.loss_count += 1
         return loss
 
@@ -133,27 +147,29 @@ class TrainingModule(pl.LightningModule):
         self.step += 1
         self.trainer.datamodule.stream.done = self.step  # type: ignore[attr-defined]
         if self.step % self.update_freq == 0:
-            self._log({"training/loss": float(outputs["loss"]), "training/learning_rate": self.learning_rate})
-        if self.signalled:
+            self._log({"training/loss": self._step_loss, "training/learning_rate": self.learning_rate})
+        if self._is_to_end:
             self.save()
             raise TrainingInterrupted(self.run)
-        if self._is_time_to_save():
+        if self._is_to_save:
             self.save()
 
     def on_validation_epoch_start(self) -> None:
-        self._outputs = []
+        self._outputs, self._broken = [], None
+        self.processes.broadcast_buffers(self.tagger)
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        logits = self.tagger(batch["x"])
-        if not bool(torch.isfinite(logits).all()):
-            raise FolksongError(self._not_finite("the scores are not finite", batch, "validation"))
-        self._outputs.append((batch["index"].cpu(), logits.float().cpu()))
-        if self.signalled:
+        logits = self.tagger(batch["x"]).float().cpu()
+        if not self._broken and not bool(torch.isfinite(logits).all()):
+            self._broken = self._not_finite("the scores are not finite", batch, "validation")
+        self._outputs.append((batch["index"].cpu(), logits))
+        if self.signalled and self.processes.world_size == 1:  # several end after the validation, together
             if self.epoch_awaits_validation:
                 self.save()
             raise TrainingInterrupted(self.run)
 
     def on_validation_epoch_end(self) -> None:
+        self.processes.stop_for(self.processes.gather(self._broken))
         self.measured = self._measure()
 
     def on_train_epoch_end(self) -> None:
@@ -183,14 +199,14 @@ class TrainingModule(pl.LightningModule):
         row["best"] = improved
         self.history.append({key: _json_value(entry) for key, entry in row.items()})
         self.loss_sum, self.loss_count = 0.0, 0
-        if self.global_rank == 0:
+        if self.processes.is_first:
             self._write_down(improved)
         self._log(
             {f"epoch/{key}": entry for key, entry in row.items() if key not in ("epoch", "step", "best")}
         )
         if self.has_run_out_of_patience:
             self.trainer.should_stop = True
-        if self.signalled:
+        if self.processes.sum([self.signalled])[0]:
             raise TrainingInterrupted(self.run)
 
     @property
@@ -231,15 +247,16 @@ class TrainingModule(pl.LightningModule):
 
     def save(self) -> None:
         """Write ``last.ckpt``."""
-        if self.global_rank == 0:
+        if self.processes.is_first:
             write_checkpoint(self.run.last_checkpoint, self.state())
         self._saved_at = time.monotonic()
 
     def _is_time_to_save(self) -> bool:
-        if self.epoch_awaits_validation:  # saved after it
+        """Say whether the state is to be saved after the running step."""
+        if (self.step + 1) % self.steps_per_epoch == 0:  # saved after the validation
             return False
         if self.save_every is not None:
-            return self.step % self.save_every == 0
+            return (self.step + 1) % self.save_every == 0
         return time.monotonic() - self._saved_at > CHECKPOINT_EVERY_SECONDS
 
     def _write_down(self, improved: bool) -> None:
@@ -252,12 +269,12 @@ class TrainingModule(pl.LightningModule):
 
     def _measure(self) -> dict[str, float]:
         """Return the validation part's figures, from all processes' outputs."""
-        index, logits = (torch.cat(parts) for parts in zip(*self._outputs, strict=True))
-        self._outputs = []
-        if self.trainer.world_size > 1:
-            gathered: list[Any] = [None] * self.trainer.world_size
-            torch.distributed.all_gather_object(gathered, (index, logits))
-            index, logits = (torch.cat(parts) for parts in zip(*gathered, strict=True))
+        outputs, self._outputs = self._outputs, []
+        parts = self.processes.gather(outputs)
+        return self.processes.from_first(lambda: self._summarised([pair for part in parts for pair in part]))
+
+    def _summarised(self, outputs: list[tuple[Tensor, Tensor]]) -> dict[str, float]:
+        index, logits = (torch.cat(tensors) for tensors in zip(*outputs, strict=True))
         targets = self.data.targets_of("validation")[index.numpy()]
         summary = summarise(targets, logits.numpy(), labels=self.data.space.names)
         learned = torch.from_numpy(self.data.learned_of("validation")[index.numpy()].toarray())
@@ -273,6 +290,11 @@ class TrainingModule(pl.LightningModule):
         if self.trainer.logger is not None:
             kept = {name: value for name, value in values.items() if not math.isnan(value)}
             self.trainer.logger.log_metrics(kept, step=self.step)
+
+    def _stop(self, what: str | None, batch: dict[str, Tensor], part: str) -> None:
+        """End all processes; `what` is not finite in this one, if anything."""
+        message = None if what is None else self._not_finite(what, batch, part)
+        self.processes.stop_for(self.processes.gather(message))
 
     def _not_finite(self, what: str, batch: dict[str, Tensor], part: str) -> str:
         records = self.data.parts[part][batch["index"].cpu().numpy()]

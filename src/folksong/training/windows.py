@@ -26,6 +26,7 @@ class TrainingWindows(pl.LightningDataModule):
         data: records, labels and parts.
         window_steps: samples or frames of a window.
         batch_size: windows a step, over all processes together. A training part smaller than that shrinks it.
+        rank: this process, from 0.
         world_size: number of processes.
         steps_per_epoch: batches an epoch; None takes a pass over the training part.
         random: training windows from anywhere; else the middle.
@@ -43,6 +44,7 @@ class TrainingWindows(pl.LightningDataModule):
         window_steps: int,
         batch_size: int,
         *,
+        rank: int = 0,
         world_size: int = 1,
         steps_per_epoch: int | None = None,
         random: bool = True,
@@ -65,9 +67,9 @@ class TrainingWindows(pl.LightningDataModule):
                 f"a step of {batch_size} windows by {world_size} processes: batch norm needs 2 or more windows each"
             )
         self.data, self.window_steps, self.workers = data, window_steps, workers
-        self.batch_size, self.world_size = batch_size, world_size
+        self.batch_size, self.rank, self.world_size = batch_size, rank, world_size
         self.random, self.shuffle, self.seed = random, shuffle, seed
-        self.stream = BatchStream(self._training_loader(0), steps_per_epoch)
+        self.stream = BatchStream(self._training_loader(), steps_per_epoch)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -76,14 +78,11 @@ class TrainingWindows(pl.LightningDataModule):
 
     def train_dataloader(self) -> BatchStream:
         """Return the batches from the step that training has reached."""
-        rank = self.trainer.global_rank if self.trainer is not None else 0
-        self.stream.loader = self._training_loader(rank)
         return self.stream
 
     def val_dataloader(self) -> BatchPass:
         """Return the centred windows of the validation part."""
-        rank = self.trainer.global_rank if self.trainer is not None else 0
-        return BatchPass(self.centred("validation", rank=rank, world_size=self.world_size))
+        return BatchPass(self.centred("validation", rank=self.rank, world_size=self.world_size))
 
     def centred(self, part: str, *, rank: int = 0, world_size: int = 1) -> WindowLoader:
         """Return the centred windows of a part, in its order."""
@@ -103,7 +102,7 @@ class TrainingWindows(pl.LightningDataModule):
             world_size=world_size,
         )
 
-    def _training_loader(self, rank: int) -> WindowLoader:
+    def _training_loader(self) -> WindowLoader:
         dataset = WindowDataset(
             self.data.reader,
             self.data.parts["training"],
@@ -119,7 +118,7 @@ class TrainingWindows(pl.LightningDataModule):
             drop_last=True,
             workers=self.workers,
             seed=self.seed,
-            rank=rank,
+            rank=self.rank,
             world_size=self.world_size,
         )
 
