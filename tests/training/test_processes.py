@@ -109,10 +109,28 @@ def test_two_processes_compute_what_one_does(run_processes):
     assert two.says[1] == ""
 
 
-def test_killed_processes_resume_to_the_same_bits(run_processes):
+def test_accumulated_batches_compute_what_a_large_one_does(run_processes, config):
+    one = run_processes("one", 1, frozen=True, options={"epochs": 1})
+    settings = config(batch_size=3, accumulate_batches=2)
+    two = run_processes("two", 1, frozen=True, options={"epochs": 1}, settings=settings)
+    (large,), (small,) = one.steps, two.steps
+    assert len(small) == 2 * len(large) == 6
+    for number, step in enumerate(large):
+        first, second = small[2 * number : 2 * number + 2]
+        assert step["tracks"] == first["tracks"] + second["tracks"]
+    for name, gradient in large[0]["gradients"].items():
+        torch.testing.assert_close(small[1]["gradients"][name], gradient, atol=1e-6, rtol=1e-6)
+    assert two.run.history()[0] == pytest.approx(one.run.history()[0], abs=1e-5)
+
+
+def test_killed_processes_resume_to_the_same_bits(run_processes, config):
     options = {"epochs": 2, "steps_per_epoch": 4, "save_every": 2}
-    whole = run_processes("whole", 2, options=options)
-    killed = run_processes("cut", 2, options=options, last={"signal": [8, signal.SIGKILL]})
+    settings = config(
+        batch_size=2, accumulate_batches=2, augmentation={"time_masks": 1, "time_mask_seconds": 0.2}
+    )
+    whole = run_processes("whole", 2, settings=settings, options=options)
+    last = {"signal": [8, signal.SIGKILL]}
+    killed = run_processes("cut", 2, settings=settings, options=options, last=last)
     assert killed.exit_codes == [3, -signal.SIGKILL]
     assert "another process of the training died" in killed.says[0]
     assert read_checkpoint(killed.run.last_checkpoint)["step"] == 6

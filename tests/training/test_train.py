@@ -82,9 +82,28 @@ def test_equal_seeds_give_equal_bits_and_others_do_not(train_small):
     assert not same_weights(one, other)
 
 
-@pytest.mark.parametrize("step", [1, 2, 3, 5, 6, 9])
-def test_an_interrupted_training_resumes_to_the_same_bits(train_small, monkeypatch, step):
-    options = {"epochs": 3, "steps_per_epoch": 3}
+EVERYTHING = {
+    "batch_size": 3,
+    "accumulate_batches": 2,
+    "clip_gradient_norm": 0.5,
+    "optimizer": {"name": "AdamW", "learning_rate": 0.003, "weight_decay": 0.1},
+    "schedule": "cosine",
+    "warmup_steps": 2,
+    "augmentation": {"frequency_masks": 2, "time_masks": 1, "time_mask_seconds": 0.2},
+}
+
+
+@pytest.mark.parametrize(
+    ("step", "settings"),
+    [
+        *((step, {}) for step in (1, 2, 3, 5, 6, 9)),
+        *((step, EVERYTHING) for step in (1, 2, 6, 7)),
+        (5, {**EVERYTHING, "schedule": "one-cycle"}),
+        (5, {**EVERYTHING, "schedule": "plateau", "reduceLRoP_patience": 1, "reduceLRoP_min_delta": 5.0}),
+    ],
+)
+def test_an_interrupted_training_resumes_to_the_same_bits(train_small, monkeypatch, config, step, settings):
+    options = {"epochs": 3, "steps_per_epoch": 3, "config": config(**settings)}
     whole = train_small("whole", **options)
     stop_after(monkeypatch, step)
     with pytest.raises(TrainingInterrupted, match=r"folksong train --resume .*cut") as caught:
@@ -93,7 +112,7 @@ def test_an_interrupted_training_resumes_to_the_same_bits(train_small, monkeypat
     resumed = resume(caught.value.run.path, workers=1)
     assert same_weights(whole, resumed)
     assert whole.metrics_path.read_text() == resumed.metrics_path.read_text()
-    for name in ("optimizer", "plateau", "best", "epochs_without_improvement"):
+    for name in ("optimizer", "schedule", "best", "epochs_without_improvement"):
         states = [read_checkpoint(run.last_checkpoint)[name] for run in (whole, resumed)]
         assert str(states[0]) == str(states[1])
 
@@ -118,7 +137,8 @@ train("log-mel-spectrogram", sys.argv[1], out=sys.argv[2], config=sys.argv[3], e
 
 
 def test_a_killed_training_resumes_to_the_same_bits(train_small, shards, config, tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps(config().to_dict()))
+    settings = config(**EVERYTHING)
+    (tmp_path / "config.json").write_text(json.dumps(settings.to_dict()))
     words = [KILLED, shards, tmp_path / "killed", tmp_path / "config.json", 8]
     killed = subprocess.run([sys.executable, "-c", *map(str, words)], check=False, capture_output=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
@@ -127,7 +147,7 @@ def test_a_killed_training_resumes_to_the_same_bits(train_small, shards, config,
     run = Run.open(tmp_path / "killed")
     assert read_checkpoint(run.last_checkpoint)["step"] == 6
     resumed = resume(run)
-    whole = train_small("whole", epochs=2, steps_per_epoch=4)
+    whole = train_small("whole", config=settings, epochs=2, steps_per_epoch=4)
     assert same_weights(whole, resumed)
     assert whole.metrics_path.read_text() == resumed.metrics_path.read_text()
     assert not left.exists()
@@ -190,6 +210,25 @@ def test_a_training_part_smaller_than_a_batch_shrinks_it(train_small, config, ca
     tracks = run.config["parts"]["training"]["tracks"]
     assert f"the training part has {tracks} tracks: batches of {tracks}, not 500" in caplog.text
     assert run.history()[0]["step"] == 1
+
+
+def test_a_step_takes_the_batches_that_are_accumulated(train_small, config):
+    run = train_small(
+        config=config(batch_size=4, accumulate_batches=2)
+    )  # of 21 tracks 5 batches, of those 2 steps
+    assert run.history()[0]["step"] == 2
+    with pytest.raises(
+        FolksongError, match="accumulate_batches 6: a pass over the training part gives 5 batches"
+    ):
+        train_small("none", config=config(batch_size=4, accumulate_batches=6))
+
+
+def test_settings_of_an_other_front_end_or_length_are_refused(train_small, config):
+    with pytest.raises(FolksongError, match="gain_db is for waveforms"):
+        train_small("a", config=config(augmentation={"gain_db": 6}))
+    with pytest.raises(FolksongError, match="warmup_steps 30: the training has 3 steps in all"):
+        train_small("b", config=config(warmup_steps=30))
+    assert not (train_small("c").path.parent / "a").exists()
 
 
 def test_an_incomplete_last_batch_is_dropped(train_small, config):

@@ -307,6 +307,22 @@ def test_processes_and_machines_are_told_to_the_training(command, monkeypatch):
     assert given == [(None, 3, 2)]
 
 
+def test_options_change_the_settings_of_the_file(command, settings_file):
+    words = ["--accumulate", 2, "--clip-norm", 0.5, "--weight-decay", 0.01, "--schedule", "cosine"]
+    words += ["--warmup-steps", 1, "--frequency-masks", 2, "--time-masks", 3]
+    result, run = command(*words)
+    assert result.exit_code == 0, result.output
+    kept, given = run.config["settings"]["model-training"], SETTINGS["model-training"]
+    assert kept["batch_size"] == given["batch_size"]
+    assert (kept["accumulate_batches"], kept["clip_gradient_norm"]) == (2, 0.5)
+    assert kept["optimizer"] == {"name": "Adam", "learning_rate": 1e-3, "weight_decay": 0.01}
+    assert (kept["schedule"], kept["warmup_steps"]) == ("cosine", 1)
+    assert (kept["augmentation"]["frequency_masks"], kept["augmentation"]["time_masks"]) == (2, 3)
+    result, _ = command("--gain", 6, name="b")
+    assert result.exit_code == 1
+    assert "gain_db is for waveforms" in result.output
+
+
 def test_gpus_are_chosen_by_number(monkeypatch):
     monkeypatch.setattr(joining.torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(joining.torch.cuda, "device_count", lambda: 2)

@@ -8,6 +8,7 @@ import click
 from click.core import ParameterSource
 
 from folksong.cli.common import FolksongCommand, ManyValues, log_to_stderr, wants_progress
+from folksong.cli.learning_options import changed_settings, learning_options
 
 FRONT_ENDS = ("waveform", "log-mel-spectrogram")
 
@@ -131,7 +132,7 @@ FRONT_ENDS = ("waveform", "log-mel-spectrogram")
 @click.option(
     "--steps-per-epoch",
     type=click.IntRange(1),
-    help="Batches an epoch; passes over the data go on across epochs.  [default: one pass]",
+    help="Steps an epoch; passes over the data go on across epochs.  [default: one pass]",
 )
 @click.option("--no-shuffle", is_flag=True, help="Keep the records' order.")
 @click.option(
@@ -191,6 +192,7 @@ FRONT_ENDS = ("waveform", "log-mel-spectrogram")
     show_default=True,
     help="Numbers that the network computes with; auto takes bf16 where the hardware has it, else 32.",
 )
+@learning_options
 @click.option(
     "--loss",
     type=click.Choice(["bce", "semantic", "asymmetric"]),
@@ -277,6 +279,7 @@ def train(ctx: click.Context, /, verbose: int, resumed: str | None, built_in: bo
 def _train(options: dict[str, Any], shown: dict[str, bool]) -> Any:
     from folksong.errors import FolksongError
     from folksong.shards.manifest import Manifest
+    from folksong.training.config import Config
     from folksong.training.data import LegacyLabels, tags_to_remove
     from folksong.training.loop import train as train_tagger
 
@@ -296,11 +299,13 @@ def _train(options: dict[str, Any], shown: dict[str, bool]) -> Any:
         raise click.UsageError("--genre-path numbers the clusters of a dictionary; give --dictionary-dir too")
     filtered = options["filtered"] or options["filter_path"] is not None
     dictionary = options["dictionary"]
+    settings = Config() if options["config"] is None else Config.read(options["config"])
+    changes = changed_settings(options)
     return train_tagger(
         front_end,
         shards_dir,
         out=options["out"],
-        config=options["config"],
+        config=settings.with_training(changes) if changes else settings,
         labels=LegacyLabels(dictionary, options["genres"]) if dictionary else options["labels"],
         tags=options["lastfm"] or options["tags"],
         split=options["split"],

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import signal
 
-from folksong.training.fitting import Task, take_part
+from folksong.training.fitting import take_part
 from folksong.training.joining import joined
+from folksong.training.prepared import Task
 
 
 def main() -> None:

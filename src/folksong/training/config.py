@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -21,6 +22,7 @@ from folksong.files import atomic_write, describe_os_error
 CONFIG_NAME = "config.json"
 
 Count = Annotated[int, Field(ge=1)]
+NonNegativeCount = Annotated[int, Field(ge=0)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -59,11 +61,31 @@ class OptimizerSettings(Section):
         return dict(self.model_extra or {})
 
 
+class AugmentationSettings(Section):
+    """How training windows are changed at random; nothing by default."""
+
+    frequency_masks: NonNegativeCount = 0
+    frequency_mask_bands: Count = 16
+    time_masks: NonNegativeCount = 0
+    time_mask_seconds: Positive = 1.0
+    gain_db: NonNegative = 0.0
+
+    @property
+    def any(self) -> bool:
+        """Whether anything is changed."""
+        return bool(self.frequency_masks or self.time_masks or self.gain_db)
+
+
 class TrainingSettings(Section):
     """How to learn."""
 
     optimizer: OptimizerSettings = OptimizerSettings.model_construct()
     batch_size: Count = 16
+    accumulate_batches: Count = 1
+    clip_gradient_norm: Positive | None = None
+    schedule: Literal["plateau", "cosine", "one-cycle", "constant"] = "plateau"
+    warmup_steps: NonNegativeCount = 0
+    cosine_min_lr: NonNegative = 0.0
     early_stop_patience: Count | None = 20
     early_stop_min_delta: NonNegative = 0.0
     reduce_lr_patience: Count | None = Field(8, alias="reduceLRoP_patience")
@@ -75,6 +97,7 @@ class TrainingSettings(Section):
     split: tuple[NonNegative, NonNegative, NonNegative] = (80, 10, 10)
     window_length: Positive = 15
     window_random: bool = True
+    augmentation: AugmentationSettings = AugmentationSettings()
     interleave_cycle_length: Count | None = None
     interleave_block_length: Count | None = None
     shuffle_buffer_size: Count | None = None
@@ -83,6 +106,15 @@ class TrainingSettings(Section):
     def _split_leaves_training_tracks(self) -> TrainingSettings:
         if self.split[0] <= 0:
             raise ValueError("split: the training part (the first number) must be more than 0")
+        return self
+
+    @model_validator(mode="after")
+    def _cosine_falls(self) -> TrainingSettings:
+        if self.schedule == "cosine" and self.cosine_min_lr >= self.optimizer.learning_rate:
+            raise ValueError(
+                f"cosine_min_lr {self.cosine_min_lr:g} is not less than the learning rate "
+                f"{self.optimizer.learning_rate:g}"
+            )
         return self
 
 
@@ -156,6 +188,18 @@ class Config(Section):
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON values, under the names they have in a file."""
         return self.model_dump(mode="json", by_alias=True)
+
+    def with_training(self, changes: Mapping[str, Any]) -> Config:
+        """Return the settings with other values in ``model-training``; those in a section of it are merged.
+
+        Raises:
+            FileFormatError: an unknown key or a value out of range.
+        """
+        content = self.to_dict()
+        section = content["model-training"]
+        for key, value in changes.items():
+            section[key] = {**section[key], **value} if isinstance(value, Mapping) else value
+        return self.from_dict(content, "the options")
 
 
 def write_config_template(path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:

@@ -6,7 +6,6 @@ import inspect
 import json
 import logging
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,15 +16,11 @@ from pytorch_lightning.strategies import DDPStrategy
 from torch.nn.parallel import DistributedDataParallel
 
 from folksong.errors import FolksongError
-from folksong.files import sha256_file
 from folksong.models.allocator import keep_memory
 from folksong.models.checkpoint import read_checkpoint, remove_partial_files
 from folksong.models.tagger import Tagger
 from folksong.runs import Run
-from folksong.shards.manifest import MANIFEST_NAME
-from folksong.training.beginning import LABEL_VECTORS_NAME, build_tagger, open_shards
-from folksong.training.config import Config
-from folksong.training.data import TagSource, TrainingData, prepare
+from folksong.training.beginning import LABEL_VECTORS_NAME
 from folksong.training.interruption import SignalListener, TrainingInterrupted
 from folksong.training.label_arrays import ArrayFolders, write_label_arrays
 from folksong.training.loss_options import LossOptions
@@ -33,76 +28,12 @@ from folksong.training.losses import TaggingLoss
 from folksong.training.model_card import write_model_card
 from folksong.training.module import TrainingModule
 from folksong.training.options import PRECISIONS, TrainingOptions
+from folksong.training.prepared import Prepared, Task, reopen
 from folksong.training.processes import Processes, StartedProcesses
 from folksong.training.progress import EpochBar, EpochLine, quiet_lightning
 from folksong.training.windows import TrainingWindows, score_windows
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Task:
-    """What the processes of a training are to do; the first one tells the others.
-
-    Args:
-        run: the run's folder, which all processes see.
-        shards_dir: where the shards are; None takes what the run says.
-        epochs: when to end; None takes what the run says.
-        workers: threads of each process that make batches ahead.
-        arrays: where to write the test part's figures per label.
-        progress: show a bar an epoch.
-        details: log the settings and the network.
-    """
-
-    run: str
-    shards_dir: str | None = None
-    epochs: int | None = None
-    workers: int = 1
-    arrays: ArrayFolders | None = None
-    progress: bool = False
-    details: bool = False
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A run with all that fitting needs."""
-
-    run: Run
-    data: TrainingData
-    settings: Config
-    options: TrainingOptions
-    tagger: Tagger
-
-
-def reopen(task: Task) -> Prepared:
-    """Return what is needed to go on with the run of a task.
-
-    Raises:
-        FolksongError: shards or tags are no longer those of the run.
-    """
-    run = Run.open(task.run)
-    settings = Config.from_dict(run.config["settings"], f"{run.path}/config.json")
-    options = TrainingOptions.from_dict(run.config["options"], f"{run.path}/config.json")
-    reader = open_shards(task.shards_dir or run.shards_dir, run.front_end, settings.tfrecords)
-    if sha256_file(reader.folder / MANIFEST_NAME) != run.config["shards"]["manifest_sha256"]:
-        raise FolksongError(
-            f"{reader.folder}: not the shards that {run.path} was trained on; begin a new run"
-        )
-    data = prepare(
-        reader,
-        TagSource(options.tags, options.database, options.min_weight),
-        space=run.labels,
-        tag_settings=settings.tags,
-        split=run.split,
-        fractions=settings.training.split,
-        keep_unlabelled=options.keep_unlabelled,
-        weighted=options.loss.weights != "ignore",
-    )
-    if data.table_sha256 != run.config["tags"]["table_sha256"]:
-        raise FolksongError(
-            f"{options.tags or reader.folder}: the tags have changed since {run.path} began; begin anew"
-        )
-    return Prepared(run, data, settings, options, build_tagger(run.front_end, data, settings, options.seed))
 
 
 def take_part(processes: Processes, task: Task, prepared: Prepared | None = None) -> Run:
@@ -118,12 +49,12 @@ def take_part(processes: Processes, task: Task, prepared: Prepared | None = None
         TrainingInterrupted: Ctrl-C; the run can be resumed.
     """
     with processes.together():
-        prepared = prepared or reopen(task)
+        prepared = prepared or reopen(task, processes)
         if not processes.gpus:
             keep_memory()
         if task.details:
             _log_details(prepared.run, prepared.tagger)
-        windows, module = _build(processes, task, prepared)
+        module = _build_module(processes, task, prepared)
     began = time.monotonic()
     run = prepared.run
     with (
@@ -135,7 +66,7 @@ def take_part(processes: Processes, task: Task, prepared: Prepared | None = None
             _run_trainer(
                 processes,
                 module,
-                windows,
+                prepared.windows,
                 prepared.options,
                 [signals, EpochBar(prepared.options.update_freq) if task.progress else EpochLine()],
             )
@@ -145,33 +76,22 @@ def take_part(processes: Processes, task: Task, prepared: Prepared | None = None
             write_model_card(run, module.history, "It was interrupted and can be resumed.")
             raise
     if processes.is_first:
-        _finish(prepared, module, windows, task.arrays, time.monotonic() - began)
+        _finish(prepared, module, task.arrays, time.monotonic() - began)
     return run
 
 
-def _build(processes: Processes, task: Task, prepared: Prepared) -> tuple[TrainingWindows, TrainingModule]:
-    """Return windows and module as they are where the run stands."""
-    run, data, settings, options = prepared.run, prepared.data, prepared.settings, prepared.options
-    windows = TrainingWindows(
-        data,
-        run.window_steps,
-        settings.training.batch_size * int(run.config.get("processes", 1)),
-        rank=processes.rank,
-        world_size=processes.world_size,
-        steps_per_epoch=options.steps_per_epoch,
-        random=settings.training.window_random,
-        shuffle=options.shuffle,
-        workers=task.workers,
-        seed=options.seed,
-    )
+def _build_module(processes: Processes, task: Task, prepared: Prepared) -> TrainingModule:
+    """Return the module, and set the windows, as they are where the run stands."""
+    run, settings, options, windows = prepared.run, prepared.settings, prepared.options, prepared.windows
     module = TrainingModule(
         prepared.tagger,
         _build_loss(run, options.loss),
-        data,
+        prepared.data,
         settings.training,
         run,
         processes=processes,
         epochs=task.epochs or options.epochs,
+        planned_steps=options.epochs * windows.steps_per_epoch,
         steps_per_epoch=windows.steps_per_epoch,
         monitor=options.monitor,
         seed=options.seed,
@@ -186,7 +106,7 @@ def _build(processes: Processes, task: Task, prepared: Prepared) -> tuple[Traini
         module.load_state(read_checkpoint(run.last_checkpoint))
         windows.stream.done = module.step
         logger.info("%s: going on from epoch %d, step %d", run.path, module.epoch + 1, module.step)
-    return windows, module
+    return module
 
 
 def _run_trainer(
@@ -217,6 +137,7 @@ def _run_trainer(
             version="tensorboard",
             purge_step=module.step + 1 if module.step else None,
         ),
+        accumulate_grad_batches=windows.stream.batches_per_step,
         callbacks=callbacks,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -248,7 +169,6 @@ def _strategy() -> DDPStrategy:
 def _finish(
     prepared: Prepared,
     module: TrainingModule,
-    windows: TrainingWindows,
     arrays: ArrayFolders | None,
     seconds: float,
 ) -> None:
@@ -260,7 +180,7 @@ def _finish(
         if not len(data.parts["test"]):
             raise FolksongError("the test part is empty, so there is nothing to write arrays of")
         module.tagger.load_state_dict(read_checkpoint(run.best_checkpoint)["tagger"])
-        scores = score_windows(module.tagger, windows.centred("test"))
+        scores = score_windows(module.tagger, prepared.windows.centred("test"))
         for path in write_label_arrays(arrays, data.targets_of("test"), scores, data.space.names):
             logger.info("wrote %s", path)
 

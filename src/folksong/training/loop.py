@@ -24,11 +24,12 @@ from folksong.training.beginning import (
 )
 from folksong.training.config import Config
 from folksong.training.data import LegacyLabels, TagSource, prepare
-from folksong.training.fitting import Prepared, Task, reopen, take_part
+from folksong.training.fitting import take_part
 from folksong.training.joining import joined
 from folksong.training.label_arrays import ArrayFolders
 from folksong.training.loss_options import LossOptions
 from folksong.training.options import TrainingOptions, choose_precision
+from folksong.training.prepared import Prepared, Task, build_windows, reopen
 from folksong.training.processes import Processes
 
 AnyPath = str | os.PathLike[str]
@@ -81,7 +82,7 @@ def train(
         min_weight: keep tags with a weight greater than this; None keeps all.
         keep_unlabelled: use tracks without a label too.
         epochs: when to end, if early stopping does not; None takes 100.
-        steps_per_epoch: batches an epoch; None takes a pass over the training part.
+        steps_per_epoch: steps an epoch; None takes a pass over the training part.
         shuffle: a new order each pass; None follows the settings.
         update_freq: steps between two entries of the training loss.
         save_every: steps between two saves within an epoch; None saves every five minutes.
@@ -134,6 +135,7 @@ def train(
                 split=split,
                 remove=tuple(remove),
                 loss_embeddings=loss_embeddings,
+                workers=workers,
                 progress=progress,
             )
         )
@@ -157,6 +159,7 @@ def _begin(
     split: Split | AnyPath | None,
     remove: tuple[str, ...],
     loss_embeddings: AnyPath | None,
+    workers: int,
     progress: bool,
 ) -> Prepared:
     """Bring everything together and write the run's folder."""
@@ -181,13 +184,16 @@ def _begin(
         None if loss_embeddings is None else read_label_vectors(data, loss_embeddings, progress=progress)
     )
     tagger = build_tagger(front_end, data, settings, options.seed)
+    batch_size = settings.training.batch_size * processes.world_size
+    windows = build_windows(data, settings, options, processes, batch_size=batch_size, workers=workers)
     folder = Path(out) if out is not None else new_folder(settings.training.log_dir, front_end)
     if vectors is not None and not (folder / CONFIG_NAME).exists():
         with atomic_write(folder / LABEL_VECTORS_NAME) as stream:
             np.save(stream, vectors.vectors, allow_pickle=False)
     description = describe_run(front_end, data, settings, options, tagger, vectors)
     description["processes"] = processes.world_size
-    return Prepared(Run.create(folder, description, data.space, data.split), data, settings, options, tagger)
+    run = Run.create(folder, description, data.space, data.split)
+    return Prepared(run, data, settings, options, tagger, windows)
 
 
 def resume(
@@ -231,7 +237,7 @@ def resume(
         prepared: list[Prepared] = []
 
         def begin() -> Task:
-            prepared.append(reopen(replace(task, run=os.fspath(folder))))
+            prepared.append(reopen(replace(task, run=os.fspath(folder)), processes))
             return task
 
         return take_part(processes, processes.from_first(begin), *prepared)

@@ -24,10 +24,12 @@ from folksong.models.tagger import Tagger
 from folksong.runs import Run
 from folksong.training.config import TrainingSettings
 from folksong.training.data import TrainingData
+from folksong.training.gradients import clip_gradients, is_overflow_of_scaling
 from folksong.training.interruption import TrainingInterrupted
 from folksong.training.losses import TaggingLoss
 from folksong.training.optimizer import build_optimizer
 from folksong.training.processes import Processes
+from folksong.training.schedule import Schedule
 
 CHECKPOINT_EVERY_SECONDS = 300.0  # between two periodic saves of last.ckpt within an epoch
 N_NAMED_TRACKS = 5  # in the message about a loss that is not a number
@@ -44,7 +46,8 @@ class TrainingModule(pl.LightningModule):
         run: where checkpoints and metrics go.
         processes: all of the training; only the first writes.
         epochs: when to end.
-        steps_per_epoch: batches an epoch.
+        planned_steps: of the training as it was begun, over which schedules are laid.
+        steps_per_epoch: steps an epoch; a step takes the settings' ``accumulate_batches``.
         monitor: what decides: ``pr_auc_macro`` or ``pr_auc_micro``.
         seed: of dropout.
         update_freq: steps between two entries of the training loss in TensorBoard.
@@ -62,6 +65,7 @@ class TrainingModule(pl.LightningModule):
         *,
         processes: Processes,
         epochs: int,
+        planned_steps: int,
         steps_per_epoch: int,
         monitor: str,
         seed: int,
@@ -78,15 +82,7 @@ class TrainingModule(pl.LightningModule):
         self.optimizer = build_optimizer(
             tagger.parameters(), optimizer.name, optimizer.learning_rate, optimizer.arguments, fused=fused
         )
-        self.plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
-            self.optimizer,
-            mode="max",
-            factor=settings.reduce_lr_factor,
-            patience=settings.reduce_lr_patience or 0,
-            threshold=settings.reduce_lr_min_delta,
-            threshold_mode="abs",
-            min_lr=settings.reduce_lr_min_lr,
-        )
+        self.schedule = Schedule(self.optimizer, settings, planned_steps)
         self.step = self.epoch = 0
         self.loss_sum, self.loss_count = 0.0, 0
         self.history: list[dict[str, Any]] = []
@@ -96,7 +92,8 @@ class TrainingModule(pl.LightningModule):
         self._is_to_end = self._is_to_save = (
             False  # what the processes have agreed on for the end of the step
         )
-        self._step_loss = math.nan
+        self._step_loss = 0.0
+        self._step_index: list[Tensor] = []
         self._broken: str | None = None  # what was not finite in the validation
         self._saved_at = time.monotonic()
         self._outputs: list[tuple[Tensor, Tensor]] = []
@@ -118,6 +115,10 @@ class TrainingModule(pl.LightningModule):
         patience = self.settings.early_stop_patience
         return patience is not None and self.epochs_without_improvement >= patience
 
+    def ends_step(self, batch_idx: int) -> bool:
+        """Say whether the weights are changed after this batch of the epoch."""
+        return (batch_idx + 1) % self.settings.accumulate_batches == 0
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return self.optimizer
 
@@ -125,7 +126,12 @@ class TrainingModule(pl.LightningModule):
         self.tagger.train()
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        key = np.random.SeedSequence([self.seed, self.step, self.processes.rank])
+        place = batch_idx % self.settings.accumulate_batches  # an epoch goes on at the first batch of a step
+        if place == 0:
+            self._step_loss, self._step_index = 0.0, []
+        self._step_index.append(batch["index"])
+        batch_number = self.step * self.settings.accumulate_batches + place
+        key = np.random.SeedSequence([self.seed, batch_number, self.processes.rank])
         torch.manual_seed(int(key.generate_state(1, np.uint64)[0]) >> 1)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
@@ -138,13 +144,24 @@ class TrainingModule(pl.LightningModule):
         if broken:
             self._stop(f"the loss became {own}" if is_broken else None, batch, "training")
         self._is_to_end, self._is_to_save = signalled > 0, late > 0
-        self._step_loss = total / self.processes.world_size
-        self.loss_sum += self._step_loss
+        mean = total / self.processes.world_size
+        self._step_loss += mean / self.settings.accumulate_batches
+        self.loss_sum += mean
         self.loss_count += 1
         return loss
 
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        norm = clip_gradients(self.tagger.parameters(), self.settings.clip_gradient_norm)
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        if not math.isfinite(norm) and not is_overflow_of_scaling(scaler):
+            batch = {"index": torch.cat(self._step_index)}
+            self._stop(f"the norm of the gradients became {norm}", batch, "training")
+
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if not self.ends_step(batch_idx):
+            return
         self.step += 1
+        self.schedule.after_step()
         self.trainer.datamodule.stream.done = self.step  # type: ignore[attr-defined]
         if self.step % self.update_freq == 0:
             self._log({"training/loss": self._step_loss, "training/learning_rate": self.learning_rate})
@@ -194,8 +211,7 @@ class TrainingModule(pl.LightningModule):
             self.stop_reference = value if not math.isnan(value) else self.stop_reference
         else:
             self.epochs_without_improvement += 1
-        if self.settings.reduce_lr_patience is not None and not math.isnan(value):
-            self.plateau.step(value)
+        self.schedule.after_epoch(value)
         row["best"] = improved
         self.history.append({key: _json_value(entry) for key, entry in row.items()})
         self.loss_sum, self.loss_count = 0.0, 0
@@ -219,7 +235,7 @@ class TrainingModule(pl.LightningModule):
         return {
             "tagger": self.tagger.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "plateau": self.plateau.state_dict(),
+            "schedule": self.schedule.state_dict(),
             "precision": self.trainer.precision_plugin.state_dict(),
             "step": self.step,
             "epoch": self.epoch,
@@ -234,7 +250,7 @@ class TrainingModule(pl.LightningModule):
         """Take up what `state` returned, before the fitting begins."""
         self.tagger.load_state_dict(state["tagger"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.plateau.load_state_dict(state["plateau"])
+        self.schedule.load_state_dict(state["schedule"])
         self._precision_state = state["precision"]
         self.step, self.epoch, self.history = state["step"], state["epoch"], state["history"]
         self.loss_sum, self.loss_count = state["loss"]
@@ -301,7 +317,7 @@ class TrainingModule(pl.LightningModule):
         names = [self.data.reader.track_ids[record] for record in records]
         broken = [
             name
-            for name, window in zip(names, batch["x"], strict=True)
+            for name, window in zip(names, batch.get("x", ()), strict=False)
             if not bool(torch.isfinite(window).all())
         ]
         shown = ", ".join((broken or names)[:N_NAMED_TRACKS])

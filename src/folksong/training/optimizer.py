@@ -75,11 +75,24 @@ def build_optimizer(
         fused: take the implementation that goes through memory once, where there is one.
     """
     kind = getattr(torch.optim, name)
+    known = inspect.signature(kind).parameters
     translated = _translate(name, arguments)
-    if fused and "fused" in inspect.signature(kind).parameters and not translated.keys() & IMPLEMENTATIONS:
+    if fused and "fused" in known and not translated.keys() & IMPLEMENTATIONS:
         translated["fused"] = True
-    optimizer: torch.optim.Optimizer = kind(parameters, lr=learning_rate, **translated)
+    groups: Any = list(parameters)
+    default = known["weight_decay"].default if "weight_decay" in known else 0
+    if translated.get("weight_decay", default):
+        groups = _decayed_and_not(groups)
+    optimizer: torch.optim.Optimizer = kind(groups, lr=learning_rate, **translated)
     return optimizer
+
+
+def _decayed_and_not(parameters: list[Parameter]) -> list[dict[str, Any]]:
+    """Return two groups: weights, which decay, and biases and what batch norm has learned, which have no need to."""
+    return [
+        {"params": [parameter for parameter in parameters if parameter.ndim > 1]},
+        {"params": [parameter for parameter in parameters if parameter.ndim <= 1], "weight_decay": 0.0},
+    ]
 
 
 def _translate(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class TrainingOptions:
         min_weight: keep tags with a weight greater than this; None keeps all.
         keep_unlabelled: train and measure on tracks without a label too.
         epochs: when to end.
-        steps_per_epoch: batches an epoch; None takes a pass over the training part.
+        steps_per_epoch: steps an epoch; None takes a pass over the training part.
         shuffle: a new order each pass.
         update_freq: steps between two entries of the training loss in bar and TensorBoard.
         save_every: steps between two saves within an epoch; None saves every five minutes.

@@ -19,6 +19,7 @@ EXPECTED_WARNINGS = (
     ".*isinstance.treespec, LeafSpec.*",
     ".*smaller than the logging interval.*",
     ".*GPU available but not used.*",
+    ".*The epoch parameter in `scheduler.step.*",  # torch's own, of its SequentialLR
 )
 
 
@@ -40,8 +41,10 @@ class EpochBar(pl.Callback):
             disable=not trainer.is_global_zero,
         )
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *batch: Any) -> None:
-        if self.bar is not None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if self.bar is not None and pl_module.ends_step(batch_idx):
             self.bar.update(1)
             if pl_module.step % self.update_every == 0:
                 shown = {"loss": f"{pl_module.mean_loss:.4f}"}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from folksong.errors import FolksongError
 from folksong.shards.dataset import Batch
 from folksong.shards.loader import WindowLoader
 
@@ -20,25 +21,36 @@ class BatchStream:
 
     Args:
         loader: one pass over the training part.
-        steps_per_epoch: batches that make an epoch; None takes a whole pass.
+        steps_per_epoch: steps that make an epoch; None takes those that a whole pass gives.
+        batches_per_step: whose gradients are added up.
+
+    Raises:
+        FolksongError: a pass does not give a single step.
     """
 
-    def __init__(self, loader: WindowLoader, steps_per_epoch: int | None = None) -> None:
-        self.loader = loader
-        self.steps_per_epoch = steps_per_epoch or len(loader)
-        self.done = 0  # batches that training has finished; not the same as those handed out
+    def __init__(
+        self, loader: WindowLoader, steps_per_epoch: int | None = None, batches_per_step: int = 1
+    ) -> None:
+        if not steps_per_epoch and len(loader) < batches_per_step:
+            raise FolksongError(
+                f"accumulate_batches {batches_per_step}: a pass over the training part gives {len(loader)} batches; "
+                "accumulate fewer, or give --steps-per-epoch"
+            )
+        self.loader, self.batches_per_step = loader, batches_per_step
+        self.steps_per_epoch = steps_per_epoch or len(loader) // batches_per_step
+        self.done = 0  # steps that training has finished; not the same as those whose batches were handed out
 
     def __iter__(self) -> Iterator[Batch]:
-        step = self.done
-        end = (step // self.steps_per_epoch + 1) * self.steps_per_epoch
-        while step < end:
-            data_pass, batches = divmod(step, len(self.loader))
+        end = (self.done // self.steps_per_epoch + 1) * self.steps_per_epoch * self.batches_per_step
+        batch_number = self.done * self.batches_per_step
+        while batch_number < end:
+            data_pass, batches = divmod(batch_number, len(self.loader))
             records = batches * self.loader.batch_size * self.loader.world_size
             self.loader.load_state_dict({"epoch": data_pass, "records": records})
             for batch in self.loader:
                 yield batch
-                step += 1
-                if step == end:
+                batch_number += 1
+                if batch_number == end:
                     break
 
 

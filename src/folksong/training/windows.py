@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 import numpy as np
 import pytorch_lightning as pl
@@ -13,6 +14,7 @@ from folksong.errors import FolksongError
 from folksong.models.tagger import Tagger
 from folksong.shards.dataset import WindowDataset, make_loader
 from folksong.shards.loader import WindowLoader
+from folksong.training.augmentation import Augmentation, AugmentedWindows
 from folksong.training.data import TrainingData
 from folksong.training.stream import BatchPass, BatchStream
 
@@ -28,7 +30,9 @@ class TrainingWindows(pl.LightningDataModule):
         batch_size: windows a step, over all processes together. A training part smaller than that shrinks it.
         rank: this process, from 0.
         world_size: number of processes.
-        steps_per_epoch: batches an epoch; None takes a pass over the training part.
+        steps_per_epoch: steps an epoch; None takes a pass over the training part.
+        batches_per_step: whose gradients are added up.
+        augmentation: changes training windows.
         random: training windows from anywhere; else the middle.
         shuffle: a new order each pass.
         workers: threads that make batches ahead.
@@ -47,6 +51,8 @@ class TrainingWindows(pl.LightningDataModule):
         rank: int = 0,
         world_size: int = 1,
         steps_per_epoch: int | None = None,
+        batches_per_step: int = 1,
+        augmentation: Augmentation | None = None,
         random: bool = True,
         shuffle: bool = True,
         workers: int = 2,
@@ -69,11 +75,12 @@ class TrainingWindows(pl.LightningDataModule):
         self.data, self.window_steps, self.workers = data, window_steps, workers
         self.batch_size, self.rank, self.world_size = batch_size, rank, world_size
         self.random, self.shuffle, self.seed = random, shuffle, seed
-        self.stream = BatchStream(self._training_loader(), steps_per_epoch)
+        self.augmentation = augmentation
+        self.stream = BatchStream(self._training_loader(), steps_per_epoch, batches_per_step)
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches an epoch."""
+        """Steps an epoch."""
         return self.stream.steps_per_epoch
 
     def train_dataloader(self) -> BatchStream:
@@ -103,7 +110,8 @@ class TrainingWindows(pl.LightningDataModule):
         )
 
     def _training_loader(self) -> WindowLoader:
-        dataset = WindowDataset(
+        make = WindowDataset if self.augmentation is None else partial(AugmentedWindows, self.augmentation)
+        dataset = make(
             self.data.reader,
             self.data.parts["training"],
             self.data.learned_of("training"),
