@@ -9,11 +9,13 @@ import pytest
 from click.testing import CliRunner
 
 from folksong.cli import main
+from folksong.errors import FolksongError
 from folksong.experiment import read_plan, run_experiment
 from folksong.experiment.cells import cell_folder
 from folksong.experiment.running import _run_cells, run_cell
 from folksong.training.config import Config
 
+MEL = "log-mel-spectrogram"
 SETTINGS = {
     "model": {"n_dense_units": 16, "n_filters": 1},
     "model-training": {"window_length": 1.25, "batch_size": 8},
@@ -98,3 +100,25 @@ def test_command_on_a_finished_plan_writes_the_report(done, plan):
     wrong = CliRunner().invoke(main, ["experiment", str(plan.parent / "none.toml")])
     assert wrong.exit_code == 1
     assert "no such file" in wrong.stderr
+
+
+def test_recordings_become_shards_once(tiny_run, plan, tmp_path):
+    """A plan that names recordings in the place of shards trains from shards in the experiment's own folder."""
+    given = {
+        "data": {"audio": str(tiny_run.audio), "shards": {}},
+        "grid": [{"spaces": ["top"], "front_ends": [MEL]}],
+    }
+    opened = read_plan(plan)
+    changed = read_plan(
+        plan, {**given, "data": {**given["data"], "settings": str(opened.place("config.json"))}}
+    )
+    changed = changed.model_copy(update={"data": changed.data.model_copy(update={"shards": {}})})
+    (found,) = run_experiment(changed, tmp_path / "out")
+    assert found.status == "done", found.error
+    manifest = tmp_path / "out/shards" / MEL / "manifest.json"
+    written = manifest.stat().st_mtime_ns
+    assert [again.status for again in run_experiment(changed, tmp_path / "out")] == ["kept"]
+    assert manifest.stat().st_mtime_ns == written
+    nothing = changed.model_copy(update={"data": changed.data.model_copy(update={"audio": None})})
+    with pytest.raises(FolksongError, match=r"data.shards: none for log-mel-spectrogram"):
+        run_experiment(nothing, tmp_path / "other")

@@ -3,20 +3,69 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from folksong.cli.common import FolksongCommand, echo_table, wants_progress
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from folksong.experiment import CellResult
+
 
 @click.command(cls=FolksongCommand)
-@click.argument("plan", type=click.Path(dir_okay=False))
+@click.argument("plan", required=False)
+@click.option("--list", "show_list", is_flag=True, help="List the plans that ship with folksong.")
+@click.option(
+    "--write-plan",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Write a copy of the shipped PLAN to edit, and stop.",
+)
 @click.option(
     "-o",
     "--out",
     type=click.Path(file_okay=False),
     metavar="DIR",
     help="The experiment's folder.  [default: the plan's name without its ending]",
+)
+@click.option("--tags", type=click.Path(), metavar="SOURCE", help="The tags (data.tags), of any kind.")
+@click.option(
+    "--audio",
+    type=click.Path(),
+    metavar="PATH",
+    help="A track catalogue or a folder of recordings (data.audio); shards are written from it into DIR.",
+)
+@click.option(
+    "--shards",
+    "shards",
+    multiple=True,
+    metavar="FRONT-END=DIR",
+    help="Shards that are there already (data.shards).",
+)
+@click.option("--artists", type=click.Path(), metavar="CSV", help="For a split by artist (data.artists).")
+@click.option("--split", type=click.Path(), metavar="FILE", help="A split that is there (data.split).")
+@click.option("--vectors", metavar="SOURCE", help="Word vectors (data.vectors).")
+@click.option(
+    "--truth",
+    type=click.Path(),
+    metavar="CSV",
+    help="What each tag means: columns tag and concept (data.truth).",
+)
+@click.option(
+    "--demo",
+    type=click.Path(file_okay=False),
+    metavar="FOLDER",
+    help="Take all of these from the synthetic corpus in FOLDER, as `folksong demo` makes it; make it if need be.",
+)
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Any other setting of the plan, for example --set spaces.hybrid.n_clusters=60.",
 )
 @click.option(
     "-j",
@@ -29,13 +78,21 @@ from folksong.cli.common import FolksongCommand, echo_table, wants_progress
 @click.option(
     "--report/--no-report", "with_report", default=True, show_default=True, help="Write DIR/report.html."
 )
-def experiment(plan: str, out: str | None, jobs: int, with_report: bool) -> None:
+def experiment(
+    plan: str | None, show_list: bool, write_plan: str | None, out: str | None, jobs: int, with_report: bool,
+    **given: Any,
+) -> None:  # fmt: skip
     """Train and evaluate every cell of PLAN: label spaces x front-ends x losses x seeds.
 
-    A cell's folder is named by a hash of all that goes into it: the same command goes on where it was stopped, and a
-    changed plan trains only what has changed. A cell that fails is named, and the others go on; the exit code is then
-    1.
+    PLAN is a file, or the name of a plan that ships with folksong (--list). A cell's folder is named by a hash of all
+    that goes into it: the same command goes on where it was stopped, and a changed plan trains only what has changed.
+    A cell that fails is named, and the others go on; the exit code is then 1.
 
+    \b
+    Example:
+      folksong experiment all-models-small --demo demo
+      folksong experiment all-models --tags lastfm_tags.db --audio tracks.csv --artists tracks.csv \\
+          --vectors glove.6B.200d.txt --out answer
     \b
     Example of a plan:
       [data]
@@ -49,10 +106,35 @@ def experiment(plan: str, out: str | None, jobs: int, with_report: bool) -> None
       front_ends = ["log-mel-spectrogram"]
       seeds = [0, 1, 2]
     """  # fmt: skip
-    from folksong.experiment import run_experiment
+    from folksong.experiment import read_plan, run_experiment, shipped_plans, write_shipped_plan
 
-    folder = Path(out) if out is not None else Path(plan).with_suffix("")
-    results = run_experiment(plan, folder, jobs=jobs, progress=wants_progress())
+    if show_list:
+        echo_table([(known.name, known.about) for known in shipped_plans().values()], ("plan", "what it is"))
+        return
+    if plan is None:
+        raise click.UsageError("Missing argument 'PLAN'; --list shows the plans that ship with folksong.")
+    if write_plan is not None:
+        click.echo(write_shipped_plan(plan, write_plan))
+        return
+    folder = (
+        Path(out) if out is not None else Path(plan).with_suffix("") if plan.endswith(".toml") else Path(plan)
+    )
+    opened = read_plan(plan, _changes(**given))
+    results = run_experiment(opened, folder, jobs=jobs, progress=wants_progress())
+    _echo_cells(results)
+    finished = [found.run for found in results if found.status != "failed"]
+    if with_report and finished:
+        from folksong.evaluation.report import write_report
+
+        click.echo(f"\n{write_report(finished, folder / 'report.html', title=Path(plan).stem)}")
+    failed = [found for found in results if found.status == "failed"]
+    for found in failed:
+        click.echo(f"{found.cell.name}: {found.error}", err=True)
+    if failed:
+        raise SystemExit(1)
+
+
+def _echo_cells(results: Sequence[CellResult]) -> None:
     echo_table(
         [
             (
@@ -67,13 +149,46 @@ def experiment(plan: str, out: str | None, jobs: int, with_report: bool) -> None
         ],
         ("label space", "front-end", "loss", "seed", "status", "seconds"),
     )
-    finished = [found.run for found in results if found.status != "failed"]
-    if with_report and finished:
-        from folksong.evaluation.report import write_report
 
-        click.echo(f"\n{write_report(finished, folder / 'report.html', title=Path(plan).stem)}")
-    failed = [found for found in results if found.status == "failed"]
-    for found in failed:
-        click.echo(f"{found.cell.name}: {found.error}", err=True)
-    if failed:
-        raise SystemExit(1)
+
+def _changes(
+    demo: str | None, shards: Sequence[str], changes: Sequence[str], vectors: str | None, **paths: str | None
+) -> dict[str, Any]:
+    """Return the options as tables to lay over the plan; paths are relative to where the command was given."""
+    from folksong.experiment.changes import lay_over, read_settings
+
+    data: dict[str, Any] = {} if demo is None else _demo_data(Path(demo))
+    data |= {name: str(Path(path).absolute()) for name, path in paths.items() if path is not None}
+    if vectors is not None:
+        data["vectors"] = str(Path(vectors).absolute()) if Path(vectors).exists() else vectors
+    for text in shards:
+        front_end, equals, folder = text.partition("=")
+        if not equals:
+            raise click.BadParameter(
+                f"{text!r} is not FRONT-END=DIR, for example waveform=shards/wave", param_hint="--shards"
+            )
+        data.setdefault("shards", {})[front_end] = str(Path(folder).absolute())
+    return lay_over({"data": data}, read_settings(changes))
+
+
+def _demo_data(folder: Path) -> dict[str, Any]:
+    """Return the data of a demo's corpus; write one into `folder` if there is none."""
+    from folksong.demo.corpus import Corpus, CorpusSettings, write_corpus
+
+    place = folder / "corpus" if (folder / "corpus" / "corpus.json").exists() else folder
+    corpus = Corpus(place.absolute(), CorpusSettings())
+    if not corpus.tags_path.exists():
+        click.echo(f"{place}: writing the synthetic corpus of `folksong demo`", err=True)
+        write_corpus(place, corpus.settings, progress=wants_progress())
+    return {
+        "tags": str(corpus.tags_path),
+        "audio": str(corpus.tracks_csv),
+        "artists": str(corpus.tracks_csv),
+        "truth": str(corpus.truth_dir / "tags.csv"),
+        "shards": {
+            path.parent.name: str(path.parent)
+            for path in place.absolute().parent.glob("shards/*/manifest.json")
+        }
+        if place != folder
+        else {},
+    }

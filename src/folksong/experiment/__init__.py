@@ -5,5 +5,15 @@ from __future__ import annotations
 from folksong.experiment.cells import Cell, make_cells
 from folksong.experiment.plan import Plan, read_plan
 from folksong.experiment.running import CellResult, run_experiment
+from folksong.experiment.shipped import shipped_plans, write_shipped_plan
 
-__all__ = ["Cell", "CellResult", "Plan", "make_cells", "read_plan", "run_experiment"]
+__all__ = [
+    "Cell",
+    "CellResult",
+    "Plan",
+    "make_cells",
+    "read_plan",
+    "run_experiment",
+    "shipped_plans",
+    "write_shipped_plan",
+]

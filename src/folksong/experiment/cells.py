@@ -64,7 +64,7 @@ def make_cells(
     """
     manifests = {
         front_end: sha256_file(plan.place(folder) / MANIFEST_NAME)
-        for front_end, folder in plan.data.shards.items()
+        for front_end, folder in plan.shards.items()
         if any(front_end in grid.front_ends for grid in plan.grid)
     }
     cells: dict[tuple[str, str, str, int], Cell] = {}
@@ -83,7 +83,7 @@ def make_cells(
                             "loss": options.to_dict(),
                             "vectors": plan.data.vectors if options.kind == "semantic" else None,
                             "settings": config.to_dict(),
-                            "training": plan.training.model_dump(mode="json"),
+                            "training": plan.training.of(front_end),
                             "min_weight": plan.data.min_weight,
                             "seed": seed,
                         }

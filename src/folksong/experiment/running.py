@@ -15,11 +15,10 @@ from tqdm import tqdm
 
 from folksong.errors import FolksongError
 from folksong.experiment.cells import Cell, cell_folder, loss_of, make_cells
+from folksong.experiment.data import read_data
 from folksong.experiment.plan import Plan, read_plan
 from folksong.experiment.spaces import build_spaces
 from folksong.files import write_json
-from folksong.splits import Split, make_split
-from folksong.tags.table import TagTable
 from folksong.training.config import Config
 
 logger = logging.getLogger(__name__)
@@ -57,7 +56,7 @@ def run_experiment(
     and the split lie beside it.
 
     Args:
-        plan: the plan, or its file.
+        plan: the plan, its file, or the name of a shipped plan.
         out: the experiment's folder; cells with the same inputs are taken from it as they are.
         jobs: processes; the processor's cores are shared out among them.
         progress: show a bar over the cells.
@@ -72,10 +71,9 @@ def run_experiment(
         raise FolksongError(f"jobs must be at least 1, not {jobs}")
     opened = plan if isinstance(plan, Plan) else read_plan(plan)
     folder = Path(out)
-    table, split = _read_data(opened)
+    data = read_data(opened, folder, progress=progress)
+    opened, table, split, config = data.plan, data.table, data.split, data.config
     spaces = build_spaces(opened, table.select_tracks(split.training), split.sha256())
-    settings = opened.data.settings
-    config = Config.from_dict({}) if settings is None else Config.read(opened.place(settings))
     cells = make_cells(opened, spaces, config, table_sha256=table.sha256(), split_sha256=split.sha256())
     split.write(folder / "plan.split.json")
     for name, space in spaces.items():
@@ -92,17 +90,6 @@ def run_experiment(
                 logger.warning("%s failed: %s", result.cell.name, result.error)
             _write_results(folder, results.values())
     return list(results.values())
-
-
-def _read_data(plan: Plan) -> tuple[TagTable, Split]:
-    from folksong.tags.delimited import read_artists
-    from folksong.tags.sources import read_tags
-
-    table = read_tags(plan.place(plan.data.tags), min_weight=plan.data.min_weight)
-    if plan.data.split is not None:
-        return table, Split.read(plan.place(plan.data.split))
-    artists = None if plan.data.artists is None else read_artists(plan.place(plan.data.artists))
-    return table, make_split(table, fractions=plan.data.fractions, artists=artists)
 
 
 def _run_cells(
@@ -153,16 +140,14 @@ def run_cell(plan: Plan, folder: Path, config: Config, cell: Cell, threads: int 
             loss = loss_of(plan, cell.loss)
             run = train(
                 cell.front_end,
-                plan.place(plan.data.shards[cell.front_end]),
+                plan.place(plan.shards[cell.front_end]),
                 out=place,
                 config=config,
                 labels=folder / "spaces" / f"{cell.space}.labels.json",
-                tags=plan.place(plan.data.tags),
+                tags=plan.place(str(plan.data.tags)),
                 split=folder / "plan.split.json",
                 min_weight=plan.data.min_weight,
-                epochs=plan.training.epochs,
-                precision=plan.training.precision,
-                multi_tag=plan.training.multi_tag,
+                **plan.training.of(cell.front_end),
                 loss=loss,
                 loss_embeddings=_vectors(plan) if loss.kind == "semantic" else None,
                 seed=cell.seed,
