@@ -12,7 +12,7 @@ from folksong.cli.common import FolksongCommand, echo_table, wants_progress
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from folksong.experiment import CellResult
+    from folksong.experiment import CellResult, Plan
 
 
 @click.command(cls=FolksongCommand)
@@ -88,6 +88,10 @@ def experiment(
     that goes into it: the same command goes on where it was stopped, and a changed plan trains only what has changed.
     A cell that fails is named, and the others go on; the exit code is then 1.
 
+    A plan with a [search] section tries settings in the place of its own: all combinations, drawn ones, or those that
+    Optuna chooses (pip install 'folksong[search]'). The same command given again, also at the same time, goes on with
+    the same search.
+
     \b
     Example:
       folksong experiment all-models-small --demo demo
@@ -105,6 +109,15 @@ def experiment(
       spaces = ["top", "filtered"]
       front_ends = ["log-mel-spectrogram"]
       seeds = [0, 1, 2]
+    \b
+    Example of a search, added to a plan:
+      [search]
+      sampler = "tpe"
+      trials = 30
+      figure = "macro_pr_auc"
+      [search.parameters]
+      "spaces.top.n" = [50, 100, 200]
+      "settings.model-training.optimizer.learning_rate" = { low = 1e-4, high = 1e-2, log = true }
     """  # fmt: skip
     from folksong.experiment import read_plan, run_experiment, shipped_plans, write_shipped_plan
 
@@ -120,6 +133,9 @@ def experiment(
         Path(out) if out is not None else Path(plan).with_suffix("") if plan.endswith(".toml") else Path(plan)
     )
     opened = read_plan(plan, _changes(**given))
+    if opened.search is not None:
+        _search(opened, folder, jobs, with_report)
+        return
     results = run_experiment(opened, folder, jobs=jobs, progress=wants_progress())
     _echo_cells(results)
     finished = [found.run for found in results if found.status != "failed"]
@@ -130,6 +146,35 @@ def experiment(
     failed = [found for found in results if found.status == "failed"]
     for found in failed:
         click.echo(f"{found.cell.name}: {found.error}", err=True)
+    if failed:
+        raise SystemExit(1)
+
+
+def _search(plan: Plan, folder: Path, jobs: int, with_report: bool) -> None:
+    from folksong.experiment import run_search
+
+    found = run_search(plan, folder, jobs=jobs, progress=wants_progress())
+    keys = list(plan.search.parameters) if plan.search is not None else []
+    where = "its own labels" if found.on is None else f"the tags of {found.on}"
+    click.echo(f"{found.figure} of the validation part, on {where}, best first")
+    echo_table(
+        [
+            (
+                *(trial.parameters.get(key, "") for key in keys),
+                "failed" if trial.value is None else trial.value,
+            )
+            for trial in found.trials
+        ],
+        (*keys, found.figure),
+    )
+    if with_report and found.best is not None:
+        from folksong.evaluation.report import write_report
+
+        runs = dict.fromkeys(folder / run for trial in found.trials if not trial.error for run in trial.runs)
+        click.echo(f"\n{write_report(list(runs), folder / 'report.html', title=folder.name)}")
+    failed = [trial for trial in found.trials if trial.error is not None]
+    for trial in failed:
+        click.echo(f"{dict(trial.parameters)}: {trial.error}", err=True)
     if failed:
         raise SystemExit(1)
 

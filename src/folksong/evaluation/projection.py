@@ -35,7 +35,14 @@ def common_tags(spaces: Sequence[LabelSpace], table: TagTable, *, min_tracks: in
     )
 
 
-def project(tracks: ScoredTracks, space: LabelSpace, tags: Sequence[str], table: TagTable) -> ScoredTracks:
+def project(
+    tracks: ScoredTracks,
+    space: LabelSpace,
+    tags: Sequence[str],
+    table: TagTable,
+    *,
+    unknown_at_chance: bool = False,
+) -> ScoredTracks:
     """Return the tracks with tags in the place of labels.
 
     A tag's score is that of its label (of several, the highest); its targets are the tracks that carry the tag itself.
@@ -46,6 +53,7 @@ def project(tracks: ScoredTracks, space: LabelSpace, tags: Sequence[str], table:
         space: the label space.
         tags: the tags to project on.
         table: which track carries which tag.
+        unknown_at_chance: give a tag of no label the same score on every track, so that it is measured at chance.
 
     Raises:
         FolksongError: the scores are of other labels, or a tag belongs to no label of the space.
@@ -54,11 +62,12 @@ def project(tracks: ScoredTracks, space: LabelSpace, tags: Sequence[str], table:
         raise FolksongError("the scores are of other labels than those of the space; evaluate the run again")
     numbers = [space.labels_of(tag) for tag in tags]
     for tag, labels in zip(tags, numbers, strict=True):
-        if not labels:
+        if not labels and not unknown_at_chance:
             raise FolksongError(f"the tag {tag!r} belongs to no label of the space")
-    scores = np.empty((len(tracks), len(tags)), np.float32)
+    scores = np.zeros((len(tracks), len(tags)), np.float32)
     for column, labels in enumerate(numbers):
-        scores[:, column] = tracks.scores[:, list(labels)].max(axis=1)
+        if labels:
+            scores[:, column] = tracks.scores[:, list(labels)].max(axis=1)
     columns = [table.tag_index[tag] for tag in tags]
     targets = rows_of(table.presence[:, columns].tocsr(), table, tracks.track_ids)
     return ScoredTracks(tracks.track_ids, tuple(tags), targets, scores, np.asarray(targets.any(axis=1)))

@@ -46,6 +46,11 @@ class Cell:
         """The cell's folder: readable, and different where any input differs."""
         return f"{self.space}-{self.front_end}-{self.loss}-seed{self.seed}-{self.sha256[:8]}"
 
+    @property
+    def space_file(self) -> str:
+        """Name of the file of its label space; spaces that differ have different files."""
+        return space_file(self.space, str(self.inputs["labels"]))
+
 
 def make_cells(
     plan: Plan, spaces: Mapping[str, LabelSpace], config: Config, *, table_sha256: str, split_sha256: str
@@ -100,6 +105,11 @@ def loss_of(plan: Plan, name: str) -> LossOptions:
         return LossOptions(**content)
     except (TypeError, FolksongError) as error:
         raise FolksongError(f"losses.{name}: {error}") from error
+
+
+def space_file(name: str, sha256: str) -> str:
+    """Return the name of the file of a label space."""
+    return f"{name}-{sha256[:8]}.labels.json"
 
 
 def cell_folder(out: Path, cell: Cell) -> Path:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from folksong.errors import FileFormatError, FolksongError, nearest
 from folksong.experiment.changes import lay_over
+from folksong.experiment.search_settings import Search
 from folksong.experiment.shipped import shipped_plan, shipped_plans
 from folksong.files import describe_os_error
 
@@ -113,6 +114,7 @@ class Plan(Section):
         grid: the combinations; a cell that several of them name is run once.
         training: how every cell is trained.
         settings: sections of a ``config.json`` of a training: ``[settings.model-training]`` and so on.
+        search: settings to search over; without it the plan's cells are run as they are.
         folder: where relative paths start.
     """
 
@@ -122,6 +124,7 @@ class Plan(Section):
     grid: tuple[Grid, ...] = Field(min_length=1)
     training: Training = Training()
     settings: dict[str, Any] = Field(default_factory=dict)
+    search: Search | None = None
     folder: Path = Path()
 
     @property
@@ -208,6 +211,9 @@ def _check_names(plan: Plan) -> None:
             for name in used:
                 if name not in known:
                     raise FolksongError(f"grid: no {what} {name!r}{nearest(name, known)}")
+    on = None if plan.search is None else plan.search.on
+    if on is not None and on not in plan.spaces:
+        raise FolksongError(f"search.on: no label space {on!r}{nearest(on, list(plan.spaces))}")
     for name, space in plan.spaces.items():
         seen = [name]
         while space.of is not None:
@@ -224,10 +230,15 @@ def _check_names(plan: Plan) -> None:
 def _explain(error: Any) -> str:
     where = [str(part) for part in error["loc"]]
     if error["type"] == "extra_forbidden":
-        sections: dict[str, type[BaseModel]] = {"data": Data, "grid": Grid, "training": Training}
+        sections: dict[str, type[BaseModel]] = {
+            "data": Data,
+            "grid": Grid,
+            "training": Training,
+            "search": Search,
+        }
         section = sections.get(where[0], Plan)
         known = [name for name in section.model_fields if name != "folder"]
         return (
             f"unknown key {'.'.join(where)!r}{nearest(where[-1], known) or '; known are ' + ', '.join(known)}"
         )
-    return f"{'.'.join(where)}: {error['msg']}"
+    return f"{'.'.join(where)}: {error['msg'].removeprefix('Value error, ')}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -14,14 +14,19 @@ from pathlib import Path
 from tqdm import tqdm
 
 from folksong.errors import FolksongError
-from folksong.experiment.cells import Cell, cell_folder, loss_of, make_cells
-from folksong.experiment.data import read_data
+from folksong.evaluation.cells import EXPERIMENT_FORMAT, EXPERIMENT_NAME, EXPERIMENT_VERSION
+from folksong.experiment.cells import Cell, cell_folder, loss_of, make_cells, space_file
+from folksong.experiment.data import ExperimentData, read_data
+from folksong.experiment.locks import locked
 from folksong.experiment.plan import Plan, read_plan
 from folksong.experiment.spaces import build_spaces
 from folksong.files import write_json
+from folksong.labels.space import LabelSpace
 from folksong.training.config import Config
 
 logger = logging.getLogger(__name__)
+
+SPLIT_NAME = "plan.split.json"
 
 
 @dataclass(frozen=True)
@@ -69,27 +74,46 @@ def run_experiment(
     """
     if jobs < 1:
         raise FolksongError(f"jobs must be at least 1, not {jobs}")
-    opened = plan if isinstance(plan, Plan) else read_plan(plan)
     folder = Path(out)
-    data = read_data(opened, folder, progress=progress)
-    opened, table, split, config = data.plan, data.table, data.split, data.config
-    spaces = build_spaces(opened, table.select_tracks(split.training), split.sha256())
-    cells = make_cells(opened, spaces, config, table_sha256=table.sha256(), split_sha256=split.sha256())
-    split.write(folder / "plan.split.json")
-    for name, space in spaces.items():
-        space.write(folder / "spaces" / f"{name}.labels.json")
+    ready = prepare(plan if isinstance(plan, Plan) else read_plan(plan), folder, progress=progress)
+    cells = ready.cells
     results = {cell.name: CellResult(cell, cell_folder(folder, cell), "kept") for cell in cells}
-    waiting = [cell for cell in cells if not _is_done(results[cell.name].run)]
-    _write_results(folder, results.values())
+    waiting = [cell for cell in cells if not is_done(results[cell.name].run)]
+    write_results(folder, results.values())
     bar = tqdm(total=len(cells), initial=len(cells) - len(waiting), unit="cell", disable=not progress)
     with bar:
-        for result in _run_cells(opened, folder, config, waiting, jobs):
+        for result in _run_cells(ready.data.plan, folder, ready.data.config, waiting, jobs):
             results[result.cell.name] = result
             bar.update()
             if result.error:
                 logger.warning("%s failed: %s", result.cell.name, result.error)
-            _write_results(folder, results.values())
+            write_results(folder, results.values())
     return list(results.values())
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A plan ready to run: its data, its label spaces and its cells."""
+
+    data: ExperimentData
+    spaces: Mapping[str, LabelSpace]
+    cells: Sequence[Cell]
+
+
+def prepare(plan: Plan, folder: Path, *, also: Iterable[str] = (), progress: bool = False) -> Prepared:
+    """Read a plan's data, build its label spaces (and those named by `also`), and write both where cells find them."""
+    with locked(folder / "locks" / "data"):
+        data = read_data(plan, folder, progress=progress)
+        split = data.split
+        training = data.table.select_tracks(split.training)
+        spaces = build_spaces(data.plan, training, split.sha256(), also=also)
+        cells = make_cells(
+            data.plan, spaces, data.config, table_sha256=data.table.sha256(), split_sha256=split.sha256()
+        )
+        split.write(folder / SPLIT_NAME)
+        for name, space in spaces.items():
+            space.write(folder / "spaces" / space_file(name, space.sha256()))
+    return Prepared(data, spaces, cells)
 
 
 def _run_cells(
@@ -122,17 +146,30 @@ def _run_cells(
 
 
 def run_cell(plan: Plan, folder: Path, config: Config, cell: Cell, threads: int | None = None) -> CellResult:
-    """Train a cell, or go on with its training, and evaluate it. What can be mended is told in the result."""
+    """Train a cell, or go on with its training, and evaluate it. What can be mended is told in the result.
+
+    A cell that another process is at is waited for.
+    """
     import torch
 
+    if threads is not None:
+        torch.set_num_threads(threads)
+    place = cell_folder(folder, cell)
+    with locked(folder / "locks" / cell.name):
+        if is_done(place):
+            return CellResult(cell, place, "kept")
+        began = time.monotonic()
+        error = _train_and_evaluate(plan, folder, config, cell, place)
+    status = "done" if error is None else "failed"
+    return CellResult(cell, place, status, time.monotonic() - began, error)
+
+
+def _train_and_evaluate(plan: Plan, folder: Path, config: Config, cell: Cell, place: Path) -> str | None:
+    """Return what went wrong, or None."""
     from folksong.evaluation.evaluate import evaluate
     from folksong.runs import CONFIG_NAME, Run
     from folksong.training.loop import resume, train
 
-    if threads is not None:
-        torch.set_num_threads(threads)
-    began = time.monotonic()
-    place = cell_folder(folder, cell)
     try:
         if (place / CONFIG_NAME).exists():
             run = resume(Run.open(place))
@@ -143,9 +180,9 @@ def run_cell(plan: Plan, folder: Path, config: Config, cell: Cell, threads: int 
                 plan.place(plan.shards[cell.front_end]),
                 out=place,
                 config=config,
-                labels=folder / "spaces" / f"{cell.space}.labels.json",
+                labels=folder / "spaces" / cell.space_file,
                 tags=plan.place(str(plan.data.tags)),
-                split=folder / "plan.split.json",
+                split=folder / SPLIT_NAME,
                 min_weight=plan.data.min_weight,
                 **plan.training.of(cell.front_end),
                 loss=loss,
@@ -154,8 +191,8 @@ def run_cell(plan: Plan, folder: Path, config: Config, cell: Cell, threads: int 
             )
         evaluate(run)
     except FolksongError as error:
-        return CellResult(cell, place, "failed", time.monotonic() - began, str(error))
-    return CellResult(cell, place, "done", time.monotonic() - began)
+        return str(error)
+    return None
 
 
 def _vectors(plan: Plan) -> str:
@@ -165,16 +202,18 @@ def _vectors(plan: Plan) -> str:
     return os.fspath(beside) if beside.exists() else plan.data.vectors
 
 
-def _is_done(run: Path) -> bool:
+def is_done(run: Path) -> bool:
+    """Say whether a cell's run is trained and evaluated."""
     return (run / "evaluation" / "test.json").exists()  # the last file that a cell writes
 
 
-def _write_results(folder: Path, results: Iterable[CellResult]) -> None:
+def write_results(folder: Path, results: Iterable[CellResult]) -> None:
+    """Write ``experiment.json``: all cells, with their runs and how far they are."""
     write_json(
-        folder / "experiment.json",
+        folder / EXPERIMENT_NAME,
         {
-            "format": "folksong.experiment",
-            "version": 1,
+            "format": EXPERIMENT_FORMAT,
+            "version": EXPERIMENT_VERSION,
             "cells": [
                 {
                     "name": result.cell.name,
@@ -184,7 +223,7 @@ def _write_results(folder: Path, results: Iterable[CellResult]) -> None:
                     "seed": result.cell.seed,
                     "sha256": result.cell.sha256,
                     "run": f"runs/{result.cell.name}",
-                    "done": _is_done(result.run),
+                    "done": is_done(result.run),
                     "error": result.error,
                 }
                 for result in results

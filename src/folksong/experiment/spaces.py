@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from folksong import labels
@@ -13,13 +13,16 @@ from folksong.tags.table import TagTable
 from folksong.vectors.words import read_vectors
 
 
-def build_spaces(plan: Plan, table: TagTable, split_sha256: str) -> dict[str, LabelSpace]:
+def build_spaces(
+    plan: Plan, table: TagTable, split_sha256: str, *, also: Iterable[str] = ()
+) -> dict[str, LabelSpace]:
     """Build all label spaces that the plan's grids use, and those they start from.
 
     Args:
         plan: the plan.
         table: the tags of the training part.
         split_sha256: kept in the spaces' provenance, so that `train` knows that no test track took part.
+        also: names of further spaces to build.
 
     Raises:
         FolksongError: a builder's argument is unknown or out of range; the message names the space.
@@ -48,6 +51,8 @@ def build_spaces(plan: Plan, table: TagTable, split_sha256: str) -> dict[str, La
     for grid in plan.grid:
         for name in grid.spaces:
             build(name)
+    for name in also:
+        build(name)
     return built
 
 
