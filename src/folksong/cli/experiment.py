@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from folksong.experiment import CellResult, Plan
 
+INTERRUPTED = 130
+
 
 @click.command(cls=FolksongCommand)
 @click.argument("plan", required=False)
@@ -119,7 +121,7 @@ def experiment(
       "spaces.top.n" = [50, 100, 200]
       "settings.model-training.optimizer.learning_rate" = { low = 1e-4, high = 1e-2, log = true }
     """  # fmt: skip
-    from folksong.experiment import read_plan, run_experiment, shipped_plans, write_shipped_plan
+    from folksong.experiment import read_plan, shipped_plans, write_shipped_plan
 
     if show_list:
         echo_table([(known.name, known.about) for known in shipped_plans().values()], ("plan", "what it is"))
@@ -133,16 +135,27 @@ def experiment(
         Path(out) if out is not None else Path(plan).with_suffix("") if plan.endswith(".toml") else Path(plan)
     )
     opened = read_plan(plan, _changes(**given))
-    if opened.search is not None:
-        _search(opened, folder, jobs, with_report)
-        return
-    results = run_experiment(opened, folder, jobs=jobs, progress=wants_progress())
+    try:
+        if opened.search is not None:
+            _search(opened, folder, jobs, with_report)
+        else:
+            _run(opened, folder, jobs, with_report, Path(plan).stem)
+    except KeyboardInterrupt:
+        click.echo("Interrupted; the same command goes on where this one ended.", err=True)
+        raise SystemExit(INTERRUPTED) from None
+
+
+def _run(plan: Plan, folder: Path, jobs: int, with_report: bool, title: str) -> None:
+    from folksong.experiment import run_experiment
+
+    results = run_experiment(plan, folder, jobs=jobs, progress=wants_progress())
     _echo_cells(results)
     finished = [found.run for found in results if found.status != "failed"]
     if with_report and finished:
         from folksong.evaluation.report import write_report
 
-        click.echo(f"\n{write_report(finished, folder / 'report.html', title=Path(plan).stem)}")
+        truth = None if plan.data.truth is None else plan.place(plan.data.truth)
+        click.echo(f"\n{write_report(finished, folder / 'report.html', title=title, truth=truth)}")
     failed = [found for found in results if found.status == "failed"]
     for found in failed:
         click.echo(f"{found.cell.name}: {found.error}", err=True)

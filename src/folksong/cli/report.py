@@ -35,28 +35,36 @@ from folksong.cli.common import FolksongCommand, wants_progress
     type=click.IntRange(1),
     default=1000,
     show_default=True,
-    help="Of the paired bootstrap between runs.",
+    help="Of the bootstraps.",
+)
+@click.option(
+    "--truth",
+    type=click.Path(),
+    metavar="CSV",
+    help="What each tag means, where that is known (columns tag and concept): adds how well label spaces recover it.",
 )
 @click.option(
     "--pictures",
     type=click.Path(file_okay=False),
     metavar="DIR",
-    help="Also write a PNG of each run's labels.",
+    help="Also write PNGs: the frontier, and the labels of each label space's first seed.",
 )
 @click.option(
     "--markdown", type=click.Path(dir_okay=False), metavar="FILE", help="Also write the tables in Markdown."
 )
 def report(runs: tuple[str, ...], path: str, **options: Any) -> None:
-    """Write one interactive HTML page about RUNs.
+    """Write one interactive HTML page about RUNs; the folder of an experiment stands for all its finished cells.
 
-    It shows their figures with intervals, all of them on common ground, information kept against quality, learning
-    curves, every label against its prevalence, which labels come and are heard together, calibration, the worst labels
-    with examples, and the tags that the tagger doubts. Runs that were not evaluated yet are evaluated first.
+    It shows information kept against quality, figures with intervals, all runs on common ground, learning curves, every
+    label against its prevalence, which labels come and are heard together, calibration, the worst labels with examples,
+    and the tags that the tagger doubts. Runs that differ in their seed alone are averaged and compared seed by seed.
+    Runs that were not evaluated yet are evaluated first.
 
     \b
     Example:
       folksong report runs/log-mel
       folksong report runs/* --out report.html --markdown tables.md --pictures figures/
+      folksong report answer --truth demo/corpus/truth/tags.csv
     """  # fmt: skip
     from folksong.evaluation.report import write_report
 

@@ -260,7 +260,7 @@ def _compare_one(
         chance = 0.5 if name.endswith("auc") else summary.macro_chance
         figures[name] = Average(float(value), float(low), float(high), chance)
         if first is not None:
-            differences[name] = _difference(
+            differences[name] = difference_of(
                 value - getattr(first[0], name), values - getattr(first[1], name), resampled.level
             )
     of_labels: tuple[Difference, ...] = ()
@@ -270,7 +270,7 @@ def _compare_one(
             resampled.roc_auc - first[1].roc_auc,
         )
         of_labels = tuple(
-            _difference(value, by_label_resampled[:, number], resampled.level)
+            difference_of(value, by_label_resampled[:, number], resampled.level)
             for number, value in enumerate(by_label.tolist())
         )
     return ComparedRun(
@@ -278,7 +278,14 @@ def _compare_one(
     )
 
 
-def _difference(value: float, values: Array, level: float) -> Difference:
+def difference_of(value: float, values: Array, level: float) -> Difference:
+    """Return a difference with its interval and p.
+
+    Args:
+        value: the difference of the tracks themselves.
+        values: (n_resamples,) that of each resample.
+        level: of the interval.
+    """
     low, high = centred_interval(values, value, level)
     defined = values[~np.isnan(values)]
     if not len(defined) or np.isnan(value):

@@ -15,23 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import folksong
+from folksong.evaluation.cells import open_runs
 from folksong.evaluation.compare import current_evaluation
+from folksong.evaluation.frontier import plot_frontier
 from folksong.evaluation.plots import plot_labels
 from folksong.evaluation.report_data import collect
+from folksong.evaluation.report_tables import Section, markdown_table, sections
 from folksong.files import atomic_write
 from folksong.runs import Run
 
-RUN_HEADERS = (
-    "run",
-    "labels",
-    "macro ROC-AUC",
-    "macro PR-AUC",
-    "chance",
-    "lift",
-    "micro ROC-AUC",
-    "micro PR-AUC",
-)
-COMMON_HEADERS = ("run", "macro ROC-AUC", "difference", "p", "macro PR-AUC", "lift", "difference", "p")
+TALL_ROWS = 20  # a table with more of them scrolls in a box of its own
 
 
 def write_report(
@@ -41,6 +34,7 @@ def write_report(
     title: str = "folksong report",
     part: str = "test",
     n_resamples: int = 1000,
+    truth: str | os.PathLike[str] | None = None,
     pictures: str | os.PathLike[str] | None = None,
     markdown: str | os.PathLike[str] | None = None,
     progress: bool = False,
@@ -48,30 +42,38 @@ def write_report(
     """Write the report of `runs` as one HTML file; runs without an up-to-date evaluation are evaluated.
 
     Args:
-        runs: the runs, or their folders. Where label spaces differ, all are also projected on common tags.
+        runs: the runs, their folders, or folders of experiments (all their finished cells). Runs that differ in their
+            seed alone are one in all tables; where label spaces differ, all are also projected on common tags.
         path: the HTML file.
         title: its heading.
         part: ``"test"``, ``"validation"`` or ``"training"``.
-        n_resamples: of the paired bootstrap between runs.
-        pictures: a folder that gets a PNG of each run's labels.
+        n_resamples: of the bootstraps.
+        truth: a CSV of what tags mean (columns ``tag`` and ``concept``): adds how well label spaces recover it.
+        pictures: a folder that gets PNGs: the frontier, and the labels of the first seed of each group.
         markdown: a file that gets the tables in Markdown.
         progress: show a bar where a run is evaluated first.
 
     Raises:
         FolksongError: as `folksong.evaluation.evaluate.evaluate`, or a file cannot be written.
     """
-    opened = [run if isinstance(run, Run) else Run.open(run) for run in runs]
-    data = collect(opened, part=part, n_resamples=n_resamples, progress=progress)
+    data = collect(runs, part=part, n_resamples=n_resamples, truth=truth, progress=progress)
     with atomic_write(path, "w") as stream:
         stream.write(render(data, title))
     if markdown is not None:
         with atomic_write(markdown, "w") as stream:
             stream.write(render_markdown(data, title))
     if pictures is not None:
-        for run, content in zip(opened, data["runs"], strict=True):
-            name = content["name"].replace("/", "-")
-            plot_labels(current_evaluation(run, part), Path(pictures) / f"{name}.png")
+        _write_pictures(Path(pictures), data, [one.run for one in open_runs(runs)], part)
     return Path(path)
+
+
+def _write_pictures(folder: Path, data: Mapping[str, Any], runs: Sequence[Run], part: str) -> None:
+    if any(group["coverage"] for group in data["groups"]):
+        plot_frontier(data, folder / "frontier.png")
+    for group in data["groups"]:
+        first = group["runs"][0]
+        name = data["runs"][first]["name"].replace("/", "-")
+        plot_labels(current_evaluation(runs[first], part), folder / f"{name}.png")
 
 
 def render(data: Mapping[str, Any], title: str) -> str:
@@ -81,8 +83,7 @@ def render(data: Mapping[str, Any], title: str) -> str:
         "title": html.escape(title),
         "summary": html.escape(_summary(data)),
         "level": f"{data['runs'][0]['level']:.0%}",
-        "runs_table": _html_table(RUN_HEADERS, run_rows(data)),
-        "common_section": _common_section(data),
+        "tables": "".join(map(_html_section, sections(data))),
         "footer": f"Made by folksong {folksong.__version__}.",
         "css": page.joinpath("page.css").read_text(encoding="utf-8"),
         "js": page.joinpath("page.js").read_text(encoding="utf-8"),
@@ -96,86 +97,27 @@ def render(data: Mapping[str, Any], title: str) -> str:
 
 
 def render_markdown(data: Mapping[str, Any], title: str) -> str:
-    """Return the tables of the runs in Markdown."""
-    text = [f"# {title}", _summary(data), _markdown_table(RUN_HEADERS, run_rows(data))]
-    if data["common"] is not None:
-        text += [
-            "## " + _common_title(data),
-            _common_note(data),
-            _markdown_table(COMMON_HEADERS, common_rows(data)),
-        ]
+    """Return the tables of the report in Markdown."""
+    text = [f"# {title}", _summary(data)]
+    for section in sections(data):
+        text += [f"## {section.title}", section.note, markdown_table(section.headers, section.rows)]
     return "\n\n".join(text) + "\n"
-
-
-def run_rows(data: Mapping[str, Any]) -> list[list[str]]:
-    """Return a row a run, for `RUN_HEADERS`."""
-    rows = []
-    for run in data["runs"]:
-        precision = run["macro_pr_auc"]
-        rows.append(
-            [
-                run["name"],
-                str(len(run["labels"])),
-                _with_interval(run["macro_roc_auc"]),
-                _with_interval(precision),
-                _number(precision["chance"]),
-                _number(precision["lift"], 1),
-                _with_interval(run["micro_roc_auc"]),
-                _with_interval(run["micro_pr_auc"]),
-            ]
-        )
-    return rows
-
-
-def common_rows(data: Mapping[str, Any]) -> list[list[str]]:
-    """Return a row a run on the common ground, for `COMMON_HEADERS`."""
-    rows = []
-    for run, own in zip(data["common"]["runs"], data["runs"], strict=True):
-        row = [own["name"]]
-        for name in ("macro_roc_auc", "macro_average_precision"):
-            figure, difference = run["figures"][name], run["differences"].get(name)
-            row.append(_with_interval(figure))
-            if name == "macro_average_precision":
-                row.append(_number(_ratio(figure["value"], figure["chance"]), 1))
-            row += (
-                ["–", "–"]
-                if difference is None
-                else [_with_interval(difference, "+"), _number(difference["p"])]
-            )
-        rows.append(row)
-    return rows
 
 
 def _summary(data: Mapping[str, Any]) -> str:
     runs = data["runs"]
     tracks = sorted({run["n_tracks"] for run in runs})
     many = f"{tracks[0]:,}" if len(tracks) == 1 else f"{tracks[0]:,} to {tracks[-1]:,}"
-    return f"{len(runs)} run{'s' * (len(runs) > 1)}, measured on {many} tracks of the {data['part']} part."
+    groups = len(data["groups"])
+    seeds = f" ({groups} apart from their seeds)" if 1 < groups < len(runs) else ""
+    return f"{len(runs)} run{'s' * (len(runs) > 1)}{seeds}, measured on {many} tracks of the {data['part']} part."
 
 
-def _common_title(data: Mapping[str, Any]) -> str:
-    common = data["common"]
-    what = "labels" if common["ground"] == "labels" else "tags that all label spaces know"
-    return f"Common ground: {len(common['names'])} {what}, {common['n_tracks']:,} tracks"
-
-
-def _common_note(data: Mapping[str, Any]) -> str:
-    if data["common"]["ground"] == "labels":
-        how = "All runs have the same labels and are measured on the same tracks."
-    else:
-        how = (
-            "Each label's score stands for its member tags; measured is how well it ranks the tracks that carry the "
-            "tag itself, so that a label space gains nothing by larger labels."
-        )
-    return f"{how} Differences are from the first run, with intervals of a paired bootstrap."
-
-
-def _common_section(data: Mapping[str, Any]) -> str:
-    if data["common"] is None:
-        return ""
+def _html_section(section: Section) -> str:
+    tall = " tall" if len(section.rows) > TALL_ROWS else ""
     return (
-        f"<section><h2>{html.escape(_common_title(data))}</h2><p class='note'>{html.escape(_common_note(data))}</p>"
-        f"<div class='scroll'>{_html_table(COMMON_HEADERS, common_rows(data))}</div></section>"
+        f"<section><h2>{html.escape(section.title)}</h2><p class='note'>{html.escape(section.note)}</p>"
+        f"<div class='scroll{tall}'>{_html_table(section.headers, section.rows)}</div></section>"
     )
 
 
@@ -188,30 +130,6 @@ def _html_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         return f"<tr>{''.join(content)}</tr>"
 
     return f"<table>{line(headers, 'th')}{''.join(line(row, 'td') for row in rows)}</table>"
-
-
-def _markdown_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in cells) + " |"
-
-    rule = "|" + "|".join(["---", *["---:"] * (len(headers) - 1)]) + "|"
-    return "\n".join([line(headers), rule, *map(line, rows)])
-
-
-def _with_interval(figure: Mapping[str, float | None], sign: str = "") -> str:
-    if figure["value"] is None:
-        return "–"
-    if figure["low"] is None or figure["high"] is None:
-        return f"{figure['value']:{sign}.3f}"
-    return f"{figure['value']:{sign}.3f} ({figure['low']:{sign}.3f} to {figure['high']:{sign}.3f})"
-
-
-def _number(value: float | None, digits: int = 3) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
-
-
-def _ratio(value: float | None, chance: float | None) -> float | None:
-    return None if value is None or not chance else value / chance
 
 
 def _script_safe(data: Mapping[str, Any]) -> str:

@@ -1,8 +1,9 @@
-"""What a report shows, as JSON values: figures of each run, curves, heat-maps, doubtful tags, and the common ground."""
+"""What a report shows, as JSON values: groups of runs on common ground, and each run's figures and curves."""
 
 from __future__ import annotations
 
 import base64
+import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -12,13 +13,19 @@ import numpy as np
 import numpy.typing as npt
 
 from folksong.errors import FolksongError
-from folksong.evaluation.compare import compare, current_evaluation
+from folksong.evaluation.cells import open_runs
+from folksong.evaluation.compare import current_evaluation, same_tracks
 from folksong.evaluation.figures import Evaluation
+from folksong.evaluation.ground import Grounds, compare_groups
+from folksong.evaluation.recovery import read_truth, recovery
 from folksong.evaluation.scored import ScoredTracks
 from folksong.evaluation.scoring import open_shards, read_run_tags
+from folksong.evaluation.seeds import Group, average, group_runs, json_number, measure_tracks, seed_of
 from folksong.evaluation.tables import evaluation_to_dict
+from folksong.labels.clusters import tags_of
 from folksong.metrics import best_thresholds
 from folksong.runs import Run
+from folksong.tags.table import TagTable
 
 logger = logging.getLogger(__name__)
 
@@ -33,30 +40,103 @@ def collect(
     *,
     part: str = "test",
     n_resamples: int = 1000,
+    truth: str | os.PathLike[str] | None = None,
     progress: bool = False,
 ) -> dict[str, Any]:
     """Collect what the report of these runs shows; runs without an up-to-date evaluation are evaluated.
 
+    Args:
+        runs: the runs, their folders, or folders of experiments.
+        part: ``"test"``, ``"validation"`` or ``"training"``.
+        n_resamples: of the bootstraps.
+        truth: a CSV of what tags mean, see `folksong.evaluation.recovery.read_truth`.
+        progress: show a bar where a run is evaluated first.
+
     Raises:
         FolksongError: as `folksong.evaluation.evaluate.evaluate`.
     """
-    if not runs:
+    named = open_runs(runs)
+    if not named:
         raise FolksongError("a report needs at least one run")
-    opened = [run if isinstance(run, Run) else Run.open(run) for run in runs]
+    opened = [one.run for one in named]
     names = _short_names(opened)
+    meanings = None if truth is None else read_truth(truth)
+    tables = RunTables()
     described = [
-        describe_run(run, name, part, progress=progress) for run, name in zip(opened, names, strict=True)
+        describe_run(run, name, part, tables, progress=progress)
+        for run, name in zip(opened, names, strict=True)
     ]
-    common = None
-    if len(opened) > 1:
+    groups = group_runs(named, names)
+    scored = [current_evaluation(run, part).tracks for run in opened]
+    entries = [_describe_group(group, scored, described, meanings, n_resamples) for group in groups]
+    grounds = Grounds([], [])
+    if len(groups) > 1:
         try:
-            common = compare(opened, part=part, n_resamples=n_resamples).to_dict()
+            grounds = compare_groups(groups, same_tracks(scored), tables.of(opened[0]), n_resamples)
         except FolksongError as error:
             logger.warning("the runs are not compared on common ground: %s", error)
-    return {"part": part, "runs": described, "common": common}
+    return {
+        "part": part,
+        "runs": described,
+        "groups": entries,
+        "grounds": grounds.grounds,
+        "pairs": grounds.pairs,
+    }
 
 
-def describe_run(run: Run, name: str, part: str, *, progress: bool = False) -> dict[str, Any]:
+class RunTables:
+    """The tags of runs, each source read once."""
+
+    def __init__(self) -> None:
+        self._tables: dict[str, TagTable | None] = {}
+
+    def of(self, run: Run) -> TagTable | None:
+        """Return the tags of a run's tracks, or None if they are gone."""
+        key = json.dumps([run.config["tags"], run.config["shards"]], sort_keys=True, default=str)
+        if key not in self._tables:
+            try:
+                self._tables[key] = read_run_tags(run, open_shards(run))
+            except FolksongError as error:
+                logger.warning("%s: its coverage is unknown: %s", run.path, error)
+                self._tables[key] = None
+        return self._tables[key]
+
+
+def _describe_group(
+    group: Group,
+    scored: Sequence[ScoredTracks],
+    described: Sequence[Mapping[str, Any]],
+    truth: Mapping[str, str] | None,
+    n_resamples: int,
+) -> dict[str, Any]:
+    """Return one group's entry: its own labels on its own tracks, the mean over its seeds."""
+    own = same_tracks([scored[row] for row in group.rows])
+    found = None if truth is None else recovery(group.labels, truth)
+    return {
+        "name": group.name,
+        "space": group.space,
+        "loss": group.loss,
+        "built": describe_space(group.labels.provenance),
+        "front_end": group.front_end,
+        "seeds": list(group.seeds),
+        "runs": list(group.rows),
+        "n_labels": len(group.labels),
+        "n_tags": len(tags_of(group.labels)),
+        "n_tracks": int(own[0].measured.sum()),
+        "coverage": described[group.rows[0]]["coverage"],
+        "figures": average([measure_tracks(tracks, n_resamples) for tracks in own]),
+        "recovery": None
+        if found is None
+        else {
+            name: json_number(value) if isinstance(value, float) else value
+            for name, value in vars(found).items()
+        },
+    }
+
+
+def describe_run(
+    run: Run, name: str, part: str, tables: RunTables, *, progress: bool = False
+) -> dict[str, Any]:
     """Return one run's entry of the report."""
     found = current_evaluation(run, part, progress=progress)
     tracks = found.measured
@@ -71,8 +151,8 @@ def describe_run(run: Run, name: str, part: str, *, progress: bool = False) -> d
         front_end=run.front_end,
         space=describe_space(run.labels.provenance),
         space_sha256=run.labels.sha256(),
-        seed=run.config.get("options", {}).get("seed"),
-        coverage=_coverage(run),
+        seed=seed_of(run),
+        coverage=_coverage(run, tables),
         curves=run.history(),
         heat_maps=_heat_maps(found),
         doubts=doubtful_tags(tracks),
@@ -176,12 +256,10 @@ def _bytes(values: npt.NDArray[np.float64]) -> str:
     return base64.b64encode(scaled.tobytes()).decode("ascii")
 
 
-def _coverage(run: Run) -> dict[str, Any] | None:
+def _coverage(run: Run, tables: RunTables) -> dict[str, Any] | None:
     """Return the shares of counts and tracks that the label space keeps, or None if the tags are gone."""
-    try:
-        table = read_run_tags(run, open_shards(run))
-    except FolksongError as error:
-        logger.warning("%s: its coverage is unknown: %s", run.path, error)
+    table = tables.of(run)
+    if table is None:
         return None
     covered = run.labels.coverage(table).to_dict()
     return {key: covered[key] for key in ("counts", "tracks")}

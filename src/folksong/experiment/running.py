@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -127,30 +127,37 @@ def _run_cells(
         return
     # Fresh processes: a forked one would inherit PyTorch's thread pools in a state that can hang.
     threads = max(1, (os.cpu_count() or 1) // jobs)
+    waiting = list(reversed(cells))
+    running: dict[Future[CellResult], Cell] = {}
     with ProcessPoolExecutor(min(jobs, len(cells)), mp_context=get_context("spawn")) as pool:
-        futures: dict[Future[CellResult], Cell] = {
-            pool.submit(run_cell, plan, folder, config, cell, threads): cell for cell in cells
-        }
-        try:
-            for future in as_completed(futures):
-                try:
-                    yield future.result()
-                except Exception as error:  # a killed process takes its cell along, not the experiment
-                    cell = futures[future]
-                    yield CellResult(
-                        cell, cell_folder(folder, cell), "failed", error=f"{type(error).__name__}: {error}"
-                    )
-        finally:
-            for future in futures:
-                future.cancel()
+        # No more are handed over than can be begun at once: after Ctrl-C, what was handed over would still be begun.
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                cell = waiting.pop()
+                running[pool.submit(run_cell, plan, folder, config, cell, threads)] = cell
+            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in finished:
+                yield _result_of(future, running.pop(future), folder)
+
+
+def _result_of(future: Future[CellResult], cell: Cell, folder: Path) -> CellResult:
+    try:
+        return future.result()
+    except Exception as error:  # a killed process takes its cell along, not the experiment
+        return CellResult(cell, cell_folder(folder, cell), "failed", error=f"{type(error).__name__}: {error}")
 
 
 def run_cell(plan: Plan, folder: Path, config: Config, cell: Cell, threads: int | None = None) -> CellResult:
     """Train a cell, or go on with its training, and evaluate it. What can be mended is told in the result.
 
     A cell that another process is at is waited for.
+
+    Raises:
+        KeyboardInterrupt: the training was asked to end; it goes on when the cell is run again.
     """
     import torch
+
+    from folksong.training.interruption import TrainingInterrupted
 
     if threads is not None:
         torch.set_num_threads(threads)
@@ -159,7 +166,10 @@ def run_cell(plan: Plan, folder: Path, config: Config, cell: Cell, threads: int 
         if is_done(place):
             return CellResult(cell, place, "kept")
         began = time.monotonic()
-        error = _train_and_evaluate(plan, folder, config, cell, place)
+        try:
+            error = _train_and_evaluate(plan, folder, config, cell, place)
+        except TrainingInterrupted as interrupted:
+            raise KeyboardInterrupt(str(interrupted)) from None
     status = "done" if error is None else "failed"
     return CellResult(cell, place, status, time.monotonic() - began, error)
 

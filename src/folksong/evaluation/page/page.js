@@ -3,10 +3,13 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const runs = data.runs;
   // Okabe and Ito's colours, which the colour-blind tell apart; yellow is left out, it vanishes on white.
-  const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#767676"];
-  const spaces = [...new Set(runs.map((run) => run.space_sha256))];
-  const fronts = [...new Set(runs.map((run) => run.front_end))];
-  const colourOf = (run) => COLOURS[spaces.indexOf(run.space_sha256) % COLOURS.length];
+  const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#767676", "#8B5A2B"];
+  const groups = data.groups;
+  const names = [...new Set(groups.map((group) => group.name))]; // a name's number tells it apart without colours
+  const fronts = [...new Set(groups.map((group) => group.front_end))];
+  const numberOf = (group) => names.indexOf(group.name) + 1;
+  const colourOf = (group) => COLOURS[(numberOf(group) - 1) % COLOURS.length];
+  const groupOf = (n) => groups.find((group) => group.runs.includes(n));
   const $ = (id) => document.getElementById(id);
   const known = (value) => value !== null && value !== undefined && Number.isFinite(value);
   const show = (value, digits = 3) => (known(value) ? value.toFixed(digits) : "–");
@@ -80,65 +83,78 @@
     return [low - room, high + room];
   }
 
-  // Shape tells the front-end, colour the label space.
+  // Shape tells the front-end, number and colour the label space.
   const SHAPES = [
     (x, y, r) => element("circle", { cx: x, cy: y, r }),
-    (x, y, r) => element("path", { d: `M${x} ${y - r * 1.2}L${x + r * 1.1} ${y + r * 0.8}L${x - r * 1.1} ${y + r * 0.8}Z` }),
-    (x, y, r) => element("rect", { x: x - r, y: y - r, width: 2 * r, height: 2 * r }),
+    (x, y, r) => element("rect", { x: x - r * 0.9, y: y - r * 0.9, width: 1.8 * r, height: 1.8 * r }),
+    (x, y, r) => element("path", { d: `M${x} ${y - r * 1.3}L${x + r * 1.2} ${y + r}L${x - r * 1.2} ${y + r}Z` }),
   ];
-  function mark(run, x, y, r = 6) {
-    const node = SHAPES[fronts.indexOf(run.front_end) % SHAPES.length](x, y, r);
-    node.setAttribute("fill", colourOf(run));
+  function mark(group, x, y, r = 6) {
+    const node = SHAPES[fronts.indexOf(group.front_end) % SHAPES.length](x, y, r);
+    node.setAttribute("fill", colourOf(group));
     node.setAttribute("class", "mark");
+    return node;
+  }
+  function numbered(svg, group, x, y, r = 9) {
+    const node = mark(group, x, y, r);
+    node.setAttribute("stroke", "#fff");
+    svg.append(node, element("text", { x, y: y + 4, class: "inside", "text-anchor": "middle" }, String(numberOf(group))));
     return node;
   }
   function legend(host) {
     const box = document.createElement("div");
     box.className = "legend";
-    const item = (shape, fill, text) => {
-      const entry = document.createElement("span"), svg = element("svg", { viewBox: "0 0 14 14" });
-      const node = SHAPES[shape % SHAPES.length](7, 7, 5);
-      node.setAttribute("fill", fill);
-      svg.append(node);
+    const item = (draw, text) => {
+      const entry = document.createElement("span"), svg = element("svg", { viewBox: "0 0 20 20" });
+      draw(svg);
       entry.append(svg, document.createTextNode(text));
       box.append(entry);
     };
-    spaces.forEach((space, n) => {
-      const run = runs.find((candidate) => candidate.space_sha256 === space);
-      item(0, COLOURS[n % COLOURS.length], `${run.space}: ${run.labels.length} labels`);
-    });
-    if (fronts.length > 1) fronts.forEach((front, n) => item(n, "#767676", front));
+    for (const name of names) {
+      const group = groups.find((candidate) => candidate.name === name);
+      item((svg) => {
+        svg.append(element("circle", { cx: 10, cy: 10, r: 9, fill: colourOf(group) }));
+        svg.append(element("text", { x: 10, y: 14, class: "inside", "text-anchor": "middle" }, String(numberOf(group))));
+      }, `${name} (${group.n_labels} labels)`);
+    }
+    if (fronts.length > 1) fronts.forEach((front, n) => item((svg) => {
+      const node = SHAPES[n % SHAPES.length](10, 10, 7);
+      node.setAttribute("fill", "#767676");
+      svg.append(node);
+    }, front));
     host.prepend(box);
   }
 
   function drawFrontier() {
     const key = $("frontier-y").value, kept = $("frontier-x").value;
-    const figure = (run, n) => {
-      if (key === "common") return data.common ? data.common.runs[n].figures.macro_roc_auc : null;
+    const ground = data.grounds.find((one) => one.key === key);
+    const figure = (group, n) => {
+      if (ground) return ground.groups[n].figures.macro_roc_auc;
       if (key === "lift") {
-        const { value, low, high, chance } = run.macro_pr_auc;
-        return { value: value / chance, low: low / chance, high: high / chance };
+        const { value, low, high, chance, seeds } = group.figures.macro_average_precision;
+        const over = (v) => (known(v) && chance ? v / chance : null);
+        return { value: over(value), low: over(low), high: over(high), seeds: seeds.map(over) };
       }
-      return run[key];
+      return group.figures[key];
     };
-    const points = runs.map((run, n) => ({ run, x: run.coverage && run.coverage[kept], y: figure(run, n) })).filter((p) => known(p.x) && p.y && known(p.y.value));
+    const points = groups.map((group, n) => ({ group, share: group.coverage && group.coverage[kept], y: figure(group, n) })).filter((p) => known(p.share) && p.y && known(p.y.value));
     const host = $("frontier");
     if (!points.length) return host.replaceChildren("Not known for these runs.");
-    const x = span(points.map((p) => p.x), 0.15);
+    const x = span(points.map((p) => p.share), 0.12);
     const f = frame(host, {
-      x: [Math.max(0, x[0]), Math.min(1.02, x[1])], y: span(points.flatMap((p) => [p.y.low, p.y.high, p.y.value]), 0.1),
+      x: [Math.max(0, x[0]), Math.min(1.03, x[1])], y: span(points.flatMap((p) => [p.y.low, p.y.high, p.y.value]), 0.06), height: 420,
       xName: kept === "counts" ? "share of all tag counts kept" : "share of all tracks kept",
       yName: $("frontier-y").selectedOptions[0].textContent,
     });
-    for (const { run, x, y } of points) {
-      f.svg.append(element("line", { x1: f.px(x), x2: f.px(x), y1: f.py(y.low ?? y.value), y2: f.py(y.high ?? y.value), stroke: colourOf(run), "stroke-width": 2, opacity: 0.5 }));
-      const node = mark(run, f.px(x), f.py(y.value));
-      hint(node, `${run.name}\n${run.space}, ${run.front_end}\nkept: ${show(x)}\n${show(y.value)} (${show(y.low)} to ${show(y.high)})`);
-      f.svg.append(node);
-      if (runs.length <= 12) {
-        const right = f.px(x) > f.width * 0.7;
-        f.svg.append(element("text", { x: f.px(x) + (right ? -10 : 10), y: f.py(y.value) + 4, "text-anchor": right ? "end" : "start", class: "soft" }, run.name));
-      }
+    for (const point of points) {
+      const { group, share, y } = point, same = points.filter((other) => other.share === share);
+      const left = f.px(share) + (same.indexOf(point) - (same.length - 1) / 2) * 13;
+      f.svg.append(element("line", { x1: left, x2: left, y1: f.py(y.low ?? y.value), y2: f.py(y.high ?? y.value), stroke: colourOf(group), "stroke-width": 2, opacity: 0.55 }));
+      point.left = left;
+    }
+    for (const { group, share, y, left } of points) {
+      const own = y.seeds.length > 1 ? `\nseeds ${group.seeds.join(", ")}: ${y.seeds.map((v) => show(v)).join(", ")}` : "";
+      hint(numbered(f.svg, group, left, f.py(y.value)), `${group.name}, ${group.front_end}\n${group.built}\nkept: ${show(share)}\n${show(y.value)} (${show(y.low)} to ${show(y.high)})${own}`);
     }
     legend(host);
   }
@@ -150,15 +166,16 @@
     const rows = runs.flatMap((run) => run.curves).filter((row) => known(row[key]));
     if (!rows.length) return host.replaceChildren("No curve was kept.");
     const f = frame(host, { x: [1, Math.max(2, ...rows.map((row) => row.epoch))], y: span(rows.map((row) => row[key])), xName: "epoch", yName: CURVES[key], height: 300 });
-    for (const run of runs) {
-      const line = run.curves.filter((row) => known(row[key]));
+    for (const [n, run] of runs.entries()) {
+      const group = groupOf(n), line = run.curves.filter((row) => known(row[key]));
       if (!line.length) continue;
       const path = line.map((row, n) => `${n ? "L" : "M"}${f.px(row.epoch)} ${f.py(row[key])}`).join("");
-      f.svg.append(element("path", { d: path, fill: "none", stroke: colourOf(run), "stroke-width": 2, "stroke-dasharray": DASHES[fronts.indexOf(run.front_end) % DASHES.length] }));
+      f.svg.append(element("path", { d: path, fill: "none", stroke: colourOf(group), "stroke-width": 1.5, "stroke-dasharray": DASHES[fronts.indexOf(run.front_end) % DASHES.length] }));
       for (const row of line) {
-        const node = mark(run, f.px(row.epoch), f.py(row[key]), row.best ? 4 : 2);
+        const best = row.best && !line.some((later) => later.best && later.epoch > row.epoch);
+        const node = best ? numbered(f.svg, group, f.px(row.epoch), f.py(row[key]), 8) : mark(group, f.px(row.epoch), f.py(row[key]), 2);
+        if (!best) f.svg.append(node);
         hint(node, `${run.name}, epoch ${row.epoch}\n${CURVES[key]} ${show(row[key], 4)}`);
-        f.svg.append(node);
       }
     }
     legend(host);
@@ -336,8 +353,8 @@
   runs.forEach((run, n) => $("run").append(new Option(`${run.name} (${run.space}, ${run.front_end})`, n)));
   for (const [key, name] of Object.entries(CURVES)) if (runs.some((run) => run.curves.some((row) => known(row[key])))) $("curves-y").append(new Option(name, key));
   $("curves-y").value = "pr_auc_macro";
-  if (!data.common) $("frontier-y").querySelector("[value=common]").remove();
-  if (!runs.some((run) => run.coverage)) $("frontier-section").remove(); else for (const id of ["frontier-x", "frontier-y"]) $(id).addEventListener("change", drawFrontier);
+  for (const key of ["labels", "common", "all"]) if (!data.grounds.some((one) => one.key === key)) $("frontier-y").querySelector(`[value=${key}]`).remove();
+  if (!groups.some((group) => group.coverage)) $("frontier-section").remove(); else for (const id of ["frontier-x", "frontier-y"]) $(id).addEventListener("change", drawFrontier);
   if (!runs.some((run) => run.curves.length)) $("curves-section").remove(); else $("curves-y").addEventListener("change", drawCurves);
   $("run").addEventListener("change", drawRun);
   $("prevalence-y").addEventListener("change", drawPrevalence);
