@@ -24,6 +24,8 @@ from folksong.evaluation.report_tables import Section, markdown_table, sections
 from folksong.files import atomic_write
 from folksong.runs import Run
 
+TEXT_HEADERS = ("label space", "front-end", "first", "second")
+_CLASS = " class='number'"
 TALL_ROWS = 20  # a table with more of them scrolls in a box of its own
 
 
@@ -123,13 +125,21 @@ def _html_section(section: Section) -> str:
 
 def _html_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     def line(cells: Sequence[str], kind: str) -> str:
-        classes = ["", *[" class='number'"] * (len(cells) - 1)]
         content = (
-            f"<{kind}{css}>{html.escape(cell)}</{kind}>" for cell, css in zip(cells, classes, strict=True)
+            f"<{kind}{_CLASS if header not in TEXT_HEADERS else ''}>{_html_cell(cell)}</{kind}>"
+            for cell, header in zip(cells, headers, strict=True)
         )
         return f"<tr>{''.join(content)}</tr>"
 
     return f"<table>{line(headers, 'th')}{''.join(line(row, 'td') for row in rows)}</table>"
+
+
+def _html_cell(text: str) -> str:
+    """Return a cell; an interval in brackets goes on a line of its own, so that tables stay narrow."""
+    value, bracket, interval = text.partition(" (")
+    if not (bracket and interval.endswith(")") and " to " in interval):
+        return html.escape(text)
+    return f"{html.escape(value)}<br><small>{html.escape(interval[:-1])}</small>"
 
 
 def _script_safe(data: Mapping[str, Any]) -> str:

@@ -67,6 +67,9 @@ def collect(
         for run, name in zip(opened, names, strict=True)
     ]
     groups = group_runs(named, names)
+    if meanings is not None:  # all spaces are held against the same tags: those that any of them knows
+        used = {tag for group in groups for tag in meanings if group.labels.labels_of(tag)}
+        meanings = {tag: meaning for tag, meaning in meanings.items() if tag in used}
     scored = [current_evaluation(run, part).tracks for run in opened]
     entries = [_describe_group(group, scored, described, meanings, n_resamples) for group in groups]
     grounds = Grounds([], [])

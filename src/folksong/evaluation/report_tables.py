@@ -32,7 +32,6 @@ GROUND_HEADERS = (
     "chance",
     "lift",
     "difference",
-    "p",
 )
 PAIR_HEADERS = (
     "first",
@@ -44,7 +43,7 @@ PAIR_HEADERS = (
     "by seed",
     "p",
 )
-RECOVERY_HEADERS = ("label space", "labels", "tags", "meanings", "adjusted Rand index", "over all tags")
+RECOVERY_HEADERS = ("label space", "labels", "tags", "meanings", "adjusted Rand index", "left-out tags alone")
 
 OWN_NOTE = (
     "Macro is the mean over labels. Behind each value its {level} interval (a bootstrap over tracks of the mean over "
@@ -65,7 +64,8 @@ PAIR_NOTE = (
 )
 RECOVERY_NOTE = (
     "Adjusted Rand index of the label space against the meanings: 1 is the same division, 0 chance. A space of single "
-    "tags groups nothing, which is 0. Over all tags, those that a space leaves out are each alone."
+    "tags groups nothing, which is 0. First over the tags that the space knows, then over those that any of the spaces "
+    "knows, each that is left out being alone."
 )
 
 
@@ -151,7 +151,7 @@ def ground_rows(data: Mapping[str, Any], ground: Mapping[str, Any]) -> list[list
             *_difference_cells(entry["differences"].get("macro_roc_auc")),
         ]
         row += [with_interval(precision), number(precision["chance"]), number(_ratio(precision), 1)]
-        row += _difference_cells(entry["differences"].get("macro_average_precision"))
+        row += _difference_cells(entry["differences"].get("macro_average_precision"))[:1]
         rows.append(row)
     return rows
 

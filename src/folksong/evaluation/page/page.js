@@ -59,7 +59,7 @@
     const py = (v) => height - margin.bottom - ((v - y0) / (y1 - y0 || 1)) * (height - margin.top - margin.bottom);
     const xTicks = logX
       ? [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1].filter((v) => v >= x[0] && v <= x[1])
-      : ticks(x[0], x[1], Math.max(3, Math.floor(width / 110)));
+      : ticks(x[0], x[1], Math.max(4, Math.floor(width / 110)));
     const label = (v) => String(+v.toPrecision(6));
     for (const v of ticks(y0, y1, 6)) {
       svg.append(element("line", { class: "grid", x1: margin.left, x2: width - margin.right, y1: py(v), y2: py(v) }));
