@@ -136,7 +136,15 @@ def test_settings_are_given_once(tmp_path):
         read_plan("all-models", changes)
 
 
-def test_commands_list_copy_and_complain(tmp_path):
+def test_a_folder_of_results_does_not_hide_the_plan_of_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = read_plan("all-models").spaces
+    (tmp_path / "all-models").mkdir()
+    assert read_plan("all-models").spaces == before
+
+
+def test_commands_list_copy_and_complain(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     runner = CliRunner()
     listed = runner.invoke(main, ["experiment", "--list"])
     assert listed.exit_code == 0
