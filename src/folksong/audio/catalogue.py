@@ -25,7 +25,7 @@ ROOT_COMMENT = "# root: "
 SHOWN = 5  # names in a message before "and n more"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Track:
     """One recording.
 

@@ -156,7 +156,8 @@ def read_content(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Path]:
     """Return what a plan says, laid over what it extends, and the folder where its paths start."""
     file = Path(path)
     try:
-        if not file.is_file() and os.fspath(path) in shipped_plans():  # its results may lie in a folder of that name
+        # results may lie in a folder of the plan's name
+        if not file.is_file() and os.fspath(path) in shipped_plans():
             content, folder = shipped_plan(os.fspath(path)).content, Path.cwd()
         else:
             content = tomllib.loads(file.read_text(encoding="utf-8"))

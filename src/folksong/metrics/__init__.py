@@ -12,12 +12,14 @@ from folksong.metrics.counts import confusion, cooccurrence
 from folksong.metrics.decisions import BestThresholds, Calibration, best_thresholds, calibration
 from folksong.metrics.ranking import average_precision, rank_labels, roc_auc
 from folksong.metrics.resampling import Bootstrap, bootstrap, centred_interval, draw_resamples
+from folksong.metrics.semantic import Mistakes, mistakes_in_meaning
 from folksong.metrics.summary import Summary, summarise
 
 __all__ = [
     "BestThresholds",
     "Bootstrap",
     "Calibration",
+    "Mistakes",
     "Summary",
     "average_precision",
     "best_thresholds",
@@ -27,6 +29,7 @@ __all__ = [
     "confusion",
     "cooccurrence",
     "draw_resamples",
+    "mistakes_in_meaning",
     "rank_labels",
     "roc_auc",
     "summarise",

@@ -18,7 +18,7 @@ from folksong.shards.work import Encoding, Probe, TaskTrack, probe_track
 Item = TypeVar("Item")
 
 PROBES_PER_ENDING = 8
-SIZES_LOOKED_AT = 4000
+SIZES_LOOKED_AT = 1000
 SAFETY = 1.03  # indexes, and recordings unlike those tried
 
 

@@ -54,7 +54,7 @@ class Encoding:
     storage: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TrackTags:
     """A track's tags in one database, heaviest first, and their weights (None: the database has none)."""
 
@@ -62,7 +62,7 @@ class TrackTags:
     weights: tuple[float, ...] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TaskTrack:
     """A track to write: id, file, and its tags in each database."""
 
@@ -93,7 +93,7 @@ class ShardTask:
     limit_seconds: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TrackProblem:
     """A track that could not be written, or only in part, and why."""
 
@@ -212,7 +212,7 @@ def _encode_or_tell(track: TaskTrack, task: ShardTask, skipped: list[TrackProble
     return None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Probe:
     """What one recording costs: bytes of its file and record, seconds of work."""
 
