@@ -1,10 +1,12 @@
-"""Training and inference of both networks against plain eager PyTorch, each in a process of its own.
+"""Training and inference of both networks against plain eager PyTorch (and others), each in a process of its own.
 
     python benchmarks/bench_training.py [--front-end waveform] [--threads 2] [--steps 8] [--rounds 3] [--cpu-time]
+        [--compiled] [--keras-python PATH]
 
-Batch 16 of 15 s. Rounds alternate between the two, so that a busy machine slows both; the best round counts.
-``--cpu-time`` counts seconds of processor instead of seconds on the wall, for machines that are not quiet.
-Memory is the process's peak.
+Batch 16 of 15 s. Rounds alternate between the peers, so that a busy machine slows all; the best round counts.
+``--compiled`` adds folksong's network through torch.compile, ``--keras-python`` Keras in bfloat16
+(`keras_training.py`), with the Python of an environment that has TensorFlow and tf_keras. ``--cpu-time`` counts
+seconds of processor instead of seconds on the wall, for machines that are not quiet. Memory is the process's peak.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 SHAPES = {"waveform": (240_000,), "log-mel-spectrogram": (96, 937)}
 
@@ -30,9 +33,24 @@ def clips_per_second(work: Callable[[], object], batch: int, steps: int, clock: 
     return batch / sorted(times)[len(times) // 2]
 
 
+def measured(which: str, given: argparse.Namespace) -> dict[str, float]:
+    """Run a peer in a process of its own."""
+    command = [*sys.orig_argv, "--child", which]
+    if which == "keras":
+        script = Path(__file__).with_name("keras_training.py")
+        names = ("front_end", "threads", "batch", "steps")
+        options = [str(word) for name in names for word in (f"--{name}".replace("_", "-"), vars(given)[name])]
+        command = [given.keras_python, str(script), *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{which}: {done.stderr}")
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
 def measure(which: str, given: argparse.Namespace) -> dict[str, float]:
     """Run in the child: build one of the two, time a training step and a forward pass."""
-    if which == "folksong":
+    if which != "eager":
         from folksong.models.allocator import keep_memory
 
         keep_memory()
@@ -45,7 +63,7 @@ def measure(which: str, given: argparse.Namespace) -> dict[str, float]:
     torch.manual_seed(0)
     x = torch.randn(given.batch, *SHAPES[given.front_end])
     y = (torch.rand(given.batch, 50) < 0.1).float()
-    if which == "folksong":
+    if which != "eager":
         from folksong.models.tagger import Tagger
         from folksong.training.optimizer import build_optimizer
         from folksong.training.options import choose_precision
@@ -73,8 +91,13 @@ def measure(which: str, given: argparse.Namespace) -> dict[str, float]:
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=half):
             model(x)
 
+    began = time.perf_counter()
+    if which == "compiled":
+        model.compile()
     clock = time.process_time if given.cpu_time else time.perf_counter
-    result = {"train": clips_per_second(train, given.batch, given.steps, clock)}
+    train()
+    result = {"first_step_s": time.perf_counter() - began}
+    result["train"] = clips_per_second(train, given.batch, given.steps, clock)
     model.eval()
     result["infer"] = clips_per_second(infer, given.batch, given.steps, clock)
     result["peak_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
@@ -89,26 +112,29 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--precision", choices=["auto", "32", "bf16"], default="auto")
+    parser.add_argument("--compiled", action="store_true")
+    parser.add_argument("--keras-python", metavar="PATH")
     parser.add_argument("--cpu-time", action="store_true")
-    parser.add_argument("--child", choices=["folksong", "eager"], help=argparse.SUPPRESS)
+    parser.add_argument("--child", choices=["folksong", "eager", "compiled"], help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
         print(json.dumps(measure(given.child, given)))
         return
+    peers = ["eager", "folksong", *(["compiled"] if given.compiled else [])]
+    peers += ["keras"] if given.keras_python else []
     best: dict[str, dict[str, float]] = {}
     for _ in range(given.rounds):
-        for which in ("eager", "folksong"):
-            output = subprocess.run(
-                [*sys.orig_argv, "--child", which], check=True, capture_output=True, text=True
-            )
-            found = json.loads(output.stdout.splitlines()[-1])
+        for which in peers:
+            found = measured(which, given)
             known = best.setdefault(which, found)
             best[which] = {
-                name: (min if name == "peak_gb" else max)(known[name], found[name]) for name in found
+                name: (max if name in ("train", "infer") else min)(known[name], found[name]) for name in found
             }
-    for name in ("train", "infer", "peak_gb"):
-        eager, ours = best["eager"][name], best["folksong"][name]
-        print(f"{given.front_end} {name}: eager {eager:.2f}, folksong {ours:.2f}, ratio {ours / eager:.2f}")
+    for name in ("train", "infer", "peak_gb", "first_step_s"):
+        ours = best["folksong"][name]
+        others = [f"{peer} {best[peer][name]:.2f} (ratio {ours / best[peer][name]:.2f})" for peer in peers
+                  if peer != "folksong" and name in best[peer]]  # fmt: skip
+        print(f"{given.front_end} {name}: folksong {ours:.2f}, {', '.join(others)}")
 
 
 if __name__ == "__main__":

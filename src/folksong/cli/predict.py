@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from folksong.errors import FolksongError
     from folksong.prediction import LoadedTagger, Prediction
+    from folksong.prediction.file_tags import FieldChange
 
     Limit = float | npt.NDArray[np.float64] | None
 
@@ -68,6 +70,29 @@ def _read_threshold(ctx: click.Context, param: click.Parameter, value: str | Non
     show_default=True,
     help="bf16 and 16 are faster where the hardware multiplies in them, and move scores by up to about 0.01.",
 )
+@click.option(
+    "--write-tags",
+    is_flag=True,
+    help="Write the labels into the files' own tags: those with --threshold, or the --top N. Needs mutagen.",
+)
+@click.option(
+    "--field",
+    type=click.Choice(["genre", "grouping", "mood"]),
+    default="grouping",
+    show_default=True,
+    help="With --write-tags: into which field.",
+)
+@click.option(
+    "--append",
+    "existing",
+    flag_value="append",
+    help="With --write-tags: add to what the field says. Without this and --replace, files whose field says something "
+    "are left alone, and named.",
+)
+@click.option(
+    "--replace", "existing", flag_value="replace", help="With --write-tags: replace what the field says."
+)
+@click.option("--dry-run", is_flag=True, help="With --write-tags: only say what would be written.")
 def predict(
     run: str,
     files: tuple[str, ...],
@@ -78,6 +103,10 @@ def predict(
     device: str | None,
     batch_size: int,
     precision: str,
+    write_tags: bool,
+    field: str,
+    existing: str | None,
+    dry_run: bool,
 ) -> None:
     """Print the labels that the tagger of RUN gives to recordings, with scores from 0 to 1.
 
@@ -89,11 +118,19 @@ def predict(
     Example:
       folksong predict runs/log-mel song.mp3 --top 3
       folksong predict runs/log-mel music/ --csv > tags.csv
+      folksong predict runs/log-mel music/ --write-tags --threshold tuned --dry-run
     """  # fmt: skip
     from tqdm import tqdm
 
     from folksong.prediction import load_tagger
+    from folksong.prediction.file_tags import check_mutagen, write_labels
 
+    if write_tags:
+        if top is None and threshold is None:
+            raise click.UsageError("--write-tags: which labels? give --threshold or --top")
+        check_mutagen()
+    elif existing or dry_run:
+        raise click.UsageError("--append, --replace and --dry-run are for --write-tags")
     tagger = load_tagger(
         run, device=device, hop_seconds=hop_seconds, batch_size=batch_size, precision=precision
     )
@@ -108,11 +145,41 @@ def predict(
     paths = list(_recordings(files, report))
     n_files = len(paths) + len(failed)
     found = tagger.predict_files(paths, on_error=report)
+    if write_tags:
+        writing = partial(write_labels, field=field, existing=existing or "refuse", dry_run=dry_run)
+        found = _written(found, writing, top, limit, report)
     with tqdm(found, total=len(paths), unit="file", leave=False, disable=not wants_progress()) as predictions:
         _PRINTERS[form](predictions, top, limit)
     if failed:
-        click.echo(f"{len(failed)} of {n_files} could not be tagged", err=True)
+        what = "tagged and written" if write_tags else "tagged"
+        click.echo(f"{len(failed)} of {n_files} could not be {what}", err=True)
         raise SystemExit(1)
+
+
+def _written(
+    predictions: Iterator[Prediction],
+    write: Callable[[str, list[str]], FieldChange],
+    top: int | None,
+    threshold: Limit,
+    report: Callable[[str, FolksongError], None],
+) -> Iterator[Prediction]:
+    """Yield the predictions after their labels were written, and say what changed."""
+    from tqdm import tqdm
+
+    from folksong.errors import FolksongError
+
+    for prediction in predictions:
+        try:
+            change = write(prediction.file, [label for label, _ in prediction.ranked(top, threshold)])
+        except FolksongError as error:
+            report(prediction.file, error)
+        else:
+            now = "; ".join(change.after) or "nothing"
+            said = (
+                "as it was" if change.after == change.before else f"was {'; '.join(change.before) or 'empty'}"
+            )
+            tqdm.write(f"{prediction.file}: {now} ({said})", file=sys.stderr)
+        yield prediction
 
 
 def _limit(threshold: float | str | None, tagger: LoadedTagger, run: str) -> Limit:
