@@ -105,17 +105,16 @@ class WindowDataset(Dataset[Batch]):
             seed=self.seed,
             epoch=epoch,
         )
-        out = x.numpy()
-        for row, (record, start) in enumerate(zip(records.tolist(), starts.tolist(), strict=True)):
-            self.reader.window_into(record, start, out[row])
+        self.reader.windows_into(records, starts, x.numpy())
         return Batch(x=x, y=self._targets_of(chosen), index=torch.from_numpy(chosen))
 
     def _targets_of(self, positions: Indices) -> torch.Tensor:
         y = np.zeros((len(positions), self.n_labels), np.float32)
-        starts, numbers, values = self.targets.indptr, self.targets.indices, self.targets.data
-        for row, position in enumerate(positions):
-            entries = slice(starts[position], starts[position + 1])
-            y[row, numbers[entries]] = values[entries]
+        starts = self.targets.indptr[positions].astype(np.int64)
+        lengths = self.targets.indptr[positions + 1] - starts
+        rows = np.repeat(np.arange(len(positions)), lengths)
+        entries = np.arange(len(rows)) + np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
+        y[rows, self.targets.indices[entries]] = self.targets.data[entries]
         return torch.from_numpy(y)
 
 
