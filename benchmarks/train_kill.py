@@ -1,10 +1,13 @@
 """``kill -9`` at random moments of a training, then resume: are the bits those of a training never killed?
 
     python benchmarks/train_kill.py SHARDS [--front-end log-mel-spectrogram] [--kills 20] [--vectors glove.txt]
+        [--everything] [--processes 2]
 
-The command line trains (the semantic loss with --vectors, with a loader thread); its whole process group is killed at
-a moment drawn at random after it said that it began, and `--resume` goes on. Weights, optimizer, figures and best
-weights at the end are compared with those of the same training left alone. Exits with 1 if a bit differs.
+The command line trains (the semantic loss with --vectors, with a loader thread, in several processes with
+--processes; --everything adds accumulation, clipping, weight decay, a cosine schedule with warm-up, and masks or gain);
+its whole process group is killed at a moment drawn at random after it said that it began, and `--resume` goes on.
+Weights, optimizer, figures and best weights at the end are compared with those of the same training left alone. Exits
+with 1 if a bit differs.
 """
 
 from __future__ import annotations
@@ -21,6 +24,13 @@ import time
 from pathlib import Path
 
 import torch
+
+EVERYTHING = ["--accumulate", "2", "--clip-norm", "0.5", "--weight-decay", "0.01", "--schedule", "cosine"]
+EVERYTHING += ["--warmup-steps", "5"]
+AUGMENTATION = {
+    "log-mel-spectrogram": ["--frequency-masks", "2", "--time-masks", "2"],
+    "waveform": ["--gain", "6"],
+}
 
 
 def begin(words: list[str]) -> subprocess.Popen[str]:
@@ -64,6 +74,8 @@ def main() -> None:
     parser.add_argument("--front-end", default="log-mel-spectrogram")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--vectors")
+    parser.add_argument("--everything", action="store_true")
+    parser.add_argument("--processes", type=int)
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--window", type=float, default=1.5)
     parser.add_argument("--seed", type=int, default=0)
@@ -75,7 +87,10 @@ def main() -> None:
         config.write_text(json.dumps(settings))
         words = [given.front_end, "--tfrecords-dir", given.shards, "--config", str(config)]
         words += ["--epochs", str(given.epochs), "--steps-per-epoch", "9", "--save-every", "2", "--seed", "5"]
+        words += [*EVERYTHING, *AUGMENTATION[given.front_end]] if given.everything else []
+        words += ["--processes", str(given.processes)] if given.processes else []
         words += ["--custom-loss-embeddings-path", given.vectors] if given.vectors else []
+        resumed = ["--processes", str(given.processes)] if given.processes else []
         whole = begin([*words, "--out", f"{folder}/whole"])
         began = time.monotonic()
         text = whole.communicate()[0]
@@ -87,14 +102,14 @@ def main() -> None:
         while kills < given.kills:
             again = Path(folder, "killed", "config.json").exists()
             process = begin(
-                ["--resume", f"{folder}/killed"] if again else [*words, "--out", f"{folder}/killed"]
+                [*resumed, "--resume", f"{folder}/killed"] if again else [*words, "--out", f"{folder}/killed"]
             )
             kill_at_random(process, 1.6 * seconds / given.kills, rng)
             if process.returncode == 0:
                 break
             kills += 1
             steps.append(torch.load(last, weights_only=True)["step"] if last.exists() else 0)
-        process = begin(["--resume", f"{folder}/killed"])
+        process = begin([*resumed, "--resume", f"{folder}/killed"])
         text = process.communicate()[0]
         if process.returncode:
             sys.exit(text)

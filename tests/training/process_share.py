@@ -1,8 +1,8 @@
 """What one of several training processes does in a test; `test_processes.py` runs this file with the global CASE.
 
 Keys of CASE: environment, log (takes what is written to stderr), folder, call ("train" or "resume") and its options;
-record (a file for the tracks and gradients of each step), frozen (no dropout, batch norm in evaluation mode) and
-signal ([step, number]: sent to itself while that step runs).
+record (a file for the tracks and gradients of each step), frozen (no dropout, batch norm in evaluation mode), signal
+([step, number]: sent to itself while that step runs) and explode (the step whose gradients are not finite here).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from folksong.training.module import TrainingModule
 def watch_steps(case: dict, steps: list[dict]) -> None:
     """Let every training of this process record its steps, and send itself a signal."""
     begin_step, begin_epoch = TrainingModule.on_train_batch_start, TrainingModule.on_train_epoch_start
+    plain_step = TrainingModule.training_step
 
     def on_train_batch_start(self, batch, batch_idx):
         steps.append({"tracks": batch["index"].tolist()})
@@ -38,11 +39,16 @@ def watch_steps(case: dict, steps: list[dict]) -> None:
             if case.get("frozen") and isinstance(module, kinds):
                 module.eval()
 
+    def training_step(self, batch, batch_idx):
+        loss = plain_step(self, batch, batch_idx)
+        return loss * float("inf") if case.get("explode") == self.step + 1 else loss
+
     def on_after_backward(self):
         steps[-1]["gradients"] = {name: p.grad.clone() for name, p in self.tagger.named_parameters()}
 
     TrainingModule.on_train_batch_start = on_train_batch_start
     TrainingModule.on_train_epoch_start = on_train_epoch_start
+    TrainingModule.training_step = training_step
     TrainingModule.on_after_backward = on_after_backward
 
 

@@ -20,6 +20,7 @@ from folksong.errors import FolksongError
 from folksong.models import back_end
 from folksong.models.checkpoint import read_checkpoint
 from folksong.runs import Run
+from folksong.shards.reader import ShardReader
 from folksong.splits import Split
 from folksong.training import joining
 from folksong.training.joining import find_gpus, joined, speaks
@@ -163,6 +164,18 @@ def test_sound_that_is_not_finite_is_named_once(run_processes, write_shards, tmp
     assert ended.exit_codes == [3, 1]
     assert "the audio of these tracks is not finite: T007; write their shards anew" in ended.says[0]
     assert ended.says[1] == ""
+
+
+def test_gradients_that_are_not_finite_name_tracks_of_all_processes(run_processes, shards):
+    ended = run_processes("run", 2, options={"epochs": 2}, last={"explode": 2})
+    assert ended.exit_codes == [3, 1]
+    (message,) = [
+        line for line in ended.says[0].splitlines() if "after step 1: the norm of the gradients" in line
+    ]
+    training = set(Run.open(ended.run.path).split.training)
+    records = [t for t in ShardReader(shards).track_ids if t in training and int(t[1:]) % 8 != 7]
+    for steps in ended.steps:
+        assert all(records[position] in message for position in steps[1]["tracks"])
 
 
 def test_what_fails_before_the_training_is_said_once(run_processes, tmp_path):

@@ -27,12 +27,12 @@ from folksong.training.data import TrainingData
 from folksong.training.gradients import clip_gradients, is_overflow_of_scaling
 from folksong.training.interruption import TrainingInterrupted
 from folksong.training.losses import TaggingLoss
+from folksong.training.not_finite import N_NAMED_TRACKS, describe_batch, track_names
 from folksong.training.optimizer import build_optimizer
 from folksong.training.processes import Processes
 from folksong.training.schedule import Schedule
 
 CHECKPOINT_EVERY_SECONDS = 300.0  # between two periodic saves of last.ckpt within an epoch
-N_NAMED_TRACKS = 5  # in the message about a loss that is not a number
 
 
 class TrainingModule(pl.LightningModule):
@@ -142,7 +142,8 @@ class TrainingModule(pl.LightningModule):
             [own, is_broken, self.signalled, self.processes.is_first and self._is_time_to_save()]
         )
         if broken:
-            self._stop(f"the loss became {own}" if is_broken else None, batch, "training")
+            message = self._not_finite(f"the loss became {own}", batch, "training") if is_broken else None
+            self.processes.stop_for(self.processes.gather(message))
         self._is_to_end, self._is_to_save = signalled > 0, late > 0
         mean = total / self.processes.world_size
         self._step_loss += mean / self.settings.accumulate_batches
@@ -154,8 +155,10 @@ class TrainingModule(pl.LightningModule):
         norm = clip_gradients(self.tagger.parameters(), self.settings.clip_gradient_norm)
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
         if not math.isfinite(norm) and not is_overflow_of_scaling(scaler):
-            batch = {"index": torch.cat(self._step_index)}
-            self._stop(f"the norm of the gradients became {norm}", batch, "training")
+            names = track_names(self.data, "training", torch.cat(self._step_index))[:N_NAMED_TRACKS]
+            everywhere = [name for part in self.processes.gather(names) for name in part]
+            what = f"the norm of the gradients became {norm}"
+            self.processes.stop_for([describe_batch(what, self.step, everywhere, n_named=len(everywhere))])
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         if not self.ends_step(batch_idx):
@@ -307,24 +310,8 @@ class TrainingModule(pl.LightningModule):
             kept = {name: value for name, value in values.items() if not math.isnan(value)}
             self.trainer.logger.log_metrics(kept, step=self.step)
 
-    def _stop(self, what: str | None, batch: dict[str, Tensor], part: str) -> None:
-        """End all processes; `what` is not finite in this one, if anything."""
-        message = None if what is None else self._not_finite(what, batch, part)
-        self.processes.stop_for(self.processes.gather(message))
-
     def _not_finite(self, what: str, batch: dict[str, Tensor], part: str) -> str:
-        records = self.data.parts[part][batch["index"].cpu().numpy()]
-        names = [self.data.reader.track_ids[record] for record in records]
-        broken = [
-            name
-            for name, window in zip(names, batch.get("x", ()), strict=False)
-            if not bool(torch.isfinite(window).all())
-        ]
-        shown = ", ".join((broken or names)[:N_NAMED_TRACKS])
-        after = f"after step {self.step}: "
-        if broken:
-            return f"{after}the audio of these tracks is not finite: {shown}; write their shards anew"
-        return f"{after}{what} on the tracks {shown}, …; a lower learning rate or --precision 32 may help"
+        return describe_batch(what, self.step, track_names(self.data, part, batch["index"]), batch["x"])
 
 
 def _json_value(value: Any) -> Any:
