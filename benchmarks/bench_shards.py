@@ -7,9 +7,9 @@ Optional peers, each measured if it can be imported: ``pip install tfrecord webd
 All peers serve the same audio (30 s of float32 at 16 kHz a track) from a warm page cache in batches of 16 windows. They
 take turns within each round, so that a change of the machine's pace hits all of them; the ratio to the memory map is
 taken within the round, then the median over rounds. Peers that cannot seek (TFRecord readers, tar files) give a random
-window of each record in turn, which spares them the seek. The memory map fills two batches in turn, as every loader must
-whose batches stay what they are while the next is made; overwriting a single one, which then stays in the processor's
-cache, is shown too.
+window of each record in turn, which spares them the seek. The memory map fills two batches in turn, as every loader
+must whose batches stay what they are while the next is made; overwriting a single one, which then stays in the
+processor's cache, is shown too.
 """
 
 from __future__ import annotations
