@@ -14,7 +14,7 @@ from folksong.errors import FileFormatError, FolksongError
 from folksong.evaluation import ground
 from folksong.evaluation.cells import NamedRun, open_runs
 from folksong.evaluation.compare import current_evaluation
-from folksong.evaluation.frontier import group_numbers, plot_frontier
+from folksong.evaluation.frontier import SIDE_BY_SIDE, _side_by_side, group_numbers, plot_frontier
 from folksong.evaluation.projection import common_tags, project
 from folksong.evaluation.recovery import read_truth, recovery
 from folksong.evaluation.report import render_markdown
@@ -265,3 +265,15 @@ def test_a_name_has_one_number_on_all_front_ends(tmp_path):
     empty = {"groups": [{"name": "a", "coverage": None}], "grounds": []}
     with pytest.raises(FolksongError, match="no label space's coverage is known"):
         plot_frontier(empty, tmp_path / "a.png")
+
+
+def test_points_with_nearly_the_same_share_stand_side_by_side():
+    """No two places are nearer than the marks are wide, the order of shares stays, and nobody moves without need."""
+    shares = [0.5, 0.16, 0.16, None, 0.165, 0.18, 0.9]
+    places = _side_by_side(shares)
+    least = 2 * SIDE_BY_SIDE * (0.9 - 0.16)
+    known = sorted((share, place) for share, place in zip(shares, places, strict=True) if share is not None)
+    assert [place for _, place in known] == sorted(place for _, place in known)
+    assert min(np.diff([place for _, place in known])) >= least * 0.999
+    assert places[3] is None
+    assert (places[0], places[6]) == (0.5, 0.9)

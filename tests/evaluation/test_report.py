@@ -90,13 +90,14 @@ def test_heat_maps_are_shares_and_mean_scores(data, runs):
             assert heard[row, column] == pytest.approx(expected, abs=0.003)
 
 
-def test_the_page_needs_nothing_else_and_holds_its_data(data):
+def test_the_page_needs_nothing_else_and_holds_its_data(data, runs):
     page = Page(render(data, "My report"))
     assert page.data == json.loads(json.dumps(data))
     for tag, attributes in page.tags:
         assert "src" not in attributes, tag
         assert "href" not in attributes, tag
     assert "macro ROC-AUC" in page.cells
+    assert str(runs[0].path.parent) not in render(data, "My report"), "where files lie is nobody's business"
     assert "mel" in page.cells
 
 

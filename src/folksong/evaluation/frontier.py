@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # Okabe and Ito's colours, which the colour-blind tell apart; yellow is left out, it vanishes on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#767676", "#8B5A2B")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8B5A2B", "#6A3D9A")
 MARKERS = ("o", "s", "^", "D")
 SIDE_BY_SIDE = 0.012  # of the picture's width, between points with the same share
 
@@ -69,14 +69,27 @@ def group_numbers(groups: Any) -> list[int]:
 
 
 def _side_by_side(shares: list[float | None]) -> list[float | None]:
-    """Move points with the same share apart, so that all their intervals can be seen."""
-    known = [share for share in shares if share is not None]
-    step = SIDE_BY_SIDE * max(max(known) - min(known), 0.1)
-    places: list[float | None] = []
-    for row, share in enumerate(shares):
-        same = [other for other, found in enumerate(shares) if found == share]
-        places.append(None if share is None else share + (same.index(row) - (len(same) - 1) / 2) * 2 * step)
+    """Move points with nearly the same share apart, so that all their intervals can be seen."""
+    rows = sorted((share, row) for row, share in enumerate(shares) if share is not None)
+    least = 2 * SIDE_BY_SIDE * max(rows[-1][0] - rows[0][0], 0.1)
+    clusters: list[list[tuple[float, int]]] = []
+    for point in rows:
+        cluster = [point]
+        while (
+            clusters
+            and _middle(cluster) - _middle(clusters[-1]) < least * (len(clusters[-1]) + len(cluster)) / 2
+        ):
+            cluster = [*clusters.pop(), *cluster]
+        clusters.append(cluster)
+    places: list[float | None] = [None] * len(shares)
+    for cluster in clusters:
+        for place, (_, row) in enumerate(cluster):
+            places[row] = _middle(cluster) + (place - (len(cluster) - 1) / 2) * least
     return places
+
+
+def _middle(cluster: list[tuple[float, int]]) -> float:
+    return sum(share for share, _ in cluster) / len(cluster)
 
 
 def _draw(axes: Axes, groups: Any, places: list[float | None], figures: list[Mapping[str, Any]]) -> None:

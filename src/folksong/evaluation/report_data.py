@@ -151,6 +151,7 @@ def describe_run(
         entry.update(examples)
     content.update(
         name=name,
+        run=name,  # a page that is passed on tells nobody where its maker keeps files
         front_end=run.front_end,
         space=describe_space(run.labels.provenance),
         space_sha256=run.labels.sha256(),

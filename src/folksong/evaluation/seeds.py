@@ -24,6 +24,7 @@ from folksong.metrics import Bootstrap, Summary, bootstrap, centred_interval, su
 from folksong.runs import Run
 
 Array = npt.NDArray[np.float64]
+PLAIN_LOSS = "bce"
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ class Group:
 
     @property
     def name(self) -> str:
-        """Label space and, if there are several, loss."""
-        return self.space if self.loss is None else f"{self.space}, {self.loss}"
+        """Label space, and the loss unless it is the plain one or the only one."""
+        return self.space if self.loss in (None, PLAIN_LOSS) else f"{self.space}, {self.loss}"
 
     @property
     def labels(self) -> LabelSpace:

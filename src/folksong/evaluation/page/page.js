@@ -3,7 +3,7 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const runs = data.runs;
   // Okabe and Ito's colours, which the colour-blind tell apart; yellow is left out, it vanishes on white.
-  const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#767676", "#8B5A2B"];
+  const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8B5A2B", "#6A3D9A"];
   const groups = data.groups;
   const names = [...new Set(groups.map((group) => group.name))]; // a name's number tells it apart without colours
   const fronts = [...new Set(groups.map((group) => group.front_end))];
@@ -40,7 +40,7 @@
 
   function ticks(low, high, count) {
     const rough = (high - low) / count, power = 10 ** Math.floor(Math.log10(rough));
-    const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= rough);
+    const step = [1, 2, 2.5, 5, 10].map((m) => m * power).find((s) => s >= rough);
     const found = [];
     for (let t = Math.ceil(low / step - 1e-9) * step; t <= high + step * 1e-9; t += step) found.push(Math.abs(t) < step * 1e-9 ? 0 : t);
     return found;
@@ -73,7 +73,7 @@
     svg.append(element("line", { class: "axis", x1: margin.left, x2: margin.left, y1: margin.top, y2: height - margin.bottom }));
     svg.append(element("text", { x: (margin.left + width - margin.right) / 2, y: height - 6, "text-anchor": "middle" }, xName));
     svg.append(element("text", { x: 0, y: 0, "text-anchor": "middle", transform: `translate(13 ${(margin.top + height - margin.bottom) / 2}) rotate(-90)` }, yName));
-    return { svg, px, py, width, height };
+    return { svg, px, py, x, width, height };
   }
 
   function span(values, pad = 0.06) {
@@ -146,15 +146,22 @@
       xName: kept === "counts" ? "share of all tag counts kept" : "share of all tracks kept",
       yName: $("frontier-y").selectedOptions[0].textContent,
     });
-    for (const point of points) {
-      const { group, share, y } = point, same = points.filter((other) => other.share === share);
-      const left = f.px(share) + (same.indexOf(point) - (same.length - 1) / 2) * 13;
-      f.svg.append(element("line", { x1: left, x2: left, y1: f.py(y.low ?? y.value), y2: f.py(y.high ?? y.value), stroke: colourOf(group), "stroke-width": 2, opacity: 0.55 }));
-      point.left = left;
+    // Points with nearly the same share stand side by side, so that all their intervals can be seen.
+    const gap = Math.min(15, f.width / 45), clusters = []; // on a phone marks may overlap, their lines do not
+    for (const point of [...points].sort((a, b) => a.share - b.share)) {
+      let next = { members: [point], middle: f.px(point.share) };
+      for (let last; (last = clusters.at(-1)) && next.middle - last.middle < (gap * (last.members.length + next.members.length)) / 2; clusters.pop()) {
+        const members = [...last.members, ...next.members];
+        next = { members, middle: members.reduce((sum, p) => sum + f.px(p.share), 0) / members.length };
+      }
+      clusters.push(next);
     }
+    for (const { members, middle } of clusters) members.forEach((point, n) => (point.left = Math.max(f.px(f.x[0]) + 4, middle + (n - (members.length - 1) / 2) * gap)));
+    for (const { group, y, left } of points)
+      f.svg.append(element("line", { x1: left, x2: left, y1: f.py(y.low ?? y.value), y2: f.py(y.high ?? y.value), stroke: colourOf(group), "stroke-width": 2, opacity: 0.55 }));
     for (const { group, share, y, left } of points) {
       const own = y.seeds.length > 1 ? `\nseeds ${group.seeds.join(", ")}: ${y.seeds.map((v) => show(v)).join(", ")}` : "";
-      hint(numbered(f.svg, group, left, f.py(y.value)), `${group.name}, ${group.front_end}\n${group.built}\nkept: ${show(share)}\n${show(y.value)} (${show(y.low)} to ${show(y.high)})${own}`);
+      hint(numbered(f.svg, group, left, f.py(y.value), f.width < 500 ? 8 : 9), `${group.name}, ${group.front_end}\n${group.built}\nkept: ${show(share)}\n${show(y.value)} (${show(y.low)} to ${show(y.high)})${own}`);
     }
     legend(host);
   }
