@@ -73,6 +73,8 @@ def main() -> None:
     content = json.loads((folder / "experiment.json").read_text(encoding="utf-8"))
     runs: dict[float, list[Measured]] = defaultdict(list)
     for cell in content["cells"]:
+        if not cell["done"]:
+            continue
         run = folder / cell["run"]
         gamma = json.loads((run / "config.json").read_text(encoding="utf-8"))["options"]["loss"]["gamma"]
         runs[gamma].append(measure(run))
