@@ -11,13 +11,13 @@ interval from 1,000 resamples of the test tracks, the same for all runs (a paire
 from __future__ import annotations
 
 import argparse
-import json
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from folksong.evaluation.cells import open_runs
 from folksong.evaluation.scored import ScoredTracks
 from folksong.metrics import (
     average_precision,
@@ -27,6 +27,8 @@ from folksong.metrics import (
     mistakes_in_meaning,
 )
 from folksong.metrics import roc_auc as roc_auc_of
+from folksong.runs import Run
+from folksong.training.beginning import LABEL_VECTORS_NAME
 
 N_RESAMPLES = 1000
 FIGURES = ("macro ROC-AUC", "macro PR-AUC", "distance of false positives", "false positives a track")
@@ -42,10 +44,10 @@ class Measured:
     n_labels: int
 
 
-def measure(run: Path) -> Measured:
-    scored = ScoredTracks.read(run / "evaluation" / "test.npz")
+def measure(run: Run) -> Measured:
+    scored = ScoredTracks.read(run.evaluation_dir / "test.npz")
     scored = scored.select(scored.measured)
-    mistakes = mistakes_in_meaning(scored.targets, scored.scores, np.load(run / "label_vectors.npy"))
+    mistakes = mistakes_in_meaning(scored.targets, scored.scores, np.load(run.path / LABEL_VECTORS_NAME))
     drawn = bootstrap(scored.targets, scored.scores, n_resamples=N_RESAMPLES)
     weights = draw_resamples(len(scored), range(N_RESAMPLES), 0).T.astype(np.float64)
     numbers, distances = weights @ mistakes.numbers, weights @ mistakes.distances
@@ -70,14 +72,9 @@ def main() -> None:
     )
     parser.add_argument("experiment", type=Path, help="folder of the experiment")
     folder = parser.parse_args().experiment
-    content = json.loads((folder / "experiment.json").read_text(encoding="utf-8"))
     runs: dict[float, list[Measured]] = defaultdict(list)
-    for cell in content["cells"]:
-        if not cell["done"]:
-            continue
-        run = folder / cell["run"]
-        gamma = json.loads((run / "config.json").read_text(encoding="utf-8"))["options"]["loss"]["gamma"]
-        runs[gamma].append(measure(run))
+    for named in open_runs([folder]):
+        runs[named.run.config["options"]["loss"]["gamma"]].append(measure(named.run))
     first = runs[0.0][0]
     print(f"{len(runs[0.0])} seeds, {first.n_tracks} test tracks, {first.n_labels} labels\n")
     print("| γ | " + " | ".join(FIGURES) + " |")

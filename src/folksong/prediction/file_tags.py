@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from folksong.errors import AudioError, FolksongError
+from folksong.errors import AudioError
 from folksong.files import atomic_path
+from folksong.tags.library import import_mutagen
 
 FIELDS = ("genre", "grouping", "mood")
 KEYS = {
@@ -95,13 +96,7 @@ def check_mutagen() -> Any:
     Raises:
         FolksongError: it is not installed.
     """
-    try:
-        import mutagen
-    except ImportError as error:
-        raise FolksongError(
-            "writing tags into files needs mutagen: pip install 'folksong[library]'"
-        ) from error
-    return mutagen
+    return import_mutagen("writing tags into files")
 
 
 def _read(path: Path, file: str | os.PathLike[str], field: str, kind: Any = None) -> tuple[Any, list[str]]:

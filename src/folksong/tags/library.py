@@ -50,7 +50,7 @@ def read_library(
         FolksongError: mutagen is not installed, there is no such folder, or a field is unknown.
         FileFormatError: there are no recordings.
     """
-    mutagen = _mutagen()
+    mutagen = import_mutagen("reading a music library's own tags")
     unknown = [field for field in fields if field not in FIELDS]
     if unknown or not fields:
         raise FolksongError(f"fields are {', '.join(FIELDS)}, not {unknown[0] if unknown else 'none'!r}")
@@ -95,11 +95,14 @@ def _values(file: Any) -> Iterator[tuple[str, str]]:
                 yield field, part
 
 
-def _mutagen() -> Any:
+def import_mutagen(purpose: str) -> Any:
+    """Return the package that reads and writes files' own tags.
+
+    Raises:
+        FolksongError: it is not installed; the message says that `purpose` needs it.
+    """
     try:
         import mutagen
     except ImportError as error:
-        raise FolksongError(
-            "reading a music library's own tags needs mutagen: pip install 'folksong[library]'"
-        ) from error
+        raise FolksongError(f"{purpose} needs mutagen: pip install 'folksong[library]'") from error
     return mutagen
