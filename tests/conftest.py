@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,13 +78,25 @@ def build_tiny_run(folder: Path, front_end: str, **options) -> TinyRun:
     return TinyRun(run.path, shards, audio, tags)
 
 
+@contextmanager
+def left_alone(folder: Path) -> Iterator[None]:
+    """Fail at the end if a test wrote into a folder that the tests of this process share."""
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    yield
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before, f"a test changed {folder}"
+
+
 @pytest.fixture(scope="session")
-def tiny_run(tmp_path_factory) -> TinyRun:
+def tiny_run(tmp_path_factory) -> Iterator[TinyRun]:
     """A log-mel run of one epoch. Read only: copy it before changing it."""
-    return build_tiny_run(tmp_path_factory.mktemp("tiny"), "log-mel-spectrogram")
+    run = build_tiny_run(tmp_path_factory.mktemp("tiny"), "log-mel-spectrogram")
+    with left_alone(run.folder):
+        yield run
 
 
 @pytest.fixture(scope="session")
-def tiny_waveform_run(tmp_path_factory) -> TinyRun:
+def tiny_waveform_run(tmp_path_factory) -> Iterator[TinyRun]:
     """A waveform run of one epoch. Read only: copy it before changing it."""
-    return build_tiny_run(tmp_path_factory.mktemp("tiny-waveform"), "waveform")
+    run = build_tiny_run(tmp_path_factory.mktemp("tiny-waveform"), "waveform")
+    with left_alone(run.folder):
+        yield run

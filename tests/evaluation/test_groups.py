@@ -85,7 +85,9 @@ def test_differences_are_taken_seed_by_seed():
 def experiment(tiny_run, tmp_path_factory):
     """An experiment's folder: two label spaces with two seeds each, made of one evaluated run and changed scores."""
     folder = tmp_path_factory.mktemp("groups")
-    current_evaluation(Run.open(tiny_run.folder), "test")
+    evaluated = folder / "evaluated"
+    shutil.copytree(tiny_run.folder, evaluated)
+    current_evaluation(Run.open(evaluated), "test")
     spaces = {
         "single": LabelSpace(
             tuple(Label(tag, (tag,)) for tag in ("tone", "chirp", "noise", "clicks", "odd"))
@@ -96,7 +98,7 @@ def experiment(tiny_run, tmp_path_factory):
     for name, space in spaces.items():
         for seed in (0, 1):
             place = folder / "runs" / f"{name}-{seed}"
-            shutil.copytree(tiny_run.folder, place)
+            shutil.copytree(evaluated, place)
             space.write(place / "labels.json")
             config = json.loads((place / "config.json").read_text())
             config["options"]["seed"] = seed
