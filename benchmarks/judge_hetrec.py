@@ -39,6 +39,9 @@ def builders(table, vectors) -> dict[str, Callable[[int], fs.LabelSpace]]:
         "skip-gram in genres (Model 4.2)": lambda seed: fs.labels.skipgram(table, genres(seed), seed=seed),
         "hybrid": lambda seed: fs.labels.hybrid(table, vectors, seed=seed),
         "hybrid, 100 labels": lambda seed: fs.labels.hybrid(table, vectors, n_clusters=100, seed=seed),
+        "hybrid, 100 labels, overlap 4": lambda seed: fs.labels.hybrid(
+            table, vectors, n_clusters=100, overlap=4, seed=seed
+        ),
         "hybrid, stems not linked": lambda seed: fs.labels.hybrid(
             table, vectors, link_stems=False, seed=seed
         ),

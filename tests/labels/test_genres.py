@@ -94,6 +94,23 @@ def test_merging_in_chains():
     assert apart.provenance["genres"] == [0, 3]
 
 
+def test_tags_of_several_labels_stay_in_those_that_are_kept():
+    space = LabelSpace(
+        (
+            Label("metal", ("metal",), ("seen live", "rock")),
+            Label("rock", ("rock", "punk"), ("metal",)),
+            Label("seen live", ("seen live",)),
+        ),
+        {"live": "seen live"},
+    )
+    assert keep_genres(space, GenreChoice((0,)), TABLE).labels == space.labels[:1]
+    merged = keep_genres(space, GenreChoice((0, 1), ((0, 1),)), TABLE)
+    assert [(set(label.tags), label.also) for label in merged.labels] == [
+        ({"metal", "rock", "punk"}, ("seen live",))
+    ]
+    assert merged.aliases == {"live": "seen live"}
+
+
 def test_choices_that_do_not_fit(caplog):
     with pytest.raises(FolksongError, match="there is no cluster 4; the space has 4, numbered from 0"):
         keep_genres(SPACE, GenreChoice((4,)), TABLE)

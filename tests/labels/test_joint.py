@@ -108,6 +108,30 @@ def test_pairs_that_must_and_must_not_share_a_label(messy):
         hybrid(messy, None, n_clusters=3, pairs=[Pair("apart", "hip hop", "hip-hop")])
 
 
+def test_rare_tags_take_part_in_more_labels_than_frequent_ones(messy):
+    plain = hybrid(messy, None, n_clusters=3)
+    space = hybrid(messy, None, n_clusters=3, overlap=4)
+    assert [label.tags for label in space.labels] == [label.tags for label in plain.labels]
+    n_labels = {tag: len(space.labels_of(tag)) for label in space.labels for tag in label.tags}
+    counts = {tag: int(messy.counts[messy.tag_index[tag]]) for tag in n_labels}
+    merged = {space.aliases[raw] for raw in space.aliases}  # counted with their aliases
+    assert n_labels["rare rap"] == 3  # there are no more
+    for tag in n_labels.keys() - merged - {"rare rap"}:
+        assert n_labels[tag] == (2 if 50 <= counts[tag] < 200 else 3 if counts[tag] < 50 else 1)
+    two = hybrid(messy, None, n_clusters=3, overlap=2)
+    assert {len(two.labels_of(tag)) for tag in n_labels} <= {1, 2}
+    for tag in n_labels:
+        assert two.labels_of(tag)[0] == space.labels_of(tag)[0]
+        assert set(two.labels_of(tag)) <= set(space.labels_of(tag))
+    with pytest.raises(FolksongError, match="1 label or more, not in 0"):
+        hybrid(messy, None, overlap=0)
+
+
+def test_tags_that_must_be_apart_share_none_of_their_labels(messy):
+    space = hybrid(messy, None, n_clusters=4, overlap=2, pairs=[Pair("apart", "thrash", "doom")])
+    assert not set(space.labels_of("thrash")) & set(space.labels_of("doom"))
+
+
 def test_word_vectors_place_what_has_no_company(vectors, caplog):
     pairs = [
         (f"t{i}", tag) for i in range(40) for tag in (("metal", "sludge") if i % 2 else ("house", "dub"))

@@ -74,6 +74,14 @@ def test_drop_takes_members_and_aliases_out_of_bigger_labels() -> None:
     assert after.provenance["dropped"] == ["cool", "live"]
 
 
+def test_drop_takes_tags_out_of_the_labels_they_also_belong_to() -> None:
+    space = fs.LabelSpace((Label("rock", ("rock",), ("indie", "live")), Label("live", ("live", "indie"))))
+    assert fs.labels.drop(space, ["live"]).labels == (
+        Label("rock", ("rock",), ("indie",)),
+        Label("indie", ("indie",)),
+    )
+
+
 def test_the_shipped_list_is_the_one_of_the_design() -> None:
     assert len(fs.labels.SUBJECTIVE_TAGS) == 20
     assert fs.labels.SUBJECTIVE_TAGS[:3] == ("favorites", "Awesome", "sexy")

@@ -52,6 +52,25 @@ def test_a_space_survives_file_and_pickle(tmp_path: Path) -> None:
     assert (tmp_path / "a.labels.json").read_bytes() == (tmp_path / "b.labels.json").read_bytes()
 
 
+def test_a_tag_that_is_also_of_other_labels(tmp_path: Path) -> None:
+    space = LabelSpace(
+        (Label("rock", ("rock", "metal"), ("indie",)), Label("pop", ("pop", "indie"), ("metal",)))
+    )
+    assert space.labels_of("metal") == (0, 1)
+    assert space.labels_of("indie") == (1, 0)  # its own label comes first
+    assert space.encode_tags(["metal"]).tolist() == [1, 1]
+    table = TagTable.from_pairs(["1", "2"], ["indie", "pop"])
+    assert space.encode(table).toarray().tolist() == [[1, 1], [0, 1]]
+    space.write(tmp_path / "a.labels.json")
+    assert LabelSpace.read(tmp_path / "a.labels.json") == space
+    plain = LabelSpace(tuple(Label(label.name, label.tags) for label in space.labels))
+    plain.write(tmp_path / "plain.labels.json")
+    assert "also" not in (tmp_path / "plain.labels.json").read_text()
+    assert plain.sha256() != space.sha256()
+    with pytest.raises(FolksongError, match="a tag twice"):
+        LabelSpace((Label("a", ("x",), ("x",)),))
+
+
 def test_order_is_part_of_the_space() -> None:
     turned = LabelSpace(SPACE.labels[::-1], SPACE.aliases)
     assert turned.sha256() != SPACE.sha256()
@@ -92,6 +111,10 @@ def test_wrong_spaces_are_refused_by_name(tmp_path: Path, labels: list, aliases:
         ('{"format": "folksong.labels", "version": 9}', "version 9"),
         ('{"format": "folksong.labels", "version": 1, "labels": {}}', "must be a list"),
         ('{"format": "folksong.labels", "version": 1, "labels": [{"name": "a"}]}', r"labels\[0\]"),
+        (
+            '{"format": "folksong.labels", "version": 1, "labels": [{"name": "a", "tags": ["x"], "also": "y"}]}',
+            r"labels\[0\] must be",
+        ),
         (
             '{"format": "folksong.labels", "version": 1, "labels": [], "aliases": []}',
             "'aliases' must be an object",

@@ -115,6 +115,8 @@ def show(space: str, source: str | None, number: int, **options: Any) -> None:
     rows = []
     for position, label in enumerate(found.labels[: number or None]):
         members = ", ".join(label.tags[:8]) + (f", … ({len(label.tags)} tags)" if len(label.tags) > 8 else "")
+        members += f"; also {', '.join(label.also[:4])}" if label.also else ""
+        members += f", … ({len(label.also)} tags)" if len(label.also) > 4 else ""
         rows.append((position, label.name, *tracks[position : position + 1], members))
     echo_table(rows, ("no.", "label", *(["tracks"] if table is not None else []), "tags"))
     if table is not None:

@@ -63,7 +63,7 @@ class Group:
     @property
     def one_tag_labels(self) -> bool:
         """Whether every label is a tag as it was written."""
-        return all(len(label.tags) == 1 for label in self.labels.labels)
+        return all(len(label.tags) == 1 and not label.also for label in self.labels.labels)
 
 
 @dataclass(frozen=True)

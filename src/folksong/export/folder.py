@@ -17,7 +17,7 @@ import numpy.typing as npt
 from folksong.audio.features import FeaturePreset
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import atomic_path, read_document, sha256_file, write_json
-from folksong.labels.space import Label, LabelSpace
+from folksong.labels.space import LabelSpace, read_label, write_label
 from folksong.models.checkpoint import load_model
 from folksong.models.tagger import Tagger
 from folksong.prediction.thresholds import stored_thresholds
@@ -111,7 +111,7 @@ def write_folder(
         "tagger": tagger.settings,
         "audio": audio,
         "labels": [
-            {"name": label.name, "tags": list(label.tags), "threshold": value}
+            {**write_label(label), "threshold": value}
             for label, value in zip(tagger.labels.labels, values, strict=True)
         ],
         "aliases": dict(tagger.labels.aliases),
@@ -146,7 +146,7 @@ def read_folder(folder: str | os.PathLike[str]) -> ExportedModel:
     )
     try:
         labels = LabelSpace(
-            tuple(Label(entry["name"], tuple(entry["tags"])) for entry in content["labels"]),
+            tuple(read_label(entry, number) for number, entry in enumerate(content["labels"])),
             content["aliases"],
         )
         values = [entry["threshold"] for entry in content["labels"]]

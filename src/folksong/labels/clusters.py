@@ -112,23 +112,33 @@ def require_enough(n_found: int, n_clusters: int, what: str, n_frequent: int, re
 
 
 def labels_of_clusters(
-    tags: Sequence[str], numbers: npt.NDArray[np.int64] | Sequence[int]
+    tags: Sequence[str],
+    numbers: npt.NDArray[np.int64] | Sequence[int],
+    also: Sequence[Sequence[int]] = (),
 ) -> tuple[Label, ...]:
     """Return the clusters as labels, each named by its first tag.
 
     Args:
         tags: the clustered tags, most popular first; so the labels too are ordered by their most popular tag.
         numbers: the cluster of each tag.
+        also: further clusters of each tag; by default none. They are no clusters without tags of their own.
     """
     members: dict[int, list[str]] = {}
+    guests: dict[int, list[str]] = {}
     for tag, number in zip(tags, numbers, strict=True):
         members.setdefault(int(number), []).append(tag)
-    return tuple(Label(cluster[0], tuple(cluster)) for cluster in members.values())
+    for tag, further in zip(tags, also, strict=False):
+        for number in further:
+            guests.setdefault(int(number), []).append(tag)
+    return tuple(
+        Label(cluster[0], tuple(cluster), tuple(guests.get(number, ())))
+        for number, cluster in members.items()
+    )
 
 
 def tags_of(space: LabelSpace) -> tuple[str, ...]:
     """Return all tags of a space, each once, in the order of its labels."""
-    return tuple(dict.fromkeys(tag for label in space.labels for tag in label.tags))
+    return tuple(dict.fromkeys(tag for label in space.labels for tag in (*label.tags, *label.also)))
 
 
 def keep_labels_with(labels: Sequence[Label], tags: Iterable[str]) -> tuple[Label, ...]:

@@ -177,12 +177,13 @@ def keep_genres(
     counts = dict(zip(table.tags, table.counts.tolist(), strict=True))
     labels = []
     for target in dict.fromkeys(group.values()):
-        members = {tag for number in chosen if group[number] == target for tag in space.labels[number].tags}
-        tags = sorted(members, key=lambda tag: (-counts.get(tag, 0), tag))
-        alone = sum(group[number] == target for number in chosen) == 1
-        labels.append(Label(space.labels[target].name if alone else tags[0], tuple(tags)))
+        merged = [space.labels[number] for number in chosen if group[number] == target]
+        members = {tag for label in merged for tag in label.tags}
+        guests = {tag for label in merged for tag in label.also} - members
+        tags, also = (sorted(some, key=lambda tag: (-counts.get(tag, 0), tag)) for some in (members, guests))
+        labels.append(Label(merged[0].name if len(merged) == 1 else tags[0], tuple(tags), tuple(also)))
     labels.sort(key=lambda label: (-counts.get(label.tags[0], 0), label.tags[0]))
-    kept = {tag for label in labels for tag in label.tags}
+    kept = {tag for label in labels for tag in (*label.tags, *label.also)}
     return LabelSpace(
         tuple(labels),
         {raw: member for raw, member in space.aliases.items() if member in kept},

@@ -4,7 +4,8 @@
 2. Tags of the same word stems ("relax", "relaxing"; "favourite songs", "fave songs") are linked, unless the company
    they keep contradicts ("blues" and "blue" is such a risk, "country" and "countries" another).
 3. Company vectors (`folksong.vectors.company`) of the linked groups are clustered by spherical k-means. Clusters are
-   learned on tags with 5 counts or more; rarer ones go to the nearest centroid.
+   learned on tags with 5 counts or more; rarer ones go to the nearest centroid. With `overlap` a tag takes part in
+   more labels the rarer it is: the company of three tracks says roughly where a tag belongs, not exactly.
 4. Word vectors place the tags that keep no company at all; they can be joined to the others with a weight, but on
    HetRec no weight made the labels better (docs/label-spaces-hetrec.md has the figures).
 
@@ -41,6 +42,8 @@ Matrix = npt.NDArray[np.float64]
 
 LEARN_FROM_COUNTS = 5
 LEAST_COSINE_OF_STEMS = 0.05
+LABELS_BY_COUNTS = {10: 4, 50: 3, 200: 2}
+"""With overlap, a tag of fewer counts than this takes part in so many labels at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +71,7 @@ def hybrid(
     *,
     threshold: int = 2,
     n_clusters: int = 65,
+    overlap: int = 1,
     meaning: float = 0.0,
     dimension: int = 60,
     merge_spellings: bool = True,
@@ -86,6 +90,8 @@ def hybrid(
         vectors: word vectors; None leaves meaning to the words' stems alone.
         threshold: only tags with more counts than this take part (variants counted together).
         n_clusters: number of labels.
+        overlap: labels that a tag may take part in, its nearest ones: 2 for tags of fewer than 200 counts, 3 for those
+            of fewer than 50, 4 for those of fewer than 10, and never more than this. 1 divides the tags.
         meaning: weight of the word vectors beside company, which weighs 1; 0 uses them only for tags without company.
         dimension: of the company vectors.
         merge_spellings: merge spelling variants first and keep them as aliases.
@@ -98,6 +104,8 @@ def hybrid(
     Raises:
         FolksongError: fewer tags than clusters, or pairs that contradict each other.
     """
+    if overlap < 1:
+        raise FolksongError(f"a tag takes part in 1 label or more, not in {overlap}")
     pairs = tuple(pairs)
     placed = joint_vectors(
         table,
@@ -111,12 +119,13 @@ def hybrid(
     rows = {tag: row for row, tag in enumerate(placed.tags)}
     rows |= {raw: rows[tag] for raw, tag in placed.aliases.items()}
     leaders = _link_pairs(placed.leaders, pairs, rows)
-    numbers = _cluster(placed, leaders, n_clusters, n_init, seed, _apart(pairs, rows, leaders))
+    numbers = _cluster(placed, leaders, n_clusters, overlap, n_init, seed, _apart(pairs, rows, leaders))
     used = {"vectors": vectors.source, "vectors_sha256": vectors.sha256} if vectors is not None else {}
-    settings = {"threshold": threshold, "n_clusters": n_clusters, "meaning": meaning, "dimension": dimension}
+    settings: dict[str, Any] = {"threshold": threshold, "n_clusters": n_clusters, "overlap": overlap}
+    settings |= {"meaning": meaning, "dimension": dimension}
     settings |= {"merge_spellings": merge_spellings, "link_stems": link_stems, "n_init": n_init, "seed": seed}
     return LabelSpace(
-        labels_of_clusters(placed.tags, numbers),
+        labels_of_clusters(placed.tags, [main for main, *_ in numbers], [also for _, *also in numbers]),
         placed.aliases,
         {
             "builder": "hybrid",
@@ -214,11 +223,12 @@ def _cluster(
     placed: JointVectors,
     leaders: Numbers,
     n_clusters: int,
+    overlap: int,
     n_init: int,
     seed: int,
     apart: Mapping[int, set[int]],
-) -> Numbers:
-    """Return the cluster of each tag: (n,)."""
+) -> list[tuple[int, ...]]:
+    """Return the clusters of each tag, its main one first."""
     points = np.zeros_like(placed.vectors)
     np.add.at(points, leaders, placed.vectors * np.sqrt(placed.counts)[:, None])
     heads = np.unique(leaders)
@@ -233,16 +243,28 @@ def _cluster(
         "number of clusters",
     )
     model = SphericalKMeans(n_clusters, n_init=n_init, seed=seed).fit(points[learned])
-    cluster = np.full(len(leaders), -1, np.int64)
-    cluster[heads] = model.predict(points[heads])
-    for head in sorted(apart):  # most popular first: it stays, the others move
-        rivals = [int(cluster[rival]) for rival in sorted(apart[head]) if rival < head]
-        if cluster[head] in rivals:
-            order = np.argsort(-(model.cluster_centers_ @ points[head]), kind="stable")
-            free = [number for number in order.tolist() if number not in rivals]
-            if not free:
-                raise FolksongError(
-                    f"{placed.tags[head]!r} must be apart from tags in every cluster; ask for more clusters"
-                )
-            cluster[head] = free[0]
-    return cluster[leaders]
+    n_labels = _number_of_labels(group_counts[heads], overlap)
+    chosen: dict[int, tuple[int, ...]] = {}
+    # Heads are in order of popularity: of two that must be apart, the more popular one stays and the other moves.
+    for head, main, number in zip(
+        heads.tolist(), model.predict(points[heads]).tolist(), n_labels.tolist(), strict=True
+    ):
+        rivals = {place for rival in apart.get(head, ()) for place in chosen.get(rival, ())}
+        if number == 1 and main not in rivals:
+            chosen[head] = (main,)
+            continue
+        order = np.argsort(-(model.cluster_centers_ @ points[head]), kind="stable").tolist()
+        free = [place for place in dict.fromkeys([main, *order]) if place not in rivals]
+        if not free:
+            raise FolksongError(
+                f"{placed.tags[head]!r} must be apart from tags in every cluster; ask for more clusters"
+            )
+        chosen[head] = tuple(free[:number])
+    return [chosen.get(leader, (-1,)) for leader in leaders.tolist()]
+
+
+def _number_of_labels(counts: Numbers, overlap: int) -> Numbers:
+    number = np.ones(len(counts), np.int64)
+    for below, most in sorted(LABELS_BY_COUNTS.items(), reverse=True):
+        number[counts < below] = min(most, overlap)
+    return number

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from folksong.errors import FolksongError
+from folksong.labels.clusters import tags_of
 from folksong.labels.space import Label, LabelSpace
 from folksong.tags.filters import shipped_list
 from folksong.tags.table import TagTable
@@ -82,7 +83,7 @@ def drop(space: LabelSpace, tags: Iterable[str], ignore_case: bool = False) -> L
         FolksongError: no label would be left.
     """
     listed = tuple(dict.fromkeys(tags))
-    members = list(dict.fromkeys(tag for label in space.labels for tag in label.tags))
+    members = list(tags_of(space))
     wanted = {tag.casefold() for tag in listed} if ignore_case else set(listed)
     removed = [tag for tag in members if (tag.casefold() if ignore_case else tag) in wanted]
     _warn_of_unmatched(listed, members, ignore_case)
@@ -97,7 +98,7 @@ def drop(space: LabelSpace, tags: Iterable[str], ignore_case: bool = False) -> L
         if name in gone:
             name = next((tag for tag in remaining if tag not in taken), name)
             taken.add(name)
-        labels.append(Label(name, remaining))
+        labels.append(Label(name, remaining, tuple(tag for tag in label.also if tag not in gone)))
     if not labels:
         raise FolksongError("every label would be dropped; the list holds all tags of the space")
     return LabelSpace(

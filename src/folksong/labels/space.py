@@ -31,10 +31,17 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Label:
-    """One label: a name and the tags it stands for."""
+    """One label: a name and the tags it stands for.
+
+    Args:
+        name: unique in its space.
+        tags: its tags; where tags belong to one label each, all of them.
+        also: further tags that mean it too, but whose main label is another.
+    """
 
     name: str
     tags: tuple[str, ...]
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,7 @@ class LabelSpace:
                 raise FolksongError(f"the label {label.name!r} occurs twice; names must be unique")
             if not label.tags:
                 raise FolksongError(f"the label {label.name!r} has no tags")
-            if len(set(label.tags)) != len(label.tags):
+            if len({*label.tags, *label.also}) != len(label.tags) + len(label.also):
                 raise FolksongError(f"the label {label.name!r} lists a tag twice")
             names.add(label.name)
         object.__setattr__(self, "labels", tuple(self.labels))
@@ -93,13 +100,17 @@ class LabelSpace:
     @cached_property
     def _labels_of_member(self) -> dict[str, tuple[int, ...]]:
         members: dict[str, tuple[int, ...]] = {}
-        for number, label in enumerate(self.labels):
-            for tag in label.tags:
-                members[tag] = (*members.get(tag, ()), number)
+        for tags in ("tags", "also"):
+            for number, label in enumerate(self.labels):
+                for tag in getattr(label, tags):
+                    members[tag] = (*members.get(tag, ()), number)
         return members
 
     def labels_of(self, tag: str) -> tuple[int, ...]:
-        """Return the numbers of the labels that a raw tag belongs to, by itself or through its alias."""
+        """Return the numbers of the labels that a raw tag belongs to, by itself or through its alias.
+
+        The labels that hold it as one of their own come first.
+        """
         found = self._labels_of_member.get(tag)
         if found is None:
             found = self._labels_of_member.get(self.aliases.get(tag, ""), ())
@@ -156,7 +167,9 @@ class LabelSpace:
     def sha256(self) -> str:
         """Return a hash of labels and aliases (not of the provenance)."""
         content = {
-            "labels": [[label.name, label.tags] for label in self.labels],
+            "labels": [
+                [label.name, label.tags, *([label.also] if label.also else [])] for label in self.labels
+            ],
             "aliases": sorted(self.aliases.items()),
         }
         return hashlib.sha256(json.dumps(content, ensure_ascii=True).encode()).hexdigest()
@@ -168,7 +181,7 @@ class LabelSpace:
             {
                 "format": FORMAT,
                 "version": VERSION,
-                "labels": [{"name": label.name, "tags": list(label.tags)} for label in self.labels],
+                "labels": [write_label(label) for label in self.labels],
                 "aliases": dict(self.aliases),
                 "provenance": dict(self.provenance),
             },
@@ -187,7 +200,7 @@ class LabelSpace:
             raise FileFormatError(f"{path}: 'labels' must be a list")
         try:
             return cls(
-                tuple(_read_label(entry, number) for number, entry in enumerate(labels)),
+                tuple(read_label(entry, number) for number, entry in enumerate(labels)),
                 _mapping(content, "aliases"),
                 _mapping(content, "provenance"),
             )
@@ -195,11 +208,31 @@ class LabelSpace:
             raise FileFormatError(f"{path}: {error}") from error
 
 
-def _read_label(entry: object, number: int) -> Label:
+def write_label(label: Label) -> dict[str, Any]:
+    """Return a label as JSON values; `also` only where there are such tags."""
+    entry: dict[str, Any] = {"name": label.name, "tags": list(label.tags)}
+    return {**entry, "also": list(label.also)} if label.also else entry
+
+
+def read_label(entry: object, number: int) -> Label:
+    """Return the label that `write_label` wrote as entry `number` of a list.
+
+    Raises:
+        FolksongError: it is something else.
+    """
     match entry:
-        case {"name": str(name), "tags": list(tags)} if all(isinstance(tag, str) for tag in tags):
-            return Label(name, tuple(tags))
-    raise FolksongError(f'labels[{number}] must be {{"name": text, "tags": [texts]}}, not {str(entry)[:80]}')
+        case {"name": str(name), "tags": list(tags), "also": list(also)}:
+            pass
+        case {"name": str(name), "tags": list(tags), **more} if "also" not in more:
+            also = []
+        case _:
+            tags, also = [None], []
+    if not all(isinstance(tag, str) for tag in (*tags, *also)):
+        raise FolksongError(
+            f'labels[{number}] must be {{"name": text, "tags": [texts], "also": [texts]}} ("also" may be left out), '
+            f"not {str(entry)[:80]}"
+        )
+    return Label(name, tuple(tags), tuple(also))
 
 
 def _mapping(content: dict[str, Any], key: str) -> dict[str, Any]:
