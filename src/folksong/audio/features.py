@@ -13,7 +13,6 @@ The presets live in `presets.json`. Decibels are cut off `top_db` below the loud
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,9 +29,9 @@ BLOCK_SAMPLES = (
     48 * 2048
 )  # windowed samples at once: a block stays in the second-level cache, memory stays flat
 BANDS_AT_ONCE = 16
-# A float32 transform carries an error of about 1e-7 of the frame's loudest band into every band, which for a band
-# this far below it (72 dB, as power) comes near 1e-3 dB; such frames are transformed again in float64.
-FAINT = 10**-7.2
+# A float32 transform spreads an error over all bins that follows from the frame's mean power: in a band whose bins
+# lie this far below it (53 dB) it can come to 1e-3 dB; such frames are transformed again in float64.
+FAINT = 10**-5.3
 LOUDEST = 1e12  # samples beyond it have a power that float32 cannot hold; full scale is 1
 # Slaney's mel scale (Auditory Toolbox, 1998): 3 mels per 200 Hz up to 1 kHz, then 27 steps per factor of 6.4.
 MEL_HZ_LINEAR = 200 / 3
@@ -100,24 +99,21 @@ def log_mel(waveform: npt.ArrayLike, preset: FeaturePreset) -> Matrix:
         raise AudioError(
             "the waveform holds samples that are not finite numbers, or far over full scale (±1)"
         )
-    window = analysis_window(preset.n_fft)
     mel = np.empty((preset.n_mels, preset.n_frames(len(samples))), np.float32)
     pieces = _frames(samples, preset)
     for first, frames in pieces:
-        _mel_power(frames, window, preset, mel[:, first : first + len(frames)])
+        _mel_power(frames, preset, mel[:, first : first + len(frames)])
     if preset.scaling == "log10":
         assert preset.gain is not None
         mel *= np.float32(preset.gain)
         mel += np.float32(1)
         return np.log10(mel, out=mel)
     assert preset.amin is not None
-    faint = _faint_frames(mel, preset.amin, preset.top_db)
+    faint = _faint_frames(mel, preset)
     for first, frames in pieces:
         chosen = faint[(faint >= first) & (faint < first + len(frames))]
         if len(chosen):
-            exact = np.empty((preset.n_mels, len(chosen)), np.float32)
-            _mel_power(frames[chosen - first], window.astype(np.float64), preset, exact)
-            mel[:, chosen] = exact
+            mel[:, chosen] = _mel_power_of_faint(frames, chosen - first, preset)
     np.maximum(mel, np.float32(preset.amin), out=mel)
     np.log10(mel, out=mel)
     mel *= np.float32(10)
@@ -153,24 +149,46 @@ def _sliding(samples: Matrix, n_fft: int, hop_length: int) -> Matrix:
     return np.lib.stride_tricks.sliding_window_view(samples, n_fft)[::hop_length]
 
 
-def _mel_power(
-    frames: Matrix, window: npt.NDArray[np.floating[Any]], preset: FeaturePreset, mel: Matrix
-) -> None:
-    """Fill `mel` (n_mels, n_frames) with the power of frames (n_frames, n_fft), in the precision of the window."""
+def _mel_power(frames: Matrix, preset: FeaturePreset, mel: Matrix) -> None:
+    """Fill `mel` (n_mels, n_frames) with the power of frames (n_frames, n_fft)."""
     from scipy.fft import rfft
 
-    groups = _filter_groups(preset.sample_rate, preset.n_fft, preset.n_mels)
+    window = analysis_window(preset.n_fft)
     at_once = max(1, BLOCK_SAMPLES // preset.n_fft)
-    weighted = np.empty((at_once, preset.n_fft), window.dtype)
-    magnitudes = np.empty((at_once, preset.n_bins), window.dtype)
+    weighted = np.empty((at_once, preset.n_fft), np.float32)
+    magnitudes = np.empty((at_once, preset.n_bins), np.float32)
     for start in range(0, len(frames), at_once):
         chosen = frames[start : start + at_once]
         np.multiply(chosen, window, out=weighted[: len(chosen)])
         spectrum = rfft(weighted[: len(chosen)], axis=1, overwrite_x=True)
         power = np.abs(spectrum, out=magnitudes[: len(chosen)])
         np.multiply(power, power, out=power)
-        for bands, bins, filters in groups:
-            mel[bands, start : start + len(chosen)] = filters @ power[:, bins].T
+        _filter(power, preset, mel[:, start : start + len(chosen)])
+
+
+def _mel_power_of_faint(frames: Matrix, chosen: npt.NDArray[np.int64], preset: FeaturePreset) -> Matrix:
+    """Return the power of some frames, (n_mels, n_chosen), transformed in float64.
+
+    Only the transform's sums lose what is faint; the powers themselves are float32.
+    """
+    from scipy.fft import rfft
+
+    window = analysis_window(preset.n_fft).astype(np.float64)
+    mel = np.empty((preset.n_mels, len(chosen)), np.float32)
+    at_once = max(1, BLOCK_SAMPLES // preset.n_fft // 2)
+    for start in range(0, len(chosen), at_once):
+        spectrum = rfft(frames[chosen[start : start + at_once]] * window, axis=1, overwrite_x=True)
+        squares = spectrum.view(np.float64)
+        np.multiply(squares, squares, out=squares)
+        power = np.add(squares[:, ::2], squares[:, 1::2], dtype=np.float32, casting="same_kind")
+        _filter(power, preset, mel[:, start : start + len(power)])
+    return mel
+
+
+def _filter(power: Matrix, preset: FeaturePreset, mel: Matrix) -> None:
+    """Fill `mel` (n_mels, n_frames) with the bands of a power spectrum (n_frames, n_bins)."""
+    for bands, bins, filters in _filter_groups(preset.sample_rate, preset.n_fft, preset.n_mels):
+        mel[bands] = filters @ power[:, bins].T
 
 
 @lru_cache(maxsize=8)
@@ -186,7 +204,23 @@ def _filter_groups(sample_rate: int, n_fft: int, n_mels: int) -> list[tuple[slic
     return groups
 
 
-def _faint_frames(mel: Matrix, amin: float, top_db: float | None) -> npt.NDArray[np.int64]:
+def _faint_frames(mel: Matrix, preset: FeaturePreset) -> npt.NDArray[np.int64]:
     """Return the frames with a band that float32 knows too little of and that the decibel floor will not cover."""
-    floor = amin if top_db is None else max(amin, float(mel.max()) * 10 ** (-top_db / 10))
-    return np.flatnonzero(((mel > floor) & (mel < mel.max(axis=0) * np.float32(FAINT))).any(axis=0))
+    assert preset.amin is not None
+    floor = preset.amin
+    if preset.top_db is not None:
+        floor = max(floor, float(mel.max()) * 10 ** (-preset.top_db / 10))
+    weights, shares = _band_weights(preset.sample_rate, preset.n_fft, preset.n_mels)
+    # a band's mean power a bin is its mel / weight
+    faint = mel < weights[:, None] * (FAINT * (shares @ mel))
+    return np.flatnonzero(((mel > floor) & faint).any(axis=0))
+
+
+@lru_cache(maxsize=8)
+def _band_weights(sample_rate: int, n_fft: int, n_mels: int) -> tuple[Matrix, Matrix]:
+    """Return the sum of each filter's weights, (n_mels,), and the bands' shares in a frame's mean power, (n_mels,)."""
+    weights = mel_filterbank(sample_rate, n_fft, n_mels).sum(axis=1)
+    peaks = mel_filterbank(sample_rate, n_fft, n_mels).max(axis=1)
+    # Filters that rise to 1 would sum to about 1 at each bin: scaled so, the bands add up to the whole power.
+    shares = np.divide(1, peaks, out=np.zeros_like(peaks), where=peaks > 0) / np.float32(1 + n_fft // 2)
+    return weights, shares
