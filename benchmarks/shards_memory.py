@@ -2,7 +2,7 @@
 
     python benchmarks/shards_memory.py [--tracks 100 10000] [--seconds 2]
 
-Each writing runs in processes of its own; the peak is the largest resident set of any of them (Linux's ``VmHWM``:
+Each writing runs in processes of its own; the peak is the sum of their largest resident sets (Linux's ``VmHWM``:
 ``ru_maxrss`` would count the process that started them, as it was when it forked). The tracks are entries of one
 catalogue that lead to 20 mp3 files; each has tags in a last.fm database.
 """
@@ -24,6 +24,7 @@ from folksong.tags.table import TagTable
 RATE = 16000
 N_RECORDINGS = 20
 CODE = """
+import os
 import sys
 import joblib
 from folksong.audio.catalogue import read_catalogue
@@ -32,20 +33,20 @@ from folksong.tags.sources import read_tags
 
 def peak():
     with open("/proc/self/status") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+        return os.getpid(), next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
 
 catalogue, tags, out, jobs = sys.argv[1:]
 jobs = int(jobs)
 table = read_tags(tags)  # as the command line does: what reading tags took and gave back serves the catalogue
 write_shards(read_catalogue(catalogue), out, table, audio_format="log-mel-spectrogram", jobs=jobs)
-own = peak()
-workers = joblib.Parallel(n_jobs=jobs)(joblib.delayed(peak)() for _ in range(8)) if jobs > 1 else [0]
-print(own, max(workers))
+own = peak()[1]
+workers = dict(joblib.Parallel(n_jobs=jobs)(joblib.delayed(peak)() for _ in range(8))) if jobs > 1 else {}
+print(own, *workers.values())
 """
 
 
-def peaks(root: Path, n_tracks: int, jobs: int) -> tuple[float, float]:
-    """Return the peak of the writing process and of its largest worker, in MB."""
+def peaks(root: Path, n_tracks: int, jobs: int) -> list[float]:
+    """Return the peaks of the writing process and of each of its workers, in MB."""
     ids = [f"TR{number:06d}" for number in range(n_tracks)]
     catalogue, tags = root / f"{n_tracks}.csv", root / f"{n_tracks}-tags-{jobs}.db"
     files = [f"{ids[number]},{number % N_RECORDINGS}.mp3" for number in range(n_tracks)]
@@ -57,8 +58,7 @@ def peaks(root: Path, n_tracks: int, jobs: int) -> tuple[float, float]:
         stdout=subprocess.PIPE,
         check=True,
     )
-    own, child = (int(kilobytes) / 1000 for kilobytes in done.stdout.split())
-    return own, child
+    return [int(kilobytes) / 1000 for kilobytes in done.stdout.split()]
 
 
 def main() -> None:
@@ -76,12 +76,13 @@ def main() -> None:
         for jobs in (1, 2):
             first = None
             for n_tracks in options.tracks:
-                own, child = peaks(root, n_tracks, jobs)
-                peak = max(own, child)
-                first = first or peak
+                own, *workers = peaks(root, n_tracks, jobs)
+                total = own + sum(workers)
+                first = first or total
                 print(
-                    f"{n_tracks:7,d} tracks, {jobs} jobs: writer {own:6.1f} MB, largest worker {child:6.1f} MB; "
-                    f"peak {peak / first:.3f} x that of {options.tracks[0]:,}",
+                    f"{n_tracks:7,d} tracks, {jobs} jobs: writer {own:6.1f} MB, workers "
+                    f"{', '.join(f'{peak:.1f}' for peak in workers) or 'none'}; together {total:6.1f} MB, "
+                    f"{total / first:.3f} x that of {options.tracks[0]:,}",
                     flush=True,
                 )
 

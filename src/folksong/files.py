@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -91,6 +92,11 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
     ):
         yield stream
         stream.flush()
+
+
+def json_number(value: float) -> float | None:
+    """Return a number as JSON has it: null where it is undefined or infinite."""
+    return float(value) if math.isfinite(value) else None
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from folksong.errors import FileFormatError, FolksongError
 from folksong.labels import Pair, judge, read_pairs
-from folksong.labels.judge import divide_pairs, rare_pairs
+from folksong.labels.judge import rare_pairs
 from folksong.labels.space import Label, LabelSpace
 from folksong.tags.table import TagTable
 
@@ -57,17 +57,12 @@ def test_damaged_files(tmp_path, text, message):
         read_pairs(tmp_path / "absent.tsv")
 
 
-def test_division_is_even_and_seeded():
+def test_a_pair_is_rare_by_its_rarer_tag():
     pairs = [Pair("same", f"a{i}", "b") for i in range(10)] + [Pair("apart", f"a{i}", "c") for i in range(7)]
     table = TagTable.from_pairs([f"t{i}" for i in range(12)] * 3, ["a1"] * 12 + ["b"] * 12 + ["c"] * 12)
     frequent, rare = rare_pairs(pairs, table)
     assert frequent == (pairs[1], pairs[11])
     assert len(rare) == 15
-    tuning, aside = divide_pairs(pairs, table, 3)
-    assert sorted(map(str, tuning + aside)) == sorted(map(str, pairs))
-    assert sum(pair.relation == "same" for pair in aside) == 4  # of 9 rare and 1 frequent
-    assert divide_pairs(pairs, table, 3) == (tuning, aside)
-    assert divide_pairs(pairs, table, 4) != (tuning, aside)
 
 
 def test_the_list_of_hetrec_pairs_can_be_read():

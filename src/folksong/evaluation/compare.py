@@ -23,7 +23,7 @@ from folksong.evaluation.projection import common_tags, project
 from folksong.evaluation.scored import ScoredTracks
 from folksong.evaluation.scoring import open_shards, read_run_tags
 from folksong.evaluation.tables import read_evaluation
-from folksong.files import sha256_file
+from folksong.files import json_number, sha256_file
 from folksong.metrics import Bootstrap, Summary, bootstrap, centred_interval, summarise
 from folksong.runs import Run
 from folksong.tags.table import TagTable
@@ -296,4 +296,4 @@ def difference_of(value: float, values: Array, level: float) -> Difference:
 
 
 def _json(values: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: None if np.isnan(value) else float(value) for name, value in values.items()}
+    return {name: json_number(value) for name, value in values.items()}

@@ -20,8 +20,9 @@ from folksong.evaluation.ground import Grounds, compare_groups
 from folksong.evaluation.recovery import read_truth, recovery
 from folksong.evaluation.scored import ScoredTracks
 from folksong.evaluation.scoring import open_shards, read_run_tags
-from folksong.evaluation.seeds import Group, average, group_runs, json_number, measure_tracks, seed_of
+from folksong.evaluation.seeds import Group, average, group_runs, measure_tracks, seed_of
 from folksong.evaluation.tables import evaluation_to_dict
+from folksong.files import json_number
 from folksong.labels.clusters import tags_of
 from folksong.metrics import best_thresholds
 from folksong.runs import Run

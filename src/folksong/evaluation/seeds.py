@@ -19,6 +19,7 @@ from folksong.errors import FolksongError
 from folksong.evaluation.cells import NamedRun
 from folksong.evaluation.compare import FIGURES, difference_of
 from folksong.evaluation.scored import ScoredTracks
+from folksong.files import json_number
 from folksong.labels.space import LabelSpace
 from folksong.metrics import Bootstrap, Summary, bootstrap, centred_interval, summarise
 from folksong.runs import Run
@@ -167,11 +168,6 @@ def paired_difference(of: Mapping[int, Measured], minus: Mapping[int, Measured],
         **{key: json_number(number) for key, number in vars(found).items()},
         "seeds": [json_number(one) for one in each] if common else [],
     }
-
-
-def json_number(value: float) -> float | None:
-    """Return a number as JSON has it: undefined is null."""
-    return None if np.isnan(value) else float(value)
 
 
 def _mean_resampled(measured: Sequence[Measured], name: str) -> Array:

@@ -14,7 +14,7 @@ import numpy as np
 from folksong.errors import FileFormatError, FolksongError
 from folksong.evaluation.figures import Average, Evaluation, LabelFigures
 from folksong.evaluation.scored import ScoredTracks
-from folksong.files import atomic_write, read_json, write_json
+from folksong.files import atomic_write, json_number, read_json, write_json
 
 FORMAT = "folksong.evaluation"
 VERSION = 1
@@ -99,7 +99,7 @@ def evaluation_to_dict(evaluation: Evaluation) -> dict[str, Any]:
         "level": evaluation.level,
         "settings": dict(evaluation.settings),
         **{name: _figure(getattr(evaluation, name), name) for name in _AVERAGES},
-        "macro_f1": _json_value(evaluation.macro_f1),
+        "macro_f1": json_number(evaluation.macro_f1),
         "calibration": _calibration(evaluation),
         "no_positive": list(evaluation.no_positive),
         "no_negative": list(evaluation.no_negative),
@@ -110,9 +110,9 @@ def evaluation_to_dict(evaluation: Evaluation) -> dict[str, Any]:
                 "roc_auc": _figure(figures.roc_auc, "roc_auc"),
                 "pr_auc": _figure(figures.pr_auc, "pr_auc"),
                 "threshold": figures.threshold,
-                "precision": _json_value(figures.precision),
-                "recall": _json_value(figures.recall),
-                "f1": _json_value(figures.f1),
+                "precision": json_number(figures.precision),
+                "recall": json_number(figures.recall),
+                "f1": json_number(figures.f1),
                 "confusion": [list(row) for row in figures.confusion],
             }
             for figures in evaluation.labels
@@ -181,11 +181,7 @@ def _figure(figure: Average, name: str) -> dict[str, float | None]:
     values = {"value": figure.value, "low": figure.low, "high": figure.high, "chance": figure.chance}
     if name.endswith("pr_auc"):
         values["lift"] = _lift(figure)
-    return {key: _json_value(value) for key, value in values.items()}
-
-
-def _json_value(value: float) -> float | None:
-    return None if math.isnan(value) else value
+    return {key: json_number(value) for key, value in values.items()}
 
 
 def _calibration(evaluation: Evaluation) -> dict[str, Any]:
@@ -197,8 +193,8 @@ def _calibration(evaluation: Evaluation) -> dict[str, Any]:
         "bins": [
             {
                 "pairs": int(pairs),
-                "mean_score": _json_value(float(score)),
-                "share_positive": _json_value(float(share)),
+                "mean_score": json_number(float(score)),
+                "share_positive": json_number(float(share)),
             }
             for pairs, score, share in zip(
                 pooled.counts[0], pooled.mean_scores[0], pooled.shares[0], strict=True

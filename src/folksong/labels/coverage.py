@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from folksong.files import json_number
 from folksong.tags.table import TagTable
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Coverage:
     def to_dict(self) -> dict[str, Any]:
         """Return the figures as JSON values; an undefined share is null."""
         return {
-            name: None if isinstance(value, float) and value != value else value
+            name: json_number(value) if isinstance(value, float) else value
             for name, value in asdict(self).items()
         }
 

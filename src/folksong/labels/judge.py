@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import describe_os_error
 from folksong.labels.space import LabelSpace
@@ -127,20 +125,3 @@ def rare_pairs(pairs: Sequence[Pair], table: TagTable) -> tuple[tuple[Pair, ...]
         return bool(min(counts.get(pair.first, 0), counts.get(pair.second, 0)) < RARE_BELOW)
 
     return tuple(pair for pair in pairs if not rare(pair)), tuple(pair for pair in pairs if rare(pair))
-
-
-def divide_pairs(
-    pairs: Sequence[Pair], table: TagTable, seed: int
-) -> tuple[tuple[Pair, ...], tuple[Pair, ...]]:
-    """Divide pairs into a half to tune on and a half to keep aside, alike in relations and in rare pairs."""
-    rng = np.random.default_rng(seed)
-    tuning: list[Pair] = []
-    aside: list[Pair] = []
-    for group in rare_pairs(pairs, table):
-        for relation in ("same", "apart"):
-            chosen = [pair for pair in group if pair.relation == relation]
-            order = rng.permutation(len(chosen))
-            half = (len(chosen) + 1) // 2
-            tuning += [chosen[position] for position in sorted(order[:half])]
-            aside += [chosen[position] for position in sorted(order[half:])]
-    return tuple(tuning), tuple(aside)

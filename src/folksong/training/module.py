@@ -17,7 +17,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from folksong.files import atomic_write
+from folksong.files import atomic_write, json_number
 from folksong.metrics import summarise
 from folksong.models.checkpoint import write_checkpoint
 from folksong.models.tagger import Tagger
@@ -216,7 +216,9 @@ class TrainingModule(pl.LightningModule):
             self.epochs_without_improvement += 1
         self.schedule.after_epoch(value)
         row["best"] = improved
-        self.history.append({key: _json_value(entry) for key, entry in row.items()})
+        self.history.append(
+            {key: json_number(entry) if isinstance(entry, float) else entry for key, entry in row.items()}
+        )
         self.loss_sum, self.loss_count = 0.0, 0
         if self.processes.is_first:
             self._write_down(improved)
@@ -312,7 +314,3 @@ class TrainingModule(pl.LightningModule):
 
     def _not_finite(self, what: str, batch: dict[str, Tensor], part: str) -> str:
         return describe_batch(what, self.step, track_names(self.data, part, batch["index"]), batch["x"])
-
-
-def _json_value(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
