@@ -26,12 +26,14 @@ N_RECORDINGS = 20
 CODE = """
 import os
 import sys
+import time
 import joblib
 from folksong.audio.catalogue import read_catalogue
 from folksong.shards.writer import write_shards
 from folksong.tags.sources import read_tags
 
 def peak():
+    time.sleep(0.2)  # so that each worker answers
     with open("/proc/self/status") as status:
         return os.getpid(), next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
 

@@ -1,0 +1,85 @@
+"""Tagging one 30 s mp3 with a loaded model: seconds of processor, decoding and all, beside musicnn's.
+
+    python benchmarks/bench_prediction.py [--repeats 15]
+
+The peer package musicnn 0.1.0 needs an old TensorFlow that no longer installs; its 0.9 s of processor for such a file
+are given, not measured here. The networks are not trained, which costs the same time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+
+from folksong.audio.features import read_preset
+from folksong.export.folder import write_folder
+from folksong.labels import Label, LabelSpace
+from folksong.models.tagger import Tagger
+from folksong.prediction import LoadedTagger, load_tagger
+
+RATE, SECONDS = 44_100, 30
+MUSICNN_SECONDS = 0.9
+
+
+def sound() -> np.ndarray:
+    """Return (samples, 2): a beating chord with a little noise."""
+    time_s = np.arange(RATE * SECONDS) / RATE
+    chord = sum(np.sin(2 * np.pi * hertz * time_s) for hertz in (110, 165.3, 220, 277, 881)) * 0.1
+    noise = np.random.default_rng(0).normal(0, 0.01, (len(time_s), 2))
+    return (chord * np.exp(-4 * (time_s % 0.5)))[:, None] * np.array([1, 0.7]) + noise
+
+
+def time_tagging(tagger: LoadedTagger, clip: Path, repeats: int, threads: int) -> tuple[float, float]:
+    """Return the median seconds of processor and of wall time."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    tagger.tag(clip)
+    times = []
+    for _ in range(repeats):
+        began, start = time.process_time(), time.perf_counter()
+        tagger.tag(clip)
+        times.append((time.process_time() - began, time.perf_counter() - start))
+    torch.set_num_threads(before)
+    seconds, wall = np.median(times, axis=0).tolist()
+    return seconds, wall
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--repeats", type=int, default=15)
+    repeats = parser.parse_args().repeats
+    labels = LabelSpace(tuple(Label(f"label {number}", (f"tag {number}",)) for number in range(50)))
+    with tempfile.TemporaryDirectory() as name:
+        clip = Path(name, "clip.mp3")
+        soundfile.write(clip, sound(), RATE)
+        for front_end, preset in (
+            ("waveform", None),
+            ("log-mel-spectrogram", read_preset("urop2019").to_dict()),
+        ):
+            audio = {"sample_rate": 16_000, "window_seconds": 15.0, "preset": preset}
+            folder = write_folder(Path(name, front_end), Tagger(front_end, labels), audio=audio)
+            taggers = {
+                "as it is": load_tagger(folder, device="cpu"),
+                "bfloat16, windows side by side": load_tagger(
+                    folder, device="cpu", precision="bf16", hop_seconds=15.0
+                ),
+            }
+            for threads in (torch.get_num_threads(), 1):
+                for kind, tagger in taggers.items():
+                    seconds, wall = time_tagging(tagger, clip, repeats, threads)
+                    print(
+                        f"{front_end}, {kind}, {threads} threads: {seconds:.3f} s of processor, {wall:.3f} s on the "
+                        f"wall; {MUSICNN_SECONDS / seconds:.1f} times less than musicnn's {MUSICNN_SECONDS} s"
+                    )
+
+
+if __name__ == "__main__":
+    main()
