@@ -211,8 +211,8 @@ def _faint_frames(mel: Matrix, preset: FeaturePreset) -> npt.NDArray[np.int64]:
     if preset.top_db is not None:
         floor = max(floor, float(mel.max()) * 10 ** (-preset.top_db / 10))
     weights, shares = _band_weights(preset.sample_rate, preset.n_fft, preset.n_mels)
-    # a band's mean power a bin is its mel / weight
-    faint = mel < weights[:, None] * (FAINT * (shares @ mel))
+    mean = np.einsum("b,bt->t", shares, mel)  # not by BLAS, whose sums depend on the number of threads
+    faint = mel < weights[:, None] * (FAINT * mean)  # a band's mean power a bin is its mel / weight
     return np.flatnonzero(((mel > floor) & faint).any(axis=0))
 
 
