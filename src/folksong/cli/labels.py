@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -114,9 +115,7 @@ def show(space: str, source: str | None, number: int, **options: Any) -> None:
     tracks = [] if table is None else found.encode(table).getnnz(axis=0).tolist()
     rows = []
     for position, label in enumerate(found.labels[: number or None]):
-        members = ", ".join(label.tags[:8]) + (f", … ({len(label.tags)} tags)" if len(label.tags) > 8 else "")
-        members += f"; also {', '.join(label.also[:4])}" if label.also else ""
-        members += f", … ({len(label.also)} tags)" if len(label.also) > 4 else ""
+        members = _some(label.tags, 8) + (f"; also {_some(label.also, 4)}" if label.also else "")
         rows.append((position, label.name, *tracks[position : position + 1], members))
     echo_table(rows, ("no.", "label", *(["tracks"] if table is not None else []), "tags"))
     if table is not None:
@@ -124,6 +123,11 @@ def show(space: str, source: str | None, number: int, **options: Any) -> None:
         echo_coverage(found, table)
     if found.aliases:
         click.echo(f"{len(found.aliases):,} aliases")
+
+
+def _some(tags: Sequence[str], most: int) -> str:
+    """Return the first tags as text, and how many there are if that is not all."""
+    return ", ".join(tags[:most]) + (f", … ({len(tags)} tags)" if len(tags) > most else "")
 
 
 def training_tracks(table: TagTable, split: str | None) -> tuple[TagTable, dict[str, Any]]:

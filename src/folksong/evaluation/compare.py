@@ -107,7 +107,7 @@ class Comparison:
                     "n_labels": run.n_labels,
                     "figures": {name: _json(vars(figure)) for name, figure in run.figures.items()},
                     "differences": {name: _json(vars(found)) for name, found in run.differences.items()},
-                    "label_roc_auc": [None if np.isnan(value) else value for value in run.label_roc_auc],
+                    "label_roc_auc": [json_number(value) for value in run.label_roc_auc],
                     "label_differences": [_json(vars(found)) for found in run.label_differences],
                 }
                 for run in self.runs

@@ -127,7 +127,7 @@ def labels_of_clusters(
     guests: dict[int, list[str]] = {}
     for tag, number in zip(tags, numbers, strict=True):
         members.setdefault(int(number), []).append(tag)
-    for tag, further in zip(tags, also, strict=False):
+    for tag, further in zip(tags, also, strict=True) if also else ():
         for number in further:
             guests.setdefault(int(number), []).append(tag)
     return tuple(
@@ -138,7 +138,7 @@ def labels_of_clusters(
 
 def tags_of(space: LabelSpace) -> tuple[str, ...]:
     """Return all tags of a space, each once, in the order of its labels."""
-    return tuple(dict.fromkeys(tag for label in space.labels for tag in (*label.tags, *label.also)))
+    return tuple(dict.fromkeys(tag for label in space.labels for tag in label.members))
 
 
 def keep_labels_with(labels: Sequence[Label], tags: Iterable[str]) -> tuple[Label, ...]:

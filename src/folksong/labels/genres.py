@@ -183,7 +183,7 @@ def keep_genres(
         tags, also = (sorted(some, key=lambda tag: (-counts.get(tag, 0), tag)) for some in (members, guests))
         labels.append(Label(merged[0].name if len(merged) == 1 else tags[0], tuple(tags), tuple(also)))
     labels.sort(key=lambda label: (-counts.get(label.tags[0], 0), label.tags[0]))
-    kept = {tag for label in labels for tag in (*label.tags, *label.also)}
+    kept = {tag for label in labels for tag in label.members}
     return LabelSpace(
         tuple(labels),
         {raw: member for raw, member in space.aliases.items() if member in kept},

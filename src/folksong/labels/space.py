@@ -43,6 +43,11 @@ class Label:
     tags: tuple[str, ...]
     also: tuple[str, ...] = ()
 
+    @property
+    def members(self) -> tuple[str, ...]:
+        """All tags that mean it: its own, then the others."""
+        return (*self.tags, *self.also)
+
 
 @dataclass(frozen=True)
 class LabelSpace:
@@ -69,7 +74,7 @@ class LabelSpace:
                 raise FolksongError(f"the label {label.name!r} occurs twice; names must be unique")
             if not label.tags:
                 raise FolksongError(f"the label {label.name!r} has no tags")
-            if len({*label.tags, *label.also}) != len(label.tags) + len(label.also):
+            if len(set(label.members)) != len(label.members):
                 raise FolksongError(f"the label {label.name!r} lists a tag twice")
             names.add(label.name)
         object.__setattr__(self, "labels", tuple(self.labels))

@@ -72,7 +72,7 @@ def why(
     member = (
         None
         if not labels
-        else (tag if any(tag in (*label.tags, *label.also) for label in space.labels) else space.aliases[tag])
+        else (tag if any(tag in label.members for label in space.labels) else space.aliases[tag])
     )
     column = table.tag_index.get(tag)
     return Reasons(

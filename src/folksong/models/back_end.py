@@ -62,9 +62,8 @@ class BackEnd(nn.Module):
         """(batch, width, 1, steps) -> logits (batch, n_labels)."""
         x = self.residual1(self.adapt(x))
         x = self.residual2(functional.max_pool2d(x, (1, POOL)))
-        steps = x.permute(0, 2, 3, 1).flatten(
-            1, 2
-        )  # (batch, steps, 512), as it lies in memory: so do its gradients
+        # (batch, steps, 512), as it lies in memory: so do its gradients
+        steps = x.permute(0, 2, 3, 1).flatten(1, 2)
         highest = steps.amax(dim=1)
         mean = steps.mean(dim=1, dtype=torch.promote_types(x.dtype, torch.float32))
         pooled = torch.cat([highest.to(mean.dtype), mean], dim=1)  # all maxima, then all means
