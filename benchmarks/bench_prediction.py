@@ -1,9 +1,10 @@
 """Tagging one 30 s mp3 with a loaded model: seconds of processor, decoding and all, beside musicnn's.
 
-    python benchmarks/bench_prediction.py [--repeats 15]
+    python benchmarks/bench_prediction.py [--audio FILE] [--repeats 15]
 
 The peer package musicnn 0.1.0 needs an old TensorFlow that no longer installs; its 0.9 s of processor for such a file
-are given, not measured here. The networks are not trained, which costs the same time.
+are given, not measured here. The networks are not trained, which costs the same time. Decoding alone is timed beside
+them; `--audio` takes half a minute from the middle of a recording instead of a synthetic chord.
 """
 
 from __future__ import annotations
@@ -11,17 +12,20 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import soundfile
 import torch
 
+from folksong.audio.decode import decode
 from folksong.audio.features import read_preset
 from folksong.export.folder import write_folder
 from folksong.labels import Label, LabelSpace
 from folksong.models.tagger import Tagger
-from folksong.prediction import LoadedTagger, load_tagger
+from folksong.prediction import load_tagger
 
 RATE, SECONDS = 44_100, 30
 MUSICNN_SECONDS = 0.9
@@ -35,15 +39,23 @@ def sound() -> np.ndarray:
     return (chord * np.exp(-4 * (time_s % 0.5)))[:, None] * np.array([1, 0.7]) + noise
 
 
-def time_tagging(tagger: LoadedTagger, clip: Path, repeats: int, threads: int) -> tuple[float, float]:
+def middle_of(recording: Path) -> np.ndarray:
+    """Return (samples, channels) of half a minute in the middle."""
+    n_samples = soundfile.info(recording).frames
+    rate = soundfile.info(recording).samplerate
+    start = max(0, n_samples // 2 - SECONDS * rate // 2)
+    return soundfile.read(recording, frames=SECONDS * rate, start=start)[0]
+
+
+def time_calls(call: Callable[[], object], repeats: int, threads: int) -> tuple[float, float]:
     """Return the median seconds of processor and of wall time."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    tagger.tag(clip)
+    call()
     times = []
     for _ in range(repeats):
         began, start = time.process_time(), time.perf_counter()
-        tagger.tag(clip)
+        call()
         times.append((time.process_time() - began, time.perf_counter() - start))
     torch.set_num_threads(before)
     seconds, wall = np.median(times, axis=0).tolist()
@@ -55,11 +67,18 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--repeats", type=int, default=15)
-    repeats = parser.parse_args().repeats
+    parser.add_argument("--audio", type=Path, help="a recording to make the clip from")
+    arguments = parser.parse_args()
+    repeats = arguments.repeats
     labels = LabelSpace(tuple(Label(f"label {number}", (f"tag {number}",)) for number in range(50)))
     with tempfile.TemporaryDirectory() as name:
         clip = Path(name, "clip.mp3")
-        soundfile.write(clip, sound(), RATE)
+        if arguments.audio is None:
+            soundfile.write(clip, sound(), RATE)
+        else:
+            soundfile.write(clip, middle_of(arguments.audio), soundfile.info(arguments.audio).samplerate)
+        seconds, _ = time_calls(lambda: decode(clip, 16_000), repeats, 1)
+        print(f"decoding alone: {seconds:.3f} s of processor")
         for front_end, preset in (
             ("waveform", None),
             ("log-mel-spectrogram", read_preset("urop2019").to_dict()),
@@ -68,13 +87,14 @@ def main() -> None:
             folder = write_folder(Path(name, front_end), Tagger(front_end, labels), audio=audio)
             taggers = {
                 "as it is": load_tagger(folder, device="cpu"),
-                "bfloat16, windows side by side": load_tagger(
-                    folder, device="cpu", precision="bf16", hop_seconds=15.0
+                "in float32": load_tagger(folder, device="cpu", precision="32"),
+                "in float32, windows that overlap by half": load_tagger(
+                    folder, device="cpu", precision="32", hop_seconds=7.5
                 ),
             }
             for threads in (torch.get_num_threads(), 1):
                 for kind, tagger in taggers.items():
-                    seconds, wall = time_tagging(tagger, clip, repeats, threads)
+                    seconds, wall = time_calls(partial(tagger.tag, clip), repeats, threads)
                     print(
                         f"{front_end}, {kind}, {threads} threads: {seconds:.3f} s of processor, {wall:.3f} s on the "
                         f"wall; {MUSICNN_SECONDS / seconds:.1f} times less than musicnn's {MUSICNN_SECONDS} s"

@@ -52,7 +52,7 @@ def test_scores_are_those_of_predict_and_targets_those_of_the_tags(request, kind
     found = evaluate(tiny.folder, write=False, **FEW)
     run = Run.open(tiny.folder)
     assert sorted(found.tracks.track_ids) == sorted(run.split.test)
-    tagger = load_tagger(run, device="cpu")
+    tagger = load_tagger(run, device="cpu", precision="32", hop_seconds=run.window_seconds / 2)
     tags = tags_of(tiny.tags)
     for row, track_id in enumerate(found.tracks.track_ids):
         expected = tagger.scores(tiny.audio / f"{track_id}.wav")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from folksong.errors import FolksongError
 from folksong.models.tagger import Tagger
-from folksong.prediction import ArrayClip, score_clips, slide
+from folksong.prediction import ArrayClip, score_clips, slide, spread
 
 WINDOW = 20_000  # samples; the waveform network needs at least 19,680
 
@@ -36,6 +37,19 @@ def test_windows_lie_inside_begin_at_the_start_and_reach_the_end(n_steps, window
         assert all(later - earlier <= hop for earlier, later in pairwise(starts))
 
 
+@given(st.integers(1, 5000), st.integers(1, 300))
+def test_windows_side_by_side_are_few_even_and_hear_nearly_everything(n_steps, window):
+    starts = spread(n_steps, window)
+    assert all(0 <= start <= max(n_steps - window, 0) for start in starts)
+    assert len(starts) <= math.ceil(n_steps / window)
+    heard = {step for start in starts for step in range(start, min(start + window, n_steps))}
+    assert n_steps - len(heard) <= 0.05 * window + len(starts)
+    if len(starts) > 1:
+        assert (starts[0], starts[-1]) == (0, n_steps - window)
+        gaps = [later - earlier for earlier, later in pairwise(starts)]
+        assert max(gaps) - min(gaps) <= 1
+
+
 def direct(model, audio, starts):
     """The mean of the windows' scores, one window at a time."""
     rows = []
@@ -50,19 +64,22 @@ def clips(rng):
     return [rng.standard_normal(n).astype(np.float32) for n in (2 * WINDOW + 1, 900, WINDOW, 3 * WINDOW, 1)]
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 64])
-def test_scores_are_means_of_the_windows_in_the_order_of_the_clips(model, batch_size):
+@pytest.mark.parametrize(
+    ("batch_size", "hop"), [(1, WINDOW // 2), (3, WINDOW // 2), (64, WINDOW // 2), (3, None)]
+)
+def test_scores_are_means_of_the_windows_in_the_order_of_the_clips(model, batch_size, hop):
     audio = clips(np.random.default_rng(0))
     found = list(
         score_clips(
             model,
             map(ArrayClip, audio),
             window_steps=WINDOW,
-            hop_steps=WINDOW // 2,
+            hop_steps=hop,
             batch_size=batch_size,
         )
     )
-    expected = [direct(model, clip, slide(len(clip), WINDOW, WINDOW // 2)) for clip in audio]
+    starts = [slide(len(clip), WINDOW, hop) if hop else spread(len(clip), WINDOW) for clip in audio]
+    expected = [direct(model, clip, begins) for clip, begins in zip(audio, starts, strict=True)]
     np.testing.assert_allclose(found, expected, atol=2e-6)
     assert found[0].dtype == np.float32
 

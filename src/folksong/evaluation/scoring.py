@@ -78,7 +78,11 @@ def score_part(
     track_ids = tuple(reader.track_ids[record] for record in records)
     targets = rows_of(run.labels.encode(table), table, track_ids)
     tagger = load_tagger(
-        run, device=device, hop_seconds=hop_seconds, batch_size=batch_size, precision=precision
+        run,
+        device=device,
+        hop_seconds=run.window_seconds / 2 if hop_seconds is None else hop_seconds,
+        batch_size=batch_size,
+        precision=precision,
     )
     scores = np.empty((len(records), len(tagger.labels)), np.float32)
     bar = tqdm(total=len(records), desc=f"scoring the {part} part", unit="track", disable=not progress)

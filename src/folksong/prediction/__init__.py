@@ -1,8 +1,17 @@
-"""Audio in, label scores out: whole tracks cut into sliding windows whose scores are averaged."""
+"""Audio in, label scores out: whole tracks cut into windows whose scores are averaged."""
 
 from __future__ import annotations
 
 from folksong.prediction.loaded import LoadedTagger, Prediction, load_tagger
-from folksong.prediction.windows import ArrayClip, Clip, score_clips, slide
+from folksong.prediction.windows import ArrayClip, Clip, score_clips, slide, spread
 
-__all__ = ["ArrayClip", "Clip", "LoadedTagger", "Prediction", "load_tagger", "score_clips", "slide"]
+__all__ = [
+    "ArrayClip",
+    "Clip",
+    "LoadedTagger",
+    "Prediction",
+    "load_tagger",
+    "score_clips",
+    "slide",
+    "spread",
+]

@@ -22,6 +22,7 @@ from folksong.audio.features import FeaturePreset, log_mel, window_steps
 from folksong.errors import AudioError, FolksongError
 from folksong.models.allocator import keep_memory
 from folksong.models.checkpoint import load_model
+from folksong.models.inference import prepared
 from folksong.models.tagger import Tagger
 from folksong.prediction.thresholds import stored_thresholds
 from folksong.prediction.windows import ArrayClip, Scores, score_clips
@@ -74,11 +75,13 @@ class LoadedTagger:
         sample_rate: Hz.
         preset: how spectrograms are computed; None for a network that hears waveforms.
         window_seconds: length of its windows.
-        hop_seconds: from the beginning of one window to the next; half a window if None.
+        hop_seconds: from the beginning of one window to the next; side by side if None, evenly spread and as few as
+            hear the recording (`folksong.prediction.spread`).
         device: ``"cpu"``, ``"cuda"``, …; a GPU where there is one if None.
         batch_size: windows scored at once.
-        precision: ``"32"``; ``"bf16"`` or ``"16"`` are faster where the hardware multiplies in them and move scores by
-            up to about 0.01; ``"auto"`` takes the fastest that it does.
+        precision: ``"bf16"`` or ``"16"`` are faster than ``"32"`` where the hardware multiplies in them and move scores
+            by up to about 0.01; ``"auto"`` takes bfloat16 where it does. The network is then a copy (see
+            `folksong.models.inference`).
         thresholds: (n_labels,) from which score on a label is decided for, if they were tuned.
 
     Raises:
@@ -96,7 +99,7 @@ class LoadedTagger:
         hop_seconds: float | None = None,
         device: str | torch.device | None = None,
         batch_size: int = BATCH_SIZE,
-        precision: str = "32",
+        precision: str = "auto",
         thresholds: npt.NDArray[np.float64] | None = None,
     ) -> None:
         self.labels = tuple(labels)
@@ -104,15 +107,12 @@ class LoadedTagger:
         self.sample_rate, self.preset, self.window_seconds = sample_rate, preset, window_seconds
         self.batch_size = batch_size
         self.window_steps = window_steps(window_seconds, sample_rate, preset)
-        self.hop_steps = (
-            max(1, self.window_steps // 2)
-            if hop_seconds is None
-            else window_steps(hop_seconds, sample_rate, preset)
-        )
+        self.hop_steps = None if hop_seconds is None else window_steps(hop_seconds, sample_rate, preset)
         _check(model, self.labels, sample_rate, preset, self.window_steps, self.hop_steps)
         self.device = find_device(device)
         self.autocast = _autocast_type(precision, self.device)
-        self.model = model.to(self.device).eval()
+        loaded = model.to(self.device).eval()
+        self.model = loaded if self.autocast is None else prepared(loaded, self.autocast)
 
     def __repr__(self) -> str:
         kind = self.model.settings["front_end"]
@@ -207,7 +207,7 @@ def load_tagger(
     device: str | torch.device | None = None,
     hop_seconds: float | None = None,
     batch_size: int = BATCH_SIZE,
-    precision: str = "32",
+    precision: str = "auto",
 ) -> LoadedTagger:
     """Load a run's best network, or an exported model, for prediction.
 
@@ -217,9 +217,9 @@ def load_tagger(
     Args:
         run: the run, or its folder, or a folder that `folksong export` wrote.
         device: ``"cpu"``, ``"cuda"``, …; a GPU where there is one if None.
-        hop_seconds: from the beginning of one window to the next; half a window if None.
+        hop_seconds: from the beginning of one window to the next; side by side if None.
         batch_size: windows scored at once.
-        precision: ``"32"``, ``"bf16"``, ``"16"`` or ``"auto"``; see `LoadedTagger`.
+        precision: ``"auto"``, ``"32"``, ``"bf16"`` or ``"16"``; see `LoadedTagger`.
 
     Raises:
         FolksongError: the folder is no run, or the run has no checkpoint yet.
@@ -293,7 +293,7 @@ def _check(
     sample_rate: int,
     preset: FeaturePreset | None,
     window_steps: int,
-    hop_steps: int,
+    hop_steps: int | None,
 ) -> None:
     settings = model.settings
     if len(labels) != settings["n_labels"]:
@@ -313,5 +313,5 @@ def _check(
         raise FolksongError(
             f"a window of {window_steps} steps is too short: the network needs at least {model.minimum_steps}"
         )
-    if hop_steps < 1:
+    if hop_steps is not None and hop_steps < 1:
         raise FolksongError("the hop between windows is shorter than one step; choose a longer one")

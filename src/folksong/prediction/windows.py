@@ -1,12 +1,13 @@
 """Whole tracks through a network that hears one window at a time.
 
-A track of n steps (samples or frames) is cut into windows that begin every `hop_steps` steps; if the last of them
-stops short of the end, one more ends exactly there, so that every step is heard. A track shorter than a window is
-repeated until it fills one. The score of a track is the mean of its windows' sigmoid scores.
+A track of n steps (samples or frames) is heard in windows side by side (`spread`), or in windows that begin every
+`hop_steps` steps (`slide`). A track shorter than a window is repeated until it fills one. The score of a track is the
+mean of its windows' sigmoid scores.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -54,8 +55,26 @@ class ArrayClip:
             np.take(self.audio, np.arange(length) % self.n_steps, axis=-1, out=out)
 
 
+UNHEARD = (
+    0.05  # of a window; a 30 s mp3 is often a few frames longer, which are not worth a third window of 15 s
+)
+
+
+def spread(n_steps: int, window_steps: int) -> list[int]:
+    """Return where the fewest windows begin that hear a track of `n_steps` whole, but for a twentieth of a window.
+
+    They are evenly spread from its beginning to its end.
+
+    >>> spread(100, 40), spread(80, 40), spread(81, 40), spread(41, 40), spread(3, 40)
+    ([0, 30, 60], [0, 40], [0, 41], [0], [0])
+    """
+    room = max(n_steps - window_steps, 0)
+    gaps = math.ceil(n_steps / window_steps - UNHEARD) - 1
+    return [room * number // gaps for number in range(gaps + 1)] if gaps > 0 else [room // 2]
+
+
 def slide(n_steps: int, window_steps: int, hop_steps: int) -> list[int]:
-    """Return where the windows of a track of `n_steps` begin.
+    """Return where windows begin every `hop_steps`; the last one ends where the track does, so that all of it is heard.
 
     >>> slide(10, 4, 2), slide(11, 4, 2), slide(3, 4, 2)
     ([0, 2, 4, 6], [0, 2, 4, 6, 7], [0])
@@ -86,7 +105,7 @@ def score_clips(
     clips: Iterable[Clip],
     *,
     window_steps: int,
-    hop_steps: int,
+    hop_steps: int | None = None,
     which: Which = "track",
     batch_size: int = 32,
     autocast: torch.dtype | None = None,
@@ -100,7 +119,7 @@ def score_clips(
         model: in evaluation mode, on the device to use.
         clips: what to score, taken as needed.
         window_steps: samples or frames of a window.
-        hop_steps: steps between the beginnings of windows.
+        hop_steps: steps between the beginnings of windows; None lays them side by side (`spread`).
         which: ``"track"`` scores all windows and averages, ``"centre"`` only the one in the middle.
         batch_size: windows scored at once.
         autocast: multiply matrices in this type; None stays in float32.
@@ -108,7 +127,7 @@ def score_clips(
     Raises:
         FolksongError: a size is below 1, or a clip holds no audio.
     """
-    if min(window_steps, hop_steps, batch_size) < 1:
+    if min(window_steps, 1 if hop_steps is None else hop_steps, batch_size) < 1:
         raise FolksongError(
             f"window of {window_steps} steps, hop of {hop_steps}, batch of {batch_size}: each must be at least 1"
         )
@@ -119,11 +138,12 @@ def score_clips(
     for number, clip in enumerate(clips):
         if clip.n_steps < 1:
             raise FolksongError(f"clip {number} holds no audio")
-        starts = (
-            slide(clip.n_steps, window_steps, hop_steps)
-            if which == "track"
-            else [max(clip.n_steps - window_steps, 0) // 2]
-        )
+        if which == "centre":
+            starts = [max(clip.n_steps - window_steps, 0) // 2]
+        elif hop_steps is None:
+            starts = spread(clip.n_steps, window_steps)
+        else:
+            starts = slide(clip.n_steps, window_steps, hop_steps)
         pending.append(_Pending(len(starts), np.zeros(n_labels)))
         for start in starts:
             clip.window_into(start, batch[len(owners)])

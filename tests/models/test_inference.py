@@ -1,0 +1,58 @@
+"""A prepared tagger gives the logits of the one it was made of, and leaves that one as it was."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from folksong.models.inference import prepared
+from folksong.models.tagger import Tagger
+
+
+def trained(front_end, negative):
+    """A tagger whose batch norms are not at their beginnings; some scales are negative if asked for."""
+    torch.manual_seed(0)
+    tagger = Tagger(front_end, 7, n_mels=24, n_filters=2, n_dense_units=8).eval()
+    with torch.no_grad():
+        for layer in tagger.modules():
+            if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+                layer.weight.uniform_(0.5, 1.5)
+                layer.bias.uniform_(-1, 1)
+                layer.running_mean.uniform_(0, 0.5)
+                layer.running_var.uniform_(0.5, 2)
+                if negative:
+                    layer.weight[::2] *= -1
+            elif isinstance(layer, nn.Conv2d):
+                layer.bias.uniform_(-0.2, 0.2)
+    return tagger
+
+
+@pytest.mark.parametrize("negative", [False, True])
+@pytest.mark.parametrize("front_end", ["waveform", "log-mel-spectrogram"])
+def test_folded_norms_change_nothing_but_the_rounding(front_end, negative):
+    tagger = trained(front_end, negative)
+    before = {name: value.clone() for name, value in tagger.state_dict().items()}
+    x = torch.randn(2, 21_000) if front_end == "waveform" else torch.randn(2, 24, 200)
+    with torch.inference_mode():
+        torch.testing.assert_close(prepared(tagger, torch.float32)(x), tagger(x), atol=1e-4, rtol=1e-4)
+    for name, value in tagger.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    assert any(isinstance(layer, nn.BatchNorm2d) for layer in tagger.front_end.modules())
+    assert not any(
+        isinstance(layer, nn.BatchNorm2d) for layer in prepared(tagger, torch.float32).front_end.modules()
+    )
+
+
+@pytest.mark.parametrize("front_end", ["waveform", "log-mel-spectrogram"])
+def test_weights_are_cast_once_and_scores_move_by_little(front_end):
+    tagger = trained(front_end, negative=True)
+    ready = prepared(tagger, torch.bfloat16)
+    kinds = {layer.weight.dtype for layer in ready.modules() if isinstance(layer, nn.Conv2d | nn.Linear)}
+    assert kinds == {torch.bfloat16}
+    x = torch.randn(4, 21_000) if front_end == "waveform" else torch.randn(4, 24, 200)
+    with torch.inference_mode():
+        with torch.autocast("cpu", torch.bfloat16):
+            found = torch.sigmoid(ready(x).float())
+        expected = torch.sigmoid(tagger(x))
+    assert 0 < (found - expected).abs().max() < 0.01
