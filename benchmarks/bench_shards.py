@@ -5,17 +5,18 @@
 Optional peers, each measured if it can be imported: ``pip install tfrecord webdataset datasets``.
 
 All peers serve the same audio (30 s of float32 at 16 kHz a track) from a warm page cache in batches of 16 windows. They
-take turns within each round, so that a change of the machine's pace hits all of them; the ratio to the memory map is
-taken within the round, then the median over rounds. Peers that cannot seek (TFRecord readers, tar files) give a random
-window of each record in turn, which spares them the seek. The memory map fills two batches in turn, as every loader
-must whose batches stay what they are while the next is made; overwriting a single one, which then stays in the
-processor's cache, is shown too.
+take turns within each round, in another order each time: a change of the machine's pace hits all of them, and so does
+what the one before has left in the caches. The ratio to the memory map is taken within the round, then the median over
+rounds. Peers that cannot seek (TFRecord readers, tar files) give a random window of each record in turn, which spares
+them the seek. The memory map fills two batches in turn, as every loader must whose batches stay what they are while the
+next is made; overwriting a single one, which then stays in the processor's cache, is shown too.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+import os
 import tarfile
 import tempfile
 import time
@@ -55,6 +56,19 @@ def write_folder(folder: Path, audio: np.ndarray, storage: str) -> None:
         write_index(index, path)
         files.append(ShardFile(path.name, len(index), index.n_bytes, index.sha256))
     Manifest("waveform", RATE, None, tuple(files), storage).write(folder)
+
+
+def read_back(folder: Path) -> None:
+    """Have all files in the page cache as reading leaves them there: one large write leaves larger pages than many."""
+    if not hasattr(os, "posix_fadvise"):
+        return
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as stream:
+                os.fsync(stream.fileno())
+                os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+                while stream.read(1 << 20):
+                    pass
 
 
 def memmap_peer(path: Path, n_tracks: int, n_buffers: int) -> Peer:
@@ -101,6 +115,8 @@ def default_loader_peer(folder: Path, workers: int) -> Peer:
     loader = torch.utils.data.DataLoader(
         Samples(), BATCH, shuffle=True, drop_last=True, num_workers=workers, persistent_workers=workers > 0
     )
+    # Workers are forked now: a fork takes the huge pages from what memory is in use, the others' batches too.
+    next(iter(loader))
     return lambda: iter(loader)
 
 
@@ -181,7 +197,8 @@ def measure(peers: dict[str, Peer], rounds: int) -> dict[str, list[float]]:
     """Return windows a second of each peer in each round."""
     speeds: dict[str, list[float]] = {name: [] for name in peers}
     for number in range(rounds + 1):
-        for name, serve in peers.items():
+        for name in np.random.default_rng(number).permutation(list(peers)):
+            serve = peers[name]
             begin, n_windows, seconds = time.perf_counter(), 0, 0.0
             while seconds < LEAST_SECONDS:
                 n_windows += BATCH * sum(1 for _ in serve())
@@ -207,6 +224,7 @@ def main() -> None:
         np.save(root / "audio.npy", audio)
         write_folder(root / "float32", audio, "float32")
         write_folder(root / "int16", audio, "int16")
+        read_back(root)
         peers: dict[str, Peer] = {
             "npy memory map": memmap_peer(root / "audio.npy", options.tracks, 2),
             "npy memory map, one buffer": memmap_peer(root / "audio.npy", options.tracks, 1),

@@ -58,6 +58,7 @@ class WindowDataset(Dataset[Batch]):
         self.indices: Indices = np.asarray(indices, np.int64)
         self.targets = sp.csr_matrix(targets, dtype=np.float32)
         self.window_steps, self.random, self.seed, self.epoch = window_steps, random, seed, 0
+        self._starts: tuple[int | None, Indices] = (None, np.empty(0, np.int64))
         if self.targets.shape[0] != len(self.indices):
             raise FolksongError(f"{len(self.indices)} records, but targets of {self.targets.shape[0]}")
         if window_steps < 1:
@@ -96,17 +97,23 @@ class WindowDataset(Dataset[Batch]):
     def fill(self, x: torch.Tensor, positions: Sequence[int] | Indices, epoch: int) -> Batch:
         """Write the windows of these positions in the dataset into `x` and return the batch."""
         chosen = np.asarray(positions, np.int64)
-        records = self.indices[chosen]
-        starts = window_starts(
-            records,
-            self.reader.n_steps[records],
-            self.window_steps,
-            random=self.random,
-            seed=self.seed,
-            epoch=epoch,
-        )
-        self.reader.windows_into(records, starts, x.numpy())
+        self.reader.windows_into(self.indices[chosen], self._starts_of(epoch)[chosen], x.numpy())
         return Batch(x=x, y=self._targets_of(chosen), index=torch.from_numpy(chosen))
+
+    def _starts_of(self, epoch: int) -> Indices:
+        """Return where an epoch's windows begin, (n,); all at once, as one batch's cost as much as copying a window."""
+        known, starts = self._starts
+        if known != epoch:
+            starts = window_starts(
+                self.indices,
+                self.reader.n_steps[self.indices],
+                self.window_steps,
+                random=self.random,
+                seed=self.seed,
+                epoch=epoch,
+            )
+            self._starts = epoch, starts
+        return starts
 
     def _targets_of(self, positions: Indices) -> torch.Tensor:
         y = np.zeros((len(positions), self.n_labels), np.float32)
