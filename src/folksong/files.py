@@ -10,10 +10,11 @@ import errno
 import hashlib
 import json
 import math
+import numbers
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -94,9 +95,15 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
         stream.flush()
 
 
-def json_number(value: float) -> float | None:
-    """Return a number as JSON has it: null where it is undefined or infinite."""
-    return float(value) if math.isfinite(value) else None
+def json_value(value: Any) -> Any:
+    """Return a value as JSON has it, all through its parts: a number that is undefined or infinite becomes null."""
+    if isinstance(value, Mapping):
+        return {name: json_value(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_value(part) for part in value]
+    if isinstance(value, numbers.Real) and not isinstance(value, numbers.Integral):
+        return float(value) if math.isfinite(value) else None
+    return value
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:

@@ -23,7 +23,7 @@ from folksong.evaluation.projection import common_tags, project
 from folksong.evaluation.scored import ScoredTracks
 from folksong.evaluation.scoring import open_shards, read_run_tags
 from folksong.evaluation.tables import read_evaluation
-from folksong.files import json_number, sha256_file
+from folksong.files import json_value, sha256_file
 from folksong.metrics import Bootstrap, Summary, bootstrap, centred_interval, summarise
 from folksong.runs import Run
 from folksong.tags.table import TagTable
@@ -105,10 +105,10 @@ class Comparison:
                 {
                     "run": run.run,
                     "n_labels": run.n_labels,
-                    "figures": {name: _json(vars(figure)) for name, figure in run.figures.items()},
-                    "differences": {name: _json(vars(found)) for name, found in run.differences.items()},
-                    "label_roc_auc": [json_number(value) for value in run.label_roc_auc],
-                    "label_differences": [_json(vars(found)) for found in run.label_differences],
+                    "figures": {name: json_value(vars(figure)) for name, figure in run.figures.items()},
+                    "differences": {name: json_value(vars(found)) for name, found in run.differences.items()},
+                    "label_roc_auc": json_value(list(run.label_roc_auc)),
+                    "label_differences": [json_value(vars(found)) for found in run.label_differences],
                 }
                 for run in self.runs
             ],
@@ -293,7 +293,3 @@ def difference_of(value: float, values: Array, level: float) -> Difference:
     as_far = np.abs(defined - defined.mean()) >= abs(value)
     p = (1 + int(as_far.sum())) / (1 + len(defined))
     return Difference(float(value), float(low), float(high), p)
-
-
-def _json(values: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: json_number(value) for name, value in values.items()}

@@ -22,7 +22,7 @@ from folksong.evaluation.scored import ScoredTracks
 from folksong.evaluation.scoring import open_shards, read_run_tags
 from folksong.evaluation.seeds import Group, average, group_runs, measure_tracks, seed_of
 from folksong.evaluation.tables import evaluation_to_dict
-from folksong.files import json_number
+from folksong.files import json_value
 from folksong.labels.clusters import tags_of
 from folksong.metrics import best_thresholds
 from folksong.runs import Run
@@ -129,12 +129,7 @@ def _describe_group(
         "n_tracks": int(own[0].measured.sum()),
         "coverage": described[group.rows[0]]["coverage"],
         "figures": average([measure_tracks(tracks, n_resamples) for tracks in own]),
-        "recovery": None
-        if found is None
-        else {
-            name: json_number(value) if isinstance(value, float) else value
-            for name, value in vars(found).items()
-        },
+        "recovery": None if found is None else json_value(vars(found)),
     }
 
 

@@ -19,7 +19,7 @@ from folksong.errors import FolksongError
 from folksong.evaluation.cells import NamedRun
 from folksong.evaluation.compare import FIGURES, difference_of
 from folksong.evaluation.scored import ScoredTracks
-from folksong.files import json_number
+from folksong.files import json_value
 from folksong.labels.space import LabelSpace
 from folksong.metrics import Bootstrap, Summary, bootstrap, centred_interval, summarise
 from folksong.runs import Run
@@ -134,11 +134,11 @@ def average(measured: Sequence[Measured]) -> dict[str, dict[str, Any]]:
         low, high = np.clip(centred_interval(_mean_resampled(measured, name), mean, level), 0.0, 1.0)
         chance = 0.5 if name.endswith("auc") else measured[0].summary.macro_chance
         found[name] = {
-            "value": json_number(mean),
-            "low": json_number(low),
-            "high": json_number(high),
-            "chance": json_number(chance),
-            "seeds": [json_number(value) for value in values],
+            "value": json_value(mean),
+            "low": json_value(low),
+            "high": json_value(high),
+            "chance": json_value(chance),
+            "seeds": json_value(values),
         }
     return found
 
@@ -165,8 +165,8 @@ def paired_difference(of: Mapping[int, Measured], minus: Mapping[int, Measured],
     resampled = _mean_resampled(mine, name) - _mean_resampled(theirs, name)
     found = difference_of(value, resampled, mine[0].resampled.level)
     return {
-        **{key: json_number(number) for key, number in vars(found).items()},
-        "seeds": [json_number(one) for one in each] if common else [],
+        **json_value(vars(found)),
+        "seeds": json_value(each) if common else [],
     }
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from folksong.errors import FileFormatError, FolksongError
 from folksong.evaluation.figures import Average, Evaluation, LabelFigures
 from folksong.evaluation.scored import ScoredTracks
-from folksong.files import atomic_write, json_number, read_json, write_json
+from folksong.files import atomic_write, json_value, read_json, write_json
 
 FORMAT = "folksong.evaluation"
 VERSION = 1
@@ -99,7 +99,7 @@ def evaluation_to_dict(evaluation: Evaluation) -> dict[str, Any]:
         "level": evaluation.level,
         "settings": dict(evaluation.settings),
         **{name: _figure(getattr(evaluation, name), name) for name in _AVERAGES},
-        "macro_f1": json_number(evaluation.macro_f1),
+        "macro_f1": json_value(evaluation.macro_f1),
         "calibration": _calibration(evaluation),
         "no_positive": list(evaluation.no_positive),
         "no_negative": list(evaluation.no_negative),
@@ -110,9 +110,9 @@ def evaluation_to_dict(evaluation: Evaluation) -> dict[str, Any]:
                 "roc_auc": _figure(figures.roc_auc, "roc_auc"),
                 "pr_auc": _figure(figures.pr_auc, "pr_auc"),
                 "threshold": figures.threshold,
-                "precision": json_number(figures.precision),
-                "recall": json_number(figures.recall),
-                "f1": json_number(figures.f1),
+                "precision": json_value(figures.precision),
+                "recall": json_value(figures.recall),
+                "f1": json_value(figures.f1),
                 "confusion": [list(row) for row in figures.confusion],
             }
             for figures in evaluation.labels
@@ -181,7 +181,8 @@ def _figure(figure: Average, name: str) -> dict[str, float | None]:
     values = {"value": figure.value, "low": figure.low, "high": figure.high, "chance": figure.chance}
     if name.endswith("pr_auc"):
         values["lift"] = _lift(figure)
-    return {key: json_number(value) for key, value in values.items()}
+    cleaned: dict[str, float | None] = json_value(values)
+    return cleaned
 
 
 def _calibration(evaluation: Evaluation) -> dict[str, Any]:
@@ -193,8 +194,8 @@ def _calibration(evaluation: Evaluation) -> dict[str, Any]:
         "bins": [
             {
                 "pairs": int(pairs),
-                "mean_score": json_number(float(score)),
-                "share_positive": json_number(float(share)),
+                "mean_score": json_value(float(score)),
+                "share_positive": json_value(float(share)),
             }
             for pairs, score, share in zip(
                 pooled.counts[0], pooled.mean_scores[0], pooled.shares[0], strict=True

@@ -14,7 +14,7 @@ import numpy as np
 
 from folksong.evaluation.scored import ScoredTracks
 from folksong.evaluation.scoring import score_part
-from folksong.files import json_number, sha256_file
+from folksong.files import json_value, sha256_file
 from folksong.metrics import best_thresholds
 from folksong.prediction.thresholds import DEFAULT_THRESHOLD, Thresholds
 from folksong.prediction.windows import Which
@@ -78,7 +78,7 @@ def thresholds_of(
     thresholds = np.where(np.isnan(found.thresholds), DEFAULT_THRESHOLD, found.thresholds)
     return Thresholds(
         values=dict(zip(used.labels, thresholds.tolist(), strict=True)),
-        f={name: json_number(f) for name, f in zip(used.labels, found.f, strict=True)},
+        f={name: json_value(f) for name, f in zip(used.labels, found.f, strict=True)},
         beta=beta,
         part=part,
         n_tracks=len(used),

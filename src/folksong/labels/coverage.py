@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from folksong.files import json_number
+from folksong.files import json_value
 from folksong.tags.table import TagTable
 
 if TYPE_CHECKING:
@@ -38,10 +38,8 @@ class Coverage:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures as JSON values; an undefined share is null."""
-        return {
-            name: json_number(value) if isinstance(value, float) else value
-            for name, value in asdict(self).items()
-        }
+        cleaned: dict[str, Any] = json_value(asdict(self))
+        return cleaned
 
 
 def coverage(space: LabelSpace, table: TagTable) -> Coverage:

@@ -55,9 +55,8 @@ class ArrayClip:
             np.take(self.audio, np.arange(length) % self.n_steps, axis=-1, out=out)
 
 
-UNHEARD = (
-    0.05  # of a window; a 30 s mp3 is often a few frames longer, which are not worth a third window of 15 s
-)
+UNHEARD = 0.05
+"""Of a window: a 30 s mp3 is often some frames longer, which are not worth a third window of 15 s."""
 
 
 def spread(n_steps: int, window_steps: int) -> list[int]:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from folksong.errors import FolksongError
+from folksong.files import json_value
 from folksong.tags.table import TagTable
 
 COVERAGE_SIZES = (10, 20, 50, 100, 200, 500, 1000, 5000)
@@ -70,7 +71,7 @@ class Statistics:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures as JSON values; undefined ones are null."""
-        cleaned: dict[str, Any] = _without_nan(asdict(self))
+        cleaned: dict[str, Any] = json_value(asdict(self))
         return cleaned
 
     def rows(self) -> list[tuple[str, str, float]]:
@@ -194,11 +195,3 @@ def _even_bins(weights: npt.NDArray[np.float32]) -> tuple[Bin, ...]:
             inside = (weights > np.float32(low)) & (weights <= np.float32(high))
             bins.append(Bin(f"{low:g} < w ≤ {high:g}", low, high, int(inside.sum())))
     return tuple(bins)
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _without_nan(part) for name, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_nan(part) for part in value]
-    return None if isinstance(value, float) and value != value else value

@@ -17,7 +17,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from folksong.files import atomic_write, json_number
+from folksong.files import atomic_write, json_value
 from folksong.metrics import summarise
 from folksong.models.checkpoint import write_checkpoint
 from folksong.models.tagger import Tagger
@@ -216,9 +216,7 @@ class TrainingModule(pl.LightningModule):
             self.epochs_without_improvement += 1
         self.schedule.after_epoch(value)
         row["best"] = improved
-        self.history.append(
-            {key: json_number(entry) if isinstance(entry, float) else entry for key, entry in row.items()}
-        )
+        self.history.append(json_value(row))
         self.loss_sum, self.loss_count = 0.0, 0
         if self.processes.is_first:
             self._write_down(improved)
