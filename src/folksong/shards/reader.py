@@ -144,9 +144,8 @@ class ShardReader:
         # `positive` changes nothing; its loop over bytes passes the C library's copying by a quarter.
         rows, n_bytes = out.view(np.uint8), out.itemsize * length
         begins = (self._audio_offsets[records] + out.itemsize * starts).tolist()
-        maps = self._maps.of(self._file_of[records].tolist())
-        for row, data, begin in zip(rows, maps, begins, strict=True):
-            np.positive(data[begin : begin + n_bytes], out=row)
+        for row, file, begin in zip(rows, self._file_of[records].tolist(), begins, strict=True):
+            np.positive(self._maps[file][begin : begin + n_bytes], out=row)
 
     def _are_plain(self, records: npt.NDArray[np.int64], starts: npt.NDArray[np.int64], length: int) -> bool:
         """Say whether windows are stretches of bytes as they lie in the files."""
@@ -265,23 +264,16 @@ class _FileMaps:
         self._lock = threading.Lock()
 
     def __getitem__(self, file: int) -> Bytes:
-        return self.of([file])[0]
-
-    def of(self, files: list[int]) -> list[Bytes]:
-        """Return the map of each file."""
         with self._lock:
-            return [self._used(file) for file in files]
-
-    def _used(self, file: int) -> Bytes:
-        data = self._open.get(file)
-        if data is None:
-            data = map_file(self._paths[file])
-            if len(self._open) >= self._limit:
-                self._open.popitem(last=False)  # the map closes when its last window is dropped
-            self._open[file] = data
-        else:
-            self._open.move_to_end(file)
-        return data
+            data = self._open.get(file)
+            if data is None:
+                data = map_file(self._paths[file])
+                if len(self._open) >= self._limit:
+                    self._open.popitem(last=False)  # the map closes when its last window is dropped
+                self._open[file] = data
+            else:
+                self._open.move_to_end(file)
+            return data
 
     def __getstate__(self) -> tuple[list[Path], int]:
         return self._paths, self._limit
