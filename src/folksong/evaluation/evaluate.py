@@ -6,7 +6,7 @@ import os
 
 from folksong.errors import FolksongError
 from folksong.evaluation.figures import Evaluation, measure
-from folksong.evaluation.scoring import score_part
+from folksong.evaluation.scoring import hop_of, score_part
 from folksong.evaluation.tables import write_evaluation
 from folksong.files import sha256_file
 from folksong.prediction.thresholds import DEFAULT_THRESHOLD, stored_thresholds
@@ -83,7 +83,7 @@ def evaluate(
         settings={
             "windows": windows,
             "window_seconds": opened.window_seconds,
-            "hop_seconds": opened.window_seconds / 2 if hop_seconds is None else hop_seconds,
+            "hop_seconds": hop_of(opened, hop_seconds),
             "precision": precision,
             "thresholds": thresholds if tuned is None else f"tuned on the {tuned.part} part",
             "checkpoint_sha256": sha256_file(opened.best_checkpoint),

@@ -80,7 +80,7 @@ def score_part(
     tagger = load_tagger(
         run,
         device=device,
-        hop_seconds=run.window_seconds / 2 if hop_seconds is None else hop_seconds,
+        hop_seconds=hop_of(run, hop_seconds),
         batch_size=batch_size,
         precision=precision,
     )
@@ -100,6 +100,11 @@ def score_part(
         scores,
         measured,
     )
+
+
+def hop_of(run: Run, wanted: float | None) -> float:
+    """Return the seconds between the beginnings of windows: those wanted, or half a window, which evaluation takes."""
+    return run.window_seconds / 2 if wanted is None else wanted
 
 
 def open_shards(run: Run, folder: str | os.PathLike[str] | None = None) -> ShardReader:
