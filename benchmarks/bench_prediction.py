@@ -1,15 +1,18 @@
 """Tagging one 30 s mp3 with a loaded model: seconds of processor, decoding and all, beside musicnn's.
 
-    python benchmarks/bench_prediction.py [--audio FILE] [--repeats 15]
+    python benchmarks/bench_prediction.py [--audio FILE] [--repeats 15] [--musicnn FOLDER --musicnn-python PATH]
 
-The peer package musicnn 0.1.0 needs an old TensorFlow that no longer installs; its 0.9 s of processor for such a file
-are given, not measured here. The networks are not trained, which costs the same time. Decoding alone is timed beside
-them; `--audio` takes half a minute from the middle of a recording instead of a synthetic chord.
+``--musicnn`` times the peer package musicnn 0.1.0 on the same clip before and after (`musicnn_tagging.py`): FOLDER is
+its unpacked wheel, PATH the Python of an environment with TensorFlow, tf_keras and librosa. The networks are not
+trained, which costs the same time. Decoding alone is timed beside them, and tagging many such files; ``--audio`` takes
+half a minute from the middle of a recording instead of a synthetic chord.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -25,10 +28,10 @@ from folksong.audio.features import read_preset
 from folksong.export.folder import write_folder
 from folksong.labels import Label, LabelSpace
 from folksong.models.tagger import Tagger
-from folksong.prediction import load_tagger
+from folksong.prediction import LoadedTagger, load_tagger
 
 RATE, SECONDS = 44_100, 30
-MUSICNN_SECONDS = 0.9
+N_FILES = 24
 
 
 def sound() -> np.ndarray:
@@ -62,12 +65,32 @@ def time_calls(call: Callable[[], object], repeats: int, threads: int) -> tuple[
     return seconds, wall
 
 
+def tag_all(tagger: LoadedTagger, files: list[Path]) -> None:
+    for prediction in tagger.predict_files(files):
+        prediction.ranked()
+
+
+def print_musicnn(clip: Path, given: argparse.Namespace) -> None:
+    script = Path(__file__).with_name("musicnn_tagging.py")
+    for threads in (0, 1):
+        command = [given.musicnn_python, script, clip, "--package", given.musicnn, "--threads", str(threads)]
+        done = subprocess.run(
+            [*command, "--repeats", str(given.repeats)], stdout=subprocess.PIPE, text=True, check=True
+        )
+        for kind, (seconds, wall) in json.loads(done.stdout).items():
+            print(
+                f"musicnn, {kind}, {threads or 'all'} threads: {seconds:.3f} s of processor, {wall:.3f} s on the wall"
+            )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--audio", type=Path, help="a recording to make the clip from")
+    parser.add_argument("--musicnn", type=Path, metavar="FOLDER")
+    parser.add_argument("--musicnn-python", default="python", metavar="PATH")
     arguments = parser.parse_args()
     repeats = arguments.repeats
     labels = LabelSpace(tuple(Label(f"label {number}", (f"tag {number}",)) for number in range(50)))
@@ -77,6 +100,8 @@ def main() -> None:
             soundfile.write(clip, sound(), RATE)
         else:
             soundfile.write(clip, middle_of(arguments.audio), soundfile.info(arguments.audio).samplerate)
+        if arguments.musicnn:
+            print_musicnn(clip, arguments)
         seconds, _ = time_calls(lambda: decode(clip, 16_000), repeats, 1)
         print(f"decoding alone: {seconds:.3f} s of processor")
         for front_end, preset in (
@@ -96,9 +121,18 @@ def main() -> None:
                 for kind, tagger in taggers.items():
                     seconds, wall = time_calls(partial(tagger.tag, clip), repeats, threads)
                     print(
-                        f"{front_end}, {kind}, {threads} threads: {seconds:.3f} s of processor, {wall:.3f} s on the "
-                        f"wall; {MUSICNN_SECONDS / seconds:.1f} times less than musicnn's {MUSICNN_SECONDS} s"
+                        f"{front_end}, {kind}, {threads} threads: {seconds:.3f} s of processor, "
+                        f"{wall:.3f} s on the wall"
                     )
+            for kind, tagger in taggers.items():
+                together = partial(tag_all, tagger, [clip] * N_FILES)
+                seconds, wall = time_calls(together, 5, torch.get_num_threads())
+                print(
+                    f"{front_end}, {kind}, {N_FILES} files together: {seconds / N_FILES:.3f} s of processor a file, "
+                    f"{wall / N_FILES:.3f} s on the wall"
+                )
+        if arguments.musicnn:
+            print_musicnn(clip, arguments)
 
 
 if __name__ == "__main__":

@@ -10,10 +10,10 @@ from folksong.models.inference import prepared
 from folksong.models.tagger import Tagger
 
 
-def trained(front_end, negative):
+def trained(front_end, negative, n_mels=24):
     """A tagger whose batch norms are not at their beginnings; some scales are negative if asked for."""
     torch.manual_seed(0)
-    tagger = Tagger(front_end, 7, n_mels=24, n_filters=2, n_dense_units=8).eval()
+    tagger = Tagger(front_end, 7, n_mels=n_mels, n_filters=2, n_dense_units=8).eval()
     with torch.no_grad():
         for layer in tagger.modules():
             if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
@@ -42,6 +42,21 @@ def test_folded_norms_change_nothing_but_the_rounding(front_end, negative):
     assert not any(
         isinstance(layer, nn.BatchNorm2d) for layer in prepared(tagger, torch.float32).front_end.modules()
     )
+
+
+@pytest.mark.parametrize("n_mels", [2, 11, 31, 96])
+def test_rows_as_channels_whatever_their_number(n_mels):
+    """Answers over 1 and 2, 3 and 8, 5 and 20, 11 and 59 rows: fewer than a strip, whole strips, and a rest."""
+    tagger = trained("log-mel-spectrogram", negative=True, n_mels=n_mels)
+    x = torch.randn(2, n_mels, 60)
+    with torch.inference_mode():
+        expected = tagger.front_end(x)
+        ready = prepared(tagger, torch.float32)
+        torch.testing.assert_close(ready(x), tagger(x), atol=1e-4, rtol=1e-4)
+        sizes = [2, 4, 8] * 2  # filters of the timbral blocks, whose norms are folded away
+        rectified = ready.front_end(x)[:, : sum(sizes)].split(sizes, dim=1)
+        normed = [block.norm(part) for block, part in zip(tagger.front_end.timbral, rectified, strict=True)]
+        torch.testing.assert_close(torch.cat(normed, dim=1), expected[:, : sum(sizes)], atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("front_end", ["waveform", "log-mel-spectrogram"])

@@ -110,17 +110,15 @@ class ConvBlock(nn.Module):
 
 
 def highest(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return ``max_pool2d(x, size)`` where no gradient is asked for.
+    """Return ``max_pool2d(x, size)`` where no gradient is asked for; over all rows in a quarter of the pool's time."""
+    return halved(x, 2) if size == (x.shape[2], 1) else functional.max_pool2d(x, size)
 
-    All rows at once are halved until one is left, a quarter of the pool's time.
-    """
-    rows = x.shape[2]
-    if size != (rows, 1):
-        return functional.max_pool2d(x, size)
-    while rows > 1:
-        half = (rows + 1) // 2
-        x = torch.maximum(x[:, :, :half], x[:, :, rows - half :])
-        rows = half
+
+def halved(x: Tensor, dim: int) -> Tensor:
+    """Return ``x.amax(dim, keepdim=True)``, faster: the greater of two halves, until one is left."""
+    while (length := x.shape[dim]) > 1:
+        half = (length + 1) // 2
+        x = torch.maximum(x.narrow(dim, 0, half), x.narrow(dim, length - half, half))
     return x
 
 

@@ -1,9 +1,12 @@
-"""A tagger made ready to score in 16 bits: weights cast once, batch norms folded into the convolutions after them.
+"""A tagger made ready to score in 16 bits: weights cast once, batch norms folded, tall filters laid over strips.
 
 Out of training a batch norm is a scale and an offset for each channel. Where the next convolution pads nothing, both
 can go into its weights and its bias (Jacob et al. 2018, "Quantization and training of neural networks for efficient
 integer-arithmetic-only inference", section 3.2, there for the convolution before): the front-end's all do, the
 back-end's not, as what follows them is padded or added to.
+
+Filters that span nearly all rows of a picture with one channel become filters of one row over many channels
+(`StripBlock`): processors multiply those fastest.
 """
 
 from __future__ import annotations
@@ -16,9 +19,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from folksong.models.convolution import ConvBlock, highest
+from folksong.models.convolution import ConvBlock, halved, highest
 from folksong.models.front_ends import WaveformFrontEnd
 from folksong.models.tagger import Tagger
+
+STRIP_ROWS = 4  # rows of answers that one convolution gives; the fastest of 4 to 59 on a processor
 
 
 class FoldedBlock(nn.Module):
@@ -48,14 +53,58 @@ class FoldedBlock(nn.Module):
 
     def pooled(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         """Return the rectified values whose norm is highest; see `ConvBlock.pooled`."""
-        kept = highest(self._convolved(x), size)
+        kept = self._highest(x, size)
         if self.turn is not None:
             kept = kept * self.turn.to(kept.dtype)
         return functional.relu(kept, inplace=True)
 
+    def _highest(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        return highest(self._convolved(x), size)
+
     def _convolved(self, x: Tensor) -> Tensor:
         convolved: Tensor = self.conv(x if self.pad is None else functional.pad(x, self.pad))
         return convolved
+
+
+class StripBlock(FoldedBlock):
+    """A `FoldedBlock` over pictures of one channel, with filters that span nearly all rows: rows become channels.
+
+    The picture is cut into overlapping strips, each as high as `STRIP_ROWS` neighbouring answers need. A strip's rows
+    are the channels of one convolution, whose filters are the block's own, shifted down by no row, one, two, … and
+    zero elsewhere. That multiplies up to a tenth more, in a third to two thirds of the time.
+
+    Args:
+        block: see `FoldedBlock`; its convolution has one input channel and pads, if at all, in time.
+        rows: of answers: the picture's rows − the filters' height + 1.
+    """
+
+    def __init__(self, block: ConvBlock, rows: int) -> None:
+        super().__init__(block, pools=True)
+        n_filters, _, height, length = self.conv.weight.shape
+        self.shifts = min(STRIP_ROWS, rows)
+        self.starts = [*range(0, rows - self.shifts, self.shifts), rows - self.shifts]
+        self.height = height + self.shifts - 1
+        wide = nn.Conv2d(
+            self.height,
+            self.shifts * n_filters,
+            (1, length),
+            padding=cast(tuple[int, int], self.conv.padding),
+        )
+        wide.requires_grad_(False).to(self.conv.weight.device)
+        shifted = [
+            functional.pad(self.conv.weight[:, 0], (0, 0, shift, self.shifts - 1 - shift))
+            for shift in range(self.shifts)
+        ]
+        wide.weight.copy_(torch.cat(shifted)[:, :, None])
+        wide.bias = nn.Parameter(cast(Tensor, self.conv.bias).repeat(self.shifts), requires_grad=False)
+        self.conv = wide
+
+    def _highest(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        """(batch, 1, picture's rows, steps) -> (batch, filters, 1, steps)."""
+        frames = x[:, 0].transpose(1, 2).to(self.conv.weight.dtype)
+        strips = torch.stack([frames[:, :, start : start + self.height] for start in self.starts], dim=1)
+        answers = halved(self._convolved(strips.permute(0, 3, 1, 2)), 2)
+        return halved(torch.unflatten(answers, 1, (self.shifts, -1)), 1)[:, 0]
 
 
 def prepared(tagger: Tagger, dtype: torch.dtype) -> Tagger:
@@ -79,7 +128,9 @@ def prepared(tagger: Tagger, dtype: torch.dtype) -> Tagger:
         timbral = [cast(ConvBlock, block) for block in front_end.timbral]
         temporal = [cast(ConvBlock, block) for block in front_end.temporal]
         _fold_([block.norm for block in timbral + temporal], adapt.conv)
-        front_end.timbral = nn.ModuleList(FoldedBlock(block, pools=True) for block in timbral)
+        front_end.timbral = nn.ModuleList(
+            StripBlock(block, rows) for block, rows in zip(timbral, front_end.rows, strict=True)
+        )
         front_end.temporal = nn.ModuleList(FoldedBlock(block, pools=False) for block in temporal)
     for layer in ready.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):

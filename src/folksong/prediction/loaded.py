@@ -25,13 +25,12 @@ from folksong.models.checkpoint import load_model
 from folksong.models.inference import prepared
 from folksong.models.tagger import Tagger
 from folksong.prediction.thresholds import stored_thresholds
-from folksong.prediction.windows import ArrayClip, Scores, score_clips
+from folksong.prediction.windows import ArrayClip, Scores, listening_threads, score_clips
 from folksong.runs import Run
 from folksong.training.options import choose_precision
 
 logger = logging.getLogger(__name__)
 
-FILES_AHEAD = 2  # decoded while the network hears the one before
 BATCH_SIZE = 32
 
 
@@ -78,7 +77,7 @@ class LoadedTagger:
         hop_seconds: from the beginning of one window to the next; side by side if None, evenly spread and as few as
             hear the recording (`folksong.prediction.spread`).
         device: ``"cpu"``, ``"cuda"``, …; a GPU where there is one if None.
-        batch_size: windows scored at once.
+        batch_size: windows scored at once on a GPU; a processor's threads hear a few each.
         precision: ``"bf16"`` or ``"16"`` are faster than ``"32"`` where the hardware multiplies in them and move scores
             by up to about 0.01; ``"auto"`` takes bfloat16 where it does. The network is then a copy (see
             `folksong.models.inference`).
@@ -142,7 +141,7 @@ class LoadedTagger:
 
     def predict(self, file: str | os.PathLike[str]) -> Prediction:
         """Return what the tagger says of a recording; see `tag`."""
-        return self._predict(file, *self._read(file))
+        return self._predict(file)
 
     def predict_files(
         self,
@@ -150,7 +149,7 @@ class LoadedTagger:
         *,
         on_error: Callable[[str, FolksongError], None] | None = None,
     ) -> Iterator[Prediction]:
-        """Yield the prediction of each file, in order; the next ones are decoded meanwhile.
+        """Yield the prediction of each file, in order; as many files are in work as PyTorch uses threads.
 
         A file's scores never depend on the other files.
 
@@ -160,19 +159,31 @@ class LoadedTagger:
                 it the error is raised.
         """
         waiting = iter(files)
-        with ThreadPoolExecutor(1, "folksong-decode") as pool:
-            started = [(file, pool.submit(self._read, file)) for file in islice(waiting, FILES_AHEAD)]
-            while started:
-                file, future = started.pop(0)
-                started += [(later, pool.submit(self._read, later)) for later in islice(waiting, 1)]
-                try:
-                    prediction = self._predict(file, *future.result())
-                except FolksongError as error:
-                    if on_error is None:
-                        raise
-                    on_error(os.fspath(file), error)
-                    continue
-                yield prediction
+        at_once = torch.get_num_threads()
+        with (
+            ThreadPoolExecutor(at_once, "folksong-file") as pool,
+            listening_threads(self.device) as listeners,
+        ):
+            started = [
+                (file, pool.submit(self._predict, file, listeners)) for file in islice(waiting, at_once)
+            ]
+            try:
+                while started:
+                    file, future = started.pop(0)
+                    try:
+                        prediction = future.result()
+                    except FolksongError as error:
+                        if on_error is None:
+                            raise
+                        on_error(os.fspath(file), error)
+                        prediction = None
+                    started += [
+                        (later, pool.submit(self._predict, later, listeners)) for later in islice(waiting, 1)
+                    ]
+                    if prediction is not None:
+                        yield prediction
+            finally:
+                listeners.shutdown(wait=False, cancel_futures=True)
 
     def _read(self, file: str | os.PathLike[str]) -> tuple[ArrayClip, float]:
         samples = decode(file, self.sample_rate)
@@ -186,7 +197,7 @@ class LoadedTagger:
             raise AudioError(f"mono samples (n_samples,) are needed, not an array of shape {samples.shape}")
         return ArrayClip(samples if self.preset is None else log_mel(samples, self.preset))
 
-    def _score(self, clip: ArrayClip) -> Scores:
+    def _score(self, clip: ArrayClip, threads: ThreadPoolExecutor | None = None) -> Scores:
         (scores,) = score_clips(
             self.model,
             [clip],
@@ -194,11 +205,13 @@ class LoadedTagger:
             hop_steps=self.hop_steps,
             batch_size=self.batch_size,
             autocast=self.autocast,
+            threads=threads,
         )
         return scores
 
-    def _predict(self, file: str | os.PathLike[str], clip: ArrayClip, seconds: float) -> Prediction:
-        return Prediction(os.fspath(file), seconds, self.labels, self._score(clip))
+    def _predict(self, file: str | os.PathLike[str], threads: ThreadPoolExecutor | None = None) -> Prediction:
+        clip, seconds = self._read(file)
+        return Prediction(os.fspath(file), seconds, self.labels, self._score(clip, threads))
 
 
 def load_tagger(

@@ -1,8 +1,12 @@
-"""Whole tracks through a network that hears one window at a time.
+"""Whole tracks through a network that hears some windows at a time.
 
 A track of n steps (samples or frames) is heard in windows side by side (`spread`), or in windows that begin every
 `hop_steps` steps (`slide`). A track shorter than a window is repeated until it fills one. The score of a track is the
 mean of its windows' sigmoid scores.
+
+On a processor each thread hears windows of its own, instead of all threads sharing every step of the network: threads
+that wait for one another at each step spin meanwhile, so that a short recording costs a third more, and scores would
+depend on how many there are.
 """
 
 from __future__ import annotations
@@ -10,12 +14,17 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from threadpoolctl import ThreadpoolController
+from torch import Tensor
 
 from folksong.errors import FolksongError
 from folksong.models.tagger import Tagger
@@ -85,6 +94,31 @@ def slide(n_steps: int, window_steps: int, hop_steps: int) -> list[int]:
     return starts
 
 
+WINDOWS_A_THREAD = 4
+"""That a processor's thread hears at once. Of 1 to 16 windows of 15 s, 4 and 8 cost the least a window."""
+
+
+def listening_threads(device: torch.device) -> ThreadPoolExecutor:
+    """Return threads for `score_clips`: as many as PyTorch would use on a processor, each working by itself.
+
+    There is one for a GPU, so that callers from several threads take turns.
+    """
+    count = torch.get_num_threads() if device.type == "cpu" else 1
+    return ThreadPoolExecutor(count, "folksong-listen", initializer=_alone)
+
+
+def _alone() -> AbstractContextManager[object]:
+    """Let this thread work without the help of others; as a context, until its end."""
+    torch.get_num_threads()  # at its first use in a thread, PyTorch sets the number that is set below
+    limited: AbstractContextManager[object] = _controller().limit(limits=1, user_api="openmp")
+    return limited
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
 @dataclass(eq=False)
 class _Pending:
     """A clip some of whose windows still wait to be scored."""
@@ -108,6 +142,7 @@ def score_clips(
     which: Which = "track",
     batch_size: int = 32,
     autocast: torch.dtype | None = None,
+    threads: ThreadPoolExecutor | None = None,
 ) -> Iterator[Scores]:
     """Yield the scores of each clip, (n_labels,) float32 in 0 to 1, in the order of the clips.
 
@@ -120,8 +155,9 @@ def score_clips(
         window_steps: samples or frames of a window.
         hop_steps: steps between the beginnings of windows; None lays them side by side (`spread`).
         which: ``"track"`` scores all windows and averages, ``"centre"`` only the one in the middle.
-        batch_size: windows scored at once.
+        batch_size: windows collected before they are scored; a GPU hears them at once.
         autocast: multiply matrices in this type; None stays in float32.
+        threads: see `listening_threads`; own ones if None.
 
     Raises:
         FolksongError: a size is below 1, or a clip holds no audio.
@@ -134,37 +170,53 @@ def score_clips(
     batch = np.empty((batch_size, *_window_shape(model, window_steps)), np.float32)
     owners: list[_Pending] = []
     pending: deque[_Pending] = deque()
-    for number, clip in enumerate(clips):
-        if clip.n_steps < 1:
-            raise FolksongError(f"clip {number} holds no audio")
-        if which == "centre":
-            starts = [max(clip.n_steps - window_steps, 0) // 2]
-        elif hop_steps is None:
-            starts = spread(clip.n_steps, window_steps)
-        else:
-            starts = slide(clip.n_steps, window_steps, hop_steps)
-        pending.append(_Pending(len(starts), np.zeros(n_labels)))
-        for start in starts:
-            clip.window_into(start, batch[len(owners)])
-            owners.append(pending[-1])
-            if len(owners) == batch_size:
-                _score(model, batch, owners, autocast)
+    device = next(model.parameters()).device
+    with listening_threads(device) if threads is None else nullcontext(threads) as listeners:
+        for number, clip in enumerate(clips):
+            if clip.n_steps < 1:
+                raise FolksongError(f"clip {number} holds no audio")
+            if which == "centre":
+                starts = [max(clip.n_steps - window_steps, 0) // 2]
+            elif hop_steps is None:
+                starts = spread(clip.n_steps, window_steps)
+            else:
+                starts = slide(clip.n_steps, window_steps, hop_steps)
+            pending.append(_Pending(len(starts), np.zeros(n_labels)))
+            for start in starts:
+                clip.window_into(start, batch[len(owners)])
+                owners.append(pending[-1])
+                if len(owners) == batch_size:
+                    _score(model, batch, owners, autocast, listeners)
+            yield from _finished(pending)
+        if owners:
+            _score(model, batch, owners, autocast, listeners)
         yield from _finished(pending)
-    _score(model, batch, owners, autocast)
-    yield from _finished(pending)
 
 
 def _score(
-    model: Tagger, batch: npt.NDArray[np.float32], owners: list[_Pending], autocast: torch.dtype | None
+    model: Tagger,
+    batch: npt.NDArray[np.float32],
+    owners: list[_Pending],
+    autocast: torch.dtype | None,
+    threads: ThreadPoolExecutor,
 ) -> None:
     """Score the windows of `batch` that have an owner, and give each owner its scores."""
-    if not owners:
-        return
     device = next(model.parameters()).device
-    with torch.inference_mode(), torch.autocast(device.type, autocast, enabled=autocast is not None):
-        logits = model(torch.from_numpy(batch[: len(owners)]).to(device))
-        scores = torch.sigmoid(logits.float()).cpu().numpy()
-    for owner, row in zip(owners, scores, strict=True):
+    at_once = WINDOWS_A_THREAD if device.type == "cpu" else len(batch)
+
+    def hear(windows: Tensor) -> Scores:
+        with torch.inference_mode(), torch.autocast(device.type, autocast, enabled=autocast is not None):
+            logits = model(windows.to(device))
+            scores: Scores = torch.sigmoid(logits.float()).cpu().numpy()
+            return scores
+
+    parts = torch.split(torch.from_numpy(batch[: len(owners)]), at_once)
+    if device.type == "cpu" and len(parts) == 1:
+        with _alone():
+            heard = [hear(*parts)]
+    else:
+        heard = list(threads.map(hear, parts))
+    for owner, row in zip(owners, np.concatenate(heard), strict=True):
         owner.add(row)
     owners.clear()
 
