@@ -8,6 +8,7 @@ import pytest
 from folksong.errors import FolksongError
 from folksong.labels import Pair, hybrid
 from folksong.labels.joint import joint_vectors
+from folksong.labels.spherical_kmeans import SphericalKMeans
 from folksong.tags.table import TagTable
 from folksong.vectors import company
 from folksong.vectors.company import company_vectors
@@ -31,7 +32,7 @@ def test_values_equal_the_loops(table):
     tags = list(small.popularity().tags)
     contexts = np.array([small.tag_index[tag] for tag in tags[:8]])
     columns = np.array([small.tag_index[tag] for tag in tags])
-    found = company._shrunk_ppmi(small, columns, contexts, 8).toarray()
+    found = company._shrunk_ppmi(company._strengths(small, False), columns, contexts, 8).toarray()
     np.testing.assert_allclose(found, ppmi_reference(small, tags, tags[:8], 8), atol=1e-12)
 
 
@@ -108,23 +109,69 @@ def test_pairs_that_must_and_must_not_share_a_label(messy):
         hybrid(messy, None, n_clusters=3, pairs=[Pair("apart", "hip hop", "hip-hop")])
 
 
-def test_rare_tags_take_part_in_more_labels_than_frequent_ones(messy):
-    plain = hybrid(messy, None, n_clusters=3)
-    space = hybrid(messy, None, n_clusters=3, overlap=4)
+@pytest.fixture(scope="module")
+def crowd():
+    """12 themes in a ring, each beside the next on some tracks; 60 tags, from a few counts to hundreds."""
+    rng = np.random.default_rng(5)
+    pairs = {}
+    for track in range(1500):
+        theme = int(rng.integers(12))
+        near = (theme + int(rng.integers(-1, 2))) % 12
+        for place in (theme, near):
+            for rank in range(5):
+                if rng.random() < (0.9, 0.5, 0.15, 0.05, 0.02)[rank]:
+                    pairs[f"t{track}", f"{place}-{'abcde'[rank]}"] = float(rng.integers(1, 50))
+    return TagTable.from_pairs(*zip(*pairs, strict=True), pairs.values())
+
+
+@pytest.mark.parametrize("overlap", [2, 4, 6])
+def test_overlap_takes_the_near_labels_and_fewer_of_them_the_more_frequent_a_tag_is(crowd, overlap):
+    settings = {"n_clusters": 10, "n_init": 2, "link_stems": False}
+    plain = hybrid(crowd, None, **settings)
+    space = hybrid(crowd, None, overlap=overlap, **settings)
     assert [label.tags for label in space.labels] == [label.tags for label in plain.labels]
-    n_labels = {tag: len(space.labels_of(tag)) for label in space.labels for tag in label.tags}
-    counts = {tag: int(messy.counts[messy.tag_index[tag]]) for tag in n_labels}
-    merged = {space.aliases[raw] for raw in space.aliases}  # counted with their aliases
-    assert n_labels["rare rap"] == 3  # there are no more
-    for tag in n_labels.keys() - merged - {"rare rap"}:
-        assert n_labels[tag] == (2 if 50 <= counts[tag] < 200 else 3 if counts[tag] < 50 else 1)
-    two = hybrid(messy, None, n_clusters=3, overlap=2)
-    assert {len(two.labels_of(tag)) for tag in n_labels} <= {1, 2}
-    for tag in n_labels:
-        assert two.labels_of(tag)[0] == space.labels_of(tag)[0]
-        assert set(two.labels_of(tag)) <= set(space.labels_of(tag))
+    placed = joint_vectors(crowd, None, link_stems=False)
+    learned = placed.counts >= 5
+    weighed = placed.vectors * np.sqrt(placed.counts)[:, None]
+    centres = SphericalKMeans(10, n_init=2, seed=0).fit(weighed[learned]).cluster_centers_
+    many = set()
+    for tag, count, vector in zip(placed.tags, placed.counts, placed.vectors, strict=True):
+        most = max(1, overlap - sum(count >= least for least in (10, 50, 200)))
+        cosines = sorted((float(centre @ vector) for centre in centres), reverse=True)
+        expected = max(1, sum(cosine >= 0.5 * cosines[0] for cosine in cosines[:most]))
+        assert len(space.labels_of(tag)) == expected
+        many.add(expected)
+    assert {1, 2} <= many
+    assert max(many) > 2 or overlap < 6
     with pytest.raises(FolksongError, match="1 label or more, not in 0"):
-        hybrid(messy, None, overlap=0)
+        hybrid(crowd, None, overlap=0)
+
+
+def test_weights_count_by_their_logarithm(crowd):
+    columns = np.arange(6)
+    mean = np.mean([math.log1p(weight) for weight in crowd.weights.data])
+    dense = crowd.weights.toarray()
+    strengths = company._strengths(crowd, weighted=True)
+    for track, row in enumerate(dense[:50]):
+        expected = [math.log1p(weight) / mean for weight in row]
+        np.testing.assert_allclose(strengths[track].toarray()[0], expected, rtol=1e-6)
+    found = company._shrunk_ppmi(strengths, columns, columns, 8).toarray()
+    logs = np.log1p(dense[:, columns].astype(float)) / mean
+    together = [[0.0 if a == b else sum(logs[:, a] * logs[:, b]) for b in range(6)] for a in range(6)]
+    shares = [sum(row[c] for row in together) ** 0.75 for c in range(6)]
+    for a in range(6):
+        for b in range(6):
+            n = together[a][b]
+            value = max(0, math.log(n * sum(shares) / (sum(together[a]) * shares[b]))) if n else 0
+            assert found[a, b] == pytest.approx(value * n / (n + 8), rel=1e-5)
+    same = TagTable.from_pairs(["1", "1", "2", "2"], ["a", "b", "a", "b"], [7, 7, 7, 7])
+    np.testing.assert_array_equal(
+        company_vectors(same, ["a", "b"], min_context_count=1, weighted=True),
+        company_vectors(same, ["a", "b"], min_context_count=1),
+    )
+    nothing = TagTable.from_pairs(["1", "1"], ["a", "b"], [0, 0])
+    with pytest.raises(FolksongError, match="all weights are 0"):
+        company_vectors(nothing, ["a", "b"], min_context_count=1, weighted=True)
 
 
 def test_tags_that_must_be_apart_share_none_of_their_labels(messy):

@@ -234,8 +234,10 @@ def skipgram_command(
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help="Labels that a tag may take part in: 2 below 200 counts, 3 below 50, 4 below 10, at most this many.",
+    help="Labels that a tag may take part in, where they are nearly as near as its nearest. Frequent tags take part in "
+    "fewer: one fewer from 10 counts, two from 50, three from 200; 1 divides the tags.",
 )
+@click.option("--weighted", is_flag=True, help="Count company by the tags' weights (their logarithm).")
 @click.option("--meaning", type=click.FloatRange(0), default=0.0, show_default=True,
               help="Weight of the word vectors beside company, which weighs 1.")  # fmt: skip
 @click.option("--keep-spellings", is_flag=True, help="Do not merge spelling variants first.")
@@ -247,8 +249,9 @@ def skipgram_command(
 @SPLIT
 @tag_source_options
 def hybrid_command(
-    source: str, out: str, vectors: str | None, threshold: int, n_clusters: int, overlap: int, meaning: float,
-    keep_spellings: bool, keep_stems: bool, pairs: str | None, seed: int, split: str | None, **options: Any,
+    source: str, out: str, vectors: str | None, threshold: int, n_clusters: int, overlap: int, weighted: bool,
+    meaning: float, keep_spellings: bool, keep_stems: bool, pairs: str | None, seed: int, split: str | None,
+    **options: Any,
 ) -> None:  # fmt: skip
     """Cluster the tags of SOURCE by company and meaning together and write the label space OUT.
 
@@ -262,7 +265,8 @@ def hybrid_command(
     table, provenance = training_tracks(read_source(source, **options), split)
     space = hybrid(
         table, read_vectors(vectors) if vectors else None, threshold=threshold, n_clusters=n_clusters,
-        overlap=overlap, meaning=meaning, merge_spellings=not keep_spellings, link_stems=not keep_stems,
+        overlap=overlap, weighted=weighted, meaning=meaning,
+        merge_spellings=not keep_spellings, link_stems=not keep_stems,
         pairs=read_pairs(pairs) if pairs else (), seed=seed, provenance={"source": source, **provenance},
     )  # fmt: skip
     _write(space, out, table)

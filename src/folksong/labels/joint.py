@@ -5,7 +5,8 @@
    they keep contradicts ("blues" and "blue" is such a risk, "country" and "countries" another).
 3. Company vectors (`folksong.vectors.company`) of the linked groups are clustered by spherical k-means. Clusters are
    learned on tags with 5 counts or more; rarer ones go to the nearest centroid. With `overlap` a tag takes part in
-   more labels the rarer it is: the company of three tracks says roughly where a tag belongs, not exactly.
+   other labels that are nearly as near, in more the rarer it is: the company of three tracks says roughly where a tag
+   belongs, not exactly.
 4. Word vectors place the tags that keep no company at all; they can be joined to the others with a weight, but on
    HetRec no weight made the labels better (docs/label-spaces-hetrec.md has the figures).
 
@@ -42,8 +43,11 @@ Matrix = npt.NDArray[np.float64]
 
 LEARN_FROM_COUNTS = 5
 LEAST_COSINE_OF_STEMS = 0.05
-LABELS_BY_COUNTS = {10: 4, 50: 3, 200: 2}
-"""With overlap, a tag of fewer counts than this takes part in so many labels at most."""
+OVERLAP_FALLS_AT = (10, 50, 200)
+"""With overlap, a tag of at least so many counts takes part in one label fewer."""
+
+NEAR_ENOUGH = 0.5
+"""With overlap, a further label's cosine is at least this share of the nearest one's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +78,7 @@ def hybrid(
     overlap: int = 1,
     meaning: float = 0.0,
     dimension: int = 60,
+    weighted: bool = False,
     merge_spellings: bool = True,
     link_stems: bool = True,
     pairs: Iterable[Pair] = (),
@@ -90,10 +95,12 @@ def hybrid(
         vectors: word vectors; None leaves meaning to the words' stems alone.
         threshold: only tags with more counts than this take part (variants counted together).
         n_clusters: number of labels.
-        overlap: labels that a tag may take part in, its nearest ones: 2 for tags of fewer than 200 counts, 3 for those
-            of fewer than 50, 4 for those of fewer than 10, and never more than this. 1 divides the tags.
+        overlap: labels that a tag may take part in: its nearest ones, at least half as near as the nearest by cosine.
+            One fewer for tags of 10 counts or more, two fewer from 50, three fewer from 200, but at least one. 1
+            divides the tags.
         meaning: weight of the word vectors beside company, which weighs 1; 0 uses them only for tags without company.
         dimension: of the company vectors.
+        weighted: whether company counts by the tags' weights (see `folksong.vectors.company_vectors`).
         merge_spellings: merge spelling variants first and keep them as aliases.
         link_stems: link tags of the same word stems, unless their company contradicts.
         pairs: a person's pairs of tags that must (``same``) or must not (``apart``) share a label.
@@ -113,6 +120,7 @@ def hybrid(
         threshold=threshold,
         meaning=meaning,
         dimension=dimension,
+        weighted=weighted,
         merge_spellings=merge_spellings,
         link_stems=link_stems,
     )
@@ -122,7 +130,7 @@ def hybrid(
     numbers = _cluster(placed, leaders, n_clusters, overlap, n_init, seed, _apart(pairs, rows, leaders))
     used = {"vectors": vectors.source, "vectors_sha256": vectors.sha256} if vectors is not None else {}
     settings: dict[str, Any] = {"threshold": threshold, "n_clusters": n_clusters, "overlap": overlap}
-    settings |= {"meaning": meaning, "dimension": dimension}
+    settings |= {"meaning": meaning, "dimension": dimension, "weighted": weighted}
     settings |= {"merge_spellings": merge_spellings, "link_stems": link_stems, "n_init": n_init, "seed": seed}
     return LabelSpace(
         labels_of_clusters(placed.tags, [main for main, *_ in numbers], [also for _, *also in numbers]),
@@ -146,6 +154,7 @@ def joint_vectors(
     threshold: int = 2,
     meaning: float = 0.0,
     dimension: int = 60,
+    weighted: bool = False,
     merge_spellings: bool = True,
     link_stems: bool = True,
 ) -> JointVectors:
@@ -159,7 +168,7 @@ def joint_vectors(
     tags = frequent_tags(table, threshold)
     if not tags:
         raise FolksongError(f"no tag has more than {threshold} counts; lower the threshold")
-    company = company_vectors(table, tags, dimension=dimension).astype(np.float64)
+    company = company_vectors(table, tags, dimension=dimension, weighted=weighted).astype(np.float64)
     joined = company
     if vectors is not None:
         words = np.zeros((len(tags), vectors.dimension))
@@ -253,18 +262,18 @@ def _cluster(
         if number == 1 and main not in rivals:
             chosen[head] = (main,)
             continue
-        order = np.argsort(-(model.cluster_centers_ @ points[head]), kind="stable").tolist()
+        nearness = model.cluster_centers_ @ points[head]
+        order = np.argsort(-nearness, kind="stable").tolist()
         free = [place for place in dict.fromkeys([main, *order]) if place not in rivals]
         if not free:
             raise FolksongError(
                 f"{placed.tags[head]!r} must be apart from tags in every cluster; ask for more clusters"
             )
-        chosen[head] = tuple(free[:number])
+        near = [place for place in free[1:number] if nearness[place] >= NEAR_ENOUGH * nearness[main]]
+        chosen[head] = (free[0], *near)
     return [chosen.get(leader, (-1,)) for leader in leaders.tolist()]
 
 
 def _number_of_labels(counts: Numbers, overlap: int) -> Numbers:
-    number = np.ones(len(counts), np.int64)
-    for below, most in sorted(LABELS_BY_COUNTS.items(), reverse=True):
-        number[counts < below] = min(most, overlap)
-    return number
+    fewer = np.searchsorted(OVERLAP_FALLS_AT, counts, side="right")
+    return np.maximum(overlap - fewer, 1)

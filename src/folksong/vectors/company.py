@@ -30,6 +30,7 @@ def company_vectors(
     dimension: int = 60,
     min_context_count: int = 10,
     shrinkage: float = SHRINKAGE_COUNTS,
+    weighted: bool = False,
 ) -> npt.NDArray[np.float32]:
     """Return a vector of the company each tag keeps: (n, dimension) float32, rows of length 1 (or all zero).
 
@@ -42,6 +43,8 @@ def company_vectors(
         dimension: number of singular directions kept.
         min_context_count: tags with at least so many counts (3,000 at most) are contexts, and shape the directions.
         shrinkage: counts at which a pair's value is halved.
+        weighted: count a tag on a track by the logarithm of 1 + its weight there, scaled to a mean of 1, instead of
+            once: what many listeners agree on says more.
 
     Raises:
         FolksongError: a tag is not in the table, or fewer than 2 tags are frequent enough to be contexts.
@@ -58,7 +61,7 @@ def company_vectors(
         raise FolksongError(
             f"only {len(contexts)} tags have {min_context_count} counts or more; company needs at least 2 contexts"
         )
-    values = _shrunk_ppmi(table, columns, contexts, shrinkage)
+    values = _shrunk_ppmi(_strengths(table, weighted), columns, contexts, shrinkage)
     shaping = sp.csr_matrix(values[np.flatnonzero(table.counts[columns] >= min_context_count)])
     if not shaping.nnz:  # only rare tags are asked for: they shape the directions themselves
         shaping = values
@@ -73,13 +76,29 @@ def company_vectors(
     return np.asarray(units, np.float32)
 
 
+def _strengths(table: TagTable, weighted: bool) -> sp.csr_matrix:
+    """Return how much each tag of a track counts: (n_tracks, n_tags) float64, ones unless weighted."""
+    if not weighted:
+        return table.presence.astype(np.float64)
+    strengths = table.weights.astype(np.float64).log1p()
+    mean = strengths.data.mean() if strengths.nnz else 0.0
+    if not mean > 0:
+        raise FolksongError("all weights are 0, so that no tag would count; leave them out (weighted=False)")
+    return strengths / mean
+
+
 def _shrunk_ppmi(
-    table: TagTable, columns: npt.NDArray[np.int64], contexts: npt.NDArray[np.int64], shrinkage: float
+    strengths: sp.csr_matrix,
+    columns: npt.NDArray[np.int64],
+    contexts: npt.NDArray[np.int64],
+    shrinkage: float,
 ) -> sp.csr_matrix:
-    """Return max(0, log(P(i, c) / (P(i) P(c)^0.75))) · n / (n + shrinkage): (tags, contexts); none its own."""
-    presence = table.presence.astype(np.float64)
-    together = sp.csr_matrix(presence[:, columns].T @ presence[:, contexts]).tocoo()
-    different = columns[together.row] != contexts[together.col]
+    """Return max(0, log(P(i, c) / (P(i) P(c)^0.75))) · n / (n + shrinkage): (tags, contexts); none its own.
+
+    A pair's count n is the sum over tracks of the product of both strengths.
+    """
+    together = sp.csr_matrix(strengths[:, columns].T @ strengths[:, contexts]).tocoo()
+    different = (columns[together.row] != contexts[together.col]) & (together.data > 0)
     row, column, count = together.row[different], together.col[different], together.data[different]
     of_tag = np.bincount(row, count, minlength=len(columns))
     of_context = np.bincount(column, count, minlength=len(contexts)) ** CONTEXT_POWER
