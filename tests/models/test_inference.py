@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from folksong.models.inference import prepared
+from folksong.models.inference import FoldedBlock, prepared
 from folksong.models.tagger import Tagger
 
 
@@ -59,9 +59,10 @@ def test_rows_as_channels_whatever_their_number(n_mels):
         torch.testing.assert_close(torch.cat(normed, dim=1), expected[:, : sum(sizes)], atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("negative", [False, True])
 @pytest.mark.parametrize("front_end", ["waveform", "log-mel-spectrogram"])
-def test_weights_are_cast_once_and_scores_move_by_little(front_end):
-    tagger = trained(front_end, negative=True)
+def test_weights_are_cast_once_and_scores_move_by_little(front_end, negative):
+    tagger = trained(front_end, negative)
     ready = prepared(tagger, torch.bfloat16)
     kinds = {layer.weight.dtype for layer in ready.modules() if isinstance(layer, nn.Conv2d | nn.Linear)}
     assert kinds == {torch.bfloat16}
@@ -71,3 +72,15 @@ def test_weights_are_cast_once_and_scores_move_by_little(front_end):
             found = torch.sigmoid(ready(x).float())
         expected = torch.sigmoid(tagger(x))
     assert 0 < (found - expected).abs().max() < 0.01
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("front_end", ["waveform", "log-mel-spectrogram"])
+def test_comparing_bits_finds_what_comparing_numbers_does(front_end, dtype, monkeypatch):
+    ready = prepared(trained(front_end, negative=False), dtype)
+    x = torch.randn(2, 21_000) if front_end == "waveform" else torch.randn(2, 24, 200)
+    with torch.inference_mode(), torch.autocast("cpu", dtype):
+        by_bits = ready(x)
+        monkeypatch.setattr(FoldedBlock, "_comparable", lambda self, x: x)
+        by_numbers = ready(x)
+    assert torch.equal(by_bits, by_numbers)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from folksong.models.convolution import ConvBlock, halved, highest
+from folksong.models.convolution import ConvBlock, halved
 from folksong.models.front_ends import WaveformFrontEnd
 from folksong.models.tagger import Tagger
 
@@ -53,13 +53,25 @@ class FoldedBlock(nn.Module):
 
     def pooled(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         """Return the rectified values whose norm is highest; see `ConvBlock.pooled`."""
-        kept = self._highest(x, size)
+        convolved = self._convolved(x)
+        kept = self._highest(self._comparable(convolved), size).view(convolved.dtype)
         if self.turn is not None:
             kept = kept * self.turn.to(kept.dtype)
         return functional.relu(kept, inplace=True)
 
+    def _comparable(self, x: Tensor) -> Tensor:
+        """Return the bits of 16-bit floats as integers, which are compared faster.
+
+        Both are in the same order but for two negative numbers, and those become 0 by the rectification that follows,
+        whichever is kept; unless the sign is turned before it.
+        """
+        return x.view(torch.int16) if self.turn is None and x.element_size() == 2 else x
+
     def _highest(self, x: Tensor, size: tuple[int, int]) -> Tensor:
-        return highest(self._convolved(x), size)
+        """Return the highest of `size[1]` steps each; (batch, channels, 1, steps)."""
+        n_steps = x.shape[3] // size[1]
+        pictures = x[..., : n_steps * size[1]].permute(0, 2, 3, 1)  # in the order of memory
+        return torch.unflatten(pictures, 2, (n_steps, size[1])).amax(3).permute(0, 3, 1, 2)
 
     def _convolved(self, x: Tensor) -> Tensor:
         convolved: Tensor = self.conv(x if self.pad is None else functional.pad(x, self.pad))
@@ -99,12 +111,15 @@ class StripBlock(FoldedBlock):
         wide.bias = nn.Parameter(cast(Tensor, self.conv.bias).repeat(self.shifts), requires_grad=False)
         self.conv = wide
 
-    def _highest(self, x: Tensor, size: tuple[int, int]) -> Tensor:
-        """(batch, 1, picture's rows, steps) -> (batch, filters, 1, steps)."""
+    def _convolved(self, x: Tensor) -> Tensor:
+        """(batch, 1, picture's rows, steps) -> (batch, STRIP_ROWS × filters, strips, steps)."""
         frames = x[:, 0].transpose(1, 2).to(self.conv.weight.dtype)
         strips = torch.stack([frames[:, :, start : start + self.height] for start in self.starts], dim=1)
-        answers = halved(self._convolved(strips.permute(0, 3, 1, 2)), 2)
-        return halved(torch.unflatten(answers, 1, (self.shifts, -1)), 1)[:, 0]
+        return super()._convolved(strips.permute(0, 3, 1, 2))
+
+    def _highest(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        """Return the highest over all rows: (batch, filters, 1, steps)."""
+        return halved(torch.unflatten(halved(x, 2), 1, (self.shifts, -1)), 1)[:, 0]
 
 
 def prepared(tagger: Tagger, dtype: torch.dtype) -> Tagger:
