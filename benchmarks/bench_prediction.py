@@ -14,7 +14,6 @@ import argparse
 import json
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -29,6 +28,7 @@ from folksong.export.folder import write_folder
 from folksong.labels import Label, LabelSpace
 from folksong.models.tagger import Tagger
 from folksong.prediction import LoadedTagger, load_tagger
+from timing import median_seconds
 
 RATE, SECONDS = 44_100, 30
 N_FILES = 24
@@ -54,15 +54,9 @@ def time_calls(call: Callable[[], object], repeats: int, threads: int) -> tuple[
     """Return the median seconds of processor and of wall time."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    call()
-    times = []
-    for _ in range(repeats):
-        began, start = time.process_time(), time.perf_counter()
-        call()
-        times.append((time.process_time() - began, time.perf_counter() - start))
+    timed = median_seconds(call, repeats)
     torch.set_num_threads(before)
-    seconds, wall = np.median(times, axis=0).tolist()
-    return seconds, wall
+    return timed
 
 
 def tag_all(tagger: LoadedTagger, files: list[Path]) -> None:

@@ -14,8 +14,6 @@ import argparse
 import json
 import os
 import sys
-import time
-from collections.abc import Callable
 from contextlib import redirect_stdout
 
 os.environ.update(TF_USE_LEGACY_KERAS="1", TF_CPP_MIN_LOG_LEVEL="3")
@@ -24,18 +22,10 @@ import librosa
 import numpy as np
 import tensorflow as tf
 
+from timing import median_seconds
+
 MODEL = "MTT_musicnn"
 SECONDS = 3  # musicnn's default window; windows lie side by side
-
-
-def median_of(call: Callable[[], object], repeats: int) -> list[float]:
-    call()
-    times = []
-    for _ in range(repeats):
-        began, start = time.process_time(), time.perf_counter()
-        call()
-        times.append((time.process_time() - began, time.perf_counter() - start))
-    return np.median(times, axis=0).tolist()
 
 
 def main() -> None:
@@ -71,9 +61,9 @@ def main() -> None:
         with redirect_stdout(sys.stderr):
             return extractor.extractor(given.clip, MODEL, extract_features=False)[0].mean(axis=0)
 
-    loaded = median_of(tag, given.repeats)
+    loaded = median_seconds(tag, given.repeats)
     np.testing.assert_allclose(tag(), tag_and_load(), atol=1e-5)
-    print(json.dumps({"loaded": loaded, "loading it": median_of(tag_and_load, min(given.repeats, 5))}))
+    print(json.dumps({"loaded": loaded, "loading it": median_seconds(tag_and_load, min(given.repeats, 5))}))
 
 
 if __name__ == "__main__":

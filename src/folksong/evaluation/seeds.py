@@ -133,13 +133,7 @@ def average(measured: Sequence[Measured]) -> dict[str, dict[str, Any]]:
         mean = float(np.mean(values))
         low, high = np.clip(centred_interval(_mean_resampled(measured, name), mean, level), 0.0, 1.0)
         chance = 0.5 if name.endswith("auc") else measured[0].summary.macro_chance
-        found[name] = {
-            "value": json_value(mean),
-            "low": json_value(low),
-            "high": json_value(high),
-            "chance": json_value(chance),
-            "seeds": json_value(values),
-        }
+        found[name] = json_value({"value": mean, "low": low, "high": high, "chance": chance, "seeds": values})
     return found
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 
@@ -164,24 +164,23 @@ class LoadedTagger:
             ThreadPoolExecutor(at_once, "folksong-file") as pool,
             listening_threads(self.device) as listeners,
         ):
-            started = [
-                (file, pool.submit(self._predict, file, listeners)) for file in islice(waiting, at_once)
-            ]
+
+            def begin(most: int) -> list[tuple[str | os.PathLike[str], Future[Prediction]]]:
+                return [(file, pool.submit(self._predict, file, listeners)) for file in islice(waiting, most)]
+
+            started = begin(at_once)
             try:
                 while started:
                     file, future = started.pop(0)
+                    started += begin(1)
                     try:
                         prediction = future.result()
                     except FolksongError as error:
                         if on_error is None:
                             raise
                         on_error(os.fspath(file), error)
-                        prediction = None
-                    started += [
-                        (later, pool.submit(self._predict, later, listeners)) for later in islice(waiting, 1)
-                    ]
-                    if prediction is not None:
-                        yield prediction
+                        continue
+                    yield prediction
             finally:
                 listeners.shutdown(wait=False, cancel_futures=True)
 
