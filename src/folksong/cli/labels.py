@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from folksong.cli.common import FolksongCommand, FolksongGroup, echo_table
+from folksong.cli.common import FolksongCommand, FolksongGroup, echo_table, wants_progress
 from folksong.cli.tag_source import read_aliases, read_source, tag_source_options
 
 if TYPE_CHECKING:
     from folksong.labels.space import LabelSpace
     from folksong.tags.table import TagTable
+    from folksong.vectors.words import WordVectors
 
 
 @click.group(cls=FolksongGroup)
@@ -128,6 +129,13 @@ def show(space: str, source: str | None, number: int, **options: Any) -> None:
 def _some(tags: Sequence[str], most: int) -> str:
     """Return the first tags as text, and how many there are if that is not all."""
     return ", ".join(tags[:most]) + (f", … ({len(tags)} tags)" if len(tags) > most else "")
+
+
+def given_vectors(source: str) -> WordVectors:
+    """Read what ``--vectors`` names, with a progress bar on a terminal."""
+    from folksong.vectors.words import read_vectors
+
+    return read_vectors(source, progress=wants_progress())
 
 
 def training_tracks(table: TagTable, split: str | None) -> tuple[TagTable, dict[str, Any]]:

@@ -3,12 +3,12 @@
 1. Spelling variants are merged; the raw spellings stay as the space's aliases.
 2. Tags of the same word stems ("relax", "relaxing"; "favourite songs", "fave songs") are linked, unless the company
    they keep contradicts ("blues" and "blue" is such a risk, "country" and "countries" another).
-3. Company vectors (`folksong.vectors.company`) of the linked groups are clustered by spherical k-means. Clusters are
-   learned on tags with 5 counts or more; rarer ones go to the nearest centroid. With `overlap` a tag takes part in
-   other labels that are nearly as near, in more the rarer it is: the company of three tracks says roughly where a tag
-   belongs, not exactly.
-4. Word vectors place the tags that keep no company at all; they can be joined to the others with a weight, but on
-   HetRec no weight made the labels better (docs/label-spaces-hetrec.md has the figures).
+3. Where word vectors are given, what company a tag's words let expect (`folksong.vectors.expected`) is added to the
+   company it keeps, as if it had been counted a few times: it decides on rare tags and leaves frequent ones alone.
+4. The vectors of the linked groups are clustered by spherical k-means. Clusters are learned on tags with 5 counts or
+   more; rarer ones go to the nearest centroid.
+5. With `overlap`, tags then take part in several labels, so that those that are near share one and others do not
+   (`folksong.labels.overlapping`).
 
 A person's pairs can be added: those that must share a label are linked, those that must not are moved apart.
 """
@@ -16,7 +16,7 @@ A person's pairs can be added: those that must share a label are linked, those t
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,15 +26,17 @@ import numpy.typing as npt
 from folksong.errors import FolksongError
 from folksong.labels.clusters import frequent_tags, labels_of_clusters, require_enough
 from folksong.labels.judge import Pair
+from folksong.labels.overlapping import TagGroups, share_labels
 from folksong.labels.space import LabelSpace
 from folksong.labels.spherical_kmeans import SphericalKMeans
 from folksong.labels.wording import stems_of
 from folksong.tags.merging import rename_tags
 from folksong.tags.spelling import variants
 from folksong.tags.table import TagTable
-from folksong.vectors.company import company_vectors
+from folksong.vectors.company import MIN_CONTEXT_COUNT, company_vectors
+from folksong.vectors.expected import expected_company
 from folksong.vectors.tag_vectors import embed_tags
-from folksong.vectors.words import WordVectors
+from folksong.vectors.words import Vectors, WordVectors
 
 logger = logging.getLogger(__name__)
 
@@ -43,11 +45,7 @@ Matrix = npt.NDArray[np.float64]
 
 LEARN_FROM_COUNTS = 5
 LEAST_COSINE_OF_STEMS = 0.05
-OVERLAP_FALLS_AT = (10, 50, 200)
-"""With overlap, a tag of at least so many counts takes part in one label fewer."""
-
-NEAR_ENOUGH = 0.5
-"""With overlap, a further label's cosine is at least this share of the nearest one's."""
+MEANING_COUNTS = 6.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +74,7 @@ def hybrid(
     threshold: int = 2,
     n_clusters: int = 65,
     overlap: int = 1,
-    meaning: float = 0.0,
+    meaning: float = MEANING_COUNTS,
     dimension: int = 60,
     weighted: bool = False,
     merge_spellings: bool = True,
@@ -85,6 +83,7 @@ def hybrid(
     n_init: int = 10,
     seed: int = 0,
     provenance: Mapping[str, Any] | None = None,
+    progress: bool = False,
 ) -> LabelSpace:
     """Build labels from meaning and company together.
 
@@ -92,13 +91,12 @@ def hybrid(
 
     Args:
         table: the tags.
-        vectors: word vectors; None leaves meaning to the words' stems alone.
+        vectors: word vectors or a sentence model; None leaves meaning to the words' stems alone.
         threshold: only tags with more counts than this take part (variants counted together).
         n_clusters: number of labels.
-        overlap: labels that a tag may take part in: its nearest ones, at least half as near as the nearest by cosine.
-            One fewer for tags of 10 counts or more, two fewer from 50, three fewer from 200, but at least one. 1
-            divides the tags.
-        meaning: weight of the word vectors beside company, which weighs 1; 0 uses them only for tags without company.
+        overlap: labels that a tag may take part in; 1 divides the tags.
+        meaning: counts of its own that what a tag's words let expect weighs as much as; 0 uses the words only for
+            tags without company.
         dimension: of the company vectors.
         weighted: whether company counts by the tags' weights (see `folksong.vectors.company_vectors`).
         merge_spellings: merge spelling variants first and keep them as aliases.
@@ -107,6 +105,7 @@ def hybrid(
         n_init: starts of k-means, of which the best is kept.
         seed: of k-means.
         provenance: further entries for the space's provenance.
+        progress: show a progress bar.
 
     Raises:
         FolksongError: fewer tags than clusters, or pairs that contradict each other.
@@ -127,7 +126,14 @@ def hybrid(
     rows = {tag: row for row, tag in enumerate(placed.tags)}
     rows |= {raw: rows[tag] for raw, tag in placed.aliases.items()}
     leaders = _link_pairs(placed.leaders, pairs, rows)
-    numbers = _cluster(placed, leaders, n_clusters, overlap, n_init, seed, _apart(pairs, rows, leaders))
+    apart = _apart(pairs, rows, leaders)
+    groups = _group(placed, leaders, apart)
+    division = _divide(groups, n_clusters, n_init, seed)
+    labels_of: list[tuple[int, ...]] = [(label,) for label in division.tolist()]
+    if overlap > 1:
+        labels_of = share_labels(groups, division, n_clusters, overlap, progress=progress)
+    found = dict(zip(groups.names, labels_of, strict=True))
+    numbers = [found.get(placed.tags[leader], (-1,)) for leader in leaders.tolist()]
     used = {"vectors": vectors.source, "vectors_sha256": vectors.sha256} if vectors is not None else {}
     settings: dict[str, Any] = {"threshold": threshold, "n_clusters": n_clusters, "overlap": overlap}
     settings |= {"meaning": meaning, "dimension": dimension, "weighted": weighted}
@@ -152,7 +158,7 @@ def joint_vectors(
     vectors: WordVectors | None,
     *,
     threshold: int = 2,
-    meaning: float = 0.0,
+    meaning: float = MEANING_COUNTS,
     dimension: int = 60,
     weighted: bool = False,
     merge_spellings: bool = True,
@@ -169,25 +175,31 @@ def joint_vectors(
     if not tags:
         raise FolksongError(f"no tag has more than {threshold} counts; lower the threshold")
     company = company_vectors(table, tags, dimension=dimension, weighted=weighted).astype(np.float64)
+    counts = np.array([table.counts[table.tag_index[tag]] for tag in tags], np.int64)
     joined = company
     if vectors is not None:
-        words = np.zeros((len(tags), vectors.dimension))
-        found = embed_tags(tags, vectors)
-        row_of = {tag: row for row, tag in enumerate(tags)}
-        words[[row_of[tag] for tag in found.tags]] = found.vectors
+        expected = expected_company(_words(tags, vectors), company, counts >= MIN_CONTEXT_COUNT)
         alone = ~company.any(axis=1)
-        joined = np.hstack([company, words * np.where(alone, 1.0, meaning)[:, None]])
+        joined = company + expected * np.where(alone, 1.0, meaning / counts)[:, None]
     placed = np.flatnonzero(joined.any(axis=1))
     kept = tuple(tags[row] for row in placed)
     if len(kept) < len(tags):
         logger.info("%d of %d tags have neither company nor a vector", len(tags) - len(kept), len(tags))
     joined = joined[placed] / np.linalg.norm(joined[placed], axis=1, keepdims=True)
     leaders = _link_stems(kept, company[placed]) if link_stems else np.arange(len(kept))
-    counts = np.array([table.counts[table.tag_index[tag]] for tag in kept], np.int64)
     members = set(kept)
     return JointVectors(
-        kept, counts, joined, leaders, {r: t for r, t in sorted(aliases.items()) if t in members}
+        kept, counts[placed], joined, leaders, {r: t for r, t in sorted(aliases.items()) if t in members}
     )
+
+
+def _words(tags: Sequence[str], vectors: WordVectors) -> Vectors:
+    """Return the vector of each tag's words: (n, m), rows of length 1, or all zero where no word has a vector."""
+    found = embed_tags(tags, vectors)
+    words = np.zeros((len(tags), vectors.dimension), np.float32)
+    row_of = {tag: row for row, tag in enumerate(tags)}
+    words[[row_of[tag] for tag in found.tags]] = found.vectors
+    return words
 
 
 def _link_stems(tags: Sequence[str], company: Matrix) -> Numbers:
@@ -228,52 +240,45 @@ def _apart(pairs: Sequence[Pair], rows: Mapping[str, int], leaders: Numbers) -> 
     return apart
 
 
-def _cluster(
-    placed: JointVectors,
-    leaders: Numbers,
-    n_clusters: int,
-    overlap: int,
-    n_init: int,
-    seed: int,
-    apart: Mapping[int, set[int]],
-) -> list[tuple[int, ...]]:
-    """Return the clusters of each tag, its main one first."""
+def _group(placed: JointVectors, leaders: Numbers, apart: Mapping[int, Set[int]]) -> TagGroups:
+    """Return the groups of tags that are linked, each where its tags lie on average."""
     points = np.zeros_like(placed.vectors)
     np.add.at(points, leaders, placed.vectors * np.sqrt(placed.counts)[:, None])
     heads = np.unique(leaders)
     heads = heads[np.linalg.norm(points[heads], axis=1) > 1e-9]
-    group_counts = np.bincount(leaders, placed.counts, minlength=len(leaders))
-    learned = heads[group_counts[heads] >= LEARN_FROM_COUNTS]
+    row_of = {head: row for row, head in enumerate(heads.tolist())}
+    return TagGroups(
+        tuple(placed.tags[head] for head in heads),
+        np.bincount(leaders, placed.counts, minlength=len(leaders))[heads],
+        points[heads],
+        {
+            row_of[one]: {row_of[rival] for rival in rivals if rival in row_of}
+            for one, rivals in apart.items()
+            if one in row_of
+        },
+    )
+
+
+def _divide(groups: TagGroups, n_clusters: int, n_init: int, seed: int) -> Numbers:
+    """Return the cluster of each group of tags."""
+    learned = groups.counts >= LEARN_FROM_COUNTS
     require_enough(
-        len(learned),
+        int(learned.sum()),
         n_clusters,
         f"{LEARN_FROM_COUNTS} counts or more",
-        len(placed.tags),
+        len(groups.names),
         "number of clusters",
     )
-    model = SphericalKMeans(n_clusters, n_init=n_init, seed=seed).fit(points[learned])
-    n_labels = _number_of_labels(group_counts[heads], overlap)
-    chosen: dict[int, tuple[int, ...]] = {}
-    # Heads are in order of popularity: of two that must be apart, the more popular one stays and the other moves.
-    for head, main, number in zip(
-        heads.tolist(), model.predict(points[heads]).tolist(), n_labels.tolist(), strict=True
-    ):
-        rivals = {place for rival in apart.get(head, ()) for place in chosen.get(rival, ())}
-        if number == 1 and main not in rivals:
-            chosen[head] = (main,)
-            continue
-        nearness = model.cluster_centers_ @ points[head]
-        order = np.argsort(-nearness, kind="stable").tolist()
-        free = [place for place in dict.fromkeys([main, *order]) if place not in rivals]
+    model = SphericalKMeans(n_clusters, n_init=n_init, seed=seed).fit(groups.points[learned])
+    chosen = model.predict(groups.points)
+    # Groups are in order of popularity: of two that must be apart, the more popular one stays and the other moves.
+    for row in sorted(groups.apart):
+        rivals = {int(chosen[rival]) for rival in groups.apart[row] if rival < row}
+        nearest = np.argsort(-(model.cluster_centers_ @ groups.points[row]), kind="stable").tolist()
+        free = [place for place in dict.fromkeys([int(chosen[row]), *nearest]) if place not in rivals]
         if not free:
             raise FolksongError(
-                f"{placed.tags[head]!r} must be apart from tags in every cluster; ask for more clusters"
+                f"{groups.names[row]!r} must be apart from tags in every cluster; ask for more clusters"
             )
-        near = [place for place in free[1:number] if nearness[place] >= NEAR_ENOUGH * nearness[main]]
-        chosen[head] = (free[0], *near)
-    return [chosen.get(leader, (-1,)) for leader in leaders.tolist()]
-
-
-def _number_of_labels(counts: Numbers, overlap: int) -> Numbers:
-    fewer = np.searchsorted(OVERLAP_FALLS_AT, counts, side="right")
-    return np.maximum(overlap - fewer, 1)
+        chosen[row] = free[0]
+    return chosen

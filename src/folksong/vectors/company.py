@@ -19,6 +19,7 @@ from folksong.tags.table import TagTable
 
 CONTEXT_POWER = 0.75
 SHRINKAGE_COUNTS = 8
+MIN_CONTEXT_COUNT = 10
 MAX_CONTEXTS = 3000
 """More columns than this cost minutes and add little: contexts are the most popular tags."""
 
@@ -28,7 +29,7 @@ def company_vectors(
     tags: Sequence[str],
     *,
     dimension: int = 60,
-    min_context_count: int = 10,
+    min_context_count: int = MIN_CONTEXT_COUNT,
     shrinkage: float = SHRINKAGE_COUNTS,
     weighted: bool = False,
 ) -> npt.NDArray[np.float32]:

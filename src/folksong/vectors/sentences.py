@@ -28,8 +28,15 @@ class SentenceVectors(WordVectors):
 
     takes_phrases = True
 
-    def __init__(self, path: str | os.PathLike[str], model: str | os.PathLike[str] | None = None) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        model: str | os.PathLike[str] | None = None,
+        *,
+        progress: bool = False,
+    ) -> None:
         path = Path(path)
+        self._progress = progress
         try:
             import onnxruntime
             from tokenizers import Tokenizer
@@ -52,16 +59,21 @@ class SentenceVectors(WordVectors):
         self.dimension = int(self._run(["music"]).shape[1])
 
     def embed(self, words: Sequence[str]) -> Embedded:
+        from tqdm import tqdm
+
         # Each length of text by itself, so that a vector does not depend on the padding its neighbours need.
         known = np.fromiter((bool(word.strip()) for word in words), bool, count=len(words))
         vectors = np.zeros((len(words), self.dimension), np.float32)
         encoded = self._tokenizer.encode_batch([word if word.strip() else "." for word in words])
         lengths = np.fromiter((sum(item.attention_mask) for item in encoded), np.int64, count=len(words))
-        for length in np.unique(lengths):
-            rows = np.flatnonzero(known & (lengths == length))
-            for start in range(0, len(rows), BATCH_SIZE):
-                batch = rows[start : start + BATCH_SIZE]
-                vectors[batch] = self._run([words[row] for row in batch])
+        bar_wanted = self._progress and len(words) > BATCH_SIZE
+        with tqdm(total=int(known.sum()), desc=self.source, unit=" tags", disable=not bar_wanted) as bar:
+            for length in np.unique(lengths):
+                rows = np.flatnonzero(known & (lengths == length))
+                for start in range(0, len(rows), BATCH_SIZE):
+                    batch = rows[start : start + BATCH_SIZE]
+                    vectors[batch] = self._run([words[row] for row in batch])
+                    bar.update(len(batch))
         return Embedded(vectors, known)
 
     def _run(self, texts: Sequence[str]) -> Vectors:

