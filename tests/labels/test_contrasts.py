@@ -15,6 +15,11 @@ from folksong.labels.contrasts import contrasts_of
         ("1987", "1991", True),
         ("1999", "00s", True),
         ("best of 80s and 90s", "90s", False),
+        ("80s-rock", "mid-90s", True),
+        ("(80s)", "1990´s", True),
+        ("80s/90s", "90s!", False),
+        ("1977-1979", "1981", True),
+        ("best of the 1900s", "00s", True),
         ("20s", "80s", False),  # the age of a person, or a decade
         ("2pac", "90s", False),
         ("12345", "1987", False),

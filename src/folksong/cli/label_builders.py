@@ -235,7 +235,8 @@ def skipgram_command(
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help="Labels that a tag may take part in, so that near tags share one and others none; 1 divides the tags.",
+    help="Labels that a tag may take part in, so that near tags share one, and others and opposites (two decades) "
+    "none; 1 divides the tags.",
 )
 @click.option("--weighted", is_flag=True, help="Count company by the tags' weights (their logarithm).")
 @click.option("--meaning", type=click.FloatRange(0), default=6.0, show_default=True,

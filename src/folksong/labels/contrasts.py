@@ -16,9 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from folksong.labels.wording import stems_of
-from folksong.vectors.tag_vectors import decade_words, tag_words
+from folksong.vectors.tag_vectors import decade_words
 
-YEAR = re.compile(r"((?:19|20)\d)\d")
+DECADE = re.compile(r"(?<![a-z0-9])((?:19|20)?\d0)['’´`]?s(?![a-z0-9])")
+YEAR = re.compile(r"(?<![a-z0-9])(19\d|20[0-2])\d(?![a-z0-9])")
+WORD = re.compile(r"[a-z]+")
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,9 +65,10 @@ def _says(words_of: Sequence[Set[str]], sides: Sequence[Set[str]]) -> npt.NDArra
 
 
 def _decades_of(tag: str) -> set[str]:
-    words = [word.replace("’", "'") for word in tag_words(tag)]
-    decades = {decade_words()[word] for word in words if word in decade_words()}
-    return decades | {f"{year[1]}0s" for word in words if (year := YEAR.fullmatch(word))}
+    tag, forms = tag.lower(), decade_words()
+    written = {f"{match[1]}s" for match in DECADE.finditer(tag)} | set(WORD.findall(tag))
+    decades = {form if len(form) == 5 and form[0].isdigit() else forms.get(form) for form in written}
+    return {decade for decade in decades if decade} | {f"{match[1]}0s" for match in YEAR.finditer(tag)}
 
 
 @cache

@@ -8,7 +8,7 @@
 4. The vectors of the linked groups are clustered by spherical k-means. Clusters are learned on tags with 5 counts or
    more; rarer ones go to the nearest centroid.
 5. With `overlap`, tags then take part in several labels, so that those that are near share one and others do not
-   (`folksong.labels.overlapping`).
+   (`folksong.labels.overlapping`); opposites, such as two decades, share none as far as that goes.
 
 A person's pairs can be added: those that must share a label are linked, those that must not are moved apart.
 """
@@ -16,6 +16,7 @@ A person's pairs can be added: those that must share a label are linked, those t
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
@@ -93,7 +94,7 @@ def hybrid(
         table: the tags.
         vectors: word vectors or a sentence model; None leaves meaning to the words' stems alone.
         threshold: only tags with more counts than this take part (variants counted together).
-        n_clusters: number of labels.
+        n_clusters: number of labels. With `overlap` some may turn out to be needed by no tag and are left out.
         overlap: labels that a tag may take part in; 1 divides the tags.
         meaning: counts of its own that what a tag's words let expect weighs as much as; 0 uses the words only for
             tags without company.
@@ -165,8 +166,8 @@ def joint_vectors(
     link_stems: bool = True,
 ) -> JointVectors:
     """Place tags by company and meaning, and link those of the same stems; arguments as for `hybrid`."""
-    if meaning < 0:
-        raise FolksongError(f"the weight of meaning must not be negative, not {meaning}")
+    if not 0 <= meaning < math.inf:
+        raise FolksongError(f"the weight of meaning must be a number from 0 on, not {meaning}")
     aliases: dict[str, str] = {}
     if merge_spellings:
         aliases = {merge.source: merge.target for merge in variants(table, mistyped=False)}
@@ -247,9 +248,13 @@ def _group(placed: JointVectors, leaders: Numbers, apart: Mapping[int, Set[int]]
     heads = np.unique(leaders)
     heads = heads[np.linalg.norm(points[heads], axis=1) > 1e-9]
     row_of = {head: row for row, head in enumerate(heads.tolist())}
+    tags_of: dict[int, list[str]] = {}
+    for tag, leader in zip(placed.tags, leaders.tolist(), strict=True):
+        tags_of.setdefault(leader, []).append(tag)
     return TagGroups(
         tuple(placed.tags[head] for head in heads),
-        np.bincount(leaders, placed.counts, minlength=len(leaders))[heads],
+        tuple(" ".join(tags_of[head]) for head in row_of),
+        np.bincount(leaders, placed.counts, minlength=len(leaders))[heads].astype(np.int64),
         points[heads],
         {
             row_of[one]: {row_of[rival] for rival in rivals if rival in row_of}

@@ -1,13 +1,16 @@
 """Labels that overlap: tags that are near share a label, tags that are not share none, as far as labels suffice.
 
-This is overlapping correlation clustering (Bonchi, Gionis & Ukkonen 2011): choose for each tag a set of at most
-`most` labels so that the sum over all pairs of tags that share a label of
+This is overlapping correlation clustering (Bonchi, Gionis & Ukkonen 2011): each tag has a set of at most `most` labels,
+and local search looks for sets that make the sum over all pairs of tags that share a label of
 
     √(nᵢ nⱼ) · (cos(i, j) − t)
 
-is as great as local search makes it. n are the tags' counts; t is such that a sixth of all pairs, weighed the same way,
-are nearer. Tags in contrast (two decades, female and male) count as opposite, whatever their cosine. From a division of
-the tags, each tag in turn, the most popular first, takes the labels that add most, until hardly any tag changes.
+great. n are the tags' counts; t is such that a sixth of all pairs, weighed the same way, are nearer, but at least 0.
+Tags in contrast (two decades, female and male) count as opposite, whatever their cosine.
+
+From a division of the tags, each in turn, the most popular first, takes the label that adds most, then the next, as
+long as one adds something; this is repeated until hardly any tag changes, or `MAX_PASSES` times. In a large table only
+the most popular tags decide what a label is; the others then choose among the labels.
 """
 
 from __future__ import annotations
@@ -37,6 +40,9 @@ SETTLED_SHARE = 0.005
 MAX_JUDGES = 4000
 """Nearness to so many tags, the most popular, decides; more would need memory with the square of their number."""
 
+JUDGES_PER_LABEL = 5
+"""The most popular tags of each label of the division decide too, so that no label is nobody's."""
+
 BLOCK_TAGS = 1000
 
 
@@ -46,116 +52,176 @@ class TagGroups:
 
     Attributes:
         names: (n,) the most popular tag of each.
+        wordings: (n,) the words of all its tags.
         counts: (n,) their counts.
         points: (n, d) where they lie; only the directions count.
         apart: row -> rows with which it must share no label.
     """
 
     names: Sequence[str]
+    wordings: Sequence[str]
     counts: Numbers
     points: npt.NDArray[np.float64]
     apart: Mapping[int, Set[int]]
 
 
 def share_labels(
-    tags: TagGroups, division: Numbers, n_labels: int, most: int, *, progress: bool = False
+    groups: TagGroups, division: Numbers, n_labels: int, most: int, *, progress: bool = False
 ) -> list[tuple[int, ...]]:
-    """Return the labels of each tag, the nearest one (its main label) first; each label is somebody's main one.
+    """Return the labels of each group, the nearest one (its main label) first.
+
+    A label that is nobody's nearest one becomes the main one of its nearest member. Labels that no group needs are left
+    out, with a warning.
 
     Args:
-        tags: the tags, in groups.
+        groups: the groups of tags.
         division: (n,) the label of each group to start from; those of groups that must be apart differ.
         n_labels: number of labels.
-        most: labels that a tag may take part in.
+        most: labels that a group may take part in.
         progress: show a progress bar.
 
     Raises:
-        FolksongError: a tag must be apart from tags in every label.
+        FolksongError: the division puts groups together that must be apart.
     """
     from threadpoolctl import threadpool_limits
     from tqdm import tqdm
 
-    n = len(tags.names)
-    judges = min(n, MAX_JUDGES)
-    points = tags.points / np.linalg.norm(tags.points, axis=1, keepdims=True)
+    for row, rivals in groups.apart.items():
+        if any(division[rival] == division[row] for rival in rivals):
+            raise FolksongError(
+                f"the division puts {groups.names[row]!r} with tags that it must be apart from"
+            )
+    judging = _judging(division)
+    m, n = int(judging.sum()), len(division)
+    order = np.concatenate([np.flatnonzero(judging), np.flatnonzero(~judging)])  # judges first
+    place = np.argsort(order)
+    points = groups.points[order] / np.linalg.norm(groups.points[order], axis=1, keepdims=True)
     members = np.zeros((n, n_labels), np.float32)
-    members[np.arange(n), division] = 1
-    with threadpool_limits(1, "blas"):  # the same sums on any number of cores
-        worth = _Worth(tags, points, judges)
-        own = worth.of(slice(0, judges))
-        for _ in tqdm(range(MAX_PASSES), desc="labels", unit=" passes", disable=not progress):
-            changed = sum(_choose(tags, row, own[row], members, judges, most) for row in range(judges))
-            if changed <= SETTLED_SHARE * judges:
+    members[np.arange(m), division[order[:m]]] = 1
+    rivals_of = {int(place[row]): place[sorted(rivals)] for row, rivals in groups.apart.items()}
+    bar = tqdm(total=MAX_PASSES * m + n - m, desc="labels", unit=" tags", disable=not progress)
+    with threadpool_limits(1, "blas"), bar:  # the same sums on any number of cores
+        worth = _Worth([groups.wordings[row] for row in order], points, groups.counts[order], m)
+        own = worth.of(slice(0, m))
+        for number in range(1, MAX_PASSES + 1):
+            changed = _choose_all(0, own, worth.weights, members, rivals_of, most)
+            bar.update(m)
+            if changed <= SETTLED_SHARE * m:
+                bar.total -= (MAX_PASSES - number) * m
                 break
-        for start in range(judges, n, BLOCK_TAGS):
-            block = slice(start, min(start + BLOCK_TAGS, n))
-            for row, values in zip(range(n)[block], worth.of(block), strict=True):
-                _choose(tags, row, values, members, judges, most)
-        return _nearest_first(points * np.sqrt(tags.counts)[:, None], members)
+        for start in range(m, n, BLOCK_TAGS):
+            values = worth.of(slice(start, start + BLOCK_TAGS))
+            _choose_all(start, values, worth.weights, members, rivals_of, most)
+            bar.update(len(values))
+        if left_out := int(n_labels - members.any(axis=0).sum()):
+            logger.warning("%d of %d labels are left out: no tag needs them", left_out, n_labels)
+        return _nearest_first(points[place], np.sqrt(groups.counts), members[place])
+
+
+def _judging(division: Numbers) -> npt.NDArray[np.bool_]:
+    """Return which rows decide: the most popular ones, and the most popular ones of each label."""
+    order = np.argsort(division, kind="stable")
+    starts = np.flatnonzero(np.diff(division[order], prepend=-1))
+    rank_in_label = np.empty(len(division), np.int64)
+    rank_in_label[order] = np.arange(len(division)) - np.repeat(starts, np.diff([*starts, len(division)]))
+    return np.asarray((np.arange(len(division)) < MAX_JUDGES) | (rank_in_label < JUDGES_PER_LABEL))
 
 
 class _Worth:
-    """What it is worth that a tag shares a label with each of the judges, the most popular tags."""
+    """What it is worth that a group shares a label with each of the judges, the first `m` groups."""
 
-    def __init__(self, tags: TagGroups, points: npt.NDArray[np.float64], judges: int) -> None:
+    def __init__(
+        self, wordings: Sequence[str], points: npt.NDArray[np.float64], counts: Numbers, m: int
+    ) -> None:
         self._points = points.astype(np.float32)
-        self._judges = slice(0, judges)
-        self._weights = np.sqrt(tags.counts[:judges]).astype(np.float32)
-        self._contrasts = contrasts_of(tags.names)
-        self.near = near_cosine(self._points[:judges], self._weights)
-        logger.debug("tags are near from a cosine of %.3f", self.near)
+        self._judges = slice(0, m)
+        self.weights = np.sqrt(counts[:m]).astype(np.float32)
+        self._contrasts = contrasts_of(wordings)
+        self._near = np.float32(near_cosine(self._points[:m], self.weights))
+        logger.debug("tags are near from a cosine of %.3f", self._near)
 
     def of(self, rows: slice) -> Floats:
-        """Return (rows, judges); a tag is worth nothing to itself."""
+        """Return (rows, judges)."""
         values: Floats = np.asarray(self._points[rows] @ self._points[self._judges].T, np.float32)
         values[self._contrasts.between(rows, self._judges)] = -1
-        values = (values - np.float32(self.near)) * self._weights
-        if rows.start < len(self._weights):
-            np.fill_diagonal(values, 0)
-        return np.asarray(values, np.float32)
+        return np.asarray((values - self._near) * self.weights, np.float32)
 
 
 def near_cosine(points: Floats, weights: Floats) -> float:
-    """Return the cosine that `NEAR_SHARE` of the pairs of points exceed, each weighed by the product of its weights."""
-    bins = np.linspace(-1, 1, 2001)
-    weighed = np.zeros(len(bins) - 1)
+    """Return the cosine, at least 0, that `NEAR_SHARE` of the pairs of unit points exceed.
+
+    A pair weighs the product of its points' weights.
+    """
+    bins = np.linspace(0, 1, 1001)
+    weighed, total = np.zeros(len(bins) - 1), 0.0
     for row in range(len(points) - 1):
         cosines = np.clip(points[row + 1 :] @ points[row], -1, 1)
-        weighed += np.histogram(cosines, bins, weights=weights[row + 1 :].astype(np.float64) * weights[row])[
-            0
-        ]
+        pair_weights = weights[row + 1 :].astype(np.float64) * weights[row]
+        weighed += np.histogram(cosines, bins, weights=pair_weights)[0]
+        total += float(pair_weights.sum())
     from_above = np.cumsum(weighed[::-1])
-    if not from_above[-1] > 0:
-        return 0.0
-    return float(bins[::-1][1:][np.searchsorted(from_above, NEAR_SHARE * from_above[-1])])
+    found = int(np.searchsorted(from_above, NEAR_SHARE * total))
+    return float(bins[::-1][1:][found]) if found < len(from_above) else 0.0
 
 
-def _choose(tags: TagGroups, row: int, worth: Floats, members: Floats, judges: int, most: int) -> bool:
-    """Give a tag the labels that add most to what it is worth, and return whether they are others than before."""
-    before = members[row].copy()
-    members[row] = 0
-    rivals = list(tags.apart.get(row, ()))
-    gains = np.where(members[rivals].any(axis=0), -np.inf, worth @ members[:judges])
-    if not np.isfinite(gains).any():
-        raise FolksongError(
-            f"{tags.names[row]!r} must be apart from tags in every label; ask for more labels or less overlap"
-        )
-    reached = np.zeros(judges, bool)
-    for number in range(most):
+def _choose_all(
+    start: int,
+    worth: Floats,
+    weights: Floats,
+    members: Floats,
+    rivals_of: Mapping[int, Numbers],
+    most: int,
+) -> int:
+    """Let the rows from `start` on choose their labels in turn; return how many are others than before.
+
+    Only judges fill labels that are empty: nothing would keep the others out of one.
+    """
+    changed, m = 0, len(weights)
+    unused = ~members[:m].any(axis=0) & (start >= m)
+    for row, values in enumerate(worth, start):
+        before = members[row].copy()
+        members[row] = 0
+        barred = np.asarray(members[rivals_of.get(row, [])].any(axis=0) | unused)
+        members[row, _choose(values, weights, members[:m], barred, most)] = 1
+        changed += bool((members[row] != before).any())
+    return changed
+
+
+def _choose(
+    worth: Floats, weights: Floats, judged: Floats, barred: npt.NDArray[np.bool_], most: int
+) -> list[int]:
+    """Return the labels that add most to what a group is worth: one at least, `most` at most.
+
+    A group that every label takes something from gets one that is still empty, or else the nearest one on average.
+
+    Args:
+        worth: (m,) of sharing a label with each judge.
+        weights: (m,) of the judges.
+        judged: (m, n_labels) their labels; a judge that chooses has none yet.
+        barred: (n_labels,) labels that the group must not take.
+        most: labels that it may take.
+    """
+    gains = np.where(barred, -np.inf, worth @ judged)
+    if not gains.max() > 0:
+        return [int((gains / np.maximum(weights @ judged, 1e-12)).argmax())]
+    chosen: list[int] = []
+    reached = np.zeros(len(worth), bool)
+    while len(chosen) < most and gains.max() > 0:
         best = int(gains.argmax())
-        if gains[best] == -np.inf or (number and not gains[best] > 0):
-            break
-        members[row, best] = 1
-        new = np.flatnonzero((members[:judges, best] > 0) & ~reached)
-        reached[new] = True
-        gains -= worth[new] @ members[new]
+        new = np.flatnonzero((judged[:, best] > 0) & ~reached)
         gains[best] = -np.inf
-    return bool((members[row] != before).any())
+        if worth[new].sum(dtype=np.float64) > 0:  # not by rounding alone
+            chosen.append(best)
+            reached[new] = True
+            gains -= worth[new] @ judged[new]
+    return chosen
 
 
-def _nearest_first(points: npt.NDArray[np.float64], members: Floats) -> list[tuple[int, ...]]:
-    """Return each tag's labels by the cosine to their members' sum; a label that is nobody's first gets a tag."""
-    centres = members.T @ points
+def _nearest_first(
+    points: npt.NDArray[np.float64], weights: npt.NDArray[np.float64], members: Floats
+) -> list[tuple[int, ...]]:
+    """Return each group's labels by the cosine to their members' weighted sum."""
+    centres = members.T @ (points * weights[:, None])
     centres /= np.maximum(np.linalg.norm(centres, axis=1, keepdims=True), 1e-12)
     nearness = np.where(members > 0, points @ centres.T, -np.inf)
     main = nearness.argmax(axis=1)

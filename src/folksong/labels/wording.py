@@ -6,13 +6,14 @@ Endings, word order, generic words ("music", "songs", "the") and short forms ("f
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import Any
 
 from folksong.tags.spelling import words_of
 
 
+@lru_cache(maxsize=200_000)
 def stems_of(tag: str) -> tuple[str, ...]:
     """Return the stems of a tag's words, sorted: equal for tags that differ in endings, order and generic words only.
 

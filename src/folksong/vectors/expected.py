@@ -19,7 +19,7 @@ RIDGE = 3.0
 
 
 def expected_company(words: Vectors, company: Matrix, learned: npt.NDArray[np.bool_]) -> Matrix:
-    """Return the company that each tag's words let expect: (n, d), lengths below 1 and less where words say little.
+    """Return the company that each tag's words let expect: (n, d), the shorter the less the words say.
 
     Args:
         words: (n, m) unit vectors of the tags' words; rows of zeros for tags that have none, which expect nothing.

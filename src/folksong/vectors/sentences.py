@@ -64,8 +64,11 @@ class SentenceVectors(WordVectors):
         # Each length of text by itself, so that a vector does not depend on the padding its neighbours need.
         known = np.fromiter((bool(word.strip()) for word in words), bool, count=len(words))
         vectors = np.zeros((len(words), self.dimension), np.float32)
-        encoded = self._tokenizer.encode_batch([word if word.strip() else "." for word in words])
-        lengths = np.fromiter((sum(item.attention_mask) for item in encoded), np.int64, count=len(words))
+        lengths = np.zeros(len(words), np.int64)
+        for start in range(0, len(words), BATCH_SIZE):
+            batch_words = [word if word.strip() else "." for word in words[start : start + BATCH_SIZE]]
+            encoded = self._tokenizer.encode_batch(batch_words)
+            lengths[start : start + len(encoded)] = [sum(item.attention_mask) for item in encoded]
         bar_wanted = self._progress and len(words) > BATCH_SIZE
         with tqdm(total=int(known.sum()), desc=self.source, unit=" tags", disable=not bar_wanted) as bar:
             for length in np.unique(lengths):

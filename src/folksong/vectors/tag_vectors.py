@@ -121,22 +121,21 @@ def embed_tags(
     if vectors.takes_phrases:
         words_of = [[" ".join(words)] if words else [] for words in words_of]
         split_hyphens = False
-    units = _unit_vectors({word for words in words_of for word in words}, vectors)
+    units = _UnitVectors(vectors)
+    units.add({word for words in words_of for word in words})
     split: dict[str, list[str]] = {}
     if split_hyphens:
-        unknown = {word for words in words_of for word in words} - units.keys()
+        unknown = {word for words in words_of for word in words} - units.row_of.keys()
         split = {
             word: [p for p in SEPARATORS.split(word) if p] for word in unknown if SEPARATORS.search(word)
         }
-        units |= _unit_vectors({p for pieces in split.values() for p in pieces} - units.keys(), vectors)
+        units.add({piece for pieces in split.values() for piece in pieces} - units.row_of.keys())
     pieces_of = [
-        [piece for word in words for piece in ([word] if word in units else split.get(word, [word]))]
+        [piece for word in words for piece in ([word] if word in units.row_of else split.get(word, [word]))]
         for words in words_of
     ]
-    unknown_of = [[piece for piece in pieces if piece not in units] for pieces in pieces_of]
-    sums = _sum_unit_vectors(
-        [[p for p in pieces if p in units] for pieces in pieces_of], units, vectors.dimension
-    )
+    unknown_of = [[piece for piece in pieces if piece not in units.row_of] for pieces in pieces_of]
+    sums = units.sums([[piece for piece in pieces if piece in units.row_of] for pieces in pieces_of])
     lengths = np.linalg.norm(sums, axis=1)
     found = lengths > 1e-6  # words that cancel each other leave no direction
     unit = (sums[found] / lengths[found, None]).astype(np.float32)
@@ -183,26 +182,35 @@ def _decade_forms(vectors: WordVectors) -> dict[str, str]:
     return {form.replace("'", mark): word for form, word in found.items() if word for mark in ("'", "’")}
 
 
-def _unit_vectors(words: Set[str], vectors: WordVectors) -> dict[str, npt.NDArray[np.float64]]:
-    """Return the words that have a vector, and it, scaled to length 1."""
-    names = sorted(words)
-    embedded = vectors.embed(names)
-    usable = np.flatnonzero(embedded.known & np.any(embedded.vectors != 0, axis=1))
-    units = embedded.vectors[usable].astype(np.float64)
-    units /= np.linalg.norm(units, axis=1, keepdims=True)
-    return {names[row]: unit for row, unit in zip(usable, units, strict=True)}
+class _UnitVectors:
+    """Vectors of words, scaled to length 1; each word is embedded once."""
 
+    def __init__(self, vectors: WordVectors) -> None:
+        self._vectors = vectors
+        self._parts: list[npt.NDArray[np.float64]] = []
+        self.row_of: dict[str, int] = {}
 
-def _sum_unit_vectors(
-    pieces_of: Sequence[Sequence[str]], units: Mapping[str, npt.NDArray[np.float64]], dimension: int
-) -> npt.NDArray[np.float64]:
-    vocabulary = sorted({piece for pieces in pieces_of for piece in pieces})
-    number = {word: position for position, word in enumerate(vocabulary)}
-    columns = [number[piece] for pieces in pieces_of for piece in pieces]
-    ends = np.cumsum([0, *(len(pieces) for pieces in pieces_of)])
-    used = sp.csr_matrix((np.ones(len(columns)), columns, ends), shape=(len(pieces_of), len(vocabulary)))
-    used.sum_duplicates()  # one order of summation, whatever the order of the words
-    return np.asarray(used @ np.array([units[word] for word in vocabulary]).reshape(-1, dimension))
+    def add(self, words: Set[str]) -> None:
+        names = sorted(words)
+        embedded = self._vectors.embed(names)
+        usable = np.flatnonzero(embedded.known & np.any(embedded.vectors != 0, axis=1))
+        units = embedded.vectors[usable].astype(np.float64)
+        units /= np.linalg.norm(units, axis=1, keepdims=True)
+        first = len(self.row_of)
+        self.row_of |= {names[name]: row for row, name in enumerate(usable.tolist(), first)}
+        self._parts.append(units)
+
+    def sums(self, pieces_of: Sequence[Sequence[str]]) -> npt.NDArray[np.float64]:
+        """Return the sum over the known words of each list: (n, dimension)."""
+        vocabulary = sorted({piece for pieces in pieces_of for piece in pieces})
+        number = {word: position for position, word in enumerate(vocabulary)}
+        columns = [number[piece] for pieces in pieces_of for piece in pieces]
+        ends = np.cumsum([0, *(len(pieces) for pieces in pieces_of)])
+        used = sp.csr_matrix((np.ones(len(columns)), columns, ends), shape=(len(pieces_of), len(vocabulary)))
+        used.sum_duplicates()  # one order of summation, whatever the order of the words
+        units = self._parts[0] if len(self._parts) == 1 else np.concatenate(self._parts)
+        rows = [self.row_of[word] for word in vocabulary]
+        return np.asarray(used @ (units if rows == list(range(len(units))) else units[rows]))
 
 
 def _popularity(table: TagTable) -> tuple[list[str], list[int]]:
