@@ -21,5 +21,6 @@ def nearest(word: str, known: list[str] | tuple[str, ...]) -> str:
     """Return a hint ``; did you mean 'x'?`` with the known word nearest to `word`, or an empty string."""
     from difflib import get_close_matches
 
-    matches = get_close_matches(word, known, n=1, cutoff=0.5)
+    same = [name for name in known if name.lower() == word.lower()]
+    matches = same or get_close_matches(word, known, n=1, cutoff=0.5)
     return f"; did you mean {matches[0]!r}?" if matches else ""

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from folksong.cli import main
 from folksong.labels.space import LabelSpace
+from folksong.tags.sources import read_tags
 from folksong.vectors.text_files import read_text_vectors
 
 GENRES = {
@@ -116,6 +117,52 @@ def test_same_file_twice_and_learning_from_a_split(files):
     provenance = LabelSpace.read("a.labels.json").provenance
     assert provenance["split_sha256"]
     assert provenance["n_tracks"] < 200
+
+
+def test_overlap_says_how_many_labels_a_track_has(files):
+    code, output = run("labels", "hybrid", "tags.csv", "o.labels.json", "--n-clusters", 4, "--overlap", 3,
+                       "--vectors", "vectors.txt", "--threshold", 0)  # fmt: skip
+    assert code == 0, output
+    space = LabelSpace.read("o.labels.json")
+    assert any(label.also for label in space.labels)
+    per_track = space.encode(read_tags("tags.csv")).nnz / 200
+    assert f"{per_track:.1f} labels a track on average" in output
+
+
+@pytest.mark.parametrize("command", ["hybrid", "top"])
+def test_a_file_that_holds_something_else_is_left_as_it_is(files, command):
+    before = (files / "tags.csv").read_bytes()
+    number = "--n-clusters" if command == "hybrid" else "--number"
+    code, output = run("labels", command, "tags.csv", "tags.csv", number, 2)
+    assert code == 2
+    assert "tags.csv is there and holds no label space; it is left as it is" in output
+    assert (files / "tags.csv").read_bytes() == before
+    for _ in range(2):  # a label space may be written again
+        code, output = run("labels", command, "tags.csv", "again.labels.json", number, 2)
+        assert code == 0, output
+    (files / "empty.labels.json").touch()
+    assert run("labels", command, "tags.csv", "empty.labels.json", number, 2)[0] == 0
+
+
+def test_pairs_that_cannot_be_kept_say_why(files):
+    (files / "pairs.tsv").write_text("same\tMetal\tdoom\n")
+    code, output = run(
+        "labels", "hybrid", "tags.csv", "h.labels.json", "--n-clusters", 2, "--pairs", "pairs.tsv"
+    )
+    assert code == 0
+    assert (
+        "the pair 'Metal' and 'doom' is passed over: 'Metal', spelt so, is no tag with enough counts"
+        in output
+    )
+    (files / "pairs.tsv").write_text("same\tmetal\tdoom\napart\tdoom\tmetal\n")
+    code, output = run(
+        "labels", "hybrid", "tags.csv", "h.labels.json", "--n-clusters", 2, "--pairs", "pairs.tsv"
+    )
+    assert code == 1
+    assert "must be apart, but other pairs" in output
+    assert "--keep-spellings --keep-stems" in output
+    code, output = run("labels", "why", "h.labels.json", "METAL", "--tags", "tags.csv")
+    assert "did you mean 'metal'?" in output
 
 
 def test_errors_are_one_line(files):

@@ -177,7 +177,7 @@ def stability_command(
 @click.option(
     "--method", type=click.Choice(["umap", "pca"]), help="Placement.  [default: umap where installed]"
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the placement.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the placement.")
 @tag_source_options
 def map_command(
     space: str, out: str, source: str, vectors: str | None, method: Any, seed: int, **options: Any
@@ -196,7 +196,8 @@ def map_command(
     used = write_map(
         found, table, _tag_vectors(found, table, vectors), out, method=method, seed=seed, title=space
     )
-    click.echo(f"{out}: placed by {used}")
+    hint = ' (pip install "folksong[map]" for UMAP)' if used == "pca" and method is None else ""
+    click.echo(f"{out}: placed by {used}{hint}")
 
 
 @labels.command("grid", cls=FolksongCommand)

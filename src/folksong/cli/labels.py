@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +17,25 @@ if TYPE_CHECKING:
     from folksong.vectors.words import WordVectors
 
 
+class SpaceFile(click.Path):
+    """A file to write a label space to: one that is not there yet, or holds a label space."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from folksong.labels.space import FORMAT
+
+        path = Path(str(super().convert(value, param, ctx)))
+        if path.is_file() and path.stat().st_size:
+            with path.open("rb") as stream:
+                if FORMAT.encode() not in stream.read(200):
+                    self.fail(
+                        f"{path} is there and holds no label space; it is left as it is, choose another name"
+                    )
+        return value
+
+
 @click.group(cls=FolksongGroup)
 def labels() -> None:
     """Label spaces: which tags become the labels that a classifier predicts."""
@@ -23,7 +43,7 @@ def labels() -> None:
 
 @labels.command(cls=FolksongCommand)
 @click.argument("source", type=click.Path())
-@click.argument("out", type=click.Path(dir_okay=False))
+@click.argument("out", type=SpaceFile())
 @click.option(
     "-n", "--number", type=click.IntRange(1), default=100, show_default=True, help="How many labels."
 )
@@ -54,7 +74,7 @@ def top(source: str, out: str, number: int, split: str | None, changes: str | No
 
 @labels.command("filter", cls=FolksongCommand)
 @click.argument("space", type=click.Path())
-@click.argument("out", type=click.Path(dir_okay=False))
+@click.argument("out", type=SpaceFile())
 @click.option(
     "--filter-path", type=click.Path(), metavar="DIR",
     help="The folder that holds tags_remove.txt, one tag a line.  [default: the 20 subjective tags of the package]",

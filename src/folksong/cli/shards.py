@@ -80,7 +80,13 @@ def shards() -> None:
     help="Write only files A to B (from 1, both included): the rest is another command's, here or on another machine.",
 )
 @click.option("--jobs", type=int, default=-1, show_default=True, help="Processes; -1 is one a core.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the order of tracks in the shards.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Of the order of tracks in the shards.",
+)
 @click.option(
     "--overwrite", is_flag=True, help="Replace the shards of other tracks, tags or settings in OUT."
 )
@@ -259,7 +265,7 @@ def repair(folder: str, one_hot_tags: str | None, **options: Any) -> None:
     type=click.IntRange(1),
     help="Number of shards.  [default: by the number of tracks]",
 )
-@click.option("--seed", type=int, help="Shuffle the records.  [default: keep their order]")
+@click.option("--seed", type=click.IntRange(0), help="Shuffle the records.  [default: keep their order]")
 def merge(folders: tuple[str, ...], out: str, **options: Any) -> None:
     """Copy the records of FOLDERS into the new folder OUT, without decoding anything again.
 
@@ -274,7 +280,7 @@ def merge(folders: tuple[str, ...], out: str, **options: Any) -> None:
 @click.argument("folder", type=click.Path())
 @click.argument("out", type=click.Path())
 @click.option("-n", "--num-files", "n_files", type=click.IntRange(1), required=True, help="Number of shards.")
-@click.option("--seed", type=int, help="Shuffle the records.  [default: keep their order]")
+@click.option("--seed", type=click.IntRange(0), help="Shuffle the records.  [default: keep their order]")
 def reshard(folder: str, out: str, **options: Any) -> None:
     """Copy the records of FOLDER into another number of files in the new folder OUT.
 

@@ -34,7 +34,11 @@ from folksong.cli.tag_source import read_source, tag_source_options
     help="Balance these labels.  [default: the 100 most popular tags]",
 )
 @click.option(
-    "--seed", type=int, default=0, show_default=True, help="Of the order in which equals are dealt."
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Of the order in which equals are dealt.",
 )
 @tag_source_options
 def split(

@@ -16,7 +16,6 @@ A person's pairs can be added: those that must share a label are linked, those t
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from folksong.errors import FolksongError
-from folksong.labels.clusters import frequent_tags, labels_of_clusters, require_enough
+from folksong.labels.clusters import frequent_tags, labels_of_clusters
 from folksong.labels.judge import Pair
 from folksong.labels.overlapping import TagGroups, share_labels
 from folksong.labels.space import LabelSpace
@@ -47,6 +46,7 @@ Matrix = npt.NDArray[np.float64]
 LEARN_FROM_COUNTS = 5
 LEAST_COSINE_OF_STEMS = 0.05
 MEANING_COUNTS = 6.0
+MOST_MEANING = 1e6
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,15 +166,18 @@ def joint_vectors(
     link_stems: bool = True,
 ) -> JointVectors:
     """Place tags by company and meaning, and link those of the same stems; arguments as for `hybrid`."""
-    if not 0 <= meaning < math.inf:
-        raise FolksongError(f"the weight of meaning must be a number from 0 on, not {meaning}")
+    if not 0 <= meaning <= MOST_MEANING:
+        raise FolksongError(
+            f"the weight of meaning must be a number from 0 to {MOST_MEANING:g}, not {meaning}"
+        )
     aliases: dict[str, str] = {}
     if merge_spellings:
         aliases = {merge.source: merge.target for merge in variants(table, mistyped=False)}
         table = rename_tags(table, aliases)
     tags = frequent_tags(table, threshold)
     if not tags:
-        raise FolksongError(f"no tag has more than {threshold} counts; lower the threshold")
+        remedy = "lower the threshold" if threshold and table.n_counts else "there are no tags"
+        raise FolksongError(f"no tag has more than {threshold} counts; {remedy}")
     company = company_vectors(table, tags, dimension=dimension, weighted=weighted).astype(np.float64)
     counts = np.array([table.counts[table.tag_index[tag]] for tag in tags], np.int64)
     joined = company
@@ -218,7 +221,11 @@ def _link_pairs(leaders: Numbers, pairs: Sequence[Pair], rows: Mapping[str, int]
     leaders = leaders.copy()
     for pair in pairs:
         if pair.first not in rows or pair.second not in rows:
-            logger.warning("the pair %r and %r is passed over: not both take part", pair.first, pair.second)
+            missing = pair.second if pair.first in rows else pair.first
+            logger.warning(
+                "the pair %r and %r is passed over: %r, spelt so, is no tag with enough counts",
+                *(pair.first, pair.second, missing),
+            )
         elif pair.relation == "same":
             one, other = leaders[rows[pair.first]], leaders[rows[pair.second]]
             leaders[leaders == max(one, other)] = min(one, other)
@@ -234,7 +241,8 @@ def _apart(pairs: Sequence[Pair], rows: Mapping[str, int], leaders: Numbers) -> 
             if one == other:
                 raise FolksongError(
                     f"{pair.first!r} and {pair.second!r} must be apart, but other pairs, their spelling or their stems "
-                    "put them together; remove a pair or leave stems unlinked"
+                    "put them together; remove a pair, or leave spellings unmerged and stems unlinked "
+                    "(--keep-spellings --keep-stems)"
                 )
             apart.setdefault(one, set()).add(other)
             apart.setdefault(other, set()).add(one)
@@ -267,20 +275,18 @@ def _group(placed: JointVectors, leaders: Numbers, apart: Mapping[int, Set[int]]
 def _divide(groups: TagGroups, n_clusters: int, n_init: int, seed: int) -> Numbers:
     """Return the cluster of each group of tags."""
     learned = groups.counts >= LEARN_FROM_COUNTS
-    require_enough(
-        int(learned.sum()),
-        n_clusters,
-        f"{LEARN_FROM_COUNTS} counts or more",
-        len(groups.names),
-        "number of clusters",
-    )
+    if learned.sum() < n_clusters:
+        raise FolksongError(
+            f"{n_clusters} clusters were asked for, but only {learned.sum()} tags have {LEARN_FROM_COUNTS} counts or "
+            "more, variants and linked tags together; ask for fewer clusters"
+        )
     model = SphericalKMeans(n_clusters, n_init=n_init, seed=seed).fit(groups.points[learned])
     chosen = model.predict(groups.points)
     # Groups are in order of popularity: of two that must be apart, the more popular one stays and the other moves.
     for row in sorted(groups.apart):
         rivals = {int(chosen[rival]) for rival in groups.apart[row] if rival < row}
-        nearest = np.argsort(-(model.cluster_centers_ @ groups.points[row]), kind="stable").tolist()
-        free = [place for place in dict.fromkeys([int(chosen[row]), *nearest]) if place not in rivals]
+        ranked = np.argsort(-(model.cluster_centers_ @ groups.points[row]), kind="stable").tolist()
+        free = [place for place in dict.fromkeys([int(chosen[row]), *ranked]) if place not in rivals]
         if not free:
             raise FolksongError(
                 f"{groups.names[row]!r} must be apart from tags in every cluster; ask for more clusters"

@@ -70,8 +70,8 @@ def share_labels(
 ) -> list[tuple[int, ...]]:
     """Return the labels of each group, the nearest one (its main label) first.
 
-    A label that is nobody's nearest one becomes the main one of its nearest member. Labels that no group needs are left
-    out, with a warning.
+    A label that is nobody's nearest one becomes the main one of its nearest member that can be spared. Labels that are
+    nobody's main one even so, most of them since no group needs them, are left out with a warning.
 
     Args:
         groups: the groups of tags.
@@ -113,9 +113,10 @@ def share_labels(
             values = worth.of(slice(start, start + BLOCK_TAGS))
             _choose_all(start, values, worth.weights, members, rivals_of, most)
             bar.update(len(values))
-        if left_out := int(n_labels - members.any(axis=0).sum()):
-            logger.warning("%d of %d labels are left out: no tag needs them", left_out, n_labels)
-        return _nearest_first(points[place], np.sqrt(groups.counts), members[place])
+        found = _nearest_first(points[place], np.sqrt(groups.counts), members[place])
+    if left_out := n_labels - len({main for main, *_ in found}):
+        logger.warning("%d of %d labels are left out: no tag needs them", left_out, n_labels)
+    return found
 
 
 def _judging(division: Numbers) -> npt.NDArray[np.bool_]:

@@ -102,6 +102,11 @@ class LabelSpace:
         """The labels' names, in order."""
         return tuple(label.name for label in self.labels)
 
+    @property
+    def spellings(self) -> tuple[str, ...]:
+        """All tags that belong to a label, and their raw spellings."""
+        return (*self._labels_of_member, *self.aliases)
+
     @cached_property
     def _labels_of_member(self) -> dict[str, tuple[int, ...]]:
         members: dict[str, tuple[int, ...]] = {}

@@ -68,7 +68,7 @@ def why(
     """
     labels = tuple(space.labels[number].name for number in space.labels_of(tag))
     if tag not in table.tag_index and not labels:
-        raise FolksongError(f"the tag {tag!r} is in no label and on no track{nearest(tag, space.names)}")
+        raise FolksongError(f"the tag {tag!r} is in no label and on no track{nearest(tag, space.spellings)}")
     member = (
         None
         if not labels

@@ -60,7 +60,8 @@ def company_vectors(
     contexts = ranked[table.counts[ranked] >= min_context_count]
     if len(contexts) < 2:
         raise FolksongError(
-            f"only {len(contexts)} tags have {min_context_count} counts or more; company needs at least 2 contexts"
+            f"company needs at least 2 tags with {min_context_count} counts or more, and there are {len(contexts)}: "
+            f"the table, of {table.n_tracks:,} tracks, is too small"
         )
     values = _shrunk_ppmi(_strengths(table, weighted), columns, contexts, shrinkage)
     shaping = sp.csr_matrix(values[np.flatnonzero(table.counts[columns] >= min_context_count)])
