@@ -122,20 +122,8 @@ def embed_tags(
         words_of = [[" ".join(words)] if words else [] for words in words_of]
         split_hyphens = False
     units = _UnitVectors(vectors)
-    units.add({word for words in words_of for word in words})
-    split: dict[str, list[str]] = {}
-    if split_hyphens:
-        unknown = {word for words in words_of for word in words} - units.row_of.keys()
-        split = {
-            word: [p for p in SEPARATORS.split(word) if p] for word in unknown if SEPARATORS.search(word)
-        }
-        units.add({piece for pieces in split.values() for piece in pieces} - units.row_of.keys())
-    pieces_of = [
-        [piece for word in words for piece in ([word] if word in units.row_of else split.get(word, [word]))]
-        for words in words_of
-    ]
-    unknown_of = [[piece for piece in pieces if piece not in units.row_of] for pieces in pieces_of]
-    sums = units.sums([[piece for piece in pieces if piece in units.row_of] for pieces in pieces_of])
+    pieces_of, unknown_of = _known_pieces(words_of, units, split_hyphens=split_hyphens)
+    sums = units.sums(pieces_of)
     lengths = np.linalg.norm(sums, axis=1)
     found = lengths > 1e-6  # words that cancel each other leave no direction
     unit = (sums[found] / lengths[found, None]).astype(np.float32)
@@ -180,6 +168,28 @@ def _decade_forms(vectors: WordVectors) -> dict[str, str]:
         called[decade] = next((word for word in candidates if word in vectors), None)
     found = {form: called[decade] for form, decade in forms.items()}
     return {form.replace("'", mark): word for form, word in found.items() if word for mark in ("'", "’")}
+
+
+def _known_pieces(
+    words_of: Sequence[Sequence[str]], units: _UnitVectors, *, split_hyphens: bool
+) -> tuple[list[list[str]], list[list[str]]]:
+    """Return, for each tag, the words that have a vector, added to `units`, and those that have none."""
+    words = {word for words in words_of for word in words}
+    units.add(words)
+    split: dict[str, list[str]] = {}
+    if split_hyphens:
+        unknown = words - units.row_of.keys()
+        split = {
+            word: [p for p in SEPARATORS.split(word) if p] for word in unknown if SEPARATORS.search(word)
+        }
+        units.add({piece for pieces in split.values() for piece in pieces} - units.row_of.keys())
+    pieces_of: list[list[str]] = []
+    unknown_of: list[list[str]] = []
+    for of_tag in words_of:
+        pieces = [p for word in of_tag for p in ([word] if word in units.row_of else split.get(word, [word]))]
+        pieces_of.append([piece for piece in pieces if piece in units.row_of])
+        unknown_of.append([piece for piece in pieces if piece not in units.row_of])
+    return pieces_of, unknown_of
 
 
 class _UnitVectors:
