@@ -125,6 +125,10 @@ def test_overlap_says_how_many_labels_a_track_has(files):
     assert code == 0, output
     space = LabelSpace.read("o.labels.json")
     assert any(label.also for label in space.labels)
+    tag = next(tag for label in space.labels for tag in label.also)
+    main, *also = (space.labels[number].name for number in space.labels_of(tag))
+    _, reasons = run("labels", "why", "o.labels.json", tag, "--tags", "tags.csv")
+    assert f"label {main!r}; also in {', '.join(map(repr, also))}" in reasons
     per_track = space.encode(read_tags("tags.csv")).nnz / 200
     assert f"{per_track:.1f} labels a track on average" in output
 

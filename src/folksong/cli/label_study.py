@@ -75,6 +75,8 @@ def judge_command(
 def diff_command(first: str, second: str, number: int) -> None:
     """Compare two label spaces: adjusted Rand index, normalised mutual information, and what moved.
 
+    Of a tag in several labels only the main one is compared.
+
     \b
     Example:
       folksong labels diff seed0.labels.json seed1.labels.json
@@ -111,9 +113,9 @@ def why_command(space: str, tag: str, source: str, vectors: str | None, **option
     found = LabelSpace.read(space)
     reasons = why(found, tag, read_source(source, **options), given_vectors(vectors) if vectors else None)
     alias = f", spelt {reasons.member!r} there" if reasons.member not in (None, tag) else ""
-    click.echo(
-        f"{tag!r}: {reasons.count:,} tracks, label {', '.join(map(repr, reasons.labels)) or 'none'}{alias}"
-    )
+    main, *also = map(repr, reasons.labels) if reasons.labels else ["none"]
+    further = f"; also in {', '.join(also)}" if also else ""
+    click.echo(f"{tag!r}: {reasons.count:,} tracks, label {main}{alias}{further}")
     for title, neighbours in (("company (NPMI)", reasons.company), ("meaning (cosine)", reasons.meaning)):
         if neighbours:
             click.echo()

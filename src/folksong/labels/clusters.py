@@ -60,9 +60,12 @@ def kmeans(
         vectors = embed_tags(tags, vectors, split_hyphens=split_hyphens)
     row_of = {tag: row for row, tag in enumerate(vectors.tags)}
     kept = [tag for tag in tags if tag in row_of]
-    require_enough(
-        len(kept), n_clusters, f"more than {threshold} counts and a vector", len(tags), "threshold"
-    )
+    if len(kept) < n_clusters:
+        raise FolksongError(
+            f"{n_clusters} clusters were asked for, but only {len(kept)} tags have more than {threshold} counts and a "
+            f"vector (of {len(tags)} with enough counts); lower the threshold, ask for fewer clusters or use other "
+            "vectors"
+        )
     if len(kept) < len(tags):
         logger.info("%d of %d tags have no vector and are in no cluster", len(tags) - len(kept), len(tags))
     points = vectors.vectors[[row_of[tag] for tag in kept]]
@@ -100,15 +103,6 @@ def frequent_tags(table: TagTable, threshold: int) -> list[str]:
         for tag, count in zip(popularity.tags, popularity.counts, strict=True)
         if count > max(threshold, 0)
     ]
-
-
-def require_enough(n_found: int, n_clusters: int, what: str, n_frequent: int, remedy: str) -> None:
-    """Raise a `FolksongError` where there are fewer tags than clusters."""
-    if n_found < n_clusters:
-        raise FolksongError(
-            f"{n_clusters} clusters were asked for, but only {n_found} tags have {what} (of {n_frequent} with "
-            f"enough counts); lower the {remedy}, ask for fewer clusters or use other vectors"
-        )
 
 
 def labels_of_clusters(
