@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from folksong.errors import FolksongError
 from folksong.files import describe_os_error
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class ManyValues(click.Option):
@@ -100,6 +102,11 @@ def log_to_stderr(level: int = logging.INFO) -> None:
     if not any(isinstance(handler, _StderrHandler) for handler in logger.handlers):
         logger.addHandler(_StderrHandler())
         logger.propagate = False
+
+
+def seed_option(of: str) -> Callable[[Command], Command]:
+    """Return the option ``--seed``; `of` says of what."""
+    return click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help=of)
 
 
 def wants_progress() -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from folksong.cli.common import FolksongCommand, echo_table, wants_progress
+from folksong.cli.common import FolksongCommand, echo_table, seed_option, wants_progress
 
 if TYPE_CHECKING:
     from folksong.evaluation.compare import Comparison
@@ -55,7 +55,7 @@ _NAMES = {
     show_default=True,
     help="Of the paired bootstrap that gives the intervals.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the bootstrap.")
+@seed_option("Of the bootstrap.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of the tables.")
 def compare(runs: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Compare RUNs on the same tracks; differences are from the first, with intervals of a paired bootstrap.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from folksong.cli.common import FolksongCommand, echo_table, wants_progress
+from folksong.cli.common import FolksongCommand, echo_table, seed_option, wants_progress
 
 if TYPE_CHECKING:
     from folksong.demo.journal import Stage
@@ -22,9 +22,7 @@ UNDEFINED = (0, float("nan"))
 @click.option(
     "--corpus-only", is_flag=True, help="Only write the corpus: OUT then holds it, ready for other commands."
 )
-@click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of everything that is drawn."
-)
+@seed_option("Of everything that is drawn.")
 @click.option(
     "--pieces",
     "per_subgenre",

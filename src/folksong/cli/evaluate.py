@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from folksong.cli.common import FolksongCommand, echo_table, wants_progress
+from folksong.cli.common import FolksongCommand, echo_table, seed_option, wants_progress
 
 if TYPE_CHECKING:
     from folksong.evaluation.figures import Evaluation
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Of the bootstrap that gives the intervals.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the bootstrap.")
+@seed_option("Of the bootstrap.")
 @click.option(
     "--plot",
     type=click.Path(dir_okay=False),

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from folksong.cli.common import FolksongCommand, echo_table, wants_progress
+from folksong.cli.common import Command, FolksongCommand, echo_table, seed_option, wants_progress
 from folksong.cli.labels import SpaceFile, echo_coverage, given_vectors, labels, training_tracks
 from folksong.cli.tag_source import read_source, tag_source_options
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 SPLIT = click.option(
     "--split", type=click.Path(), metavar="FILE", help="Learn from the training tracks of this split only."
 )
-SEED = click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of all random choices."
-)
+SEED = seed_option("Seed of all random choices.")
 MAIN = (
     click.option("--keep-main", is_flag=True, help="Cluster the main genre with the other tags."),
     click.option("--main-as-label", is_flag=True, help="Make the main genre a label of its own."),
@@ -277,16 +272,16 @@ def hybrid_command(
         pairs=read_pairs(pairs) if pairs else (), seed=seed, provenance={"source": source, **provenance},
         progress=wants_progress(),
     )  # fmt: skip
-    _write(space, out, table)
+    kept = _write(space, out, table)
     if overlap > 1:
-        per_track = space.encode(table).nnz / max(space.coverage(table).n_tracks, 1)
+        per_track = space.encode(table).nnz / max(kept.n_tracks, 1)
         click.echo(f"{per_track:.1f} labels a track on average, of those with any")
 
 
-def _write(space: Any, out: str, table: Any) -> None:
+def _write(space: Any, out: str, table: Any) -> Any:
     space.write(out)
     click.echo(f"{out}: {len(space)} labels")
-    echo_coverage(space, table)
+    return echo_coverage(space, table)
 
 
 def _echo_clusterings(clusterings: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from folksong.cli.common import FolksongCommand, ManyValues, echo_table, wants_progress
+from folksong.cli.common import FolksongCommand, ManyValues, echo_table, seed_option, wants_progress
 from folksong.cli.labels import given_vectors, labels
 from folksong.cli.tag_source import read_source, tag_source_options
 
@@ -179,7 +179,7 @@ def stability_command(
 @click.option(
     "--method", type=click.Choice(["umap", "pca"]), help="Placement.  [default: umap where installed]"
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the placement.")
+@seed_option("Seed of the placement.")
 @tag_source_options
 def map_command(
     space: str, out: str, source: str, vectors: str | None, method: Any, seed: int, **options: Any

@@ -12,6 +12,7 @@ from folksong.cli.common import FolksongCommand, FolksongGroup, echo_table, want
 from folksong.cli.tag_source import read_aliases, read_source, tag_source_options
 
 if TYPE_CHECKING:
+    from folksong.labels.coverage import Coverage
     from folksong.labels.space import LabelSpace
     from folksong.tags.table import TagTable
     from folksong.vectors.words import WordVectors
@@ -168,8 +169,8 @@ def training_tracks(table: TagTable, split: str | None) -> tuple[TagTable, dict[
     return table.select_tracks(parts.training), {"split_sha256": parts.sha256()}
 
 
-def echo_coverage(space: LabelSpace, table: TagTable) -> None:
-    """Print how much of `table` the space keeps."""
+def echo_coverage(space: LabelSpace, table: TagTable) -> Coverage:
+    """Print how much of `table` the space keeps, and return it."""
     kept = space.coverage(table)
     click.echo(
         f"{kept.n_counts:,} of {kept.all_counts:,} counts kept ({kept.counts:.4%}), "
@@ -178,3 +179,4 @@ def echo_coverage(space: LabelSpace, table: TagTable) -> None:
     if kept.absent_labels:
         names = ", ".join(repr(name) for name in kept.absent_labels[:10])
         click.echo(f"{len(kept.absent_labels)} labels on no track: {names}")
+    return kept

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+from folksong.cli.common import Command
 
 # The option's parameter -> the key in the model-training section, and the section within it.
 KEYS = {

@@ -6,7 +6,14 @@ from typing import Any
 
 import click
 
-from folksong.cli.common import FolksongCommand, FolksongGroup, ManyValues, echo_table, wants_progress
+from folksong.cli.common import (
+    FolksongCommand,
+    FolksongGroup,
+    ManyValues,
+    echo_table,
+    seed_option,
+    wants_progress,
+)
 
 AUDIO_FORMATS = click.Choice(["waveform", "log-mel-spectrogram"])
 
@@ -80,13 +87,7 @@ def shards() -> None:
     help="Write only files A to B (from 1, both included): the rest is another command's, here or on another machine.",
 )
 @click.option("--jobs", type=int, default=-1, show_default=True, help="Processes; -1 is one a core.")
-@click.option(
-    "--seed",
-    type=click.IntRange(0),
-    default=0,
-    show_default=True,
-    help="Of the order of tracks in the shards.",
-)
+@seed_option("Of the order of tracks in the shards.")
 @click.option(
     "--overwrite", is_flag=True, help="Replace the shards of other tracks, tags or settings in OUT."
 )

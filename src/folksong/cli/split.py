@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from folksong.cli.common import FolksongCommand, ManyValues, echo_table
+from folksong.cli.common import FolksongCommand, ManyValues, echo_table, seed_option
 from folksong.cli.tag_source import read_source, tag_source_options
 
 
@@ -33,13 +33,7 @@ from folksong.cli.tag_source import read_source, tag_source_options
     metavar="FILE",
     help="Balance these labels.  [default: the 100 most popular tags]",
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(0),
-    default=0,
-    show_default=True,
-    help="Of the order in which equals are dealt.",
-)
+@seed_option("Of the order in which equals are dealt.")
 @tag_source_options
 def split(
     source: str, out: str, fractions: tuple[float, ...], artists: str | None, artist_column: str | None,

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from folksong.cli.common import ManyValues
+from folksong.cli.common import Command, ManyValues
 
 if TYPE_CHECKING:
     from folksong.tags.table import TagTable
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 _OPTIONS = (
     click.option(

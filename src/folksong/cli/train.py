@@ -7,7 +7,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from folksong.cli.common import FolksongCommand, ManyValues, log_to_stderr, wants_progress
+from folksong.cli.common import FolksongCommand, ManyValues, log_to_stderr, seed_option, wants_progress
 from folksong.cli.learning_options import changed_settings, learning_options
 
 FRONT_ENDS = ("waveform", "log-mel-spectrogram")
@@ -179,9 +179,7 @@ FRONT_ENDS = ("waveform", "log-mel-spectrogram")
     help="0: warnings only. 1: progress and summary. 2: also the settings and the network. 3: everything.",
 )  # fmt: skip
 @click.option("--resume", "resumed", type=click.Path(), metavar="RUN", help="Go on with a run, exactly.")
-@click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of everything that is random."
-)
+@seed_option("Of everything that is random.")
 @click.option(
     "--workers", type=click.IntRange(0), default=1, show_default=True, help="Threads that make batches ahead."
 )

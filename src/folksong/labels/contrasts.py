@@ -10,12 +10,11 @@ import re
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 
 import numpy as np
 import numpy.typing as npt
 
-from folksong.labels.wording import stems_of
+from folksong.labels.wording import data_lines, stems_of
 from folksong.vectors.tag_vectors import decade_words
 
 DECADE = re.compile(r"(?<![a-z0-9])((?:19|20)?\d0)['’´`]?s(?![a-z0-9])")
@@ -74,9 +73,7 @@ def _decades_of(tag: str) -> set[str]:
 @cache
 def _opposites() -> tuple[tuple[frozenset[str], ...], ...]:
     """Return for each kind its sides, as stems."""
-    text = resources.files("folksong.labels").joinpath("data", "opposites.txt").read_text(encoding="utf-8")
-    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     return tuple(
         tuple(frozenset(stem for word in side.split() for stem in stems_of(word)) for side in line.split("|"))
-        for line in lines
+        for line in data_lines("opposites.txt")
     )

@@ -14,7 +14,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ import numpy.typing as npt
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import atomic_write, describe_os_error
 from folksong.labels.space import Label, LabelSpace
+from folksong.labels.wording import data_lines
 from folksong.tags.table import TagTable
 
 logger = logging.getLogger(__name__)
@@ -215,9 +215,7 @@ def cluster_correlations(space: LabelSpace, table: TagTable) -> npt.NDArray[np.f
 @cache
 def genre_words() -> frozenset[str]:
     """Return the genre words that ship with the package, without blanks and hyphens."""
-    text = resources.files("folksong.labels").joinpath("data/genre_words.txt").read_text(encoding="utf-8")
-    lines = (line.strip() for line in text.splitlines())
-    return frozenset(_plain(line) for line in lines if line and not line.startswith("#"))
+    return frozenset(_plain(line) for line in data_lines("genre_words.txt"))
 
 
 def names_genre(tag: str, words: frozenset[str] | set[str]) -> bool:

@@ -211,7 +211,7 @@ def _choose(
         best = int(gains.argmax())
         new = np.flatnonzero((judged[:, best] > 0) & ~reached)
         gains[best] = -np.inf
-        if worth[new].sum(dtype=np.float64) > 0:  # not by rounding alone
+        if not chosen or worth[new].sum(dtype=np.float64) > 0:  # not by rounding alone
             chosen.append(best)
             reached[new] = True
             gains -= worth[new] @ judged[new]

@@ -34,17 +34,18 @@ def _stemmer() -> Any:
     return snowballstemmer.stemmer("english")
 
 
-def _lines(name: str) -> list[str]:
+def data_lines(name: str) -> list[str]:
+    """Return the lines of a word list of this package, without comments."""
     text = resources.files("folksong.labels").joinpath("data", name).read_text(encoding="utf-8")
     return [line for line in text.splitlines() if line and not line.startswith("#")]
 
 
 @cache
 def _same_words() -> dict[str, str]:
-    lines = (line.split("\t") for line in _lines("same_words.tsv"))
+    lines = (line.split("\t") for line in data_lines("same_words.tsv"))
     return {fields[0]: fields[1] for fields in lines}
 
 
 @cache
 def _generic_words() -> frozenset[str]:
-    return frozenset(_lines("generic_words.txt"))
+    return frozenset(data_lines("generic_words.txt"))
