@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import bz2
+import gzip
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -7,12 +11,13 @@ import numpy.typing as npt
 import pytest
 
 from folksong.errors import FileFormatError, FolksongError
-from folksong.shards.index import index_path
+from folksong.shards.index import build_index, index_path
 from folksong.shards.manifest import Manifest
 from folksong.shards.one_hot import read_one_hot_tags
 from folksong.shards.reader import ShardReader
 from folksong.shards.repair import repair_shards
 from folksong.shards.reshard import merge_shards
+from folksong.shards.tfrecord import frame
 from folksong.shards.verify import verify_shards
 
 Shards = tuple[Path, list[npt.NDArray[np.float32]]]
@@ -81,6 +86,65 @@ def test_records_after_foreign_bytes_are_found_without_an_index(shards: Shards) 
     (outcome,) = repair_shards(folder)
     assert (outcome.n_kept, len(outcome.damage)) == (4, 2)
     np.testing.assert_array_equal(ShardReader(folder).audio(3), sounds[7])
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (gzip.compress, "gzip"),
+        (zlib.compress, "zlib"),
+        (bz2.compress, "bzip2"),
+        (lambda content: b"id,tags\n1,rock\n" * 100, "a text file"),
+        (lambda content: bytes(4000), "no whole record"),
+    ],
+)
+def test_repair_touches_nothing_where_a_file_has_no_whole_record(
+    shards: Shards, make: Callable[[bytes], bytes], said: str
+) -> None:
+    folder, _ = shards
+    ShardReader(folder)
+    damage(folder / "waveform_1.tfrecord", 5000)
+    shard = folder / "waveform_2.tfrecord"
+    shard.write_bytes(make(shard.read_bytes()))
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(FolksongError, match=f"(?s)nothing was changed.*waveform_2.*{said}"):
+        repair_shards(folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert not verify_shards(folder).is_sound
+    if said == "gzip":
+        with pytest.raises(FolksongError, match="gunzip") as raised:
+            build_index(shard)
+        assert "folksong shards repair" not in str(raised.value)
+
+
+def test_a_record_that_holds_no_audio_stops_a_repair_before_it_begins(shards: Shards) -> None:
+    folder, _ = shards
+    damage(folder / "waveform_1.tfrecord", 5000)
+    (folder / "waveform_2.tfrecord").write_bytes(b"".join(frame(b"\n\x00")))
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(FileFormatError, match="no feature 'audio'"):
+        repair_shards(folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_damaged_file_stays_beside_the_repaired_one(shards: Shards) -> None:
+    folder, _ = shards
+    shard = folder / "waveform_1.tfrecord"
+    for name in ("waveform_1.tfrecord.damaged", "waveform_1.tfrecord.damaged2"):
+        damage(shard, 5000)
+        damaged = shard.read_bytes()
+        outcome = repair_shards(folder)[0]
+        assert outcome.kept_as == folder / name
+        assert (folder / name).read_bytes() == damaged != shard.read_bytes()
+    assert verify_shards(folder).is_sound
+
+
+def test_shards_without_a_record_are_not_sound(shards: Shards) -> None:
+    folder, _ = shards
+    for path in folder.glob("*.tfrecord"):
+        path.write_bytes(b"")
+    repair_shards(folder)
+    assert verify_shards(folder).problems == (f"{folder}: no records at all",)
 
 
 def test_verify_finds_what_crcs_cannot(shards: Shards) -> None:

@@ -230,6 +230,9 @@ def show(folder: str, n_shown: int, database: int, as_json: bool) -> None:
 def repair(folder: str, one_hot_tags: str | None, **options: Any) -> None:
     """Keep the whole records of FOLDER: rebuild indexes, write damaged files anew, make the manifest match.
 
+    A damaged file stays beside the new one as NAME.tfrecord.damaged. Where a file holds no whole record (because it
+    is compressed, say), nothing is touched.
+
     The options are for a folder without a manifest, such as files of TensorFlow or the earlier project.
 
     \b
@@ -249,7 +252,9 @@ def repair(folder: str, one_hot_tags: str | None, **options: Any) -> None:
             if file.lost
             else ""
         )
-        click.echo(f"{file.name}: {file.n_kept:,} whole records kept{lost}")
+        click.echo(
+            f"{file.name}: {file.n_kept:,} whole records kept{lost}; the damaged file is now {file.kept_as}"
+        )
     click.echo(
         f"{folder}: {sum(file.n_kept for file in files):,} records in {len(files)} files, of which {len(damaged)} were "
         "damaged"

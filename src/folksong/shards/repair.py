@@ -22,6 +22,7 @@ from folksong.shards.example import parse_example
 from folksong.shards.index import (
     AUDIO_KEY,
     SCALE_KEY,
+    IndexBuilder,
     ShardIndex,
     build_index,
     index_path,
@@ -31,8 +32,8 @@ from folksong.shards.index import (
 )
 from folksong.shards.manifest import AUDIO_FORMATS, MANIFEST_NAME, Manifest, ShardFile
 from folksong.shards.plan import WRITING_NAME
-from folksong.shards.salvage import find_whole_records
-from folksong.shards.tfrecord import iterate_records
+from folksong.shards.salvage import Salvage, find_whole_records
+from folksong.shards.tfrecord import describe_foreign, iterate_records
 
 logger = logging.getLogger(__name__)
 
@@ -46,12 +47,14 @@ class RepairedFile:
         n_kept: whole records.
         damage: a line for each damaged place; none if the file was sound.
         lost: track ids that are lost, as far as the old index tells.
+        kept_as: where the damaged file lies now; None if it was sound.
     """
 
     name: str
     n_kept: int
     damage: tuple[str, ...]
     lost: tuple[str, ...]
+    kept_as: Path | None = None
 
 
 def repair_shards(
@@ -66,8 +69,10 @@ def repair_shards(
 ) -> list[RepairedFile]:
     """Keep what is whole in a folder of shards and make indexes and manifest match it.
 
-    Damaged files are written anew with their whole records; sound files are left as they are. Files that the manifest
-    does not list are taken in, files that are gone are dropped from it.
+    Damaged files are written anew with their whole records and stay beside the new ones as ``NAME.tfrecord.damaged``;
+    sound files are left as they are. Files that the manifest does not list are taken in, files that are gone are
+    dropped from it. Where a file has no whole record at all (it is compressed, or something else altogether), nothing
+    in the folder is touched.
 
     Args:
         folder: the shards.
@@ -79,20 +84,23 @@ def repair_shards(
         progress: show a progress bar.
 
     Raises:
-        FolksongError: there is nothing to repair, or what the records hold cannot be told.
+        FolksongError: there is nothing to repair or nothing to keep of a file, or what the records hold cannot be
+            told.
     """
     root = Path(folder)
     paths = sorted(root.glob("*.tfrecord"), key=_natural)
     if not paths:
         raise FolksongError(f"{root}: no .tfrecord files here; there is nothing to repair")
     old = Manifest.read(root) if (root / MANIFEST_NAME).exists() else None
+    examined = [_examine(path) for path in tqdm(paths, desc="examining", unit="file", disable=not progress)]
+    _refuse_foreign(examined)
+    base = old or _describe(examined, audio_format, sample_rate, preset, n_mels)
     repaired, files, n_databases = [], [], 0
-    for path in tqdm(paths, unit="file", disable=not progress):
-        outcome, index = _repair_file(path)
+    for one in tqdm(examined, desc="repairing", unit="file", disable=not progress):
+        outcome, index = _repair_file(one)
         repaired.append(outcome)
-        files.append(ShardFile(path.name, len(index), index.n_bytes, index.sha256))
+        files.append(ShardFile(one.path.name, len(index), index.n_bytes, index.sha256))
         n_databases = max(n_databases, len(index.tags))
-    base = old or _describe(paths, audio_format, sample_rate, preset, n_mels)
     provenance = dict(base.provenance)
     if old is None or {file.sha256 for file in files} != {file.sha256 for file in old.files}:
         provenance.pop("inputs_sha256", None)  # these are no longer the shards of that writing
@@ -109,20 +117,89 @@ def _natural(path: Path) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name)]
 
 
-def _repair_file(path: Path) -> tuple[RepairedFile, ShardIndex]:
+@dataclass(frozen=True)
+class _Examined:
+    """One shard as it is now: its whole records, and what is wrong with the rest."""
+
+    path: Path
+    salvage: Salvage
+    foreign: str | None
+
+
+def _examine(path: Path) -> _Examined:
+    """Look at one shard without changing anything.
+
+    Raises:
+        RecordError: a record is whole but holds no audio.
+    """
     data = map_file(path)
     salvage = find_whole_records(data, path)
+    builder = IndexBuilder()
+    for record in salvage.records:
+        builder.add(data, record, path)
+    foreign = None
+    if len(data) and not salvage.records:
+        foreign = describe_foreign(data) or "no whole record is in it"
+    return _Examined(path, salvage, foreign)
+
+
+def _refuse_foreign(examined: Sequence[_Examined]) -> None:
+    """Leave a folder alone in which a file has nothing to keep: emptying it would lose what it is."""
+    foreign = [f"{one.path}: {one.foreign}" for one in examined if one.foreign is not None]
+    if foreign:
+        more = f"\n… and {len(foreign) - 10} more" if len(foreign) > 10 else ""
+        raise FolksongError(
+            "nothing was changed, since there is nothing to keep of\n"
+            + "\n".join(foreign[:10])
+            + f"{more}\nmend or move these files away, then repair the folder again"
+        )
+
+
+def _repair_file(one: _Examined) -> tuple[RepairedFile, ShardIndex]:
+    path, salvage = one.path, one.salvage
     lost: tuple[str, ...] = ()
+    kept_as: Path | None = None
     if salvage.damage:
         lost = _lost_tracks(path, {record.offset for record in salvage.records})
+        kept_as = _replace_keeping(path, salvage)
         index_path(path).unlink(missing_ok=True)
-        with atomic_path(path) as temporary, temporary.open("wb") as stream:
-            for record in salvage.records:
-                stream.write(data[record.offset : record.end].data)
-        logger.warning("%s: %d whole records kept; %s", path, len(salvage.records), "; ".join(salvage.damage))
+        logger.warning(
+            "%s: %d whole records kept; %s; the damaged file is kept as %s",
+            path, len(salvage.records), "; ".join(salvage.damage), kept_as.name,
+        )  # fmt: skip
     index = build_index(path)
     write_index(index, path)
-    return RepairedFile(path.name, len(index), salvage.damage, lost), index
+    return RepairedFile(path.name, len(index), salvage.damage, lost, kept_as), index
+
+
+def _replace_keeping(path: Path, salvage: Salvage) -> Path:
+    """Put a file with the whole records in a damaged one's place; return the name under which that one stays."""
+    data = map_file(path)
+    with atomic_path(path) as temporary:
+        with temporary.open("wb") as stream:
+            for record in salvage.records:
+                stream.write(data[record.offset : record.end].data)
+        written = sum(1 for _ in iterate_records(map_file(temporary), temporary))
+        if written != len(salvage.records):
+            raise FolksongError(
+                f"{path}: {written} of {len(salvage.records)} records were written; nothing was changed"
+            )
+        kept_as = _free_name(path)
+        try:
+            kept_as.hardlink_to(path)
+        except OSError:  # a file system without hard links
+            shutil.copy2(path, kept_as)
+    return kept_as
+
+
+def _free_name(path: Path) -> Path:
+    """Return a name for the damaged file that no file has yet."""
+    number = 1
+    while True:
+        name = path.with_name(path.name + (".damaged" if number == 1 else f".damaged{number}"))
+        if not name.exists():
+            return name
+        number += 1
 
 
 def _lost_tracks(path: Path, kept_offsets: set[int]) -> tuple[str, ...]:
@@ -138,7 +215,7 @@ def _lost_tracks(path: Path, kept_offsets: set[int]) -> tuple[str, ...]:
 
 
 def _describe(
-    paths: list[Path],
+    examined: Sequence[_Examined],
     audio_format: str | None,
     sample_rate: int,
     preset: str | FeaturePreset,
@@ -146,11 +223,13 @@ def _describe(
 ) -> Manifest:
     """Return a manifest without files for a folder that has none."""
     if audio_format is None:
-        found = [name for name in AUDIO_FORMATS if all(path.name.startswith(f"{name}_") for path in paths)]
+        found = [
+            name for name in AUDIO_FORMATS if all(one.path.name.startswith(f"{name}_") for one in examined)
+        ]
         if not found:
             raise FolksongError(
-                f"{paths[0].parent}: the files' names do not tell what they hold; say so with --format waveform or "
-                "--format log-mel-spectrogram"
+                f"{examined[0].path.parent}: the files' names do not tell what they hold; say so with "
+                "--format waveform or --format log-mel-spectrogram"
             )
         audio_format = found[0]
     settings = None
@@ -159,14 +238,14 @@ def _describe(
         settings = replace(
             settings, sample_rate=sample_rate, n_mels=settings.n_mels if n_mels is None else n_mels
         )
-    return Manifest(audio_format, sample_rate, settings, (), storage=_storage_of(paths))
+    return Manifest(audio_format, sample_rate, settings, (), storage=_storage_of(examined))
 
 
-def _storage_of(paths: list[Path]) -> str:
+def _storage_of(examined: Sequence[_Examined]) -> str:
     """Return the storage of the first record's audio."""
-    for path in paths:
-        data = map_file(path)
-        for record in iterate_records(data, path, check=False):
+    for one in examined:
+        for record in one.salvage.records[:1]:
+            data = map_file(one.path)
             features = parse_example(data[record.payload_offset : record.payload_offset + record.length])
             if features[AUDIO_KEY].kind == "float":
                 return "float32"

@@ -26,6 +26,20 @@ FOOTER_BYTES = 4  # the payload's CRC
 _MASK_DELTA = 0xA282EAD8
 _REMEDY = "`folksong shards verify` names all damage, `folksong shards repair` saves the whole records"
 
+_FOREIGN = "no TFRecord file: "
+_MAGIC = (
+    (
+        b"\x1f\x8b",
+        "it is compressed with gzip (TensorFlow's compression_type GZIP); unpack it with gunzip first",
+    ),
+    (b"\x28\xb5\x2f\xfd", "it is compressed with zstd; unpack it first"),
+    (b"BZh", "it is compressed with bzip2; unpack it first"),
+    (b"\xfd7zXZ", "it is compressed with xz; unpack it first"),
+    (b"PK\x03\x04", "it is a zip archive; unpack it first"),
+)
+_ZLIB = "it is compressed with zlib (TensorFlow's compression_type ZLIB); write it again uncompressed"
+_PROBE_BYTES = 512
+
 
 @dataclass(frozen=True)
 class Record:
@@ -48,7 +62,8 @@ class RecordError(FileFormatError):
     def __init__(
         self, path: str | os.PathLike[str], number: int, offset: int, reason: str, end: int | None = None
     ) -> None:
-        super().__init__(f"{path}: record {number} at byte {offset}: {reason}; {_REMEDY}")
+        remedy = "" if reason.startswith(_FOREIGN) else f"; {_REMEDY}"
+        super().__init__(f"{path}: record {number} at byte {offset}: {reason}{remedy}")
         self.path, self.number, self.offset, self.reason, self.end = (
             os.fspath(path), number, offset, reason, end,
         )  # fmt: skip
@@ -75,6 +90,24 @@ def frame(payload: bytes) -> tuple[bytes, bytes, bytes]:
         payload,
         struct.pack("<I", masked_crc32c(payload)),
     )
+
+
+def describe_foreign(data: Bytes) -> str | None:
+    """Say what a file is that holds no records: a compressed one, or text; None where that cannot be told."""
+    head = data[:_PROBE_BYTES].tobytes()
+    for magic, reason in _MAGIC:
+        if head.startswith(magic):
+            return _FOREIGN + reason
+    if head[:2] in {
+        b"\x78\x01",
+        b"\x78\x5e",
+        b"\x78\x9c",
+        b"\x78\xda",
+    }:  # RFC 1950: window 32 KiB, levels 0 to 3
+        return _FOREIGN + _ZLIB
+    if head and all(byte in b"\t\n\f\r\x1b" or byte >= 0x20 for byte in head):
+        return _FOREIGN + "it is a text file"
+    return None
 
 
 def iterate_records(data: Bytes, path: str | os.PathLike[str], *, check: bool = True) -> Iterator[Record]:
@@ -120,7 +153,8 @@ def read_record(data: Bytes, offset: int, number: int, path: str | os.PathLike[s
     head = data[offset : offset + HEADER_BYTES].tobytes()
     length, length_crc = struct.unpack("<QI", head)
     if masked_crc32c(head[:8]) != length_crc:
-        raise RecordError(path, number, offset, "the CRC of its length is wrong")
+        foreign = describe_foreign(data) if offset == 0 else None
+        raise RecordError(path, number, offset, foreign or "the CRC of its length is wrong")
     start = offset + HEADER_BYTES
     if len(data) - start < length + FOOTER_BYTES:
         raise RecordError(

@@ -64,6 +64,8 @@ def verify_shards(folder: str | os.PathLike[str], *, progress: bool = False) -> 
                 sound[file.name] = stamp(root / file.name)
             bar.update(file.n_bytes)
     problems = [problem for check in checks for problem in check.problems]
+    if not problems and not manifest.n_tracks:
+        problems.append(f"{root}: no records at all")
     twice = [track_id for track_id, count in track_ids.items() if count > 1]
     if twice:
         problems.append(f"{root}: {len(twice)} track ids occur in several records, the first is {twice[0]!r}")
