@@ -25,7 +25,7 @@ import soundfile
 import soxr
 
 from folksong.audio.decode import decode, read_recording
-from folksong.audio.features import log_mel, read_preset
+from folksong.audio.log_mel import log_mel, read_preset
 
 RATE = 16000
 CLIP_SECONDS = 30

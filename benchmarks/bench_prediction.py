@@ -23,7 +23,7 @@ import soundfile
 import torch
 
 from folksong.audio.decode import decode
-from folksong.audio.features import read_preset
+from folksong.audio.log_mel import read_preset
 from folksong.export.folder import write_folder
 from folksong.labels import Label, LabelSpace
 from folksong.models.tagger import Tagger

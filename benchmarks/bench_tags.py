@@ -119,7 +119,7 @@ def open_with_pandas(path: str) -> str:
 
 
 def open_with_folksong(path: str) -> str:
-    from folksong.tags.lastfm import read_lastfm
+    from folksong.tags.sources.lastfm import read_lastfm
 
     table = read_lastfm(path)
     return f"{table.n_counts} {table.counts.max()}"
@@ -159,7 +159,7 @@ def cooccurrence_with_folksong(path: str) -> Timed:
 
 def propose(path: str) -> Timed:
     from folksong import read_tags
-    from folksong.tags.proposals import propose_merges
+    from folksong.tags.cleaning.proposals import propose_merges
 
     table = read_tags(path, cache=True)
     start = clock()
@@ -169,8 +169,8 @@ def propose(path: str) -> Timed:
 
 def clean(path: str) -> Timed:
     from folksong import read_tags
-    from folksong.tags.cleaning import clean as clean_table
-    from folksong.tags.recipe import default_recipe
+    from folksong.tags.cleaning.clean import clean as clean_table
+    from folksong.tags.cleaning.recipe import default_recipe
 
     table = read_tags(path, cache=True)
     start = clock()
@@ -205,7 +205,7 @@ def run_one(name: str, path: str) -> None:
         if "pandas" in name:
             import pandas  # noqa: F401
         else:
-            import folksong.tags.sources  # noqa: F401
+            import folksong.tags.sources.read_tags  # noqa: F401
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = clock()
     result = MEASURED[name](path)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 import folksong as fs
-from folksong.labels.judge import Pair, judge, rare_pairs, read_pairs
+from folksong.labels.analysis.pairs import Pair, judge, rare_pairs, read_pairs
 
 DATA = Path(__file__).parent / "data"
 PAIRS = {

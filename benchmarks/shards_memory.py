@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from folksong.tags.lastfm import write_lastfm
+from folksong.tags.sources.lastfm import write_lastfm
 from folksong.tags.table import TagTable
 
 RATE = 16000
@@ -30,7 +30,7 @@ import time
 import joblib
 from folksong.audio.catalogue import read_catalogue
 from folksong.shards.writer import write_shards
-from folksong.tags.sources import read_tags
+from folksong.tags.sources.read_tags import read_tags
 
 def peak():
     time.sleep(0.2)  # so that each worker answers

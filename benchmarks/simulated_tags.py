@@ -17,7 +17,7 @@ import numpy as np
 import folksong as fs
 from folksong.audio.catalogue import scan_folder
 from folksong.errors import FolksongError
-from folksong.tags.sources import write_tags
+from folksong.tags.sources.read_tags import write_tags
 
 WORDS = {
     "Acoustic_guitar": "singer-songwriter",

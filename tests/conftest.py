@@ -46,7 +46,7 @@ def build_tiny_run(folder: Path, front_end: str, **options) -> TinyRun:
 
     from folksong.audio.catalogue import scan_folder
     from folksong.shards.writer import write_shards
-    from folksong.tags.sources import write_tags
+    from folksong.tags.sources.read_tags import write_tags
     from folksong.tags.table import TagTable
     from folksong.training.config import Config
     from folksong.training.loop import train

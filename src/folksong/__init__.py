@@ -18,13 +18,13 @@ _MODULE_OF = {
     "Split": "folksong.splits",
     "TagTable": "folksong.tags.table",
     "Tagger": "folksong.models.tagger",
-    "WordVectors": "folksong.vectors.words",
-    "embed_tags": "folksong.vectors.tag_vectors",
+    "WordVectors": "folksong.embeddings.words",
+    "embed_tags": "folksong.embeddings.tags",
     "evaluate": "folksong.evaluation.evaluate",
     "load_tagger": "folksong.prediction",
     "read_catalogue": "folksong.audio.catalogue",
-    "read_tags": "folksong.tags.sources",
-    "read_vectors": "folksong.vectors.words",
+    "read_tags": "folksong.tags.sources.read_tags",
+    "read_vectors": "folksong.embeddings.words",
     "scan_folder": "folksong.audio.catalogue",
     "train": "folksong.training.loop",
     "write_shards": "folksong.shards.writer",
@@ -63,6 +63,8 @@ __all__ = [
 if TYPE_CHECKING:
     from folksong import labels, metrics, splits
     from folksong.audio.catalogue import read_catalogue, scan_folder
+    from folksong.embeddings.tags import embed_tags
+    from folksong.embeddings.words import WordVectors, read_vectors
     from folksong.errors import FolksongError
     from folksong.evaluation.evaluate import evaluate
     from folksong.labels.space import LabelSpace
@@ -71,12 +73,10 @@ if TYPE_CHECKING:
     from folksong.shards.writer import write_shards
     from folksong.splits import Split
     from folksong.tags import cooccurrence
-    from folksong.tags.sources import read_tags
+    from folksong.tags.sources.read_tags import read_tags
     from folksong.tags.table import TagTable
     from folksong.training import losses
     from folksong.training.loop import train
-    from folksong.vectors.tag_vectors import embed_tags
-    from folksong.vectors.words import WordVectors, read_vectors
 
 
 def __getattr__(name: str) -> Any:

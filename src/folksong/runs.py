@@ -22,7 +22,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from folksong.audio.features import FeaturePreset
+from folksong.audio.log_mel import FeaturePreset
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import read_document, write_json
 from folksong.labels.space import LabelSpace

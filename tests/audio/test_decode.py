@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from folksong.audio import mpeg
 from folksong.audio.decode import decode, read_recording
-from folksong.audio.sources import sniff
+from folksong.audio.readers import sniff
 from folksong.errors import AudioError
 
 WRITERS = {

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from folksong.audio.measure import FileFacts
-from folksong.audio.million_song import TrackList
+from folksong.audio.msd import TrackList
 from folksong.audio.selection import Filters, select
 from folksong.errors import FolksongError
 

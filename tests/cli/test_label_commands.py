@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 from folksong.cli import main
+from folksong.embeddings.glove import read_text_vectors
 from folksong.labels.space import LabelSpace
-from folksong.tags.sources import read_tags
-from folksong.vectors.text_files import read_text_vectors
+from folksong.tags.sources.read_tags import read_tags
 
 GENRES = {
     "metal": ["metal", "death", "black", "thrash", "doom", "power", "sludge", "grind"],

@@ -11,7 +11,7 @@ from folksong.audio.catalogue import read_catalogue
 from folksong.audio.decode import decode
 from folksong.demo import Corpus, CorpusSettings, write_corpus
 from folksong.errors import FolksongError
-from folksong.tags.sources import read_tags
+from folksong.tags.sources.read_tags import read_tags
 
 from .conftest import TINY
 

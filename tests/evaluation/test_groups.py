@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from folksong.cli import main
 from folksong.errors import FileFormatError, FolksongError
-from folksong.evaluation import ground
+from folksong.evaluation import common_tags as ground
 from folksong.evaluation.cells import NamedRun, open_runs
 from folksong.evaluation.compare import current_evaluation
 from folksong.evaluation.frontier import SIDE_BY_SIDE, _side_by_side, group_numbers, plot_frontier

@@ -9,7 +9,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from folksong.audio.features import log_mel, read_preset
+from folksong.audio.log_mel import log_mel, read_preset
 from folksong.cli import main
 from folksong.errors import FileFormatError, FolksongError
 from folksong.export.folder import read_folder, write_folder

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from folksong.embeddings.words import StoredVectors
 from folksong.tags.table import TagTable
-from folksong.vectors.words import StoredVectors
 
 GENRES = {
     "metal": [

@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
+from folksong.embeddings.words import StoredVectors
 from folksong.labels import Label, LabelSpace
 from folksong.labels.label_vectors import embed_labels
-from folksong.vectors.words import StoredVectors
 
 WORDS = {"rock": [3.0, 4.0], "rap": [0.0, 2.0], "metal": [1.0, 0.0], "anti": [-1.0, 0.0]}
 VECTORS = StoredVectors(tuple(WORDS), np.array(list(WORDS.values()), np.float32), "words")

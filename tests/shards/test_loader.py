@@ -15,7 +15,7 @@ from folksong.errors import FolksongError
 from folksong.shards.dataset import Batch, WindowDataset, make_loader
 from folksong.shards.loader import WindowLoader
 from folksong.shards.reader import ShardReader
-from folksong.shards.sampling import epoch_order, rank_batches, window_starts
+from folksong.shards.window_positions import epoch_order, rank_batches, window_starts
 
 Shards = tuple[Path, list[npt.NDArray[np.float32]]]
 TARGETS = sp.csr_matrix(np.eye(12, 5, dtype=np.float32) + np.eye(12, 5, 2, dtype=np.float32))

@@ -14,14 +14,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from folksong.audio.features import read_preset
+from folksong.audio.log_mel import read_preset
 from folksong.errors import FileFormatError, FolksongError
 from folksong.shards.index import build_index, index_path, read_index, same_index, write_index
 from folksong.shards.manifest import Manifest, ShardFile
 from folksong.shards.one_hot import read_one_hot_tags
 from folksong.shards.reader import ShardReader
 from folksong.shards.repair import repair_shards
-from folksong.tags.lastfm import write_lastfm
+from folksong.tags.sources.lastfm import write_lastfm
 from folksong.tags.table import TagTable
 
 GOLDEN = Path(__file__).parent / "golden"

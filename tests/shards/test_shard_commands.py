@@ -12,7 +12,7 @@ from folksong.audio.catalogue import Track
 from folksong.cli import main
 from folksong.shards.manifest import Manifest
 from folksong.shards.reader import ShardReader
-from folksong.tags.lastfm import write_lastfm
+from folksong.tags.sources.lastfm import write_lastfm
 from folksong.tags.table import TagTable
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -16,7 +16,7 @@ import pytest
 
 from folksong.audio.catalogue import Track
 from folksong.audio.decode import decode
-from folksong.audio.features import log_mel, read_preset
+from folksong.audio.log_mel import log_mel, read_preset
 from folksong.errors import FolksongError
 from folksong.shards import estimate
 from folksong.shards.manifest import Manifest

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from folksong.audio.features import read_preset
+from folksong.audio.log_mel import read_preset
 from folksong.models import back_end
 from folksong.runs import Run
 from folksong.shards.example import encode_example

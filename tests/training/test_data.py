@@ -11,7 +11,7 @@ from folksong.errors import FolksongError
 from folksong.labels import Label, LabelSpace
 from folksong.shards.reader import ShardReader
 from folksong.splits import Split, make_split
-from folksong.tags.sources import write_tags
+from folksong.tags.sources.read_tags import write_tags
 from folksong.tags.table import TagTable
 from folksong.training.config import TagSettings
 from folksong.training.data import TagSource, build_space, prepare

@@ -20,7 +20,7 @@ from folksong.runs import Run
 from folksong.shards.dataset import WindowDataset, make_loader
 from folksong.shards.reader import ShardReader
 from folksong.splits import make_split
-from folksong.tags.sources import write_tags
+from folksong.tags.sources.read_tags import write_tags
 from folksong.tags.table import TagTable
 from folksong.training import joining, options
 from folksong.training.module import TrainingModule

@@ -2,7 +2,7 @@
 
 One definition for every format: mono is the arithmetic mean of the channels, (L + R) / 2 (FFmpeg's own down-mix is
 louder by a factor of √2, and a model must never see two), resampled by soxr's HQ recipe, full scale ±1. Which decoder
-reads what is said in `folksong.audio.sources`.
+reads what is said in `folksong.audio.readers`.
 
 **Damaged files.** What decodes is kept and what is missing is told: a file that was cut, or that has bytes in the
 middle that are no sound, gives the samples that are there, and `Recording.damage` says what was lost (`decode` logs it
@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from folksong.audio.sources import Samples, Source, open_source
+from folksong.audio.readers import Samples, Source, open_source
 from folksong.errors import AudioError
 
 logger = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from folksong.audio.decode import MAX_SECONDS, check_numbers
+from folksong.audio.readers import open_source
 from folksong.audio.silence import DEFAULT_THRESHOLD_DB, LevelMeter
-from folksong.audio.sources import open_source
 from folksong.errors import AudioError
 from folksong.files import describe_os_error, sha256_file
 

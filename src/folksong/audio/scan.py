@@ -22,7 +22,7 @@ from tqdm import tqdm
 from folksong.audio.catalogue import ROOT_COMMENT, audio_files
 from folksong.audio.known_files import KnownFiles
 from folksong.audio.measure import FileFacts, measure_file
-from folksong.audio.million_song import read_duplicates, read_mismatches, read_track_list
+from folksong.audio.msd import read_duplicates, read_mismatches, read_track_list
 from folksong.audio.selection import Filters, Kept, Selection, select
 from folksong.audio.silence import DEFAULT_THRESHOLD_DB
 from folksong.audio.workers import n_processes, run_guarded

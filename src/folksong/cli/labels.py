@@ -12,10 +12,10 @@ from folksong.cli.common import FolksongCommand, FolksongGroup, echo_table, want
 from folksong.cli.tag_source import read_aliases, read_source, tag_source_options
 
 if TYPE_CHECKING:
+    from folksong.embeddings.words import WordVectors
     from folksong.labels.coverage import Coverage
     from folksong.labels.space import LabelSpace
     from folksong.tags.table import TagTable
-    from folksong.vectors.words import WordVectors
 
 
 class SpaceFile(click.Path):
@@ -99,7 +99,7 @@ def filter_(
       folksong labels filter top100.labels.json filtered.labels.json --tags lastfm_tags.db
     """
     from folksong.labels import SUBJECTIVE_TAGS, LabelSpace, drop
-    from folksong.tags.filters import read_remove_list
+    from folksong.tags.tag_lists import read_remove_list
 
     before = LabelSpace.read(space)
     listed = read_remove_list(filter_path) if filter_path else SUBJECTIVE_TAGS
@@ -154,7 +154,7 @@ def _some(tags: Sequence[str], most: int) -> str:
 
 def given_vectors(source: str) -> WordVectors:
     """Read what ``--vectors`` names, with a progress bar on a terminal."""
-    from folksong.vectors.words import read_vectors
+    from folksong.embeddings.words import read_vectors
 
     return read_vectors(source, progress=wants_progress())
 

@@ -118,7 +118,7 @@ def write(
     from folksong.audio.catalogue import read_catalogue, scan_folder
     from folksong.shards.estimate import readable_bytes
     from folksong.shards.writer import write_shards
-    from folksong.tags.sources import read_tags
+    from folksong.tags.sources.read_tags import read_tags
 
     tables = [read_tags(source, min_weight=min_weight) for source in (*tag_sources, *tag_path_multi)]
     found = scan_folder(tracks) if Path(tracks).is_dir() else read_catalogue(tracks, root)

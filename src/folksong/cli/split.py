@@ -48,7 +48,7 @@ def split(
       folksong split lastfm_tags.db my.split.json --fractions 80 10 10 --artists tracks.csv
     """
     from folksong.splits import PARTS, make_split
-    from folksong.tags.delimited import read_artists
+    from folksong.tags.sources.delimited import read_artists
 
     table = read_source(source, **options)
     found = make_split(

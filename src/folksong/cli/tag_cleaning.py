@@ -49,8 +49,8 @@ def propose(
     Example:
       folksong tags propose lastfm_tags.db proposal.tsv --min-count 10
     """
-    from folksong.tags.merge_files import write_merges
-    from folksong.tags.proposals import propose_merges
+    from folksong.tags.cleaning.merges import write_merges
+    from folksong.tags.cleaning.proposals import propose_merges
 
     table = read_source(source, **options)
     merges = propose_merges(
@@ -77,7 +77,7 @@ def recipe(out: str) -> None:
       folksong tags recipe cleaning.toml
     """
     from folksong.files import atomic_write
-    from folksong.tags.recipe import default_recipe_text
+    from folksong.tags.cleaning.recipe import default_recipe_text
 
     with atomic_write(out, "w") as stream:
         stream.write(default_recipe_text())
@@ -101,8 +101,8 @@ def clean(source: str, out: str, recipe_path: str | None, **options: Any) -> Non
     Example:
       folksong tags clean lastfm_tags.db clean.db --recipe cleaning.toml
     """
-    from folksong.tags.cleaning import clean as clean_table
-    from folksong.tags.recipe import default_recipe, read_recipe
+    from folksong.tags.cleaning.clean import clean as clean_table
+    from folksong.tags.cleaning.recipe import default_recipe, read_recipe
 
     table = read_source(source, **options)
     chosen = read_recipe(recipe_path) if recipe_path else default_recipe()
@@ -138,8 +138,8 @@ def why(cleaned: str, track: str, tag: str | None, source: str | None, **options
       folksong tags why clean.db TRAAAAK128F9318786 rnb
     """
     from folksong.errors import FolksongError
-    from folksong.tags.changes import ChangeLog, changes_path
-    from folksong.tags.explanations import explain
+    from folksong.tags.cleaning.change_log import ChangeLog, changes_path
+    from folksong.tags.cleaning.explain import explain
 
     log = ChangeLog.read(changes_path(cleaned))
     origin = source or log.source

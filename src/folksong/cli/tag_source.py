@@ -54,8 +54,8 @@ def read_source(
     path: str, *, source_format: str | None = None, category: str | None = None, **options: Any
 ) -> TagTable:
     """Read the tag table that the user's options describe."""
-    from folksong.tags.categories import select_category
-    from folksong.tags.sources import read_tags
+    from folksong.tags.sources.categories import select_category
+    from folksong.tags.sources.read_tags import read_tags
 
     given = {name: value for name, value in options.items() if value not in (None, ())}
     table = read_tags(path, format=source_format, **given)
@@ -64,7 +64,7 @@ def read_source(
 
 def read_aliases(source: str, changes: str | None, table: TagTable) -> dict[str, str]:
     """Return raw tag -> cleaned tag from the change log beside a cleaned source, or the one that is named."""
-    from folksong.tags.changes import ChangeLog, changes_path
+    from folksong.tags.cleaning.change_log import ChangeLog, changes_path
 
     path = changes_path(source) if changes is None else Path(changes)
     if changes is None and not path.is_file():
@@ -74,7 +74,7 @@ def read_aliases(source: str, changes: str | None, table: TagTable) -> dict[str,
 
 def read_track_list(path: str) -> tuple[str, ...]:
     """Read a list of track ids: plain text, one a line."""
-    from folksong.tags.filters import read_tag_list
+    from folksong.tags.tag_lists import read_tag_list
 
     return read_tag_list(path)
 

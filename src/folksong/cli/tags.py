@@ -35,7 +35,7 @@ def import_(source: str, out: str, **options: Any) -> None:
       folksong tags import instruments/ instruments.db
       folksong tags import user_taggedartists.tsv tags.db --track-column artistID
     """
-    from folksong.tags.sources import write_tags
+    from folksong.tags.sources.read_tags import write_tags
 
     table = read_source(source, **options)
     write_tags(table, out)

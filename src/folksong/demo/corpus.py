@@ -30,7 +30,7 @@ from folksong.demo.plan import Piece, plan_pieces
 from folksong.demo.recipes import Recipes, read_recipes
 from folksong.errors import FolksongError
 from folksong.files import atomic_write, describe_os_error, read_json, write_json
-from folksong.tags.lastfm import write_lastfm
+from folksong.tags.sources.lastfm import write_lastfm
 
 FORMAT = "folksong.corpus"
 SYNTHESIS_VERSION = 1

@@ -172,10 +172,10 @@ def _make_corpus(folder: Path, settings: DemoSettings, journal: Journal, jobs: i
 
 def _make_labels(folder: Path, corpus: Corpus, settings: DemoSettings, journal: Journal) -> tuple[Kept, ...]:
     """Read the tags, split the tracks by artist, and build Models 1 and 2 from the training tracks only."""
-    from folksong.labels.popular import SUBJECTIVE_TAGS, drop, top
+    from folksong.labels.top import SUBJECTIVE_TAGS, drop, top
     from folksong.splits import make_split
-    from folksong.tags.delimited import read_artists
-    from folksong.tags.sources import read_tags
+    from folksong.tags.sources.delimited import read_artists
+    from folksong.tags.sources.read_tags import read_tags
 
     known = journal.found("labels")
     if known is None:
@@ -211,7 +211,7 @@ def _make_shards(
 ) -> None:
     from folksong.audio.catalogue import read_catalogue
     from folksong.shards.writer import write_shards
-    from folksong.tags.sources import read_tags
+    from folksong.tags.sources.read_tags import read_tags
 
     name = f"{front_end} shards"
     if journal.found(name) is None:

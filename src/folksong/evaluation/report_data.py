@@ -14,16 +14,16 @@ import numpy.typing as npt
 
 from folksong.errors import FolksongError
 from folksong.evaluation.cells import open_runs
+from folksong.evaluation.common_tags import Grounds, compare_groups
 from folksong.evaluation.compare import current_evaluation, same_tracks
 from folksong.evaluation.figures import Evaluation
-from folksong.evaluation.ground import Grounds, compare_groups
 from folksong.evaluation.recovery import read_truth, recovery
 from folksong.evaluation.scored import ScoredTracks
 from folksong.evaluation.scoring import open_shards, read_run_tags
 from folksong.evaluation.seeds import Group, average, group_runs, measure_tracks, seed_of
 from folksong.evaluation.tables import evaluation_to_dict
 from folksong.files import json_value
-from folksong.labels.clusters import tags_of
+from folksong.labels.kmeans import tags_of
 from folksong.metrics import best_thresholds
 from folksong.runs import Run
 from folksong.tags.table import TagTable

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from folksong.evaluation.ground import LEAST_TRACKS
+from folksong.evaluation.common_tags import LEAST_TRACKS
 
 GROUP_HEADERS = (
     "label space",

@@ -41,8 +41,8 @@ def read_data(plan: Plan, out: Path, *, jobs: int = -1, progress: bool = False) 
     Raises:
         FolksongError: tags, audio or settings are missing or damaged; the message names the plan's key.
     """
-    from folksong.tags.delimited import read_artists
-    from folksong.tags.sources import read_tags
+    from folksong.tags.sources.delimited import read_artists
+    from folksong.tags.sources.read_tags import read_tags
 
     data = plan.data
     if data.tags is None:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from folksong import labels
+from folksong.embeddings.words import read_vectors
 from folksong.errors import FolksongError
 from folksong.experiment.plan import Plan, Space
 from folksong.labels.space import LabelSpace
 from folksong.tags.table import TagTable
-from folksong.vectors.words import read_vectors
 
 
 def build_spaces(

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from folksong.audio.features import FeaturePreset
+from folksong.audio.log_mel import FeaturePreset
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import atomic_path, read_document, sha256_file, write_json
 from folksong.labels.space import LabelSpace, read_label, write_label

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from folksong.audio.features import read_preset
+from folksong.audio.log_mel import read_preset
 from folksong.errors import FileFormatError, FolksongError
 from folksong.export.folder import write_folder
 from folksong.files import describe_os_error, sha256_file

@@ -1,6 +1,6 @@
 """Waveform -> log-mel-spectrogram inside a network, for graphs that leave Python.
 
-The same definition as `folksong.audio.features`, with the Fourier transform as one strided convolution, which every
+The same definition as `folksong.audio.log_mel`, with the Fourier transform as one strided convolution, which every
 runtime has. Its float32 sums carry an error of about 3e-6 of a frame's loudest partial, so that bands 80 dB below it
 may be off by a few tenths of a decibel; louder ones agree closely.
 """
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from folksong.audio.features import FeaturePreset, analysis_window, mel_filterbank
+from folksong.audio.log_mel import FeaturePreset, analysis_window, mel_filterbank
 from folksong.errors import FolksongError
 
 

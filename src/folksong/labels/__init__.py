@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from folksong.labels.clusters import kmeans
+from folksong.labels.analysis.pairs import Judgement, Pair, judge, read_pairs
 from folksong.labels.coverage import Coverage, coverage
 from folksong.labels.genres import GenreChoice, keep_genres, propose_genres, read_genres, write_genres
-from folksong.labels.joint import hybrid
-from folksong.labels.judge import Judgement, Pair, judge, read_pairs
-from folksong.labels.popular import SUBJECTIVE_TAGS, drop, top
+from folksong.labels.hybrid import hybrid
+from folksong.labels.kmeans import kmeans
+from folksong.labels.npmi import npmi, skipgram
 from folksong.labels.space import Label, LabelSpace
 from folksong.labels.spherical_kmeans import SphericalKMeans
-from folksong.labels.subgenres import npmi, skipgram
+from folksong.labels.top import SUBJECTIVE_TAGS, drop, top
 
 __all__ = [
     "SUBJECTIVE_TAGS",

@@ -14,8 +14,8 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from folksong.embeddings.tags import decade_words
 from folksong.labels.wording import data_lines, stems_of
-from folksong.vectors.tag_vectors import decade_words
 
 DECADE = re.compile(r"(?<![a-z0-9])((?:19|20)?\d0)['’´`]?s(?![a-z0-9])")
 YEAR = re.compile(r"(?<![a-z0-9])(19\d|20[0-2])\d(?![a-z0-9])")

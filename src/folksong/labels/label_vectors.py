@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from folksong.embeddings.tags import embed_tags
+from folksong.embeddings.words import WordVectors
 from folksong.labels.space import LabelSpace
-from folksong.vectors.tag_vectors import embed_tags
-from folksong.vectors.words import WordVectors
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from functools import cache, lru_cache
 from importlib import resources
 from typing import Any
 
-from folksong.tags.spelling import words_of
+from folksong.tags.cleaning.spelling import words_of
 
 
 @lru_cache(maxsize=200_000)

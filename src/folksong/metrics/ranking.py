@@ -6,7 +6,7 @@ with a score of at least s, and over the positive ones TP(s). Then, as scikit-le
 - average precision = (1/P) Σ TP(s) / N(s), the sum running over the positive tracks (no interpolation), and
 - ROC-AUC = (1/(P (n − P))) Σ (negatives below s + half of the negatives equal to s).
 
-Both need only the ranks of the positive scores among all scores (`folksong.metrics.positions`), instead of the sorting
+Both need only the ranks of the positive scores among all scores (`folksong.metrics.ranks`), instead of the sorting
 of an index and the building of a curve.
 """
 
@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from folksong.metrics.inputs import Column, Floats, Pairs
-from folksong.metrics.positions import count_below
+from folksong.metrics.ranks import count_below
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from folksong.prediction.loaded import LoadedTagger, Prediction, load_tagger
+from folksong.prediction.predictor import LoadedTagger, Prediction, load_tagger
 from folksong.prediction.windows import ArrayClip, Clip, score_clips, slide, spread
 
 __all__ = [

@@ -16,7 +16,7 @@ from typing import Any
 
 from folksong.errors import AudioError
 from folksong.files import atomic_path
-from folksong.tags.library import import_mutagen
+from folksong.tags.sources.library import import_mutagen
 
 FIELDS = ("genre", "grouping", "mood")
 KEYS = {

@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 
 from folksong.errors import FolksongError
 from folksong.shards.reader import ShardReader
-from folksong.shards.sampling import Indices, window_starts
+from folksong.shards.window_positions import Indices, window_starts
 
 if TYPE_CHECKING:
     from folksong.shards.loader import WindowLoader

@@ -23,7 +23,7 @@ import torch
 
 from folksong.errors import FolksongError
 from folksong.shards.dataset import Batch, WindowDataset
-from folksong.shards.sampling import Indices, epoch_order, rank_batches
+from folksong.shards.window_positions import Indices, epoch_order, rank_batches
 
 MAX_BUFFERS = 32
 

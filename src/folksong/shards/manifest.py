@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from folksong.audio.features import FeaturePreset, window_steps
+from folksong.audio.log_mel import FeaturePreset, window_steps
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import read_document, write_json
 

@@ -8,8 +8,8 @@ from contextlib import closing
 from pathlib import Path
 
 from folksong.errors import FileFormatError, FolksongError
-from folksong.tags.filters import read_tag_list
-from folksong.tags.lastfm import is_sqlite
+from folksong.tags.sources.lastfm import is_sqlite
+from folksong.tags.tag_lists import read_tag_list
 
 
 def read_one_hot_tags(path: str | os.PathLike[str]) -> tuple[str, ...]:

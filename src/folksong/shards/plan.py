@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from folksong.audio.features import FeaturePreset, read_preset
+from folksong.audio.log_mel import FeaturePreset, read_preset
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import read_json
 from folksong.shards.index import index_path
 from folksong.shards.manifest import AUDIO_FORMATS, STORAGES
-from folksong.shards.sampling import Indices
+from folksong.shards.window_positions import Indices
 from folksong.shards.work import (
     ENCODING_VERSION,
     Encoding,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from folksong.audio.features import FeaturePreset, read_preset
+from folksong.audio.log_mel import FeaturePreset, read_preset
 from folksong.errors import FolksongError
 from folksong.files import atomic_path
 from folksong.shards.example import parse_example

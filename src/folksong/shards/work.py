@@ -18,7 +18,7 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from folksong.audio.decode import read_recording
-from folksong.audio.features import FeaturePreset, log_mel
+from folksong.audio.log_mel import FeaturePreset, log_mel
 from folksong.errors import AudioError
 from folksong.files import atomic_path
 from folksong.shards.example import encode_example

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from folksong.audio.features import FeaturePreset
+from folksong.audio.log_mel import FeaturePreset
 from folksong.audio.workers import n_processes
 from folksong.errors import FolksongError
 from folksong.files import atomic_write, read_json, write_json

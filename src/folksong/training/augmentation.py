@@ -17,7 +17,7 @@ import torch
 
 from folksong.errors import FolksongError
 from folksong.shards.dataset import Batch, WindowDataset
-from folksong.shards.sampling import Indices
+from folksong.shards.window_positions import Indices
 from folksong.training.config import AugmentationSettings
 
 STREAM = 0xA06  # keeps these random numbers apart from those of order and windows

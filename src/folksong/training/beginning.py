@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from folksong.embeddings.words import read_vectors
 from folksong.errors import FolksongError
 from folksong.files import sha256_file
 from folksong.labels.label_vectors import LabelVectors, embed_labels
@@ -21,7 +22,6 @@ from folksong.shards.reader import ShardReader
 from folksong.training.config import Config, RecordSettings
 from folksong.training.data import TrainingData
 from folksong.training.options import TrainingOptions
-from folksong.vectors.words import read_vectors
 
 logger = logging.getLogger(__name__)
 

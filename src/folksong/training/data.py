@@ -18,12 +18,12 @@ import scipy.sparse as sp
 
 from folksong.errors import FolksongError, nearest
 from folksong.labels import Label, LabelSpace, drop, top
-from folksong.labels.legacy import read_legacy_space
+from folksong.labels.dictionary import read_legacy_space
 from folksong.shards.reader import ShardReader
 from folksong.splits import PARTS, Split, make_split
-from folksong.tags.filters import read_remove_list, shipped_list
-from folksong.tags.sources import read_tags
+from folksong.tags.sources.read_tags import read_tags
 from folksong.tags.table import TagTable
+from folksong.tags.tag_lists import read_remove_list, shipped_list
 from folksong.training.config import TagSettings
 
 logger = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ class TagSource:
     """Where tags come from and what is done with them.
 
     Args:
-        path: a tag table of any kind that `folksong.tags.sources.read_tags` reads; None takes the records' own tags.
+        path: a tag table of any kind that `read_tags` reads; None takes the records' own tags.
         database: which of the records' tag lists.
         min_weight: keep tags with a weight greater than this; None keeps all.
     """

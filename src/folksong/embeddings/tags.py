@@ -1,0 +1,228 @@
+"""Tag vectors: the sum of the words' unit vectors, scaled to length 1.
+
+A tag is lower-cased, freed of ``. ! ? ,`` and split on blanks. Decades first become one form (``60s``, ``60's`` and
+``sixties`` mean ``1960s``; ``00s`` means ``2000s``; never "teens", and a bare ``20s`` stays). A word that the vectors
+do not know is retried split at ``-`` and ``/``; what stays unknown adds nothing, and a tag without any known word has
+no vector.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from folksong.embeddings.words import Vectors, WordVectors
+from folksong.tags.table import TagTable
+
+logger = logging.getLogger(__name__)
+
+PUNCTUATION = str.maketrans("", "", ".!?,")
+SEPARATORS = re.compile(r"[-/]")
+
+
+@dataclass(frozen=True)
+class VectorCoverage:
+    """What a tag table loses because some tags have no vector.
+
+    Attributes:
+        missing: (tag, count) of the tags without a vector, most popular first.
+        partly: (tag, its unknown words) of the tags whose vector lacks a word, most popular first.
+        n_tags: distinct tags in the table.
+        n_counts: (track, tag) pairs in the table.
+    """
+
+    missing: tuple[tuple[str, int], ...]
+    partly: tuple[tuple[str, tuple[str, ...]], ...]
+    n_tags: int
+    n_counts: int
+
+    @property
+    def counts_lost(self) -> int:
+        """Number of (track, tag) pairs whose tag has no vector."""
+        return sum(count for _, count in self.missing)
+
+    @property
+    def counts(self) -> float:
+        """Share of (track, tag) pairs whose tag has a vector."""
+        return 1 - self.counts_lost / self.n_counts if self.n_counts else float("nan")
+
+    @property
+    def tags(self) -> float:
+        """Share of distinct tags that have a vector."""
+        return 1 - len(self.missing) / self.n_tags if self.n_tags else float("nan")
+
+
+@dataclass(frozen=True, eq=False)
+class TagVectors:
+    """Tags and their unit vectors.
+
+    Attributes:
+        tags: (n,) the tags that have a vector, in the order given.
+        vectors: (n, dimension) float32, rows of length 1.
+        missing: the tags that have none, in the order given.
+        unknown_words: tag -> its words that added nothing, for tags that have a vector all the same.
+        source: what the vectors came from.
+        sha256: hash of that source.
+    """
+
+    tags: tuple[str, ...]
+    vectors: Vectors
+    missing: tuple[str, ...] = ()
+    unknown_words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    source: str = ""
+    sha256: str = ""
+
+    def __len__(self) -> int:
+        return len(self.tags)
+
+    def coverage(self, table: TagTable) -> VectorCoverage:
+        """Return which tags of `table` have no vector, and how many counts that loses.
+
+        A tag of the table that was never embedded counts as missing.
+        """
+        counts = dict(zip(*_popularity(table), strict=True))
+        known = set(self.tags)
+        return VectorCoverage(
+            tuple((tag, count) for tag, count in counts.items() if tag not in known),
+            tuple((tag, self.unknown_words[tag]) for tag in counts if tag in self.unknown_words),
+            table.n_tags,
+            table.n_counts,
+        )
+
+
+def embed_tags(
+    tags: Iterable[str], vectors: WordVectors, *, split_hyphens: bool = True, decades: bool = True
+) -> TagVectors:
+    """Give each tag its unit vector.
+
+    Args:
+        tags: the tags, as written.
+        vectors: word vectors; a sentence model embeds the tag as a whole.
+        split_hyphens: retry an unknown word split at ``-`` and ``/`` (the original recipe did not).
+        decades: bring decades to one form first.
+
+    Returns:
+        The tags that have a vector, in the order given, and the others in `TagVectors.missing`.
+    """
+    names = list(tags)
+    words_of = [tag_words(tag) for tag in names]
+    if decades:
+        form = _decade_forms(vectors)
+        words_of = [[form.get(word, word) for word in words] for words in words_of]
+    if vectors.takes_phrases:
+        words_of = [[" ".join(words)] if words else [] for words in words_of]
+        split_hyphens = False
+    units = _UnitVectors(vectors)
+    pieces_of, unknown_of = _known_pieces(words_of, units, split_hyphens=split_hyphens)
+    sums = units.sums(pieces_of)
+    lengths = np.linalg.norm(sums, axis=1)
+    found = lengths > 1e-6  # words that cancel each other leave no direction
+    unit = (sums[found] / lengths[found, None]).astype(np.float32)
+    kept = tuple(tag for tag, good in zip(names, found, strict=True) if good)
+    return TagVectors(
+        kept,
+        unit,
+        tuple(tag for tag, good in zip(names, found, strict=True) if not good),
+        {
+            tag: tuple(unknown)
+            for tag, unknown, good in zip(names, unknown_of, found, strict=True)
+            if good and unknown
+        },
+        vectors.source,
+        vectors.sha256,
+    )
+
+
+def tag_words(tag: str) -> list[str]:
+    """Return the words of a tag: lower case, without ``. ! ? ,``, split on blanks.
+
+    >>> tag_words("R.E.M. Rocks!")
+    ['rem', 'rocks']
+    """
+    return tag.lower().translate(PUNCTUATION).split()
+
+
+@cache
+def decade_words() -> dict[str, str]:
+    """Return written form -> decade: ``60's`` -> ``1960s``; ``20s`` and "teens" are no decade."""
+    text = resources.files("folksong.embeddings").joinpath("data/decades.json").read_text(encoding="utf-8")
+    return {form: decade for decade, forms in json.loads(text).items() for form in forms}
+
+
+def _decade_forms(vectors: WordVectors) -> dict[str, str]:
+    """Return written form -> what the vectors call that decade: ``1960s``, or else its word."""
+    forms = decade_words()
+    written_out = {decade: form for form, decade in forms.items() if form.isalpha()}
+    called = {}
+    for decade in dict.fromkeys(forms.values()):
+        candidates = [decade, *([written_out[decade]] if decade in written_out else [])]
+        called[decade] = next((word for word in candidates if word in vectors), None)
+    found = {form: called[decade] for form, decade in forms.items()}
+    return {form.replace("'", mark): word for form, word in found.items() if word for mark in ("'", "’")}
+
+
+def _known_pieces(
+    words_of: Sequence[Sequence[str]], units: _UnitVectors, *, split_hyphens: bool
+) -> tuple[list[list[str]], list[list[str]]]:
+    """Return, for each tag, the words that have a vector, added to `units`, and those that have none."""
+    words = {word for words in words_of for word in words}
+    units.add(words)
+    split: dict[str, list[str]] = {}
+    if split_hyphens:
+        unknown = words - units.row_of.keys()
+        split = {
+            word: [p for p in SEPARATORS.split(word) if p] for word in unknown if SEPARATORS.search(word)
+        }
+        units.add({piece for pieces in split.values() for piece in pieces} - units.row_of.keys())
+    pieces_of: list[list[str]] = []
+    unknown_of: list[list[str]] = []
+    for of_tag in words_of:
+        pieces = [p for word in of_tag for p in ([word] if word in units.row_of else split.get(word, [word]))]
+        pieces_of.append([piece for piece in pieces if piece in units.row_of])
+        unknown_of.append([piece for piece in pieces if piece not in units.row_of])
+    return pieces_of, unknown_of
+
+
+class _UnitVectors:
+    """Vectors of words, scaled to length 1; each word is embedded once."""
+
+    def __init__(self, vectors: WordVectors) -> None:
+        self._vectors = vectors
+        self._parts: list[npt.NDArray[np.float64]] = []
+        self.row_of: dict[str, int] = {}
+
+    def add(self, words: Set[str]) -> None:
+        names = sorted(words)
+        embedded = self._vectors.embed(names)
+        usable = np.flatnonzero(embedded.known & np.any(embedded.vectors != 0, axis=1))
+        units = embedded.vectors[usable].astype(np.float64)
+        units /= np.linalg.norm(units, axis=1, keepdims=True)
+        first = len(self.row_of)
+        self.row_of |= {names[name]: row for row, name in enumerate(usable.tolist(), first)}
+        self._parts.append(units)
+
+    def sums(self, pieces_of: Sequence[Sequence[str]]) -> npt.NDArray[np.float64]:
+        """Return the sum over the known words of each list: (n, dimension)."""
+        vocabulary = sorted({piece for pieces in pieces_of for piece in pieces})
+        number = {word: position for position, word in enumerate(vocabulary)}
+        columns = [number[piece] for pieces in pieces_of for piece in pieces]
+        ends = np.cumsum([0, *(len(pieces) for pieces in pieces_of)])
+        used = sp.csr_matrix((np.ones(len(columns)), columns, ends), shape=(len(pieces_of), len(vocabulary)))
+        used.sum_duplicates()  # one order of summation, whatever the order of the words
+        units = self._parts[0] if len(self._parts) == 1 else np.concatenate(self._parts)
+        rows = [self.row_of[word] for word in vocabulary]
+        return np.asarray(used @ (units if rows == list(range(len(units))) else units[rows]))
+
+
+def _popularity(table: TagTable) -> tuple[list[str], list[int]]:
+    ranking = table.popularity()
+    return list(ranking.tags), ranking.counts.tolist()

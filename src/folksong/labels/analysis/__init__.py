@@ -1,0 +1,1 @@
+"""Study of label spaces: pairs, explanations, stability, maps and plots."""

@@ -1,0 +1,119 @@
+"""Why a tag has the label it has: its spelling, the company it keeps, and what it means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from folksong.embeddings.tags import embed_tags
+from folksong.embeddings.words import WordVectors
+from folksong.errors import FolksongError, nearest
+from folksong.labels.space import LabelSpace
+from folksong.tags.cooccurrence import npmi_of_shares
+from folksong.tags.table import TagTable
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """Another tag, how near it is (NPMI or cosine), and its labels."""
+
+    tag: str
+    nearness: float
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Reasons:
+    """What is known of a tag.
+
+    Attributes:
+        tag: as asked.
+        member: the tag it stands for, itself or its alias; None where no label holds it.
+        labels: the names of its labels.
+        count: its tracks.
+        company: the tags that it keeps company with most, by NPMI over all tracks.
+        meaning: the tags that mean most nearly the same, by word vectors; empty without them.
+    """
+
+    tag: str
+    member: str | None
+    labels: tuple[str, ...]
+    count: int
+    company: tuple[Neighbour, ...]
+    meaning: tuple[Neighbour, ...]
+
+
+def why(
+    space: LabelSpace,
+    tag: str,
+    table: TagTable,
+    vectors: WordVectors | None = None,
+    *,
+    n_neighbours: int = 10,
+    min_shared: int = 2,
+) -> Reasons:
+    """Explain a tag's label.
+
+    Args:
+        space: the labels.
+        tag: a raw tag.
+        table: the tags of the tracks.
+        vectors: word vectors, for neighbours in meaning.
+        n_neighbours: how many neighbours of each kind.
+        min_shared: company counts from so many shared tracks.
+
+    Raises:
+        FolksongError: neither the table nor the space knows the tag.
+    """
+    labels = tuple(space.labels[number].name for number in space.labels_of(tag))
+    if tag not in table.tag_index and not labels:
+        raise FolksongError(f"the tag {tag!r} is in no label and on no track{nearest(tag, space.spellings)}")
+    member = (
+        None
+        if not labels
+        else (tag if any(tag in label.members for label in space.labels) else space.aliases[tag])
+    )
+    column = table.tag_index.get(tag)
+    return Reasons(
+        tag,
+        member,
+        labels,
+        0 if column is None else int(table.counts[column]),
+        () if column is None else _company(space, table, column, n_neighbours, min_shared),
+        () if vectors is None else _meaning(space, table, tag, vectors, n_neighbours),
+    )
+
+
+def _neighbour(space: LabelSpace, tag: str, nearness: float) -> Neighbour:
+    return Neighbour(tag, nearness, tuple(space.labels[number].name for number in space.labels_of(tag)))
+
+
+def _company(
+    space: LabelSpace, table: TagTable, column: int, n_neighbours: int, min_shared: int
+) -> tuple[Neighbour, ...]:
+    presence = table.presence
+    shared = np.asarray((presence[:, [column]].T @ presence).toarray(), np.float64)[0]
+    shared[column] = 0
+    others = np.flatnonzero(shared >= min_shared)
+    n_tracks = table.n_tracks
+    values = []
+    for other in others:
+        both = shared[other] / n_tracks
+        single = table.counts[np.array([column, other])] / n_tracks
+        values.append(npmi_of_shares(np.array([[single[0], both], [both, single[1]]]), single)[0, 1])
+    order = sorted(range(len(others)), key=lambda i: (-values[i], table.tags[others[i]]))[:n_neighbours]
+    return tuple(_neighbour(space, table.tags[others[i]], float(values[i])) for i in order)
+
+
+def _meaning(
+    space: LabelSpace, table: TagTable, tag: str, vectors: WordVectors, n_neighbours: int
+) -> tuple[Neighbour, ...]:
+    own = embed_tags([tag], vectors)
+    if not own.tags:
+        return ()
+    candidates = [other for other in table.popularity().tags if other != tag and space.labels_of(other)]
+    found = embed_tags(candidates, vectors)
+    cosines = found.vectors @ own.vectors[0]
+    order = np.argsort(-cosines, kind="stable")[:n_neighbours]
+    return tuple(_neighbour(space, found.tags[i], float(cosines[i])) for i in order)

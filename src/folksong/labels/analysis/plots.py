@@ -1,0 +1,97 @@
+"""Pictures of how genres were clustered: silhouettes and dendrograms with the tags' names."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from folksong.files import atomic_path
+from folksong.labels.npmi import GenreClustering
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+INCHES_PER_TAG = 0.16
+
+
+def write_plots(clusterings: Sequence[GenreClustering], folder: str | os.PathLike[str]) -> list[Path]:
+    """Write ``silhouette-*.png`` and, where there is a tree, ``dendrogram-*.png`` for each clustered genre."""
+    written: list[Path] = []
+    for number, clustering in enumerate(clusterings):
+        if clustering.numbers is None:
+            continue
+        name = f"{number:02d}-{_file_name(clustering.genre.name)}.png"
+        written.append(Path(folder, f"silhouette-{name}"))
+        plot_silhouette(clustering, written[-1])
+        if clustering.tree is not None:
+            written.append(Path(folder, f"dendrogram-{name}"))
+            plot_dendrogram(clustering, written[-1])
+    return written
+
+
+def plot_silhouette(clustering: GenreClustering, path: str | os.PathLike[str]) -> None:
+    """Plot each tag's silhouette, cluster by cluster, beside the mean silhouette of each number of clusters."""
+    from matplotlib.figure import Figure
+
+    values = clustering.silhouette_samples()
+    assert clustering.numbers is not None
+    order = np.lexsort((-values, clustering.numbers))
+    height = max(3.0, INCHES_PER_TAG * len(order) + 1)
+    figure = Figure(figsize=(10, min(height, 60)), layout="constrained")
+    bars, curve = figure.subplots(1, 2, width_ratios=(2, 1))
+    colours = [f"C{clustering.numbers[tag] % 10}" for tag in order]
+    bars.barh(np.arange(len(order)), values[order], color=colours)
+    bars.set_yticks(np.arange(len(order)), [_shown(clustering.tags[tag]) for tag in order], fontsize=7)
+    bars.invert_yaxis()
+    bars.set_ylim(len(order) - 0.5, -0.5)
+    bars.axvline(clustering.silhouette, color="black", linestyle=":")
+    bars.set_xlabel("silhouette")
+    bars.set_title(f"{_shown(clustering.genre.name)}: {len(np.unique(clustering.numbers))} clusters")
+    curve.plot(list(clustering.silhouettes), list(clustering.silhouettes.values()), marker="o")
+    curve.set_xlabel("number of clusters")
+    curve.set_ylabel("mean silhouette")
+    _save(figure, path)
+
+
+def plot_dendrogram(clustering: GenreClustering, path: str | os.PathLike[str]) -> None:
+    """Plot the linkage tree with the tags' names; branches below the chosen cut are coloured."""
+    from matplotlib.figure import Figure
+    from scipy.cluster.hierarchy import dendrogram
+
+    assert clustering.tree is not None
+    assert clustering.numbers is not None
+    height = max(3.0, INCHES_PER_TAG * len(clustering.tags) + 1)
+    figure = Figure(figsize=(8, min(height, 60)), layout="constrained")
+    axes = figure.subplots()
+    n_clusters = len(np.unique(clustering.numbers))
+    cut = clustering.tree[len(clustering.tree) - n_clusters + 1, 2]
+    names = [_shown(tag) for tag in clustering.tags]
+    dendrogram(
+        clustering.tree, orientation="left", labels=names, color_threshold=cut, ax=axes, leaf_font_size=7
+    )
+    axes.axvline(cut, color="black", linestyle=":")
+    axes.set_xlabel("1 − NPMI")
+    axes.set_title(_shown(clustering.genre.name))
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: str | os.PathLike[str]) -> None:
+    with atomic_path(path) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # an emoji in a tag shows as a box
+        figure.savefig(temporary, format="png", dpi=110)
+
+
+def _shown(tag: str) -> str:
+    """Return a tag that a plot can show: short, on one line, without Matplotlib's formulas."""
+    line = " ".join(tag.split()).replace("$", r"\$")
+    return line if len(line) <= 40 else line[:39] + "…"
+
+
+def _file_name(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "genre"

@@ -1,0 +1,150 @@
+"""Model 3: labels from what tags mean, by spherical k-means of tag vectors.
+
+Only tags with more than `threshold` counts take part. A cluster is named by its most popular tag; labels are ordered
+by the popularity of that tag, and a label's tags by their own. Model 3 proper ("filtered") keeps the clusters that
+hold at least one of Model 2's tags.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from folksong.embeddings.tags import TagVectors, embed_tags
+from folksong.embeddings.words import WordVectors
+from folksong.errors import FolksongError
+from folksong.labels.space import Label, LabelSpace
+from folksong.labels.spherical_kmeans import SphericalKMeans
+from folksong.tags.table import TagTable
+
+logger = logging.getLogger(__name__)
+
+
+def kmeans(
+    table: TagTable,
+    vectors: WordVectors | TagVectors,
+    *,
+    threshold: int = 100,
+    n_clusters: int = 100,
+    keep_with: LabelSpace | Iterable[str] | None = None,
+    n_init: int = 10,
+    split_hyphens: bool = True,
+    seed: int = 0,
+    provenance: Mapping[str, Any] | None = None,
+) -> LabelSpace:
+    """Build Model 3: clusters of tags that mean something similar.
+
+    To learn the labels from training tracks only, give ``table.select_tracks(split.training)``.
+
+    Args:
+        table: the tags.
+        vectors: word vectors, or ready tag vectors.
+        threshold: only tags with more counts than this take part.
+        n_clusters: number of clusters, k.
+        keep_with: keep only the clusters that hold one of these tags (a label space gives all its tags): Model 2's
+            space makes this the filtered variant; None keeps all, the baseline.
+        n_init: starts of k-means, of which the best is kept.
+        split_hyphens: retry an unknown word split at ``-`` and ``/`` (the original recipe did not).
+        seed: of k-means.
+        provenance: further entries for the space's provenance, for example the SHA-256 of the split.
+
+    Raises:
+        FolksongError: fewer tags with a vector than clusters, or `keep_with` leaves none.
+    """
+    tags = frequent_tags(table, threshold)
+    if isinstance(vectors, WordVectors):
+        vectors = embed_tags(tags, vectors, split_hyphens=split_hyphens)
+    row_of = {tag: row for row, tag in enumerate(vectors.tags)}
+    kept = [tag for tag in tags if tag in row_of]
+    if len(kept) < n_clusters:
+        raise FolksongError(
+            f"{n_clusters} clusters were asked for, but only {len(kept)} tags have more than {threshold} counts and a "
+            f"vector (of {len(tags)} with enough counts); lower the threshold, ask for fewer clusters or use other "
+            "vectors"
+        )
+    if len(kept) < len(tags):
+        logger.info("%d of %d tags have no vector and are in no cluster", len(tags) - len(kept), len(tags))
+    points = vectors.vectors[[row_of[tag] for tag in kept]]
+    model = SphericalKMeans(n_clusters, n_init=n_init, seed=seed).fit(points)
+    labels = labels_of_clusters(kept, model.labels_)
+    wanted: Sequence[str] | None = None
+    if keep_with is not None:
+        wanted = tags_of(keep_with) if isinstance(keep_with, LabelSpace) else tuple(keep_with)
+        labels = keep_labels_with(labels, wanted)
+    return LabelSpace(
+        labels,
+        provenance={
+            "builder": "kmeans",
+            "threshold": threshold,
+            "n_clusters": n_clusters,
+            "filtered": keep_with is not None,
+            **({"kept_with": len(wanted)} if wanted is not None else {}),
+            "n_init": n_init,
+            "split_hyphens": split_hyphens,
+            "seed": seed,
+            "n_tracks": table.n_tracks,
+            "table_sha256": table.sha256(),
+            "vectors": vectors.source,
+            "vectors_sha256": vectors.sha256,
+            **(provenance or {}),
+        },
+    )
+
+
+def frequent_tags(table: TagTable, threshold: int) -> list[str]:
+    """Return the tags with more than `threshold` counts, most popular first."""
+    popularity = table.popularity()
+    return [
+        tag
+        for tag, count in zip(popularity.tags, popularity.counts, strict=True)
+        if count > max(threshold, 0)
+    ]
+
+
+def labels_of_clusters(
+    tags: Sequence[str],
+    numbers: npt.NDArray[np.int64] | Sequence[int],
+    also: Sequence[Sequence[int]] = (),
+) -> tuple[Label, ...]:
+    """Return the clusters as labels, each named by its first tag.
+
+    Args:
+        tags: the clustered tags, most popular first; so the labels too are ordered by their most popular tag.
+        numbers: the cluster of each tag.
+        also: further clusters of each tag; by default none. They are no clusters without tags of their own.
+    """
+    members: dict[int, list[str]] = {}
+    guests: dict[int, list[str]] = {}
+    for tag, number in zip(tags, numbers, strict=True):
+        members.setdefault(int(number), []).append(tag)
+    for tag, further in zip(tags, also, strict=True) if also else ():
+        for number in further:
+            guests.setdefault(int(number), []).append(tag)
+    return tuple(
+        Label(cluster[0], tuple(cluster), tuple(guests.get(number, ())))
+        for number, cluster in members.items()
+    )
+
+
+def tags_of(space: LabelSpace) -> tuple[str, ...]:
+    """Return all tags of a space, each once, in the order of its labels."""
+    return tuple(dict.fromkeys(tag for label in space.labels for tag in label.members))
+
+
+def keep_labels_with(labels: Sequence[Label], tags: Iterable[str]) -> tuple[Label, ...]:
+    """Return the labels that hold at least one of the tags.
+
+    Raises:
+        FolksongError: there is none.
+    """
+    wanted = set(tags)
+    kept = tuple(label for label in labels if wanted.intersection(label.tags))
+    if not kept:
+        raise FolksongError(
+            f"no label holds any of the {len(wanted)} tags to keep; do both come from one table?"
+        )
+    return kept

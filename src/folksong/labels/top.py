@@ -1,0 +1,127 @@
+"""Models 1 and 2: the most popular tags, and those less the subjective ones."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from folksong.errors import FolksongError
+from folksong.labels.kmeans import tags_of
+from folksong.labels.space import Label, LabelSpace
+from folksong.tags.table import TagTable
+from folksong.tags.tag_lists import shipped_list
+
+logger = logging.getLogger(__name__)
+
+SUBJECTIVE_TAGS: tuple[str, ...] = shipped_list()
+"""The 20 tags that Model 2 leaves out of the 100 most popular of last.fm."""
+
+
+def top(
+    table: TagTable,
+    n: int,
+    *,
+    aliases: Mapping[str, str] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+) -> LabelSpace:
+    """Build a label space of the `n` most popular tags, one label a tag, most popular first (Model 1).
+
+    Popularity is the number of tracks that carry a tag, ties by code point. To learn the labels from training tracks
+    only, give ``table.select_tracks(split.training)``.
+
+    Args:
+        table: the tags.
+        n: how many; a table with fewer tags in use gives them all, with a warning.
+        aliases: raw tag -> cleaned tag, as `ChangeLog` knows them; those that lead to a label
+            are kept, so that raw spellings still find it.
+        provenance: further entries for the space's provenance, for example the SHA-256 of the split.
+
+    Raises:
+        FolksongError: `n` is less than 1, or no track has a tag.
+    """
+    if n < 1:
+        raise FolksongError(f"the number of labels must be at least 1, not {n}")
+    popularity = table.popularity()
+    used = int((popularity.counts > 0).sum())
+    if not used:
+        raise FolksongError(
+            "no track has a tag, so there is no popular one; check the source and the weight threshold"
+        )
+    if used < n:
+        logger.warning(
+            "%d labels were asked for, but only %d tags are in use; all of them become labels", n, used
+        )
+    chosen = popularity.tags[: min(n, used)]
+    members = set(chosen)
+    return LabelSpace(
+        tuple(Label(tag, (tag,)) for tag in chosen),
+        {raw: tag for raw, tag in (aliases or {}).items() if tag in members and raw not in members},
+        {
+            "builder": "top",
+            "n": n,
+            "n_tracks": table.n_tracks,
+            "table_sha256": table.sha256(),
+            **(provenance or {}),
+        },
+    )
+
+
+def drop(space: LabelSpace, tags: Iterable[str], ignore_case: bool = False) -> LabelSpace:
+    """Build the space without the listed tags (Model 2 with `SUBJECTIVE_TAGS`); labels keep their order.
+
+    A tag is taken out of every label that holds it. A label left without tags is gone; one that was named after a
+    removed tag is named after its first remaining one.
+
+    Args:
+        space: the labels so far.
+        tags: what to take out. A tag that matches nothing is named in a warning, with the tags of the space that
+            would match ignoring case.
+        ignore_case: match tags whatever their case.
+
+    Raises:
+        FolksongError: no label would be left.
+    """
+    listed = tuple(dict.fromkeys(tags))
+    members = list(tags_of(space))
+    wanted = {tag.casefold() for tag in listed} if ignore_case else set(listed)
+    removed = [tag for tag in members if (tag.casefold() if ignore_case else tag) in wanted]
+    _warn_of_unmatched(listed, members, ignore_case)
+    gone = set(removed)
+    labels: list[Label] = []
+    taken = {label.name for label in space.labels if label.name not in gone}
+    for label in space.labels:
+        remaining = tuple(tag for tag in label.tags if tag not in gone)
+        if not remaining:
+            continue
+        name = label.name
+        if name in gone:
+            name = next((tag for tag in remaining if tag not in taken), name)
+            taken.add(name)
+        labels.append(Label(name, remaining, tuple(tag for tag in label.also if tag not in gone)))
+    if not labels:
+        raise FolksongError("every label would be dropped; the list holds all tags of the space")
+    return LabelSpace(
+        tuple(labels),
+        {raw: member for raw, member in space.aliases.items() if member not in gone},
+        {**space.provenance, "dropped": [*space.provenance.get("dropped", ()), *removed]},
+    )
+
+
+def _warn_of_unmatched(listed: tuple[str, ...], members: list[str], ignore_case: bool) -> None:
+    present = {tag.casefold() if ignore_case else tag for tag in members}
+    by_fold: dict[str, list[str]] = {}
+    for tag in members:
+        by_fold.setdefault(tag.casefold(), []).append(tag)
+    unmatched = [tag for tag in listed if (tag.casefold() if ignore_case else tag) not in present]
+    if not unmatched:
+        return
+    near = [(tag, by_fold[tag.casefold()]) for tag in unmatched if tag.casefold() in by_fold]
+    hint = ""
+    if near:
+        pairs = ", ".join(f"{tag!r} ({' '.join(map(repr, found))})" for tag, found in near)
+        hint = f"; ignoring case these would match: {pairs}"
+    logger.warning(
+        "%d of %d listed tags match no tag of the label space: %s%s",
+        len(unmatched), len(listed), ", ".join(map(repr, unmatched)), hint,
+    )  # fmt: skip

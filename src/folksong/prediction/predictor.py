@@ -1,0 +1,329 @@
+"""A trained tagger, loaded: a recording's file or samples -> scores of its labels.
+
+The run says how its audio was made (sample rate, waveform or feature preset, window), and prediction does the same:
+what the network hears never depends on the caller's settings.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from folksong.audio.decode import decode
+from folksong.audio.log_mel import FeaturePreset, log_mel, window_steps
+from folksong.errors import AudioError, FolksongError
+from folksong.models.allocator import keep_memory
+from folksong.models.checkpoint import load_model
+from folksong.models.inference import prepared
+from folksong.models.tagger import Tagger
+from folksong.prediction.thresholds import stored_thresholds
+from folksong.prediction.windows import ArrayClip, Scores, listening_threads, score_clips
+from folksong.runs import Run
+from folksong.training.options import choose_precision
+
+logger = logging.getLogger(__name__)
+
+BATCH_SIZE = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What the tagger says of one recording.
+
+    Args:
+        file: the recording.
+        seconds: its length.
+        labels: the label space's names, in order.
+        scores: (n_labels,) float32 in 0 to 1.
+    """
+
+    file: str
+    seconds: float
+    labels: tuple[str, ...]
+    scores: Scores
+
+    def ranked(
+        self, top: int | None = None, threshold: float | npt.NDArray[np.float64] | None = None
+    ) -> list[tuple[str, float]]:
+        """Return (label, score) pairs, best first; equal scores in the label space's order.
+
+        Args:
+            top: at most so many.
+            threshold: only scores of at least this: one for all, or (n_labels,).
+        """
+        limits = -np.inf if threshold is None else np.asarray(threshold, np.float32)
+        taken = np.broadcast_to(self.scores >= limits, self.scores.shape)
+        order = [number for number in np.argsort(-self.scores, kind="stable") if taken[number]]
+        return [(self.labels[number], float(self.scores[number])) for number in order[:top]]
+
+
+class LoadedTagger:
+    """A tagger with the audio settings of its run.
+
+    Args:
+        model: the network; it is put into evaluation mode and moved to `device`.
+        labels: a name for each of its outputs.
+        sample_rate: Hz.
+        preset: how spectrograms are computed; None for a network that hears waveforms.
+        window_seconds: length of its windows.
+        hop_seconds: from the beginning of one window to the next; side by side if None, evenly spread and as few as
+            hear the recording (`folksong.prediction.spread`).
+        device: ``"cpu"``, ``"cuda"``, …; a GPU where there is one if None.
+        batch_size: windows scored at once on a GPU; a processor's threads hear a few each.
+        precision: ``"bf16"`` or ``"16"`` are faster than ``"32"`` where the hardware multiplies in them and move scores
+            by up to about 0.01; ``"auto"`` takes bfloat16 where it does. The network is then a copy (see
+            `folksong.models.inference`).
+        thresholds: (n_labels,) from which score on a label is decided for, if they were tuned.
+
+    Raises:
+        FolksongError: labels, preset or window do not fit the network.
+    """
+
+    def __init__(
+        self,
+        model: Tagger,
+        labels: Iterable[str],
+        *,
+        sample_rate: int,
+        preset: FeaturePreset | None,
+        window_seconds: float,
+        hop_seconds: float | None = None,
+        device: str | torch.device | None = None,
+        batch_size: int = BATCH_SIZE,
+        precision: str = "auto",
+        thresholds: npt.NDArray[np.float64] | None = None,
+    ) -> None:
+        self.labels = tuple(labels)
+        self.thresholds = thresholds
+        self.sample_rate, self.preset, self.window_seconds = sample_rate, preset, window_seconds
+        self.batch_size = batch_size
+        self.window_steps = window_steps(window_seconds, sample_rate, preset)
+        self.hop_steps = None if hop_seconds is None else window_steps(hop_seconds, sample_rate, preset)
+        _check(model, self.labels, sample_rate, preset, self.window_steps, self.hop_steps)
+        self.device = find_device(device)
+        self.autocast = _autocast_type(precision, self.device)
+        loaded = model.to(self.device).eval()
+        self.model = loaded if self.autocast is None else prepared(loaded, self.autocast)
+
+    def __repr__(self) -> str:
+        kind = self.model.settings["front_end"]
+        return f"LoadedTagger({kind}, {len(self.labels)} labels, windows of {self.window_seconds:g} s)"
+
+    def tag(self, file: str | os.PathLike[str], top: int | None = None) -> list[tuple[str, float]]:
+        """Return a recording's (label, score) pairs, best first.
+
+        Args:
+            file: mp3, ogg, flac, wav, m4a, …
+            top: only so many.
+
+        Raises:
+            AudioError: the file cannot be decoded; the message names it.
+        """
+        return self.predict(file).ranked(top)
+
+    def scores(self, source: str | os.PathLike[str] | npt.ArrayLike) -> Scores:
+        """Return the scores (n_labels,) float32 of a file, or of mono samples (n_samples,) at `sample_rate`.
+
+        Raises:
+            AudioError: the file cannot be decoded, or there are no samples.
+        """
+        if isinstance(source, str | os.PathLike):
+            return self.predict(source).scores
+        return self._score(self._clip(np.asarray(source, np.float32)))
+
+    def predict(self, file: str | os.PathLike[str]) -> Prediction:
+        """Return what the tagger says of a recording; see `tag`."""
+        return self._predict(file)
+
+    def predict_files(
+        self,
+        files: Iterable[str | os.PathLike[str]],
+        *,
+        on_error: Callable[[str, FolksongError], None] | None = None,
+    ) -> Iterator[Prediction]:
+        """Yield the prediction of each file, in order; as many files are in work as PyTorch uses threads.
+
+        A file's scores never depend on the other files.
+
+        Args:
+            files: the recordings.
+            on_error: called with a file that cannot be decoded and the reason, then the file is passed over; without
+                it the error is raised.
+        """
+        waiting = iter(files)
+        at_once = torch.get_num_threads()
+        with (
+            ThreadPoolExecutor(at_once, "folksong-file") as pool,
+            listening_threads(self.device) as listeners,
+        ):
+
+            def begin(most: int) -> list[tuple[str | os.PathLike[str], Future[Prediction]]]:
+                return [(file, pool.submit(self._predict, file, listeners)) for file in islice(waiting, most)]
+
+            started = begin(at_once)
+            try:
+                while started:
+                    file, future = started.pop(0)
+                    started += begin(1)
+                    try:
+                        prediction = future.result()
+                    except FolksongError as error:
+                        if on_error is None:
+                            raise
+                        on_error(os.fspath(file), error)
+                        continue
+                    yield prediction
+            finally:
+                listeners.shutdown(wait=False, cancel_futures=True)
+
+    def _read(self, file: str | os.PathLike[str]) -> tuple[ArrayClip, float]:
+        samples = decode(file, self.sample_rate)
+        try:
+            return self._clip(samples), len(samples) / self.sample_rate
+        except AudioError as error:
+            raise AudioError(f"{file}: {error}") from error
+
+    def _clip(self, samples: npt.NDArray[np.float32]) -> ArrayClip:
+        if samples.ndim != 1 or not len(samples):
+            raise AudioError(f"mono samples (n_samples,) are needed, not an array of shape {samples.shape}")
+        return ArrayClip(samples if self.preset is None else log_mel(samples, self.preset))
+
+    def _score(self, clip: ArrayClip, threads: ThreadPoolExecutor | None = None) -> Scores:
+        (scores,) = score_clips(
+            self.model,
+            [clip],
+            window_steps=self.window_steps,
+            hop_steps=self.hop_steps,
+            batch_size=self.batch_size,
+            autocast=self.autocast,
+            threads=threads,
+        )
+        return scores
+
+    def _predict(self, file: str | os.PathLike[str], threads: ThreadPoolExecutor | None = None) -> Prediction:
+        clip, seconds = self._read(file)
+        return Prediction(os.fspath(file), seconds, self.labels, self._score(clip, threads))
+
+
+def load_tagger(
+    run: Run | str | os.PathLike[str],
+    *,
+    device: str | torch.device | None = None,
+    hop_seconds: float | None = None,
+    batch_size: int = BATCH_SIZE,
+    precision: str = "auto",
+) -> LoadedTagger:
+    """Load a run's best network, or an exported model, for prediction.
+
+    On the CPU the C library is told to keep memory between batches (`folksong.models.allocator`), which doubles the
+    speed of the waveform network.
+
+    Args:
+        run: the run, or its folder, or a folder that `folksong export` wrote.
+        device: ``"cpu"``, ``"cuda"``, …; a GPU where there is one if None.
+        hop_seconds: from the beginning of one window to the next; side by side if None.
+        batch_size: windows scored at once.
+        precision: ``"auto"``, ``"32"``, ``"bf16"`` or ``"16"``; see `LoadedTagger`.
+
+    Raises:
+        FolksongError: the folder is no run, or the run has no checkpoint yet.
+    """
+    chosen = find_device(device)
+    if chosen.type == "cpu":
+        keep_memory()
+    if not isinstance(run, Run):
+        from folksong.export.folder import is_exported, read_folder
+
+        if is_exported(run):
+            model = read_folder(run)
+            return LoadedTagger(
+                model.tagger,
+                model.labels.names,
+                sample_rate=model.sample_rate,
+                preset=model.preset,
+                window_seconds=model.window_seconds,
+                hop_seconds=hop_seconds,
+                device=chosen,
+                batch_size=batch_size,
+                precision=precision,
+                thresholds=model.thresholds,
+            )
+    opened = run if isinstance(run, Run) else Run.open(run)
+    tuned = stored_thresholds(opened)
+    return LoadedTagger(
+        load_model(opened),
+        opened.labels.names,
+        sample_rate=opened.sample_rate,
+        preset=opened.preset,
+        window_seconds=opened.window_seconds,
+        hop_seconds=hop_seconds,
+        device=chosen,
+        batch_size=batch_size,
+        precision=precision,
+        thresholds=None if tuned is None else tuned.array(opened.labels.names),
+    )
+
+
+def find_device(wanted: str | torch.device | None = None) -> torch.device:
+    """Return the device wanted; None takes a GPU where there is one, else the CPU.
+
+    Raises:
+        FolksongError: there is no such device here.
+    """
+    if wanted is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(wanted)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise FolksongError(
+            f"no device {str(wanted)!r} here ({reason}); --device cpu always works"
+        ) from error
+    return device
+
+
+def _autocast_type(precision: str, device: torch.device) -> torch.dtype | None:
+    types = {"32": None, "bf16": torch.bfloat16, "16": torch.float16}
+    chosen = choose_precision(precision, gpu=device.type == "cuda")
+    if chosen not in types:
+        raise FolksongError(f"precision {precision!r}; there are auto, {', '.join(types)}")
+    return types[chosen]
+
+
+def _check(
+    model: Tagger,
+    labels: tuple[str, ...],
+    sample_rate: int,
+    preset: FeaturePreset | None,
+    window_steps: int,
+    hop_steps: int | None,
+) -> None:
+    settings = model.settings
+    if len(labels) != settings["n_labels"]:
+        raise FolksongError(
+            f"the network has {settings['n_labels']} outputs, but there are {len(labels)} labels"
+        )
+    log_mel_wanted = settings["front_end"] != "waveform"
+    if log_mel_wanted != (preset is not None):
+        needed = "needs a feature preset" if log_mel_wanted else "hears waveforms and takes no feature preset"
+        raise FolksongError(f"the {settings['front_end']} network {needed}")
+    if preset is not None and (preset.n_mels, preset.sample_rate) != (settings["n_mels"], sample_rate):
+        raise FolksongError(
+            f"the feature preset {preset.name!r} gives {preset.n_mels} mel bands at {preset.sample_rate} Hz, but the "
+            f"network takes {settings['n_mels']} bands of audio at {sample_rate} Hz"
+        )
+    if window_steps < model.minimum_steps:
+        raise FolksongError(
+            f"a window of {window_steps} steps is too short: the network needs at least {model.minimum_steps}"
+        )
+    if hop_steps is not None and hop_steps < 1:
+        raise FolksongError("the hop between windows is shorter than one step; choose a longer one")

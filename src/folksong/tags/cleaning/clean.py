@@ -1,0 +1,71 @@
+"""Cleaning a tag table by a recipe, with a log of what each tag became."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+
+from folksong.tags.cleaning.change_log import ChangeLog, StepLog, changes_path
+from folksong.tags.cleaning.merging import rename_tags
+from folksong.tags.cleaning.recipe import Recipe
+from folksong.tags.cleaning.steps import DropTracks, Step
+from folksong.tags.sources.read_tags import write_tags
+from folksong.tags.table import TagTable
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """A cleaned table and how it came about."""
+
+    table: TagTable
+    log: ChangeLog
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write the table (SQLite, CSV, TSV or Parquet by the name's ending) and the log beside it."""
+        write_tags(self.table, path)
+        self.log.write(changes_path(path))
+
+
+def clean(table: TagTable, recipe: Recipe, *, source: str = "", progress: bool = False) -> Cleaned:
+    """Apply a recipe to a table.
+
+    Steps are applied again until nothing changes (merging makes counts grow, and dropping makes words rarer, which can
+    settle another merge), so that cleaning twice equals cleaning once. Merging never loses a (track, concept) pair.
+
+    Args:
+        table: the tags.
+        recipe: the steps.
+        source: where the tags came from, kept in the log.
+        progress: show progress bars.
+    """
+    sha256 = table.sha256()
+    logs: list[StepLog] = []
+    changed = True
+    while changed:
+        changed = False
+        for step in recipe.steps:
+            table, log = _apply(step, table, recipe, progress)
+            if log.tags or log.tracks:
+                changed = True
+                logs.append(log)
+                merged = sum(after is not None for after, _ in log.tags.values())
+                logger.info(
+                    "%s: %d tags renamed or merged, %d dropped, %d tracks left out; %r", step.name, merged,
+                    len(log.tags) - merged, len(log.tracks), table,
+                )  # fmt: skip
+    return Cleaned(table, ChangeLog(tuple(logs), source, sha256))
+
+
+def _apply(step: Step, table: TagTable, recipe: Recipe, progress: bool) -> tuple[TagTable, StepLog]:
+    if isinstance(step, DropTracks):
+        gone = step.dropped(table)
+        kept = table.select_tracks(track for track in table.track_ids if track not in gone) if gone else table
+        return kept, StepLog(step.name, {}, gone)
+    renaming = step.renaming(table, recipe.context, progress=progress)
+    if not renaming:
+        return table, StepLog(step.name)
+    names = {tag: after for tag, (after, _) in renaming.items()}
+    return rename_tags(table, names, weights=recipe.weights), StepLog(step.name, renaming, {})

@@ -1,0 +1,127 @@
+r"""Files of merges: what `propose` writes, a person edits, and `clean` applies.
+
+One merge a line, tab-separated: the tag, what it becomes, and (for the reader) tracks with each and the reason. A line
+that starts with ``-`` is a merge that was looked at and rejected; one that starts with ``#`` is a comment. Within a
+tag, ``\t``, ``\n``, ``\r`` and ``\\`` stand for tab, line breaks and backslash; ``\-`` and ``\#`` begin a tag that
+starts with such a sign.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+
+from folksong.errors import FileFormatError, FolksongError, nearest
+from folksong.files import atomic_write, describe_os_error
+from folksong.tags.cleaning.merging import Merge
+
+SHIPPED = ("genres", "vocals")
+HEADER = """\
+# Merges of tags, those that move most counts first. Read them, then:
+#   - put a "-" in front of a line to reject that merge (a later step will not propose it again),
+#   - change the second column to merge into another tag, or add lines of your own: a tag, a tab, what it becomes.
+# Apply them with a recipe step  do = "merge", files = ["this file"]  and  folksong tags clean.
+# tag\tbecomes\ttracks\ttracks of that\twhy
+"""
+_ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_MEANING = {"t": "\t", "n": "\n", "r": "\r"}
+
+
+@dataclass(frozen=True)
+class ReviewedMerges:
+    """What a file of merges says.
+
+    Args:
+        accepted: tag -> what it becomes.
+        rejected: tags of which a merge was rejected; they stay themselves.
+    """
+
+    accepted: dict[str, str] = field(default_factory=dict)
+    rejected: frozenset[str] = frozenset()
+
+
+def write_merges(merges: Iterable[Merge], path: str | os.PathLike[str]) -> None:
+    """Write merges for a person to review."""
+    with atomic_write(path, "w") as stream:
+        stream.write(HEADER)
+        for merge in merges:
+            cells = (
+                _escape(merge.source),
+                _escape(merge.target),
+                merge.source_count,
+                merge.target_count,
+                merge.reason,
+            )
+            stream.write("\t".join(map(str, cells)) + "\n")
+
+
+def read_merges(path: str | os.PathLike[str]) -> ReviewedMerges:
+    """Read a file of merges.
+
+    Raises:
+        FolksongError: it cannot be read.
+        FileFormatError: a line has no second column, or a tag becomes two things; the message gives the line.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise FolksongError(describe_os_error(error, path)) from error
+    except UnicodeDecodeError as error:
+        raise FileFormatError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+    return _parse(text, path)
+
+
+def shipped_merges(name: str) -> ReviewedMerges:
+    """Return a list of merges that ships in the package: ``"vocals"`` or ``"genres"``.
+
+    Raises:
+        FolksongError: there is none of this name.
+    """
+    if name not in SHIPPED:
+        raise FolksongError(
+            f"no list of merges called {name!r} ships with folksong{nearest(name, SHIPPED)} ({', '.join(SHIPPED)})"
+        )
+    resource = files("folksong.tags").joinpath("lists", f"{name}.tsv")
+    return _parse(resource.read_text(encoding="utf-8"), f"the shipped list {name!r}")
+
+
+def _parse(text: str, path: str | os.PathLike[str]) -> ReviewedMerges:
+    accepted: dict[str, str] = {}
+    rejected: set[str] = set()
+    for number, line in enumerate(text.split("\n"), 1):
+        line = line.removesuffix("\r")
+        if not line.strip() or line.startswith("#"):
+            continue
+        cells = line.removeprefix("-").split("\t")
+        if len(cells) < 2 or not cells[0] or not cells[1]:
+            raise FileFormatError(
+                f"{path}: line {number}, {line[:60]!r}: a merge has a tag, a tab and what the tag becomes"
+            )
+        source, target = _unescape(cells[0]), _unescape(cells[1])
+        if line.startswith("-"):
+            rejected.add(source)
+        elif accepted.setdefault(source, target) != target:
+            raise FileFormatError(
+                f"{path}: line {number}: {source!r} becomes {target!r} here and {accepted[source]!r} further up"
+            )
+    both = sorted(rejected & accepted.keys())
+    if both:
+        raise FileFormatError(
+            f"{path}: a merge of {both[0]!r} is both accepted and rejected; delete one of the lines"
+        )
+    same = {source: target for source, target in accepted.items() if source != target}
+    return ReviewedMerges(same, frozenset(rejected))
+
+
+def _escape(tag: str) -> str:
+    escaped = "".join(_ESCAPES.get(character, character) for character in tag)
+    return f"\\{escaped}" if tag.startswith(("-", "#")) else escaped
+
+
+def _unescape(cell: str) -> str:
+    return _ESCAPED.sub(lambda match: _MEANING.get(match[1], match[1]), cell) if "\\" in cell else cell

@@ -1,0 +1,223 @@
+"""Spelling variants of a tag: one canonical form for "hip hop", "Hip-Hop" and "hiphop".
+
+The form is reached in stages, each of which forgives one kind of difference; the first stage at which two tags agree
+is the reason of their merge. Mistyped long words are found in `folksong.tags.cleaning.mistypings`.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Collection
+from functools import cache
+from importlib.resources import files
+
+from folksong.tags.cleaning.merging import Merge
+from folksong.tags.cleaning.mistypings import find_mistypings
+from folksong.tags.table import TagTable
+
+AND = re.compile(r"&amp;|&|(?<![^\W_])and(?![^\W_])")
+DECADE = re.compile(r"(?<![^\W_])((?:19|20)?[0-9]0)['’´`]?s(?![^\W_])|(?<![^\W_])([a-z]+ies)(?![^\W_])")
+WORD = re.compile(r"[^\W_]+")
+# Letters that Unicode does not take apart into a letter and an accent.
+LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "æ": "ae", "œ": "oe", "þ": "th", "ı": "i"})
+SHORTEST_PLURAL = 4
+"""Words of fewer letters and digits keep their last s: "jas" is no plural of "ja"."""
+
+
+def unify_blanks(tag: str) -> str:
+    """Return the tag in Unicode's NFKC form, blanks and control characters as single spaces, none at the ends."""
+    if not tag.isascii():
+        tag = unicodedata.normalize("NFKC", tag)
+    if not tag.isprintable():
+        tag = "".join(
+            character if character.isprintable() or character.isspace() else " " for character in tag
+        )
+    return " ".join(tag.split())
+
+
+def fold_case(tag: str) -> str:
+    """Return the tag without differences of case."""
+    return tag.casefold() if tag.isascii() else unicodedata.normalize("NFKC", tag.casefold())
+
+
+def strip_accents(tag: str) -> str:
+    """Return the tag with plain letters for accented Latin ones; other scripts keep their marks.
+
+    >>> strip_accents("beyoncé"), strip_accents("ガガ") == "ガガ"
+    ('beyonce', True)
+    """
+    if tag.isascii():
+        return tag
+    plain: list[str] = []
+    base_is_latin = False
+    for character in unicodedata.normalize("NFD", tag):
+        if "\u0300" <= character <= "\u036f":
+            if not base_is_latin:
+                plain.append(character)
+        else:
+            base_is_latin = character.isascii()
+            plain.append(character)
+    return unicodedata.normalize("NFC", "".join(plain)).translate(LETTERS)
+
+
+def unify_and(tag: str) -> str:
+    """Return the tag with ``n`` for ``&``, ``and`` and ``n``: rock & roll, rock and roll, rock 'n' roll.
+
+    >>> unify_and("r&b"), unify_and("drum and bass")
+    ('r n b', 'drum n bass')
+    """
+    return AND.sub(" n ", tag).replace("  ", " ").strip() if "&" in tag or "and" in tag else tag
+
+
+def unify_decades(tag: str) -> str:
+    """Return the tag with decades as ``1960s``: 60s, 60's, sixties. A bare 20s may be either and stays.
+
+    >>> unify_decades("60's pop"), unify_decades("00s"), unify_decades("20s")
+    ('1960s pop', '2000s', '20s')
+    """
+    return DECADE.sub(_decade, tag) if "s" in tag else tag
+
+
+def letters_and_digits(tag: str) -> str:
+    """Return the letters and digits of the tag; one without any letter keeps its signs: "4/4" is not "44"."""
+    if tag.isalnum():
+        return tag
+    joined = "".join(
+        character
+        for character in tag
+        if character.isalnum() or unicodedata.category(character).startswith("M")
+    )
+    return joined if any(character.isalpha() for character in joined) else tag
+
+
+def strip_plural(tag: str) -> str:
+    """Return letters and digits without one trailing s, unless it belongs to the word (blues, brass, 1960s)."""
+    joined = letters_and_digits(tag)
+    if len(joined) < SHORTEST_PLURAL or not joined.endswith("s") or joined.endswith("ss"):
+        return joined
+    if joined[-2].isdigit() or joined.endswith(_words_in_s()):
+        return joined
+    return joined[:-1]
+
+
+STAGES: tuple[tuple[str, Callable[[str], str]], ...] = (
+    ("blanks", unify_blanks),
+    ("case", fold_case),
+    ("accents", strip_accents),
+    ("& and n", unify_and),
+    ("decade", unify_decades),
+    ("hyphens, blanks and signs", letters_and_digits),
+    ("trailing s", strip_plural),
+)
+"""What each stage forgives, and how; each takes the text that the one before left."""
+
+
+def canonical_form(tag: str) -> str:
+    """Return the form in which spelling variants agree. It is for comparing, not for showing.
+
+    >>> canonical_form("Hip-Hop") == canonical_form("hip hop") == canonical_form("hiphop")
+    True
+    >>> [canonical_form(tag) for tag in ("Rock 'n' Roll", "R&B", "60's", "female vocalists")]
+    ['rocknroll', 'rnb', '1960s', 'femalevocalist']
+    """
+    for _, stage in STAGES[:5]:
+        tag = stage(tag)
+    return strip_plural(tag)
+
+
+def words_of(tag: str) -> tuple[str, ...]:
+    """Return the words of a tag in their canonical spelling, each without a trailing s."""
+    for _, stage in STAGES[:5]:
+        tag = stage(tag)
+    return tuple(strip_plural(word) for word in WORD.findall(tag))
+
+
+def difference(one: str, other: str) -> str:
+    """Return what tells two spellings apart: the first stage that makes them equal, or "" if none does."""
+    for name, stage in STAGES[:5]:
+        one, other = stage(one), stage(other)
+        if one == other:
+            return name
+    for name, stage in STAGES[5:]:
+        if stage(one) == stage(other):
+            return name
+    return ""
+
+
+def variants(
+    table: TagTable,
+    *,
+    min_count: int = 1,
+    mistyped: bool = True,
+    preferred: Collection[str] = (),
+    progress: bool = False,
+) -> tuple[Merge, ...]:
+    """Return the merges of spelling variants, those that move most counts first.
+
+    All tags of one canonical form become the most popular of them (ties by code point). With `mistyped`, a rare form
+    that is a mistyping of a much more popular one joins it.
+
+    Args:
+        table: the tags.
+        min_count: tags on fewer tracks take no part.
+        mistyped: look for mistyped long words too.
+        preferred: tags that stay themselves and are the target of their group, however popular the others are.
+        progress: show a progress bar.
+    """
+    groups: dict[str, list[int]] = {}
+    for column in table.popularity_order.tolist():  # most popular first, so each group's first is its target
+        if table.counts[column] >= min_count:
+            groups.setdefault(canonical_form(table.tags[column]), []).append(column)
+    stay = set(preferred)
+    if stay:
+        for columns in groups.values():
+            columns.sort(key=lambda column: table.tags[column] not in stay)
+    mistypings: dict[str, tuple[str, int]] = {}
+    if mistyped:
+        weight = {form: int(table.counts[columns].sum()) for form, columns in groups.items()}
+        fixed = {form for form, columns in groups.items() if table.tags[columns[0]] in stay}
+        words = {form: words_of(table.tags[columns[0]]) for form, columns in groups.items()}
+        mistypings = find_mistypings(weight, words, fixed=fixed, progress=progress)
+    merges: list[Merge] = []
+    for form, columns in groups.items():
+        right, distance = mistypings.get(form, (form, 0))
+        target = groups[right][0]
+        for column in columns:
+            if column != target and table.tags[column] not in stay:
+                reason = difference(table.tags[column], table.tags[target])
+                reason = reason or f"mistyped ({distance} {'letter' if distance == 1 else 'letters'})"
+                merges.append(_merge(table, column, target, reason))
+    return tuple(sorted(merges, key=lambda merge: (-merge.source_count, merge.target, merge.source)))
+
+
+def _merge(table: TagTable, source: int, target: int, reason: str) -> Merge:
+    return Merge(
+        table.tags[source], table.tags[target], reason, int(table.counts[source]), int(table.counts[target])
+    )
+
+
+def _decade(match: re.Match[str]) -> str:
+    digits, word = match.groups()
+    if word is not None:
+        return _decade_words().get(word, match.group())
+    if len(digits) == 4:
+        return f"{digits}s"
+    if digits == "20":
+        return "20s"
+    return f"20{digits}s" if digits in ("00", "10") else f"19{digits}s"
+
+
+@cache
+def _words_in_s() -> tuple[str, ...]:
+    return tuple(_lines("words_in_s.txt"))
+
+
+@cache
+def _decade_words() -> dict[str, str]:
+    return dict(line.split("\t") for line in _lines("decades.tsv"))
+
+
+def _lines(name: str) -> list[str]:
+    text = files("folksong.tags").joinpath("lists", name).read_text(encoding="utf-8")
+    return [line for line in text.splitlines() if line and not line.startswith("#")]

@@ -1,0 +1,149 @@
+"""Any source of tags as a `TagTable`: the one way in."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from folksong.errors import FolksongError, nearest
+from folksong.files import describe_os_error
+from folksong.tags.sources.cache import LEAST_BYTES, cache_path, content_key, read_cache, write_cache
+from folksong.tags.sources.delimited import LAYOUTS, read_delimited, write_delimited
+from folksong.tags.sources.dumps import find_dumps, read_dumps
+from folksong.tags.sources.folders import read_folders
+from folksong.tags.sources.lastfm import is_sqlite, read_lastfm, write_lastfm
+from folksong.tags.sources.library import read_library
+from folksong.tags.table import TagTable
+
+FORMATS = ("lastfm", *LAYOUTS, "folders", "dumps", "library")
+DELIMITED_OPTIONS = ("track_column", "tag_column", "weight_column", "separator", "encoding", "quotes")
+LIBRARY_OPTIONS = ("fields", "separators", "categories")
+SQLITE_ENDINGS = (".db", ".sqlite", ".sqlite3")
+
+
+def read_tags(
+    path: str | os.PathLike[str],
+    *,
+    min_weight: float | None = None,
+    format: str | None = None,  # noqa: A002 (the word a user looks for)
+    cache: bool | None = None,
+    **options: Any,
+) -> TagTable:
+    r"""Read tags from any source: a last.fm SQLite database or its CSV dumps, delimited text or Parquet, a folder.
+
+    Args:
+        path: the file or folder.
+        min_weight: keep the pairs with a weight greater than this; None keeps all, weight 0 included.
+        format: ``"lastfm"``, ``"long"``, ``"wide"``, ``"dumps"`` (a folder of the three CSV dumps of a last.fm
+            database), ``"folders"`` (a folder of class folders) or ``"library"`` (the genre, mood and grouping fields
+            of the recordings in a folder); None looks at the content, and takes a folder of recordings for class
+            folders.
+        cache: keep a binary copy beside the file for a fast second open (`sources.cache`); None does so for
+            files of 32 MiB and more.
+        options: for delimited files `track_column`, `tag_column`, `weight_column`, `separator`, `encoding`, `quotes`,
+            as `folksong.tags.sources.delimited.read_delimited` takes them; for a library `fields`, `separators`,
+            `categories`, as `folksong.tags.sources.library.read_library`.
+
+    Raises:
+        FolksongError: there is no such file, or an option does not fit the source.
+        FileFormatError: the content is not what it should be; the message says what to do.
+
+    >>> import pathlib, tempfile
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> file = pathlib.Path(folder.name, "tags.csv")
+    >>> _ = file.write_text("track,tag,weight\na,rock,100\nb,rock,3\nb,folk,0\n")
+    >>> read_tags(file), read_tags(file, min_weight=0).n_counts
+    (TagTable(2 tracks, 2 tags, 3 counts), 2)
+    """
+    if format is not None and format not in FORMATS:
+        raise FolksongError(
+            f"unknown format {format!r}{nearest(format, FORMATS)}; one of {', '.join(FORMATS)}"
+        )
+    options = {name: value for name, value in options.items() if value is not None}
+    found = format or _recognise(path)
+    if (
+        not Path(path).is_file()
+        or cache is False
+        or (cache is None and Path(path).stat().st_size < LEAST_BYTES)
+    ):
+        return _read(path, found, min_weight, options)
+    chosen = {"min_weight": min_weight, **options, **({} if format is None else {"format": format})}
+    key, copy = content_key(path, chosen), cache_path(path, chosen)
+    table = read_cache(copy, key)
+    if table is None:
+        with _warnings() as warnings:
+            table = _read(path, found, min_weight, options)
+        if content_key(path, chosen) == key:  # it was not changed while it was read
+            write_cache(table, copy, key, warnings)
+    return table
+
+
+def write_tags(table: TagTable, path: str | os.PathLike[str]) -> None:
+    """Write a table as last.fm SQLite (``.db``, ``.sqlite``) or as long CSV, TSV or Parquet, by the name's ending.
+
+    Raises:
+        FolksongError: the ending is another, or the file cannot be written.
+    """
+    if Path(path).suffix.lower() in SQLITE_ENDINGS:
+        write_lastfm(table, path)
+    else:
+        write_delimited(table, path)
+
+
+def _recognise(path: str | os.PathLike[str]) -> str:
+    if Path(path).is_dir():
+        return "folders" if find_dumps(path) is None else "dumps"
+    try:
+        sqlite = is_sqlite(path)
+    except OSError as error:
+        raise FolksongError(describe_os_error(error, path)) from error
+    # A name that promises SQLite is held to it, so that the message speaks of the database that was meant.
+    return "lastfm" if sqlite or Path(path).suffix.lower() in SQLITE_ENDINGS else "delimited"
+
+
+def _read(
+    path: str | os.PathLike[str], found: str, min_weight: float | None, options: dict[str, Any]
+) -> TagTable:
+    if found in (*LAYOUTS, "delimited"):
+        _require_options(path, options, DELIMITED_OPTIONS, found)
+        layout = found if found in LAYOUTS else None
+        return read_delimited(path, min_weight=min_weight, layout=layout, **options)
+    _require_options(path, options, LIBRARY_OPTIONS if found == "library" else (), found)
+    if found == "lastfm":
+        return read_lastfm(path, min_weight=min_weight)
+    if found == "dumps":
+        return read_dumps(path, min_weight=min_weight)
+    return read_library(path, **options) if found == "library" else read_folders(path)
+
+
+def _require_options(
+    path: str | os.PathLike[str], options: dict[str, Any], known: tuple[str, ...], found: str
+) -> None:
+    unknown = [name for name in options if name not in known]
+    if unknown and unknown[0] in (*DELIMITED_OPTIONS, *LIBRARY_OPTIONS):
+        kind = "delimited files" if unknown[0] in DELIMITED_OPTIONS else "a music library"
+        raise FolksongError(f"{path}: {', '.join(unknown)} only apply to {kind}, and this is {found!r}")
+    if unknown:
+        raise FolksongError(f"unknown option {unknown[0]!r}{nearest(unknown[0], known)}")
+
+
+@contextmanager
+def _warnings() -> Iterator[list[str]]:
+    """Collect what the readers warn of, so that a copy can say it again."""
+    messages: list[str] = []
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            messages.append(record.getMessage())
+
+    collector = Collector(logging.WARNING)
+    logger = logging.getLogger("folksong.tags")
+    logger.addHandler(collector)
+    try:
+        yield messages
+    finally:
+        logger.removeHandler(collector)

@@ -1,0 +1,214 @@
+"""A loaded tagger hears files as its run's audio settings say."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from folksong.audio.decode import decode
+from folksong.audio.log_mel import log_mel, read_preset
+from folksong.errors import AudioError, FolksongError
+from folksong.models.tagger import Tagger
+from folksong.prediction import ArrayClip, LoadedTagger, Prediction, score_clips
+from folksong.prediction.windows import WINDOWS_A_THREAD
+
+RATE = 16_000
+LABELS = ("rock", "piano", "rain")
+
+
+@pytest.fixture(scope="module")
+def waveform_tagger():
+    torch.manual_seed(0)
+    return LoadedTagger(
+        Tagger("waveform", 3, n_dense_units=8), LABELS, sample_rate=RATE, preset=None, window_seconds=1.25,
+        device="cpu", precision="32",
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def log_mel_tagger():
+    torch.manual_seed(0)
+    return LoadedTagger(
+        Tagger("log-mel-spectrogram", 3, n_filters=1, n_dense_units=8), LABELS, sample_rate=RATE,
+        preset=read_preset("urop2019"), window_seconds=1.0, device="cpu", precision="32",
+    )  # fmt: skip
+
+
+def write_tone(path, seconds, rate=RATE, channels=1, hertz=440.0):
+    time = np.arange(int(seconds * rate)) / rate
+    tone = 0.3 * np.sin(2 * np.pi * hertz * time) + 0.01 * np.random.default_rng(0).standard_normal(len(time))
+    soundfile.write(path, np.repeat(tone[:, None], channels, axis=1), rate)
+    return path
+
+
+@pytest.mark.parametrize("seconds", [0.01, 1.25, 3.3])
+@pytest.mark.parametrize("kind", ["waveform_tagger", "log_mel_tagger"])
+def test_a_file_gets_the_scores_of_its_samples(request, tmp_path, kind, seconds):
+    tagger = request.getfixturevalue(kind)
+    file = write_tone(tmp_path / "a.flac", seconds, rate=44_100, channels=2)
+    samples = decode(file, RATE)
+    np.testing.assert_array_equal(tagger.scores(file), tagger.scores(samples))
+    heard = samples if tagger.preset is None else log_mel(samples, tagger.preset)
+    (expected,) = score_clips(tagger.model, [ArrayClip(heard)], window_steps=tagger.window_steps)
+    np.testing.assert_array_equal(tagger.scores(file), expected)
+    pairs = tagger.tag(file)
+    assert sorted(label for label, _ in pairs) == sorted(LABELS)
+    assert [score for _, score in pairs] == sorted((float(x) for x in expected), reverse=True)
+    assert tagger.tag(file, top=2) == pairs[:2]
+
+
+def test_features_are_of_the_whole_track_never_of_a_window(log_mel_tagger):
+    """top_db counts from the loudest frame of the track: a quiet half heard alone would look different."""
+    rng = np.random.default_rng(0)
+    quiet_then_loud = np.concatenate([rng.standard_normal(RATE) * 1e-6, rng.standard_normal(RATE)])
+    samples = quiet_then_loud.astype(np.float32)
+    tagger = log_mel_tagger
+    clip = tagger._clip(samples)
+    assert (
+        clip.audio[:, 2:25] == clip.audio.min()
+    ).all()  # the quiet half lies on the floor, 80 dB below the peak
+
+
+def test_scores_do_not_depend_on_other_files_and_keep_their_order(waveform_tagger, tmp_path):
+    files = [write_tone(tmp_path / f"{n}.wav", 0.3 * n, hertz=110.0 * n) for n in range(1, 7)]
+    together = list(waveform_tagger.predict_files(files))
+    assert [prediction.file for prediction in together] == [str(file) for file in files]
+    for file, prediction in zip(files, together, strict=True):
+        np.testing.assert_array_equal(prediction.scores, waveform_tagger.scores(file))
+        assert prediction.seconds == pytest.approx(soundfile.info(file).duration, abs=1e-3)
+
+
+def test_broken_files_are_passed_over_and_told(waveform_tagger, tmp_path):
+    good = write_tone(tmp_path / "good.wav", 1)
+    text = tmp_path / "text.mp3"
+    text.write_text("To whom it may concern")
+    empty = tmp_path / "empty.wav"
+    empty.touch()
+    told = {}
+    found = list(
+        waveform_tagger.predict_files(
+            [text, good, empty, tmp_path / "none.ogg"],
+            on_error=lambda file, error: told.update({file: str(error)}),
+        )
+    )
+    assert [prediction.file for prediction in found] == [str(good)]
+    assert list(told) == [str(text), str(empty), str(tmp_path / "none.ogg")]
+    assert "not a recording" in told[str(text)]
+    with pytest.raises(AudioError, match="empty file"):
+        list(waveform_tagger.predict_files([good, empty]))
+
+
+def test_memory_for_a_long_recording_is_bounded_by_the_batch(monkeypatch):
+    seen = []
+    model = Tagger("waveform", 3, n_dense_units=8)
+    forward = Tagger.forward
+    monkeypatch.setattr(Tagger, "forward", lambda self, x: seen.append(len(x)) or forward(self, x))
+    tagger = LoadedTagger(
+        model,
+        LABELS,
+        sample_rate=RATE,
+        preset=None,
+        window_seconds=1.25,
+        hop_seconds=0.1,
+        batch_size=8,
+        device="cpu",
+    )
+    tagger.scores(np.ones(RATE * 3, np.float32))
+    assert max(seen) == WINDOWS_A_THREAD < 8
+    assert sum(seen) == 19  # (3 - 1.25) / 0.1 + 1, and one that ends at the end
+
+
+@pytest.mark.parametrize("precision", ["32", "bf16"])
+def test_scores_do_not_depend_on_the_number_of_threads(precision):
+    torch.manual_seed(0)
+    tagger = LoadedTagger(
+        Tagger("waveform", 3, n_dense_units=8), LABELS, sample_rate=RATE, preset=None, window_seconds=1.25,
+        device="cpu", precision=precision,
+    )  # fmt: skip
+    samples = np.random.default_rng(0).standard_normal(12 * RATE).astype(np.float32)
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 2, 5):
+            torch.set_num_threads(threads)
+            found.append(tagger.scores(samples))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+
+
+def test_a_reader_who_stops_early_leaves_no_thread_behind(waveform_tagger, tmp_path):
+    files = [write_tone(tmp_path / f"{n}.wav", 2) for n in range(4)]
+    before = set(threading.enumerate())
+    predictions = waveform_tagger.predict_files(files * 500)
+    assert next(predictions).file == str(files[0])
+    predictions.close()
+    assert set(threading.enumerate()) == before
+
+
+def test_ranked():
+    prediction = Prediction("a", 1.0, ("a", "b", "c"), np.array([0.5, 0.9, 0.5], np.float32))
+    assert [label for label, _ in prediction.ranked()] == ["b", "a", "c"]
+    assert [label for label, _ in prediction.ranked(top=1)] == ["b"]
+    assert [label for label, _ in prediction.ranked(threshold=0.6)] == ["b"]
+    assert prediction.ranked(threshold=0.95) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"labels": ("a",)}, "3 outputs, but there are 1 labels"),
+        ({"preset": read_preset("urop2019")}, "takes no feature preset"),
+        ({"window_seconds": 0.1}, "1600 steps is too short: the network needs at least"),
+        ({"hop_seconds": 1e-9}, "hop between windows is shorter"),
+    ],
+)
+def test_settings_that_do_not_fit_the_network(changes, message):
+    settings = {"labels": LABELS, "sample_rate": RATE, "preset": None, "window_seconds": 1.25, **changes}
+    with pytest.raises(FolksongError, match=message):
+        LoadedTagger(Tagger("waveform", 3, n_dense_units=8), **settings)
+
+
+@pytest.mark.parametrize(
+    ("preset", "message"), [(None, "needs a feature preset"), (read_preset("urop2019"), "gives 96 mel bands")]
+)
+def test_preset_is_checked(preset, message):
+    model = Tagger("log-mel-spectrogram", 3, n_mels=48, n_filters=1, n_dense_units=8)
+    with pytest.raises(FolksongError, match=message):
+        LoadedTagger(model, LABELS, sample_rate=RATE, preset=preset, window_seconds=1.0)
+
+
+@pytest.mark.parametrize("samples", [np.zeros(0), np.zeros((2, 100))])
+def test_samples_must_be_mono_and_some(waveform_tagger, samples):
+    with pytest.raises(AudioError, match="mono samples"):
+        waveform_tagger.scores(samples)
+
+
+def test_bf16_moves_scores_by_little(waveform_tagger):
+    samples = np.random.default_rng(0).standard_normal(2 * RATE).astype(np.float32)
+    fast = LoadedTagger(
+        waveform_tagger.model, LABELS, sample_rate=RATE, preset=None, window_seconds=1.25, device="cpu",
+        precision="bf16",
+    )  # fmt: skip
+    exact = waveform_tagger.scores(samples)
+    assert (fast.scores(samples) != exact).any()
+    np.testing.assert_allclose(fast.scores(samples), exact, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"device": "abacus"}, "no device 'abacus' here"),
+        ({"precision": "64"}, "precision '64'; there are auto"),
+    ],
+)
+def test_unknown_device_and_precision(settings, message):
+    model = Tagger("waveform", 3, n_dense_units=8)
+    with pytest.raises(FolksongError, match=message):
+        LoadedTagger(model, LABELS, sample_rate=RATE, preset=None, window_seconds=1.25, **settings)
