@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ import numpy as np
 
 from folksong.embeddings.words import StoredVectors, Vectors
 from folksong.errors import FolksongError
-from folksong.files import describe_os_error, sha256_file
+from folksong.files import cache_folder, describe_os_error, sha256_file
 
 logger = logging.getLogger(__name__)
 
@@ -35,14 +34,6 @@ class Block:
 
     words: list[str]
     vectors: Vectors
-
-
-def cache_folder() -> Path:
-    """Return the folder of all caches (which need not exist yet)."""
-    if chosen := os.environ.get("FOLKSONG_CACHE"):
-        return Path(chosen)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "folksong"
 
 
 def entry_of(path: Path, member: str = "") -> Path:
