@@ -37,9 +37,9 @@ import folksong as fs
 from folksong.demo.corpus import Corpus, CorpusSettings, write_corpus
 from folksong.shards.dataset import WindowDataset, make_loader
 from folksong.shards.reader import ShardReader
-from folksong.shards.sampling import epoch_order, window_starts
-from folksong.tags.cleaning import clean
-from folksong.tags.recipe import default_recipe
+from folksong.shards.window_positions import epoch_order, window_starts
+from folksong.tags.cleaning.clean import clean
+from folksong.tags.cleaning.recipe import default_recipe
 from folksong.training.config import Config
 
 GOLDEN = Path(__file__).with_name("house.json")
