@@ -12,6 +12,8 @@ from folksong.files import (
     atomic_path,
     atomic_write,
     describe_os_error,
+    is_locked,
+    locked,
     read_json,
     sha256_file,
     track_id_of,
@@ -118,3 +120,24 @@ def test_track_ids(path: str | os.PathLike[str], track_id: str) -> None:
 def test_nearest_word() -> None:
     assert nearest("bach_size", ["batch_size", "top"]) == "; did you mean 'batch_size'?"
     assert nearest("zzz", ["batch_size"]) == ""
+
+
+def test_b3_a_lock_that_a_process_holds_is_refused_with_a_word_and_free_when_it_was_killed(tmp_path):
+    code = (
+        "import sys, time; from folksong.files import locked\n"
+        "with locked(sys.argv[1]): print('held', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "lock")], stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        assert is_locked(tmp_path / "lock")
+        with (
+            pytest.raises(FolksongError, match="lock: another training"),
+            locked(tmp_path / "lock", "another training"),
+        ):
+            pass
+        holder.kill()
+    assert not is_locked(tmp_path / "lock")
+    with locked(tmp_path / "lock", "in use"):
+        pass

@@ -178,13 +178,5 @@ def path_beside(path: str | os.PathLike[str], options: Mapping[str, Any]) -> Pat
     return source.with_name(f".{source.name}{mark}.folksong")
 
 
-def cache_folder() -> Path:
-    """Return the user's cache folder: ``$FOLKSONG_CACHE``, ``$XDG_CACHE_HOME/folksong``, ``~/.cache/folksong``."""
-    if chosen := os.environ.get("FOLKSONG_CACHE"):
-        return Path(chosen)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "folksong"
-
-
 def _checksum(data: npt.NDArray[np.uint8]) -> int:
     return int(google_crc32c.value(data))

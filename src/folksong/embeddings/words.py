@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from folksong.array_cache import cache_folder, read_arrays, status_key, write_arrays
+from folksong.array_cache import read_arrays, status_key, write_arrays
 from folksong.errors import FolksongError
-from folksong.files import sha256_file
+from folksong.files import cache_folder, sha256_file
 
 logger = logging.getLogger(__name__)
 
