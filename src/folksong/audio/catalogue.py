@@ -2,7 +2,7 @@
 
 From a CSV file with the columns `track_id` and `mp3_path` (the shape of the earlier project's `ultimate.csv`; other
 columns and lines that start with ``#`` are ignored, a column of artists is kept), or from a folder, where a track's id
-is its path below the folder without the extension (`folksong.files.track_id_of`).
+is its path below the folder without the extension (`folksong.recordings`).
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from folksong.errors import FileFormatError, FolksongError, nearest
-from folksong.files import AUDIO_EXTENSIONS, describe_os_error, track_id_of
+from folksong.files import describe_os_error
+from folksong.recordings import AUDIO_EXTENSIONS, recordings_by_id, some_of
 
 logger = logging.getLogger(__name__)
 
 TRACK_COLUMN, PATH_COLUMN = "track_id", "mp3_path"
 ARTIST_COLUMNS = ("artist", "artist_id", "artist_name")
 ROOT_COMMENT = "# root: "
-SHOWN = 5  # names in a message before "and n more"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,75 +139,12 @@ def _check_columns(file: Path, columns: list[str]) -> None:
 
 
 def scan_folder(root: str | os.PathLike[str]) -> list[Track]:
-    """Return the recordings below a folder, ordered by the code points of their path.
-
-    Files count by their ending (`folksong.files.AUDIO_EXTENSIONS`, upper or lower case); hidden files and folders
-    (a name that starts with a dot) do not. Links to folders are followed, each folder once. Of two files that differ
-    in the ending only, the first counts, of which a warning tells.
+    """Return the recordings below a folder, ordered by the code points of their paths (`folksong.recordings`).
 
     Raises:
         FolksongError: not a folder, or no recording in it.
     """
-    folder = Path(root)
-    tracks: dict[str, Track] = {}
-    for relative in audio_files(folder):
-        track_id = track_id_of(relative)
-        if track_id in tracks:
-            first = tracks[track_id].path.relative_to(folder).as_posix()
-            logger.warning(
-                "%s: %s and %s would have the same track id; the first is kept, rename the other",
-                *(folder, first, relative),
-            )
-            continue
-        tracks[track_id] = Track(track_id, folder / relative)
-    if not tracks:
-        raise FolksongError(f"{folder}: holds no recording ({', '.join(sorted(AUDIO_EXTENSIONS))})")
-    return list(tracks.values())
-
-
-def audio_files(root: str | os.PathLike[str]) -> list[str]:
-    """Return the paths of all recordings below a folder, relative to it in POSIX form, ordered by code point.
-
-    Raises:
-        FolksongError: not a folder, or it cannot be listed.
-    """
-    folder = Path(root)
-    if not folder.is_dir():
-        kind = "is a file, not a folder" if folder.exists() else "no such folder"
-        raise FolksongError(f"{folder}: {kind}; give the folder that holds the recordings")
-
-    def refuse(error: OSError) -> None:
-        raise FolksongError(describe_os_error(error, error.filename or folder)) from error
-
-    found: list[str] = []
-    unreadable: list[str] = []
-    visited: set[str] = set()
-    for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        if (real := os.path.realpath(place)) in visited:
-            folders.clear()  # a link back to a folder above would go round for ever
-            continue
-        visited.add(real)
-        for name in names:
-            if name.startswith(".") or Path(name).suffix.lower() not in AUDIO_EXTENSIONS:
-                continue
-            relative = (Path(place) / name).relative_to(folder).as_posix()
-            try:
-                relative.encode()
-            except UnicodeEncodeError:  # a surrogate: no CSV file or record could hold the name
-                unreadable.append(ascii(relative))
-                continue
-            found.append(relative)
-    if unreadable:
-        logger.warning(
-            "%s: %d recordings are left out because their names are not UTF-8; rename them: %s",
-            *(folder, len(unreadable), some_of(unreadable)),
-        )
-    return sorted(found)
-
-
-def some_of(names: Iterable[object]) -> str:
-    """Return the first few names, and how many more there are."""
-    every = [str(name) for name in names]
-    more = f" and {len(every) - SHOWN} more" if len(every) > SHOWN else ""
-    return ", ".join(every[:SHOWN]) + more
+    found = recordings_by_id(root)
+    if not found:
+        raise FolksongError(f"{root}: holds no recording ({', '.join(sorted(AUDIO_EXTENSIONS))})")
+    return [Track(track_id, path) for track_id, path in found.items()]

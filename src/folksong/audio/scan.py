@@ -19,7 +19,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from folksong.audio.catalogue import ROOT_COMMENT, audio_files
+from folksong.audio.catalogue import ROOT_COMMENT
 from folksong.audio.known_files import KnownFiles
 from folksong.audio.measure import FileFacts, measure_file
 from folksong.audio.msd import read_duplicates, read_mismatches, read_track_list
@@ -28,6 +28,7 @@ from folksong.audio.silence import DEFAULT_THRESHOLD_DB
 from folksong.audio.workers import n_processes, run_guarded
 from folksong.errors import FolksongError
 from folksong.files import atomic_write
+from folksong.recordings import walk_recordings
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +96,7 @@ def scan_tree(
     groups = read_duplicates(duplicates) if duplicates is not None else []
     known_tracks = read_track_list(track_list) if track_list is not None else None
     catalogue = Path(out)
-    paths = audio_files(root)
+    paths = walk_recordings(root)
     if not paths:
         raise FolksongError(f"{root}: holds no recording; give the folder that holds the audio files")
     known = KnownFiles.read(catalogue, silence_db)

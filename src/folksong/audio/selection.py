@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from folksong.audio.measure import FileFacts
 from folksong.audio.msd import TrackList, seven_digital_id
 from folksong.errors import FolksongError, nearest
-from folksong.files import track_id_of
+from folksong.recordings import track_id_of
 
 DUPLICATE_KINDS = ("list", "file", "audio")
 
