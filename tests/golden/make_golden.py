@@ -447,7 +447,8 @@ def hetrec(house: House) -> dict[str, Any]:
     found = {
         "top": make.top(table, 100),
         "drop": make.drop(make.top(table, 100), make.SUBJECTIVE_TAGS),
-        "kmeans": make.kmeans(table, house.vectors, threshold=5),
+        "kmeans": make.kmeans(table, house.vectors),
+        "kmeans of rarer tags": make.kmeans(table, house.vectors, threshold=5),
         "hybrid": make.hybrid(table, house.vectors),
         "hybrid with overlap": make.hybrid(table, house.vectors, n_clusters=100, overlap=6, weighted=True),
     }

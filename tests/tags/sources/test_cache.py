@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import folksong as fs
 from folksong.array_cache import content_key, path_beside
 from folksong.tags.sources.lastfm import write_lastfm
-from folksong.tags.sources.read_tags import read_cache, write_cache
+from folksong.tags.sources.read_tags import as_table, read_cache, write_cache
 
 words = st.text(max_size=6) | st.sampled_from(["\x00", "a\x00b", "x\ny", "🎸"])
 
@@ -123,3 +123,9 @@ def test_arrays_of_a_copy_are_whole_numbers_of_32_bits(source: Path) -> None:
     fs.read_tags(source, cache=True)
     table = fs.read_tags(source, cache=True)
     assert table.weights.indices.dtype == table.weights.indptr.dtype == np.int32
+
+
+def test_a_table_or_where_it_is(source: Path) -> None:
+    table = as_table(source)
+    assert table.n_counts == 2
+    assert as_table(table) is table

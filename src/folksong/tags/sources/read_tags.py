@@ -89,6 +89,11 @@ def read_tags(
     return table
 
 
+def as_table(tags: TagTable | str | os.PathLike[str]) -> TagTable:
+    """Return a tag table as it is, or read it from the source that is named."""
+    return tags if isinstance(tags, TagTable) else read_tags(tags)
+
+
 def write_tags(table: TagTable, path: str | os.PathLike[str]) -> None:
     """Write a table as last.fm SQLite (``.db``, ``.sqlite``) or as long CSV, TSV or Parquet, by the name's ending.
 
