@@ -14,9 +14,9 @@ from folksong.files import (
     describe_os_error,
     is_locked,
     locked,
+    open_regular,
     read_json,
     sha256_file,
-    track_id_of,
     write_json,
 )
 
@@ -109,12 +109,16 @@ def test_sha256_of_a_known_text(tmp_path: Path) -> None:
     assert sha256_file(tmp_path / "abc") == expected
 
 
-@pytest.mark.parametrize(
-    ("path", "track_id"),
-    [("Flute/a.ogg", "Flute/a"), ("a.b.mp3", "a.b"), (Path("x") / "y" / "z.wav", "x/y/z")],
-)
-def test_track_ids(path: str | os.PathLike[str], track_id: str) -> None:
-    assert track_id_of(path) == track_id
+@pytest.mark.skipif(os.name == "nt", reason="pipes with names")
+@pytest.mark.parametrize("read", [open_regular, read_json, sha256_file])
+def test_c2_only_regular_files_are_opened(tmp_path: Path, read) -> None:
+    os.mkfifo(tmp_path / "labels.json")
+    with pytest.raises(FolksongError, match=r"labels.json: is a pipe, socket or device, not a file"):
+        read(tmp_path / "labels.json")
+    with pytest.raises(FolksongError, match="is a folder, not a file"):
+        read(tmp_path)
+    with pytest.raises(FolksongError, match="is a pipe, socket or device"):
+        read("/dev/zero")
 
 
 def test_nearest_word() -> None:

@@ -14,6 +14,7 @@ import math
 import numbers
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -25,10 +26,6 @@ from filelock import FileLock, Timeout
 from folksong.errors import FileFormatError, FolksongError
 
 HASH_BLOCK_BYTES = 1 << 20
-AUDIO_EXTENSIONS = frozenset(
-    {".aac", ".aif", ".aiff", ".flac", ".m4a", ".mp3", ".mp4", ".oga", ".ogg", ".opus", ".wav", ".wma"}
-)
-"""What a recording's name ends in (lower case): one list for whoever walks a folder of music."""
 
 
 def describe_os_error(error: OSError, path: str | os.PathLike[str]) -> str:
@@ -96,6 +93,23 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
     ):
         yield stream
         stream.flush()
+
+
+def open_regular(path: str | os.PathLike[str]) -> IO[bytes]:
+    """Open a file for reading, and nothing else: a pipe would wait for ever, a device has no end.
+
+    Raises:
+        FolksongError: a folder, a pipe, a socket or a device.
+        OSError: it cannot be opened.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    if not (is_folder := Path(path).is_dir()):
+        stream = os.fdopen(os.open(path, flags), "rb")
+        if stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            return stream
+        stream.close()
+    kind = "a folder" if is_folder else "a pipe, socket or device"
+    raise FolksongError(f"{path}: is {kind}, not a file; give a regular file")
 
 
 def cache_folder() -> Path:
@@ -221,7 +235,8 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         FileFormatError: it is not JSON; the message gives line and column.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        with open_regular(path) as stream:
+            text = stream.read().decode("utf-8")
     except OSError as error:
         raise FolksongError(describe_os_error(error, path)) from error
     except UnicodeDecodeError as error:
@@ -263,19 +278,10 @@ def read_document(
 def sha256_file(path: str | os.PathLike[str]) -> str:
     """Return the SHA-256 of a file's bytes as 64 hexadecimal digits."""
     digest = hashlib.sha256()
-    with Path(path).open("rb") as stream:
+    with open_regular(path) as stream:
         while block := stream.read(HASH_BLOCK_BYTES):
             digest.update(block)
     return digest.hexdigest()
-
-
-def track_id_of(relative_path: str | os.PathLike[str]) -> str:
-    """Return the track id of a recording that has no other: its path below the root, POSIX form, no extension.
-
-    >>> track_id_of("Flute/0356dec7.ogg")
-    'Flute/0356dec7'
-    """
-    return Path(relative_path).with_suffix("").as_posix()
 
 
 def _umask() -> int:

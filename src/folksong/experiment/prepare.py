@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from folksong import labels
-from folksong.embeddings.words import WordVectors, read_vectors
+from folksong.embeddings.read_vectors import read_vectors
+from folksong.embeddings.words import WordVectors
 from folksong.errors import FolksongError
 from folksong.experiment.cells import Cell, make_cells, space_file
 from folksong.experiment.plan import Plan, Space
