@@ -242,7 +242,7 @@ def repair(folder: str, one_hot_tags: str | None, **options: Any) -> None:
       folksong shards repair shards/mel
       folksong shards repair old/ --format log-mel-spectrogram --mels 128 --one-hot-tags clean_lastfm.db
     """
-    from folksong.audio.catalogue import some_of
+    from folksong.recordings import some_of
     from folksong.shards.maintenance import read_one_hot_tags, repair_shards
 
     tags = None if one_hot_tags is None else read_one_hot_tags(one_hot_tags)
