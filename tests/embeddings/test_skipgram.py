@@ -50,7 +50,7 @@ def test_loss_and_gradient_equal_those_over_all_samples(output, scale):
     table = make_table()
     weights = initial_weights(len(TAGS), 2, np.random.default_rng(3))
     weights.bias[:] = np.linspace(-1, 1, len(TAGS))
-    weights.hidden *= scale  # 30: some shares run into the clamp
+    weights.hidden[:] *= scale  # 30: some shares run into the clamp
     loss, gradient = loss_and_gradient(weights, sum_samples(skipgram._presence(table, TAGS)), output)
     hidden, out, bias = (torch.tensor(array, requires_grad=True) for array in weights)
     losses = []
