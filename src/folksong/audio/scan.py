@@ -382,6 +382,9 @@ _COLUMNS = {
     "file_sha256": "facts.file_sha256",
     "audio_sha256": "facts.audio_sha256",
     "damage": "facts.damage",
+    "artist": "facts.artist",
+    "album": "facts.album",
+    "title": "facts.title",
 }
 """Columns of the catalogue: the attribute of `Kept` that each holds."""
 
