@@ -118,7 +118,7 @@ def _decoded(file: Path, path: str, status: os.stat_result, silence_db: float) -
             if meter.n_samples > MAX_SECONDS * source.rate:
                 raise AudioError(f"longer than {MAX_SECONDS / 3600:g} h; cut it into tracks")
     finally:
-        source.blocks.close()
+        source.close()
     damage = "; ".join(source.damage) or None
     if meter.n_samples == 0:
         raise AudioError(f"holds no sound: 0 samples{f' ({damage})' if damage else ''}")
