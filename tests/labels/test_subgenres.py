@@ -10,6 +10,7 @@ from folksong.errors import FolksongError
 from folksong.labels import npmi, skipgram
 from folksong.labels.space import Label, LabelSpace
 from folksong.labels.subgenres import silhouette_samples
+from folksong.tags.table import TagTable
 
 from .conftest import GENRES
 
@@ -74,3 +75,18 @@ def test_same_bytes_whatever_the_order(build, table, shuffled, tmp_path):
     build(table, SPACE, provenance={"table_sha256": "-"}).write(tmp_path / "a.json")
     build(shuffled, SPACE, provenance={"table_sha256": "-"}).write(tmp_path / "b.json")
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+
+
+@pytest.mark.parametrize("build", [npmi, skipgram])
+def test_rare_tags_are_left_out_below_the_fourth_root_of_the_most_frequent(build):
+    sizes = {"main": 81, "a": 50, "b": 40, "c": 30, "d": 20, "e": 10, "f": 5, "g": 3, "h": 2, "i": 1}
+    pairs = [(f"t{track}", tag) for tag, size in sizes.items() for track in range(size)]
+    table = TagTable.from_pairs(*zip(*pairs, strict=True))
+    genre = LabelSpace((Label("main", tuple(sizes)),))
+    kept = {
+        tag for label in build(table, genre, main_as_label=True, drop_rare=True).labels for tag in label.tags
+    }
+    assert not {"h", "i"} & kept  # 81 ** 0.25 = 3: g stays
+    everything = build(table, genre, main_as_label=True)
+    assert everything.provenance["drop_rare"] is False
+    assert build(table, genre, drop_rare=True).provenance["drop_rare"] is True

@@ -8,6 +8,7 @@ in Ogg). mp3 goes to miniaudio rather than to libsndfile's mpg123, which is a li
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -42,6 +43,8 @@ FFMPEG_NAMES: Mapping[str, str] = {
     "wma": "asf",
 }
 """FFmpeg's name of each format. It is never left to guess: some of its formats open other files."""
+OWN_TAGS = ("artist", "album", "title")
+QUICK = {"probesize": str(SNIFF_BYTES), "analyzeduration": "0"}  # no sound needs to be looked at
 FFMPEG_FORMATS = frozenset({"m4a", "aac", "webm", "wma"})
 
 
@@ -149,6 +152,33 @@ def _identify(stream: IO[bytes], size: int) -> tuple[int, str | None]:
             return position + min(after_tags, len(head)), sniff(head[after_tags:] or head)
         position += after_tags
     return position, None
+
+
+def read_own_tags(path: str | os.PathLike[str]) -> dict[str, str | None]:
+    """Return the `artist`, `album` and `title` that a recording's own tags name; None for what they do not.
+
+    ID3, Vorbis comments, MP4 atoms, RIFF INFO and ASF attributes, read by FFmpeg. Never fails for what it finds.
+    """
+    import av
+
+    found: dict[str, str | None] = dict.fromkeys(OWN_TAGS)
+    av.logging.set_level(None)
+    ignored = (av.error.FFmpegError, OSError, ValueError, FolksongError)
+    with contextlib.suppress(*ignored), open_regular(path) as stream:
+        size = stream.seek(0, os.SEEK_END)
+        start, name = _identify(stream, size)
+        for begin in dict.fromkeys((0, start)):  # tags in front belong to the file too
+            region = Region(stream, begin, size)
+            with (
+                contextlib.suppress(*ignored),
+                av.open(
+                    region, format=FFMPEG_NAMES[name or "mp3"], metadata_errors="replace", options=QUICK
+                ) as opened,
+            ):
+                for tags in (opened.metadata, *(audio.metadata for audio in opened.streams.audio)):
+                    values = {key.casefold(): " ".join(value.split()) for key, value in tags.items()}
+                    found = {key: found[key] or values.get(key) or None for key in OWN_TAGS}
+    return found
 
 
 def sniff(head: bytes) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from folksong.labels.analysis.cooccurrence import LabelCooccurrence, cooccurrence
 from folksong.labels.analysis.diff import diff
 from folksong.labels.analysis.explain import explain
 from folksong.labels.analysis.map import write_map
@@ -21,10 +22,12 @@ __all__ = [
     "Coverage",
     "GenreChoice",
     "Label",
+    "LabelCooccurrence",
     "LabelSpace",
     "Pair",
     "PairScores",
     "SphericalKMeans",
+    "cooccurrence",
     "diff",
     "drop",
     "explain",
