@@ -15,7 +15,7 @@ from folksong.labels.npmi import npmi
 from folksong.labels.skipgram import skipgram
 from folksong.labels.space import Coverage, Label, LabelSpace
 from folksong.labels.spherical_kmeans import SphericalKMeans
-from folksong.labels.top import SUBJECTIVE_TAGS, drop, top
+from folksong.labels.top import SUBJECTIVE_TAGS, drop, main_tags, top
 
 __all__ = [
     "SUBJECTIVE_TAGS",
@@ -34,6 +34,7 @@ __all__ = [
     "hybrid",
     "keep_genres",
     "kmeans",
+    "main_tags",
     "npmi",
     "propose_genres",
     "read_genres",
