@@ -109,7 +109,9 @@ def _read(plan: Plan) -> list[dict[str, str]]:
     source = shipped if shipped.is_file() else plan.place(str(plan.published))
     if not source.is_file():
         raise FolksongError(f"{source}: no such file of published figures, and none of that name ships")
-    reader = csv.DictReader(source.read_text(encoding="utf-8").splitlines(), delimiter="\t")
+    reader = csv.DictReader(
+        source.read_text(encoding="utf-8").split("\n"), delimiter="\t", quoting=csv.QUOTE_NONE
+    )
     missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
     if missing:
         raise FileFormatError(f"{source}: no column {', '.join(missing)}")
