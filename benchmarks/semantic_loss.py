@@ -59,7 +59,7 @@ def measure(run: Run) -> Measured:
     ]
     resampled = [
         drawn.macro_roc_auc,
-        drawn.macro_average_precision,
+        drawn.macro_pr_auc,
         distances / numbers,
         numbers / len(scored),
     ]

@@ -46,8 +46,8 @@ def test_the_mean_over_seeds_is_one_figure_with_the_seeds_beside_it():
     assert found["macro_roc_auc"]["seeds"] == pytest.approx(own)
     assert found["macro_roc_auc"]["value"] == pytest.approx(np.mean(own))
     precision = [np.mean(average_precision(tracks.targets, tracks.scores)) for tracks in runs]
-    assert found["macro_average_precision"]["value"] == pytest.approx(np.mean(precision))
-    assert found["macro_average_precision"]["chance"] == pytest.approx(runs[0].targets.mean())
+    assert found["macro_pr_auc"]["value"] == pytest.approx(np.mean(precision))
+    assert found["macro_pr_auc"]["chance"] == pytest.approx(runs[0].targets.mean())
     widths = [one["high"] - one["low"] for one in (average([m])["macro_roc_auc"] for m in measured)]
     mean = found["macro_roc_auc"]
     assert mean["low"] < mean["value"] < mean["high"]

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 SHOWN_LABELS = 5
 _NAMES = {
     "macro_roc_auc": "macro ROC-AUC",
-    "macro_average_precision": "macro PR-AUC",
+    "macro_pr_auc": "macro PR-AUC",
     "micro_roc_auc": "micro ROC-AUC",
-    "micro_average_precision": "micro PR-AUC",
+    "micro_pr_auc": "micro PR-AUC",
 }
 
 
