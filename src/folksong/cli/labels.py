@@ -154,7 +154,7 @@ def _some(tags: Sequence[str], most: int) -> str:
 
 def given_vectors(source: str) -> WordVectors:
     """Read what ``--vectors`` names, with a progress bar on a terminal."""
-    from folksong.embeddings.words import read_vectors
+    from folksong.embeddings.read_vectors import read_vectors
 
     return read_vectors(source, progress=wants_progress())
 

@@ -20,8 +20,7 @@ import numpy.typing as npt
 
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import HASH_BLOCK_BYTES, atomic_write, describe_os_error
-from folksong.shards.example import Feature, parse_example
-from folksong.shards.tfrecord import Bytes, Record, RecordError, iterate_records
+from folksong.shards.format import Bytes, Feature, Record, RecordError, iterate_records, parse_example
 
 VERSION = 1
 AUDIO_KEY, TRACK_ID_KEY, TAGS_KEY, SCALE_KEY = "audio", "tid", "tags", "audio_scale"
@@ -103,10 +102,15 @@ def build_index(shard: str | os.PathLike[str]) -> ShardIndex:
     builder = IndexBuilder()
     for record in iterate_records(data, shard):
         builder.add(data, record, shard)
+    return builder.finish(sha256_of(data), len(data))
+
+
+def sha256_of(data: Bytes) -> str:
+    """Return the SHA-256 of a mapped file."""
     digest = hashlib.sha256()
     for start in range(0, len(data), HASH_BLOCK_BYTES):
         digest.update(data[start : start + HASH_BLOCK_BYTES].data)
-    return builder.finish(digest.hexdigest(), len(data))
+    return digest.hexdigest()
 
 
 class IndexBuilder:
@@ -120,7 +124,7 @@ class IndexBuilder:
 
     def add(self, data: Bytes, record: Record, path: str | os.PathLike[str]) -> None:
         """Add a record of the file `data`; see `add_payload`."""
-        self.add_payload(data[record.payload_offset : record.payload_offset + record.length], record, path)
+        self.add_payload(record.payload_of(data), record, path)
 
     def add_payload(self, payload: Bytes, record: Record, path: str | os.PathLike[str]) -> None:
         """Add a record with this payload.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from folksong.errors import FileFormatError, FolksongError
-from folksong.shards.checked import read_checked, remember_checked, stamp
-from folksong.shards.example import parse_example
+from folksong.files import read_json, write_json
+from folksong.shards.format import Bytes, iterate_records, parse_example, read_record
 from folksong.shards.index import (
     AUDIO_KEY,
     ShardIndex,
@@ -30,11 +31,11 @@ from folksong.shards.index import (
     write_index,
 )
 from folksong.shards.manifest import STORAGES, Manifest, ShardFile
-from folksong.shards.tfrecord import Bytes, iterate_records, read_record
 from folksong.tags.table import TagTable
 
 logger = logging.getLogger(__name__)
 
+CHECKED_NAME = ".checked.json"
 _DEFAULT_OPEN_FILES = 96
 
 
@@ -174,8 +175,7 @@ class ShardReader:
             values = np.frombuffer(data, self._dtype, count, offset)
         else:  # another writer's file whose floats do not lie in one piece
             record = read_record(data, int(self._offsets[i]), i, self.track_ids[i])
-            payload = data[record.payload_offset : record.payload_offset + record.length]
-            values = parse_example(payload)[AUDIO_KEY].values
+            values = parse_example(record.payload_of(data))[AUDIO_KEY].values
         return values if self.is_waveform else values[: count - count % self.n_mels].reshape(self.n_mels, -1)
 
     def tags(self, i: int, database: int = 0) -> tuple[list[str], list[float] | None]:
@@ -238,8 +238,7 @@ class ShardReader:
         if names is None or len(names) < tags.one_hot_length:
             raise FolksongError(
                 f"{self.folder}: the records hold a one-hot over {tags.one_hot_length} tags, without the tags' names; "
-                f"give the database it was made from: `folksong shards repair {self.folder} --one-hot-tags DATABASE`, "
-                "or train with --lastfm DATABASE"
+                "repair the folder with the tags of the database it was made from, or give that as the tags"
             )
         return names
 
@@ -300,8 +299,8 @@ def _open_indexes(folder: Path, manifest: Manifest, *, check: bool) -> list[Shar
         now = stamp(path)
         if now[0] != file.n_bytes:
             raise FileFormatError(
-                f"{path}: {now[0]} bytes, but the manifest says {file.n_bytes}: it was cut or overwritten; "
-                f"`folksong shards repair {folder}` saves its whole records"
+                f"{path}: {now[0]} bytes, but the manifest says {file.n_bytes}: it was cut or overwritten; repairing "
+                "the folder keeps its whole records"
             )
         try:
             index = read_index(path)
@@ -324,11 +323,47 @@ def _rebuild_index(path: Path, file: ShardFile) -> ShardIndex:
     index = build_index(path)
     if index.sha256 != file.sha256:
         raise FileFormatError(
-            f"{path}: its SHA-256 is not the manifest's: it was replaced by another file; restore it, or accept it "
-            f"with `folksong shards repair {path.parent}`"
+            f"{path}: its SHA-256 is not the manifest's: it was replaced by another file; restore it, or repair the "
+            "folder, which accepts it"
         )
     try:
         write_index(index, path)
     except FolksongError as error:  # a read-only folder is no reason not to read
         logger.debug("not written: %s", error)
     return index
+
+
+def stamp(path: Path) -> list[int]:
+    """Return what tells one state of a file from another: its size in bytes and time of change in ns.
+
+    Raises:
+        FolksongError: the file is not there.
+    """
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        raise FolksongError(
+            f"{path}: the manifest lists this shard, but it is not there; restore it, or repair the folder, which "
+            "drops it"
+        ) from None
+    return [status.st_size, status.st_mtime_ns]
+
+
+def read_checked(folder: Path) -> dict[str, list[int]]:
+    """Return file name -> stamp of the shards that were found whole."""
+    try:
+        content = read_json(folder / CHECKED_NAME)
+    except FolksongError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def remember_checked(folder: Path, stamps: Mapping[str, list[int]]) -> None:
+    """Remember that these shards are whole. A folder that cannot be written to is checked again each time."""
+    before = read_checked(folder)
+    after = {**before, **stamps}
+    if after != before:
+        try:
+            write_json(folder / CHECKED_NAME, after)
+        except FolksongError as error:
+            logger.debug("not remembered: %s", error)

@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from folksong.audio.measure import FileFacts
-from folksong.audio.msd import TrackList
-from folksong.audio.selection import Filters, select
+from folksong.audio.file_facts import FileFacts
+from folksong.audio.msd import MsdLists, TrackList
+from folksong.audio.scan import Filters, select
 from folksong.errors import FolksongError
 
 GOOD = FileFacts("x", 10_000, 1, "mp3", 44100, 2, 30.0, 29.0, 1.0, 0.5, -12.0, "f", "a")
@@ -65,8 +65,7 @@ def test_track_ids_from_the_track_list():
     )
     selection = select(
         facts("1/7.clip.mp3", "2/7.clip.mp3", "9.clip.mp3", "8.clip.mp3", "song.mp3"),
-        track_list=tracks,
-        mismatches={"TRC"},
+        lists=MsdLists(tracks, mismatches=["TRC"]),
     )
     (kept,) = selection.kept
     assert (kept.track_id, kept.artist_id, kept.seven_digital, kept.facts.path) == (
@@ -95,7 +94,7 @@ def test_without_a_track_list_the_path_is_the_id():
 def test_duplicates_by_list_keep_the_first_that_the_list_names():
     files = facts("A.mp3", "B.mp3", "C.mp3", "D.mp3")
     groups = [("X", "C", "A"), ("D",), ("B", "Y"), ("A", "B")]
-    selection = select(files, Filters(drop_duplicates=["list"]), duplicates=groups)
+    selection = select(files, Filters(drop_duplicates=["list"]), MsdLists(duplicates=groups))
     assert [kept.track_id for kept in selection.kept] == ["B", "C", "D"]
     (dropped,) = selection.dropped
     assert (dropped.track_id, dropped.reason, dropped.detail) == (

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from folksong.audio.silence import LevelMeter
+from folksong.audio.file_facts import LevelMeter
 
 RATE = 8000
 

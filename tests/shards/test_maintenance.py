@@ -11,13 +11,11 @@ import numpy.typing as npt
 import pytest
 
 from folksong.errors import FileFormatError, FolksongError
+from folksong.shards.format import frame
 from folksong.shards.index import build_index, index_path
+from folksong.shards.maintenance import merge_shards, read_one_hot_tags, repair_shards
 from folksong.shards.manifest import Manifest
-from folksong.shards.one_hot import read_one_hot_tags
 from folksong.shards.reader import ShardReader
-from folksong.shards.repair import repair_shards
-from folksong.shards.reshard import merge_shards
-from folksong.shards.tfrecord import frame
 from folksong.shards.verify import verify_shards
 
 Shards = tuple[Path, list[npt.NDArray[np.float32]]]
@@ -114,7 +112,7 @@ def test_repair_touches_nothing_where_a_file_has_no_whole_record(
     if said == "gzip":
         with pytest.raises(FolksongError, match="gunzip") as raised:
             build_index(shard)
-        assert "folksong shards repair" not in str(raised.value)
+        assert "repairing" not in str(raised.value)
 
 
 def test_a_record_that_holds_no_audio_stops_a_repair_before_it_begins(shards: Shards) -> None:
@@ -167,7 +165,7 @@ def test_what_cannot_be_told_is_asked_for(tmp_path: Path, shards: Shards) -> Non
     folder, sounds = shards
     (folder / "manifest.json").unlink()
     (folder / "waveform_1.tfrecord").rename(folder / "train.tfrecord")
-    with pytest.raises(FolksongError, match="--format waveform or --format log-mel-spectrogram"):
+    with pytest.raises(FolksongError, match="give the audio format, waveform or log-mel-spectrogram"):
         repair_shards(folder)
     repair_shards(folder, audio_format="log-mel-spectrogram", n_mels=50, sample_rate=8000)
     reader = ShardReader(folder)
