@@ -20,6 +20,7 @@ _MODULE_OF = {
     "Tagger": "folksong.models.tagger",
     "WordVectors": "folksong.embeddings.words",
     "embed_tags": "folksong.embeddings.tags",
+    "compare": "folksong.evaluation.compare",
     "evaluate": "folksong.evaluation.evaluate",
     "load_tagger": "folksong.prediction",
     "read_catalogue": "folksong.audio.catalogue",
@@ -27,6 +28,7 @@ _MODULE_OF = {
     "read_vectors": "folksong.embeddings.read_vectors",
     "scan_folder": "folksong.audio.catalogue",
     "train": "folksong.training.loop",
+    "tune_thresholds": "folksong.evaluation.tune_thresholds",
     "write_shards": "folksong.shards.writer",
 }
 _MODULES = {
@@ -44,6 +46,7 @@ __all__ = [
     "TagTable",
     "Tagger",
     "WordVectors",
+    "compare",
     "cooccurrence",
     "embed_tags",
     "evaluate",
@@ -57,6 +60,7 @@ __all__ = [
     "scan_folder",
     "splits",
     "train",
+    "tune_thresholds",
     "write_shards",
 ]
 
@@ -67,7 +71,9 @@ if TYPE_CHECKING:
     from folksong.embeddings.tags import embed_tags
     from folksong.embeddings.words import WordVectors
     from folksong.errors import FolksongError
+    from folksong.evaluation.compare import compare
     from folksong.evaluation.evaluate import evaluate
+    from folksong.evaluation.tune_thresholds import tune_thresholds
     from folksong.labels.space import LabelSpace
     from folksong.models.tagger import Tagger
     from folksong.prediction import load_tagger

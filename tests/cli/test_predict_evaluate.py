@@ -140,7 +140,7 @@ def test_thresholds_are_tuned_kept_and_used(tiny_run, recordings, tmp_path):
     file = recordings / "tone.wav"
     result = run_folksong("predict", folder, file, "--threshold", "tuned")
     assert result.exit_code == 1
-    assert "has no tuned thresholds; `folksong thresholds" in result.stderr
+    assert "has no tuned thresholds; `folksong evaluate" in result.stderr
     result = run_folksong("thresholds", folder)
     assert result.exit_code == 0, result.output
     stored = json.loads((folder / "thresholds.json").read_text())

@@ -29,7 +29,7 @@ def test_averages_are_scikit_learns_over_the_labels_kept(case):
         expected = roc_auc_score(kept_targets, kept_scores, average=average)
         assert getattr(summary, f"{average}_roc_auc") == pytest.approx(expected, abs=1e-12)
         expected = average_precision_score(kept_targets, kept_scores, average=average)
-        assert getattr(summary, f"{average}_average_precision") == pytest.approx(expected, abs=1e-12)
+        assert getattr(summary, f"{average}_pr_auc") == pytest.approx(expected, abs=1e-12)
 
 
 def test_chance_and_lift(case):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from math import erf
 
 import numpy as np
@@ -34,17 +35,16 @@ def test_each_resample_equals_measuring_the_drawn_tracks(decimals):
         # The micro averages of all resamples are over the labels of the whole sample, here the first three.
         micro = metrics.summarise(targets[drawn, :3].reshape(-1, 1), scores[drawn, :3].reshape(-1, 1))
         assert found.micro_roc_auc[number] == pytest.approx(micro.macro_roc_auc, abs=1e-12)
-        assert found.micro_pr_auc[number] == pytest.approx(
-            micro.macro_pr_auc, abs=1e-12
-        )
+        assert found.micro_pr_auc[number] == pytest.approx(micro.macro_pr_auc, abs=1e-12)
 
 
 def test_same_seed_same_resamples_whatever_the_block(monkeypatch):
     targets, scores = simulate(np.random.default_rng(1), 200, [0.3, 0.2])
     together = metrics.bootstrap(targets, scores, n_resamples=40, seed=3)
-    monkeypatch.setattr("folksong.metrics.bootstrap.BLOCK_BYTES", 4 * 200 * 7)
-    monkeypatch.setattr("folksong.metrics.bootstrap.LEAST_AT_ONCE", 1)
-    monkeypatch.setattr("folksong.metrics.bootstrap.VALUES_AT_ONCE", 90)
+    module = import_module("folksong.metrics.bootstrap")  # the package holds the function by this name
+    monkeypatch.setattr(module, "BLOCK_BYTES", 4 * 200 * 7)
+    monkeypatch.setattr(module, "LEAST_AT_ONCE", 1)
+    monkeypatch.setattr(module, "VALUES_AT_ONCE", 90)
     np.testing.assert_array_equal(
         metrics.bootstrap(targets, scores, n_resamples=40, seed=3).roc_auc, together.roc_auc
     )

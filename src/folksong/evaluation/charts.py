@@ -73,7 +73,7 @@ def chart(data: Sequence[Mapping[str, Any]], *, x: str, y: str, height: int = 38
 
 
 def frontier_charts(report: Report) -> dict[str, Chart]:
-    """Return how well label spaces are heard against how much they keep: one chart for each choice of both, by title."""
+    """Return how well label spaces are heard against how much they keep: a chart for each choice of both."""
     groups = report.groups
     qualities: dict[str, list[Average]] = {
         "macro ROC-AUC on its own labels": [group.figures["macro_roc_auc"] for group in groups],
@@ -236,7 +236,13 @@ def heat_map(names: Sequence[str], values: npt.NDArray[np.float64], hint: str) -
         "zmax": 1,
         "colorscale": SHARES,
         "hovertemplate": hint + "<extra></extra>",
-        "colorbar": {"thickness": 10, "len": 0.5, "y": 1, "yanchor": "top", "tickvals": [0, 0.1, 0.3, 0.6, 1]},
+        "colorbar": {
+            "thickness": 10,
+            "len": 0.5,
+            "y": 1,
+            "yanchor": "top",
+            "tickvals": [0, 0.1, 0.3, 0.6, 1],
+        },
     }
     small = {"tickfont": {"size": 10 if len(names) <= 60 else 8}, "showgrid": False}
     return chart(

@@ -2,8 +2,8 @@
 
 All runs are measured on the tracks that all of them scored; differences are from the first. The resamples of the
 bootstrap are the same for all, so that the interval of a difference sees that all runs find the same tracks hard. Runs
-that differ in their seed alone may be compared as one (`folksong.evaluation.groups`): their differences are taken seed by
-seed, seed 0 against seed 0, and then averaged; a single run is the case of one seed.
+that differ in their seed alone are compared as one by the report: their differences are taken seed by seed, seed 0
+against seed 0, and then averaged; a single run is the case of one seed.
 
 Since no single ground is fair to all label spaces, there are three:
 
@@ -173,9 +173,7 @@ def compare(
         raise FolksongError("a comparison needs two or more runs")
     opened = [run if isinstance(run, Run) else Run.open(run) for run in runs]
     scored = same_tracks([current_evaluation(run, part).tracks for run in opened])
-    groups = [
-        Group(run.path.name, None, run.front_end, (run,), (row,)) for row, run in enumerate(opened)
-    ]
+    groups = [Group(run.path.name, None, run.front_end, (run,), (row,)) for row, run in enumerate(opened)]
     measuring = partial(measure_tracks, n_resamples=n_resamples, level=level, seed=seed)
     equal = _have_equal_labels(groups)
     if ground == "labels" and not equal:
@@ -341,9 +339,7 @@ def _mean_summary(measured: Sequence[Measured], name: str) -> Array:
     return values
 
 
-def _with_interval(
-    value: float, values: Array, level: float, seeds: tuple[float, ...] = ()
-) -> Difference:
+def _with_interval(value: float, values: Array, level: float, seeds: tuple[float, ...] = ()) -> Difference:
     """Return a difference with its interval and p, from that of each resample, (n_resamples,)."""
     low, high = centred_interval(values, value, level)
     defined = values[~np.isnan(values)]

@@ -75,9 +75,7 @@ def evaluate(
         FolksongError: shards or tags are missing or of another kind, or no track of the part has a label.
     """
     opened = run if isinstance(run, Run) else Run.open(run)
-    scoring = Scoring(
-        windows, opened.window_seconds / 2 if hop_seconds is None else hop_seconds, precision
-    )
+    scoring = Scoring(windows, opened.window_seconds / 2 if hop_seconds is None else hop_seconds, precision)
     tracks = score_part(
         opened,
         part,

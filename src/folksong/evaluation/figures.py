@@ -271,16 +271,14 @@ def _label_figures(
     precision_ends = resampled.interval(resampled.average_precision, summary.average_precision)
 
     def figure(values: Array, ends: Array, number: int, chance: float) -> Average:
-        return Average(float(values[number]), *map(float, ends[:, number]), chance)
+        return Average(float(values[number]), float(ends[0, number]), float(ends[1, number]), chance)
 
     return tuple(
         LabelFigures(
             name=name,
             tracks=int(summary.positives[number]),
             roc_auc=figure(summary.roc_auc, auc_ends, number, 0.5),
-            pr_auc=figure(
-                summary.average_precision, precision_ends, number, float(summary.chance[number])
-            ),
+            pr_auc=figure(summary.average_precision, precision_ends, number, float(summary.chance[number])),
             threshold=float(limits[number]),
             confusion=(tuple(matrices[number][0]), tuple(matrices[number][1])),
         )

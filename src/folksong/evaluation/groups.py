@@ -1,8 +1,8 @@
 """Runs, alone or as cells of an experiment, and groups of runs that differ in their seed alone.
 
 Two kinds of chance are kept apart. The *interval* of a group's figure is a bootstrap over tracks of the mean over its
-seeds: how far the figure would move on other test tracks. The *spread* (least and most of the seeds' own figures) is how
-far it moves when the same network is trained again.
+seeds: how far the figure would move on other test tracks. The *spread* (least and most of the seeds' own figures) is
+how far it moves when the same network is trained again.
 """
 
 from __future__ import annotations

@@ -25,7 +25,9 @@ MARKERS = ("o", "s", "^", "D")
 LONGEST_NAME = 32  # characters of a label's name
 ENDINGS = (".png", ".svg", ".pdf")
 SIDE_BY_SIDE = 0.012  # of the picture's width, between points with the same share
-NARROWEST_AXIS = 0.1  # of shares: spaces with nearly the same coverage are drawn side by side, not at the edges
+NARROWEST_AXIS = (
+    0.1  # of shares: spaces with nearly the same coverage are drawn side by side, not at the edges
+)
 
 
 def plot_labels(evaluation: Evaluation, path: str | os.PathLike[str], *, title: str | None = None) -> None:

@@ -36,11 +36,25 @@ from folksong.evaluation.report_tables import Section, markdown_table, number, s
 from folksong.files import atomic_write
 from folksong.runs import Run
 
-TEXT_HEADERS = frozenset({"label space", "front-end", "first", "second", "label", "tags", "track"})
+TEXT_HEADERS = {"label space", "front-end", "first", "second", "label", "tags", "track", "missed", "mistaken"}
 TALL_ROWS = 20  # a table with more of them scrolls in a box of its own
 SHOWN_TAGS = 12  # of a label's member tags
 WORST_LABELS = 10
-LABEL_HEADERS = "label,tracks,ROC-AUC,interval,PR-AUC,interval,chance,lift,F1,threshold,tags".split(",")
+LABEL_HEADERS = (
+    *(
+        "label",
+        "tracks",
+        "ROC-AUC",
+        "interval",
+        "PR-AUC",
+        "interval",
+        "chance",
+        "lift",
+        "F1",
+        "threshold",
+        "tags",
+    ),
+)
 
 
 def write_report(
@@ -180,7 +194,7 @@ def _run(row: int, entry: ReportRun, charts: dict[str, Any]) -> str:
         "name": html.escape(_describe(entry)),
         "prevalence": _chooser(f"{name}-prevalence", prevalence_charts(found), charts),
         "labels": _table(LABEL_HEADERS, _label_rows(entry), "sortable"),
-        "worst": _table(("label", "ROC-AUC", "tags", "missed", "mistaken for it"), _worst_rows(entry)),
+        "worst": _table(("label", "ROC-AUC", "tags", "missed", "mistaken"), _worst_rows(entry)),
         "maps": "".join(
             f"<div class='chart' id='{name}-{key}' data-key='{name}-{key}'></div>" for key in heat
         )
@@ -191,7 +205,12 @@ def _run(row: int, entry: ReportRun, charts: dict[str, Any]) -> str:
             kind: _table(
                 ("track", "label", "score", "threshold", "distance"),
                 [
-                    [doubt.track, doubt.label, *_numbers(doubt.score, doubt.threshold), f"{doubt.distance:.1f}"]
+                    [
+                        doubt.track,
+                        doubt.label,
+                        *_numbers(doubt.score, doubt.threshold),
+                        f"{doubt.distance:.1f}",
+                    ]
                     for doubt in pairs
                 ],
             )

@@ -71,7 +71,9 @@ def own_section(report: Report) -> Section:
                 *(with_interval(precision), number(precision.chance), number(precision.lift, 2)),
             ]
         )
-    headers = "label space,front-end,seeds,labels,counts kept,tracks kept,macro ROC-AUC,of the seeds,macro PR-AUC"
+    headers = (
+        "label space,front-end,seeds,labels,counts kept,tracks kept,macro ROC-AUC,of the seeds,macro PR-AUC"
+    )
     note = OWN_NOTE.format(level=f"{report.level:.0%}")
     return Section(
         "Label spaces, each on its own labels", note, (*headers.split(","), "chance", "lift"), rows
@@ -107,7 +109,16 @@ def ground_section(ground: Comparison) -> Section:
                 with_interval(of_precision, "+"),
             ]
         )
-    headers = "macro ROC-AUC,of the seeds,difference,p,macro PR-AUC,chance,lift,difference".split(",")
+    headers = [
+        "macro ROC-AUC",
+        "of the seeds",
+        "difference",
+        "p",
+        "macro PR-AUC",
+        "chance",
+        "lift",
+        "difference",
+    ]
     first = ("label space", "front-end", *(["tags known"] if known else []))
     return Section(title, f"{note} {DIFFERENCE_NOTE}", (*first, *headers), rows)
 
@@ -117,9 +128,7 @@ def pair_section(report: Report) -> Section:
     several = len({entry.group.front_end for entry in report.groups}) > 1
     rows = []
     for pair in report.pairs:
-        names = [
-            one.group.name + (f" ({one.group.front_end})" if several else "") for one in pair.groups
-        ]
+        names = [one.group.name + (f" ({one.group.front_end})" if several else "") for one in pair.groups]
         difference = pair.groups[1].differences["macro_roc_auc"]
         rows.append(
             [
@@ -129,7 +138,7 @@ def pair_section(report: Report) -> Section:
                 *(with_interval(difference, "+"), spread(difference, "+"), number(difference.p)),
             ]
         )
-    headers = "first,second,on,ROC-AUC of the first,of the second,difference,by seed,p".split(",")
+    headers = ["first", "second", "on", "ROC-AUC of the first", "of the second", "difference", "by seed", "p"]
     return Section("Two by two", PAIR_NOTE, tuple(headers), rows)
 
 

@@ -175,9 +175,7 @@ def score_part(
         batch_size=tagger.batch_size,
         autocast=tagger.autocast,
     )
-    bar = tqdm(
-        found, total=len(records), desc=f"scoring the {part} part", unit="track", disable=not progress
-    )
+    bar = tqdm(found, total=len(records), desc=f"scoring the {part} part", unit="track", disable=not progress)
     scores = np.empty((len(records), len(tagger.labels)), np.float32)
     for row, values in enumerate(bar):
         scores[row] = values

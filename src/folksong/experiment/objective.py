@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from folksong.errors import FolksongError
-from folksong.evaluation.compare import current_evaluation
-from folksong.evaluation.projection import common_tags, project
+from folksong.evaluation.common_tags import common_tags, project
+from folksong.evaluation.evaluate import current_evaluation
 from folksong.experiment.search_settings import Search
 from folksong.labels.space import LabelSpace
 from folksong.metrics import summarise
@@ -16,9 +16,6 @@ from folksong.runs import Run
 from folksong.tags.table import TagTable
 
 PART = "validation"
-_IN_SUMMARIES = {name: name.replace("pr_auc", "average_precision") for name in (
-    "macro_roc_auc", "macro_pr_auc", "micro_roc_auc", "micro_pr_auc",
-)}  # fmt: skip
 
 
 def figure_of_runs(
@@ -53,4 +50,4 @@ def _figure(run: Run, search: Search, table: TagTable, reference: LabelSpace | N
     projected = project(found.tracks, run.labels, tags, table, unknown_at_chance=True)
     used = projected.select(projected.measured)
     summary = summarise(used.targets, used.scores, labels=used.labels, micro="micro" in search.figure)
-    return float(getattr(summary, _IN_SUMMARIES[search.figure]))
+    return float(getattr(summary, search.figure))

@@ -101,9 +101,11 @@ def rank_positives(scores: Floats, positives: Floats) -> tuple[float, float]:
 
 
 def _ranks(ordered: Floats, values: Floats) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return how many of the sorted scores are less than, and how many at most, each of `values`, which are among them."""
+    """Return how many of the sorted scores are less than, and how many at most, each of `values` among them."""
     below = np.searchsorted(ordered, values, side="left").astype(np.int64)
     upto = below + 1
-    more = np.flatnonzero(ordered[np.minimum(upto, len(ordered) - 1)] == values)  # ties are few: the rest need no search
+    more = np.flatnonzero(
+        ordered[np.minimum(upto, len(ordered) - 1)] == values
+    )  # ties are few: the rest need no search
     upto[more] = np.searchsorted(ordered, values[more], side="right")
     return below, upto
