@@ -18,7 +18,7 @@ from folksong.audio.catalogue import Track
 from folksong.audio.decode import decode
 from folksong.audio.log_mel import log_mel, read_preset
 from folksong.errors import FolksongError
-from folksong.shards import encoding
+from folksong.shards import writer
 from folksong.shards.manifest import Manifest
 from folksong.shards.reader import ShardReader
 from folksong.shards.writer import write_shards
@@ -294,7 +294,7 @@ def test_a_disk_too_small_is_refused_before_the_start(
     caplog.set_level("INFO", "folksong")
     needed = write_shards(tracks, tmp_path / "fits", jobs=1).n_bytes
     assert "4 tracks with 1 job: about" in caplog.text
-    monkeypatch.setattr(encoding, "free_bytes", lambda _: needed)
+    monkeypatch.setattr(writer, "free_bytes", lambda _: needed)
     with pytest.raises(
         FolksongError, match=r"out: the disk is too small: the shards need about .*, and .* are free"
     ):
@@ -312,11 +312,11 @@ def test_an_estimate_is_near_the_truth(make_tracks: MakeTracks, tmp_path: Path) 
     encoding = make_encoding("log-mel-spectrogram", 16000, read_preset("urop2019"), None, "float32")
     plan = make_plan(tracks, [], tmp_path / "out", encoding, 2, 0)
     with Workers(1, isolated=False) as workers:
-        guess = estimate_write([plan.task_track(i) for i in range(30)], 30, encoding, tmp_path, workers)
+        guess = estimate_write([plan.task_track(i) for i in range(30)], 30, encoding, workers)
     truth = write_shards(tracks, tmp_path / "out", audio_format="log-mel-spectrogram", jobs=1).n_bytes
     assert guess is not None
     assert guess.n_tried == 8
-    assert abs(guess.n_bytes - truth) < 0.1 * truth
+    assert abs(guess.record_bytes - truth) < 0.1 * truth
 
 
 @pytest.fixture

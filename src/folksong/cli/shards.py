@@ -117,8 +117,9 @@ def write(
     """
     from pathlib import Path
 
+    from tqdm import tqdm
+
     from folksong.audio.catalogue import read_catalogue, scan_folder
-    from folksong.shards.encoding import readable_bytes
     from folksong.shards.writer import write_shards
     from folksong.tags.sources.read_tags import read_tags
 
@@ -126,8 +127,9 @@ def write(
     found = scan_folder(tracks) if Path(tracks).is_dir() else read_catalogue(tracks, root)
     manifest = write_shards(found, out, tables, progress=wants_progress(), **options)
     skipped, damaged = (manifest.provenance[key] for key in ("n_skipped", "n_damaged"))
+    size = tqdm.format_sizeof(manifest.n_bytes, "B")
     click.echo(
-        f"{out}: {manifest.n_tracks:,} tracks in {len(manifest.files)} files, {readable_bytes(manifest.n_bytes)}"
+        f"{out}: {manifest.n_tracks:,} tracks in {len(manifest.files)} files, {size}"
         + (f"; {skipped:,} left out (see skipped.csv)" if skipped else "")
         + (f"; {damaged:,} written from damaged files (see damaged.csv)" if damaged else "")
     )
@@ -240,17 +242,14 @@ def repair(folder: str, one_hot_tags: str | None, **options: Any) -> None:
       folksong shards repair shards/mel
       folksong shards repair old/ --format log-mel-spectrogram --mels 128 --one-hot-tags clean_lastfm.db
     """
+    from folksong.recordings import some_of
     from folksong.shards.maintenance import read_one_hot_tags, repair_shards
 
     tags = None if one_hot_tags is None else read_one_hot_tags(one_hot_tags)
     files = repair_shards(folder, one_hot_tags=tags, progress=wants_progress(), **options)
     damaged = [file for file in files if file.damage]
     for file in damaged:
-        lost = (
-            f"; lost: {', '.join(file.lost[:10])}" + (", …" if len(file.lost) > 10 else "")
-            if file.lost
-            else ""
-        )
+        lost = f"; lost: {some_of(file.lost)}" if file.lost else ""
         click.echo(
             f"{file.name}: {file.n_kept:,} whole records kept{lost}; the damaged file is now {file.kept_as}"
         )

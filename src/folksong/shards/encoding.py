@@ -45,7 +45,6 @@ ENCODING_VERSION = 1  # raise it when the same recording would give other bytes
 INT16_PEAK = 32767
 SECONDS_A_MEGABYTE = 2.0  # of a recording's file, beside the fixed limit: hours of audio take their time
 PROBES_PER_ENDING, PROBE_LIMIT_SECONDS = 8, 20.0
-SAFETY = 1.03  # indexes, and recordings unlike those tried
 
 TrackTags = tuple[tuple[str, ...], tuple[float, ...] | None]
 """A track's tags in one database, heaviest first, and their weights (None: the database has none)."""
@@ -182,7 +181,7 @@ def write_shard(
                 stream.write(part)
                 digest.update(part)
             record = Record(n_tracks, n_bytes, n_bytes + HEADER_BYTES, len(payload))
-            builder.add_payload(np.frombuffer(payload, np.uint8), record, path)
+            builder.add(np.frombuffer(payload, np.uint8), record, path)
             n_bytes = record.end
             n_tracks += 1
         stream.flush()
@@ -206,46 +205,20 @@ def _encode_guarded(
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """What a writing will take.
+class Cost:
+    """What recordings cost: bytes of their files and records, seconds of work; `n_tried` tells how many were tried."""
 
-    Args:
-        n_bytes: of disk.
-        seconds: of the clock.
-        free_bytes: on the disk of the output folder.
-        n_tried: how many recordings this is measured on.
-    """
-
-    n_bytes: int
+    file_bytes: float
+    record_bytes: float
     seconds: float
-    free_bytes: int
-    n_tried: int
-
-    def __str__(self) -> str:
-        return (
-            f"about {readable_bytes(self.n_bytes)} of disk ({readable_bytes(self.free_bytes)} are free) and "
-            f"{readable_seconds(self.seconds)}, judging from {self.n_tried} recordings"
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Probe:
-    """What one recording costs: bytes of its file and record, seconds of work."""
-
-    ending: str
-    file_bytes: int
-    record_bytes: int
-    seconds: float
+    n_tried: int = 1
+    ending: str = ""
 
 
 def estimate_write(
-    tracks: Sequence[TaskTrack],
-    n_tracks: int,
-    encoding: Encoding,
-    out: str | os.PathLike[str],
-    workers: Workers,
-) -> Estimate | None:
-    """Return what writing `n_tracks` tracks will take, or None if that cannot be told.
+    tracks: Sequence[TaskTrack], n_tracks: int, encoding: Encoding, workers: Workers
+) -> Cost | None:
+    """Return what writing `n_tracks` tracks will take, seconds of the clock, or None if that cannot be told.
 
     A few recordings of each file ending are encoded; bytes and seconds grow with the size of the file.
 
@@ -253,34 +226,33 @@ def estimate_write(
         tracks: all of them, or a sample (`spread` takes one); the sizes of these files are looked up.
         n_tracks: how many there are in all.
         encoding: how recordings become records.
-        out: the folder where they go.
         workers: who encodes.
     """
     by_ending: dict[str, list[TaskTrack]] = defaultdict(list)
     for track in tracks:
-        by_ending[_ending(track)].append(track)
+        by_ending[Path(track.path).suffix.lower()].append(track)
     tasks = [(track, encoding) for group in by_ending.values() for track in spread(group, PROBES_PER_ENDING)]
-    costs: dict[str, list[_Probe]] = defaultdict(list)
-    for probe in workers.map(_probe, tasks):
-        if probe is not None:
-            costs[probe.ending].append(probe)
-    n_bytes = seconds = weight = 0.0
-    for ending, probes in costs.items():
+    tried: dict[str, list[Cost]] = defaultdict(list)
+    for cost in workers.map(_try, tasks):
+        if cost is not None:
+            tried[cost.ending].append(cost)
+    file_bytes = record_bytes = seconds = n_looked_at = 0.0
+    for ending, costs in tried.items():
         size = sum(_size(track.path) for track in by_ending[ending])
-        n_bytes += (
-            size * sum(probe.record_bytes for probe in probes) / sum(probe.file_bytes for probe in probes)
+        file_bytes += size
+        record_bytes += (
+            size * sum(cost.record_bytes for cost in costs) / sum(cost.file_bytes for cost in costs)
         )
-        # the median, as the first of all is slow
-        seconds += size * median(probe.seconds / probe.file_bytes for probe in probes)
-        weight += len(by_ending[ending])
-    if not weight:
+        seconds += size * median(cost.seconds / cost.file_bytes for cost in costs)  # the first of all is slow
+        n_looked_at += len(by_ending[ending])
+    if not tried:
         return None
-    factor = n_tracks / weight
-    n_tried = sum(map(len, costs.values()))
-    return Estimate(int(n_bytes * factor), seconds * factor / workers.jobs, free_bytes(out), n_tried)
+    factor = n_tracks / n_looked_at
+    n_tried = sum(map(len, tried.values()))
+    return Cost(file_bytes * factor, record_bytes * factor, seconds * factor / workers.jobs, n_tried)
 
 
-def _probe(guard: Guard, track: TaskTrack, encoding: Encoding) -> _Probe | None:
+def _try(guard: Guard, track: TaskTrack, encoding: Encoding) -> Cost | None:
     """Return what a recording costs, or None if it is broken: the writing itself tells how."""
     begin = time.perf_counter()
     try:
@@ -288,23 +260,8 @@ def _probe(guard: Guard, track: TaskTrack, encoding: Encoding) -> _Probe | None:
     except AudioError:
         return None
     seconds = time.perf_counter() - begin
-    n_bytes = len(payload) + HEADER_BYTES + FOOTER_BYTES
-    return _Probe(_ending(track), max(_size(track.path), 1), n_bytes, seconds)
-
-
-def require_room(estimate: Estimate, out: str | os.PathLike[str], storage: str) -> None:
-    """Refuse a writing that the disk cannot hold.
-
-    Raises:
-        FolksongError: too little is free; the message says how much is missing.
-    """
-    if estimate.n_bytes * SAFETY > estimate.free_bytes:
-        half = " store int16 instead of float32 (half the size)," if storage == "float32" else ""
-        raise FolksongError(
-            f"{out}: the disk is too small: the shards need about {readable_bytes(estimate.n_bytes)}, and "
-            f"{readable_bytes(estimate.free_bytes)} are free. Free some space,{half} choose another folder, or write "
-            "anyway without this check"
-        )
+    ending = Path(track.path).suffix.lower()
+    return Cost(max(_size(track.path), 1), len(payload) + HEADER_BYTES + FOOTER_BYTES, seconds, 1, ending)
 
 
 def free_bytes(folder: str | os.PathLike[str]) -> int:
@@ -315,39 +272,11 @@ def free_bytes(folder: str | os.PathLike[str]) -> int:
     return shutil.disk_usage(place).free
 
 
-def readable_bytes(n_bytes: float) -> str:
-    """Return a size for people.
-
-    >>> readable_bytes(1_920_000), readable_bytes(960e9)
-    ('1.9 MB', '960.0 GB')
-    """
-    for unit in ("B", "kB", "MB", "GB"):
-        if n_bytes < 1000:
-            return f"{n_bytes:.0f} {unit}" if unit == "B" else f"{n_bytes:.1f} {unit}"
-        n_bytes /= 1000
-    return f"{n_bytes:.1f} TB"
-
-
-def readable_seconds(seconds: float) -> str:
-    """Return a duration for people.
-
-    >>> readable_seconds(42.3), readable_seconds(600), readable_seconds(36_000)
-    ('42 s', '10 min', '10.0 h')
-    """
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
 def spread(items: Sequence[Item], most: int) -> list[Item]:
     """Return at most so many items, evenly spaced."""
     if len(items) <= most:
         return list(items)
     return [items[number * len(items) // most] for number in range(most)]
-
-
-def _ending(track: TaskTrack) -> str:
-    return Path(track.path).suffix.lower()
 
 
 def _size(path: str) -> int:

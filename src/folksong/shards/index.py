@@ -101,7 +101,7 @@ def build_index(shard: str | os.PathLike[str]) -> ShardIndex:
     data = map_file(shard)
     builder = IndexBuilder()
     for record in iterate_records(data, shard):
-        builder.add(data, record, shard)
+        builder.add(record.payload_of(data), record, shard)
     return builder.finish(sha256_of(data), len(data))
 
 
@@ -122,11 +122,7 @@ class IndexBuilder:
         self._tags: dict[int, list[tuple[list[str] | list[int], list[float] | None]]] = {}
         self._one_hot_lengths: dict[int, int] = {}
 
-    def add(self, data: Bytes, record: Record, path: str | os.PathLike[str]) -> None:
-        """Add a record of the file `data`; see `add_payload`."""
-        self.add_payload(record.payload_of(data), record, path)
-
-    def add_payload(self, payload: Bytes, record: Record, path: str | os.PathLike[str]) -> None:
+    def add(self, payload: Bytes, record: Record, path: str | os.PathLike[str]) -> None:
         """Add a record with this payload.
 
         Raises:

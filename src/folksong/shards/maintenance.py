@@ -23,7 +23,7 @@ from tqdm import tqdm
 from folksong.audio.log_mel import FeaturePreset
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import atomic_path
-from folksong.shards.encoding import free_bytes, make_encoding, readable_bytes
+from folksong.shards.encoding import free_bytes, make_encoding
 from folksong.shards.format import (
     FOOTER_BYTES,
     HEADER_BYTES,
@@ -183,7 +183,7 @@ def _examine(path: Path) -> _Examined:
     records, damage = _find_whole_records(data, path)
     builder = IndexBuilder()
     for record in records:
-        builder.add(data, record, path)
+        builder.add(record.payload_of(data), record, path)
     foreign = None
     if len(data) and not records:
         foreign = describe_foreign(data) or "no whole record is in it"
@@ -355,7 +355,8 @@ def merge_shards(
     needed, free = sum(reader.manifest.n_bytes for reader in readers), free_bytes(target)
     if needed > free:
         raise FolksongError(
-            f"{target}: the disk is too small: {readable_bytes(needed)} are needed, {readable_bytes(free)} free"
+            f"{target}: the disk is too small: {tqdm.format_sizeof(needed, 'B')} are needed, "
+            f"{tqdm.format_sizeof(free, 'B')} free"
         )
     order = np.arange(len(records)) if seed is None else np.random.default_rng(seed).permutation(len(records))
     base = readers[0].manifest
@@ -396,7 +397,7 @@ def _copy_records(path: Path, records: list[tuple[ShardReader, int]]) -> ShardFi
             digest.update(framed.data)
             length = len(framed) - HEADER_BYTES - FOOTER_BYTES
             record = Record(number, n_bytes, n_bytes + HEADER_BYTES, length)
-            builder.add_payload(framed[HEADER_BYTES : HEADER_BYTES + length], record, path)
+            builder.add(framed[HEADER_BYTES : HEADER_BYTES + length], record, path)
             n_bytes += len(framed)
         stream.flush()
     write_index(builder.finish(digest.hexdigest(), n_bytes), path)

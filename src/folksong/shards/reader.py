@@ -8,9 +8,8 @@ else of the record is read. Each file's CRCs are checked once, when the folder i
 from __future__ import annotations
 
 import logging
-import threading
-from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -63,9 +62,10 @@ class ShardReader:
     ) -> None:
         self.folder = Path(folder)
         self.manifest = Manifest.read(folder) if manifest is None else manifest
-        paths = [self.folder / file.name for file in self.manifest.files]
         indexes = _open_indexes(self.folder, self.manifest, check=check)
-        self._maps = _FileMaps(paths, max_open_files or _open_file_limit())
+        self._paths = [self.folder / file.name for file in self.manifest.files]
+        self._max_open_files = max_open_files or _open_file_limit()
+        self._open = self._bounded_maps()
         self._tags = [index.tags for index in indexes]
         lengths = [len(index) for index in indexes]
         self._first_record = np.cumsum([0, *lengths])
@@ -78,6 +78,18 @@ class ShardReader:
         self._n_values = _join([index.audio_bytes for index in indexes]) // self._dtype.itemsize
         self.track_ids: tuple[str, ...] = tuple(track_id for index in indexes for track_id in index.track_ids)
         self.n_steps: npt.NDArray[np.int64] = self._n_values // self.n_mels
+
+    def _bounded_maps(self) -> Callable[[int], Bytes]:
+        """Return a function that maps a file by its number; a map closes when its last window is dropped."""
+        paths = self._paths
+        return lru_cache(max(1, self._max_open_files))(lambda file: map_file(paths[file]))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_open"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._open = self._bounded_maps()
 
     def __len__(self) -> int:
         return len(self.track_ids)
@@ -146,7 +158,7 @@ class ShardReader:
         rows, n_bytes = out.view(np.uint8), out.itemsize * length
         begins = (self._audio_offsets[records] + out.itemsize * starts).tolist()
         for row, file, begin in zip(rows, self._file_of[records].tolist(), begins, strict=True):
-            np.positive(self._maps[file][begin : begin + n_bytes], out=row)
+            np.positive(self._open(file)[begin : begin + n_bytes], out=row)
 
     def _are_plain(self, records: npt.NDArray[np.int64], starts: npt.NDArray[np.int64], length: int) -> bool:
         """Say whether windows are stretches of bytes as they lie in the files."""
@@ -163,13 +175,13 @@ class ShardReader:
 
     def record_bytes(self, i: int) -> Bytes:
         """Return the whole framed record `i` as a view of the map."""
-        data = self._maps[self._file_of[i]]
+        data = self._open(int(self._file_of[i]))
         record = read_record(data, int(self._offsets[i]), i, self.track_ids[i])
         return data[record.offset : record.end]
 
     def _stored(self, i: int) -> npt.NDArray[Any]:
         """Return a view of record `i`'s samples as they are stored: (samples,) or (n_mels, frames)."""
-        data = self._maps[self._file_of[i]]
+        data = self._open(int(self._file_of[i]))
         offset, count = int(self._audio_offsets[i]), int(self._n_values[i])
         if offset >= 0:
             values = np.frombuffer(data, self._dtype, count, offset)
@@ -252,33 +264,6 @@ def _copy(stored: npt.NDArray[Any], scale: np.float32, out: npt.NDArray[np.float
 
 def _join(arrays: list[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
     return np.concatenate([np.empty(0, np.int64), *arrays])
-
-
-class _FileMaps:
-    """Memory maps of files by number, of which a bounded number is open at a time."""
-
-    def __init__(self, paths: list[Path], limit: int) -> None:
-        self._paths, self._limit = paths, max(1, limit)
-        self._open: OrderedDict[int, Bytes] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def __getitem__(self, file: int) -> Bytes:
-        with self._lock:
-            data = self._open.get(file)
-            if data is None:
-                data = map_file(self._paths[file])
-                if len(self._open) >= self._limit:
-                    self._open.popitem(last=False)  # the map closes when its last window is dropped
-                self._open[file] = data
-            else:
-                self._open.move_to_end(file)
-            return data
-
-    def __getstate__(self) -> tuple[list[Path], int]:
-        return self._paths, self._limit
-
-    def __setstate__(self, state: tuple[list[Path], int]) -> None:
-        self.__init__(*state)  # type: ignore[misc]
 
 
 def _open_file_limit() -> int:

@@ -168,7 +168,7 @@ def _check_records(data: Bytes, path: Path, builder: IndexBuilder) -> list[str]:
     while offset < len(data):
         try:
             record = whole_record(data, offset, number, path)
-            builder.add(data, record, path)
+            builder.add(record.payload_of(data), record, path)
             offset = record.end
         except RecordError as error:
             problems.append(f"{path}: record {number} at byte {offset}: {error.reason}")

