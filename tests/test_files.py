@@ -12,9 +12,11 @@ from folksong.files import (
     atomic_path,
     atomic_write,
     describe_os_error,
+    is_locked,
+    locked,
+    open_regular,
     read_json,
     sha256_file,
-    track_id_of,
     write_json,
 )
 
@@ -107,14 +109,39 @@ def test_sha256_of_a_known_text(tmp_path: Path) -> None:
     assert sha256_file(tmp_path / "abc") == expected
 
 
-@pytest.mark.parametrize(
-    ("path", "track_id"),
-    [("Flute/a.ogg", "Flute/a"), ("a.b.mp3", "a.b"), (Path("x") / "y" / "z.wav", "x/y/z")],
-)
-def test_track_ids(path: str | os.PathLike[str], track_id: str) -> None:
-    assert track_id_of(path) == track_id
+@pytest.mark.skipif(os.name == "nt", reason="pipes with names")
+@pytest.mark.parametrize("read", [open_regular, read_json, sha256_file])
+def test_c2_only_regular_files_are_opened(tmp_path: Path, read) -> None:
+    os.mkfifo(tmp_path / "labels.json")
+    with pytest.raises(FolksongError, match=r"labels.json: is a pipe, socket or device, not a file"):
+        read(tmp_path / "labels.json")
+    with pytest.raises(FolksongError, match="is a folder, not a file"):
+        read(tmp_path)
+    with pytest.raises(FolksongError, match="is a pipe, socket or device"):
+        read("/dev/zero")
 
 
 def test_nearest_word() -> None:
     assert nearest("bach_size", ["batch_size", "top"]) == "; did you mean 'batch_size'?"
     assert nearest("zzz", ["batch_size"]) == ""
+
+
+def test_b3_a_lock_that_a_process_holds_is_refused_with_a_word_and_free_when_it_was_killed(tmp_path):
+    code = (
+        "import sys, time; from folksong.files import locked\n"
+        "with locked(sys.argv[1]): print('held', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "lock")], stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        assert is_locked(tmp_path / "lock")
+        with (
+            pytest.raises(FolksongError, match="lock: another training"),
+            locked(tmp_path / "lock", "another training"),
+        ):
+            pass
+        holder.kill()
+    assert not is_locked(tmp_path / "lock")
+    with locked(tmp_path / "lock", "in use"):
+        pass

@@ -24,7 +24,7 @@ _MODULE_OF = {
     "load_tagger": "folksong.prediction",
     "read_catalogue": "folksong.audio.catalogue",
     "read_tags": "folksong.tags.sources.read_tags",
-    "read_vectors": "folksong.embeddings.words",
+    "read_vectors": "folksong.embeddings.read_vectors",
     "scan_folder": "folksong.audio.catalogue",
     "train": "folksong.training.loop",
     "write_shards": "folksong.shards.writer",
@@ -63,8 +63,9 @@ __all__ = [
 if TYPE_CHECKING:
     from folksong import labels, metrics, splits
     from folksong.audio.catalogue import read_catalogue, scan_folder
+    from folksong.embeddings.read_vectors import read_vectors
     from folksong.embeddings.tags import embed_tags
-    from folksong.embeddings.words import WordVectors, read_vectors
+    from folksong.embeddings.words import WordVectors
     from folksong.errors import FolksongError
     from folksong.evaluation.evaluate import evaluate
     from folksong.labels.space import LabelSpace

@@ -1,7 +1,8 @@
-"""Files that appear whole or not at all, their hashes, and JSON.
+"""Files that appear whole or not at all, never over what others made; their hashes, locks, and JSON.
 
 A file is written beside its final name, flushed, synced and renamed, so that a reader (or a run after a crash or on
-a full disk) sees the old content or the new one and never half of it.
+a full disk) sees the old content or the new one and never half of it. What a command wrote is remembered by path and
+hash: it may be replaced by the same command as long as nobody changed it.
 """
 
 from __future__ import annotations
@@ -13,19 +14,18 @@ import math
 import numbers
 import os
 import shutil
+import stat
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
+
+from filelock import FileLock, Timeout
 
 from folksong.errors import FileFormatError, FolksongError
 
 HASH_BLOCK_BYTES = 1 << 20
-AUDIO_EXTENSIONS = frozenset(
-    {".aac", ".aif", ".aiff", ".flac", ".m4a", ".mp3", ".mp4", ".oga", ".ogg", ".opus", ".wav", ".wma"}
-)
-"""What a recording's name ends in (lower case): one list for whoever walks a folder of music."""
 
 
 def describe_os_error(error: OSError, path: str | os.PathLike[str]) -> str:
@@ -95,6 +95,120 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
         stream.flush()
 
 
+def open_regular(path: str | os.PathLike[str]) -> IO[bytes]:
+    """Open a file for reading, and nothing else: a pipe would wait for ever, a device has no end.
+
+    Raises:
+        FolksongError: a folder, a pipe, a socket or a device.
+        OSError: it cannot be opened.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    if not (is_folder := Path(path).is_dir()):
+        stream = os.fdopen(os.open(path, flags), "rb")
+        if stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            return stream
+        stream.close()
+    kind = "a folder" if is_folder else "a pipe, socket or device"
+    raise FolksongError(f"{path}: is {kind}, not a file; give a regular file")
+
+
+def cache_folder() -> Path:
+    """Return the folder of all caches (which need not exist yet): ``$FOLKSONG_CACHE``, else the user's cache folder."""
+    if chosen := os.environ.get("FOLKSONG_CACHE"):
+        return Path(chosen)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "folksong"
+
+
+def check_output(
+    path: str | os.PathLike[str],
+    maker: str,
+    inputs: Iterable[str | os.PathLike[str]] = (),
+    *,
+    force: bool = False,
+) -> None:
+    """Refuse an output that would replace an input, or a file that `maker` did not write as it is now.
+
+    Args:
+        path: where the output goes.
+        maker: what will write it, as `remember_output` was told.
+        inputs: what is read.
+        force: replace any file but an input.
+
+    Raises:
+        FolksongError: the file must not be replaced.
+    """
+    target = Path(path)
+    if not target.is_file():
+        return
+    if any(Path(other).exists() and target.samefile(other) for other in inputs):
+        raise FolksongError(f"{target}: both an input and the output; give the output another name")
+    if not force and _made_by(target) != maker:
+        raise FolksongError(
+            f"{target}: this file is there already, and {maker} did not write it (or it was changed since); "
+            "nothing was written"
+        )
+
+
+def remember_output(path: str | os.PathLike[str], maker: str) -> None:
+    """Note that `maker` wrote a file as it is now; without a writable cache folder nothing is noted."""
+    target = Path(path)
+    if target.is_file():
+        with suppress(FolksongError):
+            write_json(
+                _note_of(target),
+                {"path": str(target.resolve()), "maker": maker, "sha256": sha256_file(target)},
+            )
+
+
+def _made_by(target: Path) -> str | None:
+    """Return who wrote a file, None where that is unknown or the file was changed since."""
+    try:
+        note = read_json(_note_of(target))
+        return str(note["maker"]) if note["sha256"] == sha256_file(target) else None
+    except (FolksongError, KeyError, TypeError):
+        return None
+
+
+def _note_of(target: Path) -> Path:
+    name = hashlib.sha256(os.fsencode(target.resolve())).hexdigest()[:32]
+    return cache_folder() / "outputs" / f"{name}.json"
+
+
+@contextmanager
+def locked(path: str | os.PathLike[str], busy: str | None = None) -> Iterator[None]:
+    """Hold the lock of a file, made if missing, for the block; a killed process lets it go by dying.
+
+    Args:
+        path: the lock's file.
+        busy: what to say where another process holds it; None waits until it is free.
+
+    Raises:
+        FolksongError: another process holds it, or it cannot be made.
+    """
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path, timeout=-1 if busy is None else 0):
+            yield
+    except Timeout as error:
+        raise FolksongError(f"{path}: {busy}") from error
+    except OSError as error:
+        if error.filename is None or Path(error.filename) != Path(path):
+            raise
+        raise FolksongError(describe_os_error(error, path)) from error
+
+
+def is_locked(path: str | os.PathLike[str]) -> bool:
+    """Say whether a process holds the lock of a file."""
+    if not Path(path).exists():
+        return False
+    try:
+        with FileLock(path, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
 def json_value(value: Any) -> Any:
     """Return a value as JSON has it, all through its parts: a number that is undefined or infinite becomes null."""
     if isinstance(value, Mapping):
@@ -121,7 +235,8 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         FileFormatError: it is not JSON; the message gives line and column.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        with open_regular(path) as stream:
+            text = stream.read().decode("utf-8")
     except OSError as error:
         raise FolksongError(describe_os_error(error, path)) from error
     except UnicodeDecodeError as error:
@@ -163,19 +278,10 @@ def read_document(
 def sha256_file(path: str | os.PathLike[str]) -> str:
     """Return the SHA-256 of a file's bytes as 64 hexadecimal digits."""
     digest = hashlib.sha256()
-    with Path(path).open("rb") as stream:
+    with open_regular(path) as stream:
         while block := stream.read(HASH_BLOCK_BYTES):
             digest.update(block)
     return digest.hexdigest()
-
-
-def track_id_of(relative_path: str | os.PathLike[str]) -> str:
-    """Return the track id of a recording that has no other: its path below the root, POSIX form, no extension.
-
-    >>> track_id_of("Flute/0356dec7.ogg")
-    'Flute/0356dec7'
-    """
-    return Path(relative_path).with_suffix("").as_posix()
 
 
 def _umask() -> int:

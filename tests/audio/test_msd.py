@@ -82,25 +82,28 @@ def test_damaged_hdf5(tmp_path):
         read_track_list(tmp_path / "b.h5")
 
 
-def test_mismatches_name_the_first_track_of_a_line(tmp_path):
+def test_mismatches_name_the_track_of_a_line(tmp_path):
     (tmp_path / "a.txt").write_text(
         f"ERROR: <SOUMNSI12AB0182807 {A}> Digital Underground  -  The Way We Swing  !=  Linkwood  -  Whats up\n"
         f"ERROR: <SOCMRBE12AB018C546 {B}> Jimmy Reed  -  The Sun Is Shining  !=  Slim Harpo {C}\n\n"
+        f"ERROR: < SOX {D} > a\u2028b  -  c  !=  d  -  e\n"
     )
-    assert read_mismatches(tmp_path / "a.txt") == {A, B}
+    assert read_mismatches(tmp_path / "a.txt") == (A, B, D)
+    (tmp_path / "ids.txt").write_text(f"{B}\n{A} wrong song\n{B}\n")
+    assert read_mismatches(tmp_path / "ids.txt") == (B, A)
     (tmp_path / "b.txt").write_text("nothing\n")
-    with pytest.raises(FileFormatError, match=r"b.txt: names no track id"):
+    with pytest.raises(FileFormatError, match=r"b.txt: no mismatches"):
         read_mismatches(tmp_path / "b.txt")
 
 
 def test_groups_of_duplicates(tmp_path):
     head = "# MILLION SONG DATASET\n# lists of duplicates\n#\n"
     (tmp_path / "a.txt").write_text(
-        f"{head}%0 a song - someone\n{B}\n{A}\n%1 another\n{C}\n{D}\n{D}\n%2 none\n"
+        f"{head}%0 a song - someone {C}\n{B}\n{A}<SEP>x\n%1 another\n{C} title\n{D}\n{D}\n%2 none\n"
     )
-    assert read_duplicates(tmp_path / "a.txt") == [(B, A), (C, D)]
+    assert read_duplicates(tmp_path / "a.txt") == ((B, A), (C, D))
     (tmp_path / "b.csv").write_text(f"{A},{B}\n{C} {D}\n")
-    assert read_duplicates(tmp_path / "b.csv") == [(A, B), (C, D)]
+    assert read_duplicates(tmp_path / "b.csv") == ((A, B), (C, D))
     (tmp_path / "c.txt").write_text("%\n")
-    with pytest.raises(FileFormatError, match="names no track id"):
+    with pytest.raises(FileFormatError, match="no group of duplicates"):
         read_duplicates(tmp_path / "c.txt")

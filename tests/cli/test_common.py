@@ -1,9 +1,12 @@
+from pathlib import Path
+
 import click
 import pytest
 from click.testing import CliRunner
 
-from folksong.cli.common import FolksongCommand, FolksongGroup, ManyValues, echo_table
+from folksong.cli.common import FolksongCommand, FolksongGroup, ManyValues, OutputFile, echo_table
 from folksong.errors import FolksongError
+from folksong.files import check_output
 
 
 @click.group(cls=FolksongGroup)
@@ -63,3 +66,56 @@ def test_tables_show_nan_as_a_dash(capsys: pytest.CaptureFixture[str]) -> None:
     assert "0.5123" in out
     assert "12,345" in out
     assert "–" in out
+
+
+@pytest.fixture
+def copier(tmp_path, monkeypatch):
+    """A command that copies a file, with its own folder of notes."""
+    monkeypatch.setenv("FOLKSONG_CACHE", str(tmp_path / "cache"))
+
+    @click.command(cls=FolksongCommand, name="copier")
+    @click.argument("source", type=click.Path())
+    @click.argument("out", type=OutputFile())
+    @click.option("--also", type=OutputFile())
+    def copy(source, out, also):
+        for path in filter(None, (out, also)):
+            Path(path).write_text(Path(source).read_text() + "!")
+
+    (tmp_path / "in.txt").write_text("tags")
+    (tmp_path / "notes.txt").write_text("mine")
+    return lambda *words: CliRunner().invoke(copy, [str(tmp_path / w) if "." in w else w for w in words])
+
+
+def test_b1_an_output_is_never_an_input_even_with_force(copier, tmp_path):
+    (tmp_path / "link.txt").symlink_to(tmp_path / "in.txt")
+    for words in (["in.txt", "in.txt"], ["in.txt", "in.txt", "--force"], ["in.txt", "link.txt", "--force"],
+                  ["in.txt", "out.txt", "--also", "in.txt"]):  # fmt: skip
+        result = copier(*words)
+        assert result.exit_code == 1
+        assert "both an input and the output" in result.output
+    assert (tmp_path / "in.txt").read_text() == "tags"
+    assert not (tmp_path / "out.txt").exists()
+
+
+def test_b1_a_file_that_others_made_stays_without_force(copier, tmp_path):
+    result = copier("in.txt", "notes.txt")
+    assert result.exit_code == 1
+    assert "notes.txt: this file is there already, and copier did not write it" in result.output
+    assert "--force" in result.output
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert copier("in.txt", "notes.txt", "--force").exit_code == 0
+    assert (tmp_path / "notes.txt").read_text() == "tags!"
+
+
+def test_b1_what_the_command_wrote_is_replaced_until_a_person_edits_it(copier, tmp_path):
+    for _ in range(3):
+        assert copier("in.txt", "out.txt").exit_code == 0
+    (tmp_path / "out.txt").write_text("reviewed")
+    assert copier("in.txt", "out.txt").exit_code == 1
+    assert (tmp_path / "out.txt").read_text() == "reviewed"
+
+
+def test_b1_another_command_does_not_replace_it(copier, tmp_path):
+    assert copier("in.txt", "out.txt").exit_code == 0
+    with pytest.raises(FolksongError, match="another did not write it"):
+        check_output(tmp_path / "out.txt", "another")

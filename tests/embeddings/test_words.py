@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from folksong.embeddings import words as words_module
-from folksong.embeddings.cache import entry_of
+from folksong.embeddings import read_vectors as reading
 from folksong.embeddings.glove import read_text_vectors
-from folksong.embeddings.words import GLOVE_PACKAGE, StoredVectors, read_vectors
+from folksong.embeddings.read_vectors import GLOVE_PACKAGE, as_vectors, read_vectors
+from folksong.embeddings.words import StoredVectors, cached_path
 from folksong.errors import FileFormatError, FolksongError
 
 GLOVE = "rock 1 0 -2.5\nhip-hop 0.25 1e-3 4\nthe 3 3 3\n"
@@ -47,11 +47,11 @@ def test_text_formats_read_alike_first_and_from_the_cache(tmp_path, name, text, 
     path = write(tmp_path / name, text, mode)
     first = read_vectors(path)
     assert_glove(first)
-    assert (entry_of(path) / "meta.json").exists()
+    assert cached_path(path).exists()
     again = read_vectors(path)
     assert_glove(again)
     assert isinstance(again.vectors, np.memmap)
-    assert again.sha256 == first.sha256 == words_module.sha256_file(path)
+    assert again.sha256 == first.sha256 == reading.sha256_file(path)
 
 
 def test_zip_with_one_file_and_with_several(tmp_path):
@@ -98,7 +98,7 @@ def test_mixed_dimensions_are_an_error(tmp_path):
     path = write(tmp_path / "a.txt", text)
     with pytest.raises(FileFormatError, match=r"a.txt: 15 of 35 lines .* dimensions are mixed"):
         read_vectors(path)
-    assert not entry_of(path).exists()
+    assert not cached_path(path).exists()
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_files_that_hold_no_vectors(tmp_path, text, message):
     path = write(tmp_path / "a.txt", text)
     with pytest.raises(FileFormatError, match=message):
         read_vectors(path)
-    assert not entry_of(path).exists()
+    assert not cached_path(path).exists()
 
 
 def test_damaged_archives(tmp_path):
@@ -136,9 +136,11 @@ def test_a_missing_source_says_what_sources_are(tmp_path):
 
 def test_cache_is_never_stale_and_heals(tmp_path):
     path = write(tmp_path / "a.txt", GLOVE)
-    entry = (read_vectors(path), entry_of(path))[1]
-    (entry / "vectors.f32").write_bytes(b"cut")
-    assert_glove(read_vectors(path))
+    whole = (read_vectors(path), cached_path(path).read_bytes())[1]
+    for damaged in (b"cut", b"", whole[:-3], whole[:30]):
+        cached_path(path).write_bytes(damaged)
+        assert_glove(read_vectors(path))
+        assert cached_path(path).read_bytes() == whole
     write(path, "jazz 1 2\n")
     assert read_vectors(path).words == ("jazz",)
 
@@ -225,12 +227,19 @@ def test_the_packaged_glove_vectors():
 
 
 def test_missing_extras_give_the_command(monkeypatch, tmp_path):
-    monkeypatch.setattr(words_module.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(reading.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(FolksongError, match=r'pip install "folksong\[glove\]"'):
         read_vectors(GLOVE_PACKAGE)
     monkeypatch.setitem(__import__("sys").modules, "gensim.models.keyedvectors", None)
     with pytest.raises(FolksongError, match=r'pip install "folksong\[word2vec\]"'):
         read_vectors(write(tmp_path / "a.bin", b"1 1\nrock \x00\x00\x80\x3f\n"))
+
+
+def test_vectors_or_where_they_are(tmp_path):
+    path = write(tmp_path / "a.txt", GLOVE)
+    vectors = as_vectors(path)
+    assert_glove(vectors)
+    assert as_vectors(vectors) is vectors
 
 
 def test_stored_vectors_reject_what_does_not_fit():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from folksong.shards.dataset import WindowDataset, make_loader
+from folksong.shards.loader import WindowDataset, WindowLoader
 from folksong.shards.reader import ShardReader
 from folksong.training.stream import BatchPass, BatchStream
 
@@ -15,7 +15,7 @@ def loader(shards):
     reader = ShardReader(shards)
     targets = torch.eye(48)[:, :3].numpy()
     dataset = WindowDataset(reader, range(48), targets, 20, random=True, seed=5)
-    return make_loader(dataset, 10, shuffle=True, drop_last=True, seed=5)
+    return WindowLoader(dataset, 10, shuffle=True, drop_last=True)
 
 
 def batches_from(loader, start, end, steps_per_epoch):

@@ -17,7 +17,7 @@ from folksong.labels import LabelSpace, top
 from folksong.metrics import average_precision, confusion, roc_auc
 from folksong.models.checkpoint import load_model, read_checkpoint
 from folksong.runs import Run
-from folksong.shards.dataset import WindowDataset, make_loader
+from folksong.shards.loader import WindowDataset, WindowLoader
 from folksong.shards.reader import ShardReader
 from folksong.splits import make_split
 from folksong.tags.sources.read_tags import write_tags
@@ -228,7 +228,7 @@ def test_arrays_per_label_are_those_of_the_test_part(command, tmp_path):
     targets = run.labels.encode(reader.tag_table())
     test = sorted(record_of[track] for track in run.split.test if targets[record_of[track]].nnz)
     dataset = WindowDataset(reader, test, targets[test], 20, random=False)
-    scores = score_windows(load_model(run), make_loader(dataset, 100, shuffle=False))
+    scores = score_windows(load_model(run), WindowLoader(dataset, 100, shuffle=False))
     np.testing.assert_allclose(
         np.load(folders[0] / "pr_auc.npy"), average_precision(targets[test], scores), atol=1e-6
     )

@@ -1,17 +1,18 @@
-"""What the Million Song Dataset's own files say about its recordings.
+"""The Million Song Dataset's own lists: track ids of 7digital previews, mismatches and duplicates.
 
-The 7digital previews are named ``1234567.clip.mp3`` after 7digital's number of the track. The dataset's track list
+The previews are named ``1234567.clip.mp3`` after 7digital's number of the track. The dataset's track list
 (`track_metadata.db`, or `msd_summary_file.h5`) joins that number to a track id. Two more lists came later:
-`sid_mismatches.txt` names tracks that were matched to the wrong song, one a line; `msd_duplicates.txt` names groups of
-tracks that are the same song (a line that starts with ``%`` opens a group).
+`sid_mismatches.txt` names tracks that were matched to the wrong song, `msd_duplicates.txt` groups of tracks that are
+the same song. Scans and the cleaning of tags read both here.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,10 +21,12 @@ import numpy as np
 import numpy.typing as npt
 
 from folksong.errors import FileFormatError, FolksongError
-from folksong.files import describe_os_error
+from folksong.files import describe_os_error, open_regular
 
 _CLIP_NAME = re.compile(r"(\d{1,18})\.clip\.[0-9a-z]+", re.IGNORECASE)
 _TRACK_ID = re.compile(r"\bT[A-Z0-9]{17}\b")
+_MISMATCH = re.compile(rf"<\s*\S+\s+(\S+?)\s*>|({_TRACK_ID.pattern})")
+_AFTER_ID = re.compile(r"\s|<SEP>")
 _SQLITE_MAGIC, _HDF5_MAGIC = b"SQLite format 3\x00", b"\x89HDF\r\n\x1a\n"
 
 
@@ -60,6 +63,35 @@ class TrackList:
         return [(self.track_ids[k].decode(), self.artist_ids[k].decode()) for k in range(first, last)]
 
 
+@dataclass(frozen=True, eq=False)
+class MsdLists:
+    """The dataset's lists that a scan of its previews heeds; none by default.
+
+    Args:
+        tracks: the track list.
+        mismatches: ids of tracks that were matched to the wrong song.
+        duplicates: groups of ids of tracks that are the same song.
+    """
+
+    tracks: TrackList | None = None
+    mismatches: Collection[str] = ()
+    duplicates: Sequence[Sequence[str]] = ()
+
+    @classmethod
+    def read(
+        cls,
+        track_list: str | os.PathLike[str] | None = None,
+        mismatches: str | os.PathLike[str] | None = None,
+        duplicates: str | os.PathLike[str] | None = None,
+    ) -> MsdLists:
+        """Read those lists whose files are given: `read_track_list`, `read_mismatches`, `read_duplicates`."""
+        return cls(
+            tracks=None if track_list is None else read_track_list(track_list),
+            mismatches=() if mismatches is None else read_mismatches(mismatches),
+            duplicates=() if duplicates is None else read_duplicates(duplicates),
+        )
+
+
 def read_track_list(path: str | os.PathLike[str]) -> TrackList:
     """Read the dataset's track list, `track_metadata.db` (SQLite) or `msd_summary_file.h5` (HDF5, extra `msd`).
 
@@ -69,7 +101,7 @@ def read_track_list(path: str | os.PathLike[str]) -> TrackList:
     """
     file = Path(path)
     try:
-        with file.open("rb") as stream:
+        with open_regular(file) as stream:
             magic = stream.read(16)
     except OSError as error:
         raise FolksongError(describe_os_error(error, file)) from error
@@ -129,42 +161,58 @@ def _read_hdf5(file: Path) -> _Columns:
         ) from error
 
 
-def read_mismatches(path: str | os.PathLike[str]) -> frozenset[str]:
-    """Read the tracks that were matched to the wrong song: the first track id of each line.
+def read_mismatches(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Read ``sid_mismatches.txt``: tracks that were matched to the wrong song, in the file's order.
+
+    A line reads ``ERROR: <song id track id> artist  -  title  !=  artist  -  title``; lines without ``<...>`` may name
+    a track id (TR...) alone.
 
     Raises:
         FileFormatError: there is no track id in the file.
     """
-    found = frozenset(ids[0] for ids in map(_TRACK_ID.findall, _lines(path)) if ids)
+    found = [match[1] or match[2] for line in _lines(path) if (match := _MISMATCH.search(line))]
     if not found:
-        raise FileFormatError(f"{path}: names no track id (TR...); give the dataset's sid_mismatches.txt")
-    return found
+        raise FileFormatError(
+            f"{path}: no mismatches; a line holds '<song id track id>', as in the dataset's sid_mismatches.txt"
+        )
+    return tuple(dict.fromkeys(found))
 
 
-def read_duplicates(path: str | os.PathLike[str]) -> list[tuple[str, ...]]:
-    """Read groups of tracks that are the same song.
+def read_duplicates(path: str | os.PathLike[str]) -> tuple[tuple[str, ...], ...]:
+    """Read ``msd_duplicates.txt``: groups of tracks that are the same song.
 
-    Lines that start with ``%`` open groups; in a file without such lines each line is a group.
+    Lines that start with ``#`` are comments, one with ``%`` opens a group, others start with a track id (what follows
+    a blank or ``<SEP>`` is ignored). In a file without ``%`` each line is a group of track ids (TR...).
 
     Raises:
-        FileFormatError: there is no track id in the file.
+        FileFormatError: there is no group, or a track comes before the first one.
     """
-    lines = [line for line in _lines(path) if not line.startswith("#")]
-    groups: list[list[str]] = [[]]
-    one_a_line = not any(line.startswith("%") for line in lines)
-    for line in lines:
-        if line.startswith("%") or one_a_line:
-            groups.append([])
-        if not line.startswith("%"):
-            groups[-1] += _TRACK_ID.findall(line)
-    found = [tuple(dict.fromkeys(group)) for group in groups if group]
+    lines = [(number, line) for number, line in enumerate(_lines(path), 1) if line.strip() and line[0] != "#"]
+    groups: list[list[str]] = []
+    if any(line.startswith("%") for _, line in lines):
+        for number, line in lines:
+            if line.startswith("%"):
+                groups.append([])
+            elif not groups:
+                raise FileFormatError(
+                    f"{path}: line {number}, {line[:40]!r}, comes before the first group; a group opens with a % line"
+                )
+            else:
+                groups[-1].append(_AFTER_ID.split(line.strip(), maxsplit=1)[0])
+    else:
+        groups = [_TRACK_ID.findall(line) for _, line in lines]
+    found = tuple(tuple(dict.fromkeys(group)) for group in groups if group)
     if not found:
-        raise FileFormatError(f"{path}: names no track id (TR...); give the dataset's msd_duplicates.txt")
+        raise FileFormatError(
+            f"{path}: no group of duplicates; a group opens with a line that starts with %, as in the dataset's "
+            "msd_duplicates.txt"
+        )
     return found
 
 
 def _lines(path: str | os.PathLike[str]) -> list[str]:
     try:
-        return Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+        with io.TextIOWrapper(open_regular(path), encoding="utf-8-sig", errors="replace") as stream:
+            return [line.rstrip("\n") for line in stream]
     except OSError as error:
         raise FolksongError(describe_os_error(error, path)) from error

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from folksong.errors import FolksongError
-from folksong.files import describe_os_error
+from folksong.files import check_output, describe_os_error, remember_output
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -35,14 +35,65 @@ class ManyValues(click.Option):
         return True
 
 
+class OutputFile(click.Path):
+    """A file that a command writes: never an input, and never in a file's place that the command did not write.
+
+    `FolksongCommand` checks that before the command runs, and gives a command with such a parameter ``--force``.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False)
+
+
 class FolksongCommand(click.Command):
-    """A command whose `ManyValues` options may be followed by several values."""
+    """A command that guards its `OutputFile`s, and whose `ManyValues` options may be followed by several values."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if any(isinstance(parameter.type, OutputFile) for parameter in self.params):
+            self.params.append(
+                click.Option(["--force"], is_flag=True, help="Replace a file that is there, whoever made it.")
+            )
+
+    def invoke(self, ctx: click.Context) -> Any:
+        outputs = [
+            str(ctx.params[parameter.name])
+            for parameter in self.params
+            if isinstance(parameter.type, OutputFile) and parameter.name and ctx.params.get(parameter.name)
+        ]
+        if outputs:
+            self._check_outputs(ctx, outputs, force=ctx.params["force"])
+        if any(isinstance(parameter.type, OutputFile) for parameter in self.params):
+            del ctx.params["force"]
+        result = super().invoke(ctx)
+        for output in outputs:
+            remember_output(output, ctx.command_path)
+        return result
+
+    def _check_outputs(self, ctx: click.Context, outputs: list[str], *, force: bool) -> None:
+        given = [
+            str(value)
+            for parameter in self.params
+            if not isinstance(parameter.type, OutputFile)
+            for value in _as_tuple(ctx.params.get(parameter.name or ""))
+            if isinstance(value, str) and value
+        ]
+        for number, output in enumerate(outputs):
+            try:
+                check_output(output, ctx.command_path, given + outputs[:number], force=force)
+            except FolksongError as error:
+                hint = "" if "both an input" in str(error) else "; --force replaces it"
+                raise click.ClickException(f"{error}{hint}") from error
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         many = {
             name: option for option in self.params if isinstance(option, ManyValues) for name in option.opts
         }
         return super().parse_args(ctx, _repeat_option_names(args, many))
+
+
+def _as_tuple(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, tuple | list) else (value,)
 
 
 def _repeat_option_names(args: list[str], many: dict[str, ManyValues]) -> list[str]:
@@ -118,5 +169,5 @@ def echo_table(rows: Sequence[Sequence[object]], headers: Sequence[str], *, floa
     """Print rows as an aligned plain-text table; numbers are right-aligned, NaN shows as a dash."""
     from tabulate import tabulate
 
-    shown = [["–" if isinstance(cell, float) and cell != cell else cell for cell in row] for row in rows]
-    click.echo(tabulate(shown, headers=headers, floatfmt=floats, intfmt=",", disable_numparse=False))
+    shown = [[None if isinstance(cell, float) and cell != cell else cell for cell in row] for row in rows]
+    click.echo(tabulate(shown, headers=headers, floatfmt=floats, intfmt=",", missingval="–"))

@@ -193,14 +193,14 @@ def _limit(threshold: float | str | None, tagger: LoadedTagger, run: str) -> Lim
 
 def _recordings(files: tuple[str, ...], report: Callable[[str, FolksongError], None]) -> Iterator[str]:
     """Yield each file, and each folder's recordings; a folder without any is reported."""
-    from folksong.audio.catalogue import audio_files
     from folksong.errors import FolksongError
+    from folksong.recordings import walk_recordings
 
     for file in files:
         if not Path(file).is_dir():
             yield file
             continue
-        inside = [str(Path(file) / name) for name in audio_files(file)]
+        inside = [str(Path(file) / name) for name in walk_recordings(file)]
         if not inside:
             report(file, FolksongError(f"{file}: holds no recording"))
         yield from inside

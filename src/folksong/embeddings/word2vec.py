@@ -10,12 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from folksong.embeddings.cache import Block, entry_of, open_entry, store_entry
-from folksong.embeddings.words import FASTTEXT_MAGIC, Embedded, WordVectors, missing_extra
+from folksong.embeddings.words import (
+    Block,
+    Embedded,
+    WordVectors,
+    missing_extra,
+    open_cached,
+    store_vectors,
+)
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import describe_os_error, sha256_file
 
 logger = logging.getLogger(__name__)
+
+FASTTEXT_MAGIC = (793_712_314).to_bytes(4, "little")
 
 
 class SubwordVectors(WordVectors):
@@ -63,14 +71,14 @@ def read_binary_vectors(path: str | os.PathLike[str], *, progress: bool = False)
             head = stream.read(4096)
         if head[:4] == FASTTEXT_MAGIC:
             return SubwordVectors(path)
-        cached = open_entry(entry_of(path), path.name)
+        cached = open_cached(path, path.name)
         if cached is not None:
             return cached
         if not _has_header(head):
             raise FileFormatError(f"{path}: neither a word2vec binary file nor a fastText model")
         if progress:
             logger.info("%s: reading for the first time", path.name)
-        return store_entry(path, iter([_read_word2vec(path)]), path.name)
+        return store_vectors(path, iter([_read_word2vec(path)]), path.name)
     except OSError as error:
         raise FolksongError(describe_os_error(error, path)) from error
 

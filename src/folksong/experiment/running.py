@@ -17,10 +17,9 @@ from folksong.errors import FolksongError
 from folksong.evaluation.cells import EXPERIMENT_FORMAT, EXPERIMENT_NAME, EXPERIMENT_VERSION
 from folksong.experiment.cells import Cell, cell_folder, loss_of, make_cells, space_file
 from folksong.experiment.data import ExperimentData, read_data
-from folksong.experiment.locks import locked
 from folksong.experiment.plan import Plan, read_plan
 from folksong.experiment.spaces import build_spaces
-from folksong.files import write_json
+from folksong.files import locked, write_json
 from folksong.labels.space import LabelSpace
 from folksong.training.config import Config
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from folksong import labels
-from folksong.embeddings.words import read_vectors
+from folksong.embeddings.read_vectors import read_vectors
 from folksong.errors import FolksongError
 from folksong.experiment.plan import Plan, Space
 from folksong.labels.space import LabelSpace

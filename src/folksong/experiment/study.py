@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from folksong.errors import FolksongError
-from folksong.experiment.locks import is_locked, locked
 from folksong.experiment.search_settings import Range, Search
+from folksong.files import is_locked, locked
 
 if TYPE_CHECKING:
     from optuna import Study

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from folksong.embeddings.words import read_vectors
+from folksong.embeddings.read_vectors import read_vectors
 from folksong.errors import FolksongError
 from folksong.files import sha256_file
 from folksong.labels.label_vectors import LabelVectors, embed_labels

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from folksong.errors import FolksongError
-from folksong.shards.dataset import Batch
-from folksong.shards.loader import WindowLoader
+from folksong.shards.loader import Batch, WindowLoader
 
 
 class BatchStream:

@@ -12,8 +12,7 @@ from numpy import typing as npt
 
 from folksong.errors import FolksongError
 from folksong.models.tagger import Tagger
-from folksong.shards.dataset import WindowDataset, make_loader
-from folksong.shards.loader import WindowLoader
+from folksong.shards.loader import WindowDataset, WindowLoader
 from folksong.training.augmentation import Augmentation, AugmentedWindows
 from folksong.training.data import TrainingData
 from folksong.training.stream import BatchPass, BatchStream
@@ -100,7 +99,7 @@ class TrainingWindows(pl.LightningDataModule):
             self.window_steps,
             random=False,
         )
-        return make_loader(
+        return WindowLoader(
             dataset,
             max(self.batch_size // world_size, 1),
             shuffle=False,
@@ -119,13 +118,12 @@ class TrainingWindows(pl.LightningDataModule):
             random=self.random,
             seed=self.seed,
         )
-        return make_loader(
+        return WindowLoader(
             dataset,
             self.batch_size // self.world_size,
             shuffle=self.shuffle,
             drop_last=True,
             workers=self.workers,
-            seed=self.seed,
             rank=self.rank,
             world_size=self.world_size,
         )

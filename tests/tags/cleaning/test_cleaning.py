@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import folksong as fs
+from folksong.audio.msd import read_duplicates, read_mismatches
 from folksong.errors import FileFormatError, FolksongError
 from folksong.tags.cleaning.change_log import ChangeLog, changes_path
 from folksong.tags.cleaning.clean import clean
@@ -23,7 +24,6 @@ from folksong.tags.cleaning.steps import (
     MinimumCount,
     Normalise,
 )
-from folksong.tags.sources.msd import read_duplicates, read_mismatches
 
 names = st.sampled_from(
     ["hip hop", "Hip-Hop", "hiphop", "r&b", "RnB", "rhythm and blues", "60s", "1960's", "electronic", "eletronic",

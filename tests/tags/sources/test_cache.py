@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import folksong as fs
-from folksong.tags.sources.cache import cache_path, content_key, read_cache, write_cache
+from folksong.array_cache import content_key, path_beside
 from folksong.tags.sources.lastfm import write_lastfm
+from folksong.tags.sources.read_tags import as_table, read_cache, write_cache
 
 words = st.text(max_size=6) | st.sampled_from(["\x00", "a\x00b", "x\ny", "🎸"])
 
@@ -39,7 +40,7 @@ def test_the_second_open_reads_the_copy_and_warns_again(
     source: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     first = fs.read_tags(source, cache=True)
-    copy = cache_path(source, {})
+    copy = path_beside(source, {})
     assert copy.exists()
     caplog.clear()
     with caplog.at_level(logging.WARNING):
@@ -69,17 +70,17 @@ def test_each_way_of_reading_has_its_own_copy(source: Path) -> None:
     assert len(list(source.parent.glob(".*.folksong"))) == 2
 
 
-@pytest.mark.parametrize("damage", ["cut", "flip", "empty", "header"])
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty", "first", "header"])
 def test_a_damaged_copy_is_not_used(source: Path, damage: str) -> None:
     first = fs.read_tags(source, cache=True)
-    copy = cache_path(source, {})
+    copy = path_beside(source, {})
     data = bytearray(copy.read_bytes())
     if damage == "cut":
         data = data[:-5]
     elif damage == "flip":
         data[-9] ^= 1
-    elif damage == "header":
-        data[30] ^= 1
+    elif damage in ("first", "header"):
+        data[30 if damage == "first" else -60] ^= 1
     else:
         data = bytearray()
     copy.write_bytes(data)
@@ -122,3 +123,9 @@ def test_arrays_of_a_copy_are_whole_numbers_of_32_bits(source: Path) -> None:
     fs.read_tags(source, cache=True)
     table = fs.read_tags(source, cache=True)
     assert table.weights.indices.dtype == table.weights.indptr.dtype == np.int32
+
+
+def test_a_table_or_where_it_is(source: Path) -> None:
+    table = as_table(source)
+    assert table.n_counts == 2
+    assert as_table(table) is table

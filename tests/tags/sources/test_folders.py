@@ -39,7 +39,7 @@ def test_two_files_of_one_stem_are_named(tmp_path: Path, caplog: pytest.LogCaptu
     with caplog.at_level(logging.WARNING):
         table = fs.read_tags(root)
     assert table.track_ids.tolist() == ["Flute/b"]
-    assert "b.mp3 and b.wav would both be track 'Flute/b'; the first is kept" in caplog.text
+    assert "Flute/b.wav (b.mp3 is kept)" in caplog.text
 
 
 def test_a_folder_without_recordings_is_an_error(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from folksong.audio.msd import read_duplicates, read_mismatches
 from folksong.errors import FileFormatError, FolksongError, nearest
 from folksong.files import describe_os_error
 from folksong.tags.cleaning.merges import read_merges, shipped_merges
@@ -32,7 +33,6 @@ from folksong.tags.cleaning.steps import (
     TextStep,
     form_of,
 )
-from folksong.tags.sources.msd import read_duplicates, read_mismatches
 from folksong.tags.tag_lists import read_tag_list, shipped_list
 
 

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from folksong.errors import FileFormatError, FolksongError
+from folksong.recordings import recordings_by_id
 from folksong.tags.sources.categories import JOIN
 from folksong.tags.sources.entries import Dropped
-from folksong.tags.sources.folders import find_recordings
 from folksong.tags.table import TagTable, table_of_sets
 
 logger = logging.getLogger(__name__)
@@ -54,13 +54,13 @@ def read_library(
     unknown = [field for field in fields if field not in FIELDS]
     if unknown or not fields:
         raise FolksongError(f"fields are {', '.join(FIELDS)}, not {unknown[0] if unknown else 'none'!r}")
-    recordings = find_recordings(root)
+    recordings = recordings_by_id(root)
     if not recordings:
         raise FileFormatError(f"{root}: no recordings in this folder or below it")
     apart = re.compile(f"[{re.escape(separators)}]") if separators else None
     found: dict[str, list[str]] = {}
     dropped = Dropped(root)
-    for track_id, path in recordings.items():
+    for track_id, path in sorted(recordings.items()):
         found[track_id] = []
         try:
             file = mutagen.File(path)

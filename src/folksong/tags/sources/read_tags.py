@@ -4,25 +4,35 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import scipy.sparse as sp
+
+from folksong.array_cache import content_key, path_beside, read_arrays, write_arrays
 from folksong.errors import FolksongError, nearest
 from folksong.files import describe_os_error
-from folksong.tags.sources.cache import LEAST_BYTES, cache_path, content_key, read_cache, write_cache
 from folksong.tags.sources.delimited import LAYOUTS, read_delimited, write_delimited
 from folksong.tags.sources.dumps import find_dumps, read_dumps
 from folksong.tags.sources.folders import read_folders
 from folksong.tags.sources.lastfm import is_sqlite, read_lastfm, write_lastfm
 from folksong.tags.sources.library import read_library
-from folksong.tags.table import TagTable
+from folksong.tags.table import Strings, TagTable
 
 FORMATS = ("lastfm", *LAYOUTS, "folders", "dumps", "library")
 DELIMITED_OPTIONS = ("track_column", "tag_column", "weight_column", "separator", "encoding", "quotes")
 LIBRARY_OPTIONS = ("fields", "separators", "categories")
 SQLITE_ENDINGS = (".db", ".sqlite", ".sqlite3")
+LEAST_CACHED_BYTES = 32 << 20
+"""Smaller sources are read so fast that no copy is made unless asked for."""
+
+logger = logging.getLogger(__name__)
+
+Tags = TagTable | str | os.PathLike[str]
+"""A tag table, or where to read it."""
 
 
 def read_tags(
@@ -42,7 +52,7 @@ def read_tags(
             database), ``"folders"`` (a folder of class folders) or ``"library"`` (the genre, mood and grouping fields
             of the recordings in a folder); None looks at the content, and takes a folder of recordings for class
             folders.
-        cache: keep a binary copy beside the file for a fast second open (`sources.cache`); None does so for
+        cache: keep a binary copy beside the file for a fast second open (`folksong.array_cache`); None does so for
             files of 32 MiB and more.
         options: for delimited files `track_column`, `tag_column`, `weight_column`, `separator`, `encoding`, `quotes`,
             as `folksong.tags.sources.delimited.read_delimited` takes them; for a library `fields`, `separators`,
@@ -68,11 +78,11 @@ def read_tags(
     if (
         not Path(path).is_file()
         or cache is False
-        or (cache is None and Path(path).stat().st_size < LEAST_BYTES)
+        or (cache is None and Path(path).stat().st_size < LEAST_CACHED_BYTES)
     ):
         return _read(path, found, min_weight, options)
     chosen = {"min_weight": min_weight, **options, **({} if format is None else {"format": format})}
-    key, copy = content_key(path, chosen), cache_path(path, chosen)
+    key, copy = content_key(path, chosen), path_beside(path, chosen)
     table = read_cache(copy, key)
     if table is None:
         with _warnings() as warnings:
@@ -80,6 +90,11 @@ def read_tags(
         if content_key(path, chosen) == key:  # it was not changed while it was read
             write_cache(table, copy, key, warnings)
     return table
+
+
+def as_table(tags: Tags) -> TagTable:
+    """Return a tag table as it is, or read it from the source that is named."""
+    return tags if isinstance(tags, TagTable) else read_tags(tags)
 
 
 def write_tags(table: TagTable, path: str | os.PathLike[str]) -> None:
@@ -129,6 +144,40 @@ def _require_options(
         raise FolksongError(f"{path}: {', '.join(unknown)} only apply to {kind}, and this is {found!r}")
     if unknown:
         raise FolksongError(f"unknown option {unknown[0]!r}{nearest(unknown[0], known)}")
+
+
+def read_cache(path: str | os.PathLike[str], key: str) -> TagTable | None:
+    """Return the table of a copy that is whole and of this key, and warn again as the first reading did; else None."""
+    found = read_arrays(path, key)
+    if found is None:
+        return None
+    arrays = [found.arrays[name] for name in ("data", "indices", "indptr")]
+    weights = sp.csr_matrix(tuple(arrays), shape=tuple(found.notes["shape"]), copy=False)
+    table = TagTable(_names(found.strings("track_ids")), _names(found.strings("tags")), weights)
+    for warning in found.notes["warnings"]:
+        logger.warning("%s", warning)
+    return table
+
+
+def write_cache(
+    table: TagTable, path: str | os.PathLike[str], key: str, warnings: Sequence[str] = ()
+) -> None:
+    """Write a copy. A folder that cannot be written to, or a name UTF-8 does not have, is no error: no copy then."""
+    try:
+        with write_arrays(path, key) as writer:
+            for name in ("data", "indices", "indptr"):
+                writer.add(name, getattr(table.weights, name))
+            writer.add_strings("track_ids", table.track_ids.tolist())
+            writer.add_strings("tags", table.tags.tolist())
+            writer.notes |= {"shape": list(table.weights.shape), "warnings": list(warnings)}
+    except (FolksongError, UnicodeEncodeError) as error:
+        logger.info("no copy for a faster second open was made: %s", error)
+
+
+def _names(texts: list[str]) -> Strings:
+    array = np.empty(len(texts), dtype=object)
+    array[:] = texts
+    return array
 
 
 @contextmanager
