@@ -1,13 +1,13 @@
 import math
 
 import pytest
+from folksong.tags.implications import conditional, contained, equivalents, implications, implied_share
+from folksong.tags.queries import count_tracks, tracks_with
 from hypothesis import given
 from hypothesis import strategies as st
 
 import folksong as fs
 from folksong.errors import FolksongError
-from folksong.tags.implications import conditional, contained, equivalents, implications, implied_share
-from folksong.tags.queries import count_tracks, tracks_with
 
 letters = st.sampled_from("abcdef")
 tables = st.lists(st.tuples(st.sampled_from("0123456789"), letters), min_size=1, max_size=50)

@@ -49,8 +49,7 @@ def propose(
     Example:
       folksong tags propose lastfm_tags.db proposal.tsv --min-count 10
     """
-    from folksong.tags.cleaning.merges import write_merges
-    from folksong.tags.cleaning.proposals import propose_merges
+    from folksong.tags.cleaning.merges import propose_merges, write_merges
 
     table = read_source(source, **options)
     merges = propose_merges(
@@ -138,8 +137,7 @@ def why(cleaned: str, track: str, tag: str | None, source: str | None, **options
       folksong tags why clean.db TRAAAAK128F9318786 rnb
     """
     from folksong.errors import FolksongError
-    from folksong.tags.cleaning.change_log import ChangeLog, changes_path
-    from folksong.tags.cleaning.explain import explain
+    from folksong.tags.cleaning.change_log import ChangeLog, changes_path, explain
 
     log = ChangeLog.read(changes_path(cleaned))
     origin = source or log.source

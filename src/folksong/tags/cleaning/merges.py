@@ -17,7 +17,9 @@ from pathlib import Path
 
 from folksong.errors import FileFormatError, FolksongError, nearest
 from folksong.files import atomic_write, describe_os_error
-from folksong.tags.cleaning.merging import Merge
+from folksong.tags.cleaning.spelling import Merge, canonical_form, variants
+from folksong.tags.cooccurrence import equivalents
+from folksong.tags.sources.read_tags import Tags, as_table
 
 SHIPPED = ("genres", "vocals")
 HEADER = """\
@@ -43,6 +45,41 @@ class ReviewedMerges:
 
     accepted: dict[str, str] = field(default_factory=dict)
     rejected: frozenset[str] = frozenset()
+
+
+def propose_merges(
+    tags: Tags,
+    *,
+    min_count: int = 1,
+    mistyped: bool = True,
+    equivalent: float | None = None,
+    progress: bool = False,
+) -> tuple[Merge, ...]:
+    """Return merges worth a look, those that move most counts first.
+
+    Args:
+        tags: a tag table, or where to read it.
+        min_count: tags on fewer tracks take no part.
+        mistyped: propose mistyped long words too.
+        equivalent: propose tags too that stand on the same tracks: P(one | other) at least this, both ways.
+        progress: show a progress bar.
+    """
+    table = as_table(tags)
+    merges = list(variants(table, min_count=min_count, mistyped=mistyped, progress=progress))
+    if equivalent is not None:
+        taken = {merge.source for merge in merges}
+        for pair in equivalents(table, threshold=equivalent, min_count=min_count):
+            if (
+                pair.tag in taken
+                or pair.other in taken
+                or canonical_form(pair.tag) == canonical_form(pair.other)
+            ):
+                continue
+            taken.add(pair.tag)
+            counts = (int(table.counts[table.tag_index[tag]]) for tag in (pair.tag, pair.other))
+            reason = f"on the same tracks ({pair.forward:.0%} and {pair.backward:.0%})"
+            merges.append(Merge(pair.tag, pair.other, reason, *counts))
+    return tuple(sorted(merges, key=lambda merge: (-merge.source_count, merge.target, merge.source)))
 
 
 def write_merges(merges: Iterable[Merge], path: str | os.PathLike[str]) -> None:

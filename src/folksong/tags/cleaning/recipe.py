@@ -18,7 +18,6 @@ from folksong.audio.msd import read_duplicates, read_mismatches
 from folksong.errors import FileFormatError, FolksongError, nearest
 from folksong.files import describe_os_error
 from folksong.tags.cleaning.merges import read_merges, shipped_merges
-from folksong.tags.cleaning.merging import WEIGHTS
 from folksong.tags.cleaning.steps import (
     Context,
     DropTags,
@@ -33,6 +32,7 @@ from folksong.tags.cleaning.steps import (
     TextStep,
     form_of,
 )
+from folksong.tags.table import MERGED
 from folksong.tags.tag_lists import read_tag_list, shipped_list
 
 
@@ -48,7 +48,7 @@ class Recipe:
     weights: str = "maximum"
 
     def __post_init__(self) -> None:
-        if self.weights not in WEIGHTS:
+        if self.weights not in MERGED:
             raise FolksongError(f"weights must be 'maximum' or 'sum', not {self.weights!r}")
         steps = _resolve_aliases(sorted(self.steps, key=lambda step: step.phase))
         object.__setattr__(self, "steps", tuple(steps))

@@ -16,7 +16,7 @@ import polars as pl
 
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import describe_os_error
-from folksong.tags.sources.columns import plain
+from folksong.tags.sources.delimited import plain
 from folksong.tags.sources.entries import Dropped, RowNumbers, distinct_names, table_of_entries
 from folksong.tags.sources.frames import find_separator, utf8_bytes
 from folksong.tags.table import Strings, TagTable

@@ -10,6 +10,7 @@ import logging
 import math
 import os
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,19 @@ from folksong.errors import FileFormatError, FolksongError
 from folksong.tags.table import Strings, TagTable
 
 logger = logging.getLogger(__name__)
+
+
+class UnclearSourceError(FileFormatError):
+    """A source that can be read once more is known of it.
+
+    Args:
+        message: what is unclear.
+        options: of `read_tags`, by name, with which it may be read.
+    """
+
+    def __init__(self, message: str, **options: Any) -> None:
+        super().__init__(message)
+        self.options = options
 
 
 @dataclass
@@ -140,8 +154,9 @@ def _refuse_negative(
         return
     negative = np.flatnonzero(weights < 0)
     first = negative[0]
-    raise FileFormatError(
+    raise UnclearSourceError(
         f"{path}: {len(negative):,} weights are negative, the first is {weights[first]:g} for tag "
         f"{str(tags[columns[first]])[:60]!r} of track {str(track_ids[rows[first]])[:60]!r}; weights run from 0 up: "
-        "correct them, or leave them out with min_weight=0 (--min-weight 0)"
+        "correct them, or leave them out with min_weight=0",
+        min_weight=0,
     )
