@@ -15,14 +15,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from folksong.errors import FileFormatError, FolksongError
-from folksong.files import atomic_write, describe_os_error
+from folksong.files import atomic_write, read_text
 from folksong.labels.space import Label, LabelSpace
 from folksong.labels.wording import data_lines
 from folksong.tags.sources.read_tags import Tags, as_table
@@ -62,13 +61,9 @@ def read_genres(path: str | os.PathLike[str]) -> GenreChoice:
         FolksongError: the file is missing.
         FileFormatError: it does not hold a list of whole numbers and a list of pairs of them.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise FolksongError(describe_os_error(error, path)) from error
-    except UnicodeDecodeError as error:
-        raise FileFormatError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
-    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    lines = [
+        line for line in read_text(path).splitlines() if line.strip() and not line.lstrip().startswith("#")
+    ]
     if not 1 <= len(lines) <= 2:
         raise FileFormatError(
             f"{path}: needs two lines of JSON (cluster numbers; pairs to merge), not {len(lines)}"

@@ -89,12 +89,6 @@ class GenreClustering:
         """The mean silhouette of the chosen clustering; NaN where the genre stays one label."""
         return max(self.silhouettes.values()) if self.silhouettes else float("nan")
 
-    def silhouette_samples(self) -> npt.NDArray[np.float64]:
-        """Return the silhouette of each tag (n,)."""
-        if self.numbers is None:
-            raise FolksongError(f"the genre {self.genre.name!r} was not clustered")
-        return silhouette_samples(self.distances, self.numbers)
-
 
 @dataclass(frozen=True, eq=False)
 class Subgenres:
