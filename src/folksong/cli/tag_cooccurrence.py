@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from folksong.cli.common import FolksongCommand, ManyValues
+from folksong.cli.common import FolksongCommand, ManyValues, OutputFile
 from folksong.cli.tag_source import csv_option, echo_csv, echo_json, echo_rows, json_option, read_source
 
 MEASURES = ("counts", "conditional", "pmi", "npmi", "distance", "equivalent", "contained")
@@ -37,11 +37,11 @@ LIMITS = {"conditional": (0.0, 1.0), "npmi": (-1.0, 1.0), "distance": (0.0, 2.0)
 @json_option
 @csv_option
 @click.option(
-    "--npy", type=click.Path(dir_okay=False), metavar="FILE",
+    "--npy", type=OutputFile(), metavar="FILE",
     help="Write the matrix as a NumPy file instead of printing it.",
 )  # fmt: skip
 @click.option(
-    "--plot", type=click.Path(dir_okay=False), metavar="FILE",
+    "--plot", type=OutputFile(), metavar="FILE",
     help="Draw a heat map instead: .png, .svg, .pdf, or .html.",
 )  # fmt: skip
 def cooccurrence(

@@ -23,6 +23,9 @@ words = st.text(min_size=1, max_size=12) | st.sampled_from(
 rows_of = st.lists(st.tuples(words, words, st.sampled_from([0.0, 1.0, 0.5, 33.3, 100.0])), max_size=20)
 
 
+BARE = "CREATE TABLE tids (tid); CREATE TABLE tags (tag); CREATE TABLE tid_tag (tid, tag, val)"
+
+
 def make_database(
     path: Path, tids: list, tags: list, entries: list[tuple], create: str = "", *, fill: bool = False
 ) -> Path:
@@ -167,7 +170,7 @@ def test_latin_1_names_are_read_as_such(tmp_path: Path, caplog: pytest.LogCaptur
 def test_negative_weights_are_an_error_that_a_threshold_mends(tmp_path: Path) -> None:
     path = make_database(tmp_path / "t.db", ["a"], ["x", "y"], [(1, 1, 5), (1, 2, -3)])
     with pytest.raises(
-        FileFormatError, match=r"t\.db: 1 weights are negative, the first is -3 for tag 'y'.*--min-weight 0"
+        FileFormatError, match=r"t\.db: 1 weights are negative, the first is -3 for tag 'y'.*min_weight=0"
     ):
         read_lastfm(path)
     assert read_lastfm(path, min_weight=0).n_counts == 1
@@ -237,8 +240,7 @@ def test_entries_of_mixed_types_are_read_as_numbers_where_they_are(
     tmp_path: Path, odd: tuple | None, more: int
 ) -> None:
     entries = [(1, 1, 100), (1, 2, 0), (2, 1, 7.0), *([odd] if odd else [])]
-    bare = "CREATE TABLE tids (tid); CREATE TABLE tags (tag); CREATE TABLE tid_tag (tid, tag, val)"
-    for name, create in (("typed", ""), ("bare", bare)):
+    for name, create in (("typed", ""), ("bare", BARE)):
         path = make_database(tmp_path / f"{name}.db", ["a", "b"], ["x", "y"], entries, create, fill=True)
         table = read_lastfm(path)
         assert table.n_counts == 3 + more
@@ -258,13 +260,16 @@ def test_issue23_4_blob_tags_read_the_same_with_and_without_gaps_of_row_ids(tmp_
 
 
 def test_a_database_of_utf_16_reads_as_any_other(tmp_path: Path) -> None:
-    create = "PRAGMA encoding = 'UTF-16'; CREATE TABLE tids (tid); CREATE TABLE tags (tag); CREATE TABLE tid_tag (tid, tag, val)"
+    create = f"PRAGMA encoding = 'UTF-16'; {BARE}"
     path = make_database(tmp_path / "t.db", ["Ä"], ["röck", "🎸"], [(1, 1, 5), (1, 2, 6)], create, fill=True)
     assert read_lastfm(path).tags_of("Ä") == [("🎸", 6.0), ("röck", 5.0)]
 
 
 def test_c2_a_view_is_refused_for_it_may_never_end(tmp_path: Path) -> None:
-    endless = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x AS tid, 1 AS tag, 1 AS val FROM c"
+    endless = (
+        "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) "
+        "SELECT x AS tid, 1 AS tag, 1 AS val FROM c"
+    )
     create = f"CREATE TABLE tids (tid); CREATE TABLE tags (tag); CREATE VIEW tid_tag AS {endless}"
     path = make_database(tmp_path / "t.db", [], [], [], create)
     with pytest.raises(FileFormatError, match="'tid_tag' is a view"):
@@ -304,7 +309,10 @@ def test_d7_a_wal_database_leaves_nothing_beside_it_and_may_lie_where_nothing_is
 
 
 def test_d7_a_locked_database_says_so(tmp_path: Path, database: Path) -> None:
-    lock = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None); c.execute('BEGIN EXCLUSIVE'); print(flush=True); sys.stdin.read()"
+    lock = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None);"
+        "c.execute('BEGIN EXCLUSIVE'); print(flush=True); sys.stdin.read()"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", lock, str(database)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:

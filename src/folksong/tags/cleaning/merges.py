@@ -13,10 +13,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib.resources import files
-from pathlib import Path
 
 from folksong.errors import FileFormatError, FolksongError, nearest
-from folksong.files import atomic_write, describe_os_error
+from folksong.files import atomic_write, read_text
 from folksong.tags.cleaning.spelling import Merge, canonical_form, variants
 from folksong.tags.cooccurrence import equivalents
 from folksong.tags.sources.read_tags import Tags, as_table
@@ -26,7 +25,7 @@ HEADER = """\
 # Merges of tags, those that move most counts first. Read them, then:
 #   - put a "-" in front of a line to reject that merge (a later step will not propose it again),
 #   - change the second column to merge into another tag, or add lines of your own: a tag, a tab, what it becomes.
-# Apply them with a recipe step  do = "merge", files = ["this file"]  and  folksong tags clean.
+# Apply them with a recipe step  do = "merge", files = ["this file"].
 # tag\tbecomes\ttracks\ttracks of that\twhy
 """
 _ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
@@ -104,13 +103,7 @@ def read_merges(path: str | os.PathLike[str]) -> ReviewedMerges:
         FolksongError: it cannot be read.
         FileFormatError: a line has no second column, or a tag becomes two things; the message gives the line.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise FolksongError(describe_os_error(error, path)) from error
-    except UnicodeDecodeError as error:
-        raise FileFormatError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
-    return _parse(text, path)
+    return _parse(read_text(path), path)
 
 
 def shipped_merges(name: str) -> ReviewedMerges:
@@ -131,7 +124,6 @@ def _parse(text: str, path: str | os.PathLike[str]) -> ReviewedMerges:
     accepted: dict[str, str] = {}
     rejected: set[str] = set()
     for number, line in enumerate(text.split("\n"), 1):
-        line = line.removesuffix("\r")
         if not line.strip() or line.startswith("#"):
             continue
         cells = line.removeprefix("-").split("\t")

@@ -16,7 +16,7 @@ from typing import Any
 
 from folksong.audio.msd import read_duplicates, read_mismatches
 from folksong.errors import FileFormatError, FolksongError, nearest
-from folksong.files import describe_os_error
+from folksong.files import read_text
 from folksong.tags.cleaning.merges import read_merges, shipped_merges
 from folksong.tags.cleaning.steps import (
     Context,
@@ -72,13 +72,7 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
         FolksongError: a file it names cannot be read.
         FileFormatError: it is no recipe; the message names the step and setting at fault.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise FolksongError(describe_os_error(error, path)) from error
-    except UnicodeDecodeError as error:
-        raise FileFormatError(f"{path}: not UTF-8 text (byte {error.start})") from error
-    return _parse(text, path, Path(path).parent)
+    return _parse(read_text(path), path, Path(path).parent)
 
 
 def default_recipe_text() -> str:

@@ -217,6 +217,13 @@ def read_artists(
     return dict(zip(pairs["track"].to_list(), pairs["artist"].to_list(), strict=True))
 
 
+def read_track_column(path: str | os.PathLike[str]) -> list[str]:
+    """Read the track ids of a table, in its order."""
+    frame = read_table(path)
+    ids = frame.select(_track_ids(track_column_of(path, frame.columns))).to_series()
+    return ids.drop_nulls().to_list()
+
+
 def plain(name: str) -> str:
     """Return the letters and digits of a column's name, in lower case.
 
@@ -290,7 +297,7 @@ def _layout(
     if track is None:
         track = track_column_of(path, free)
     if layout == "wide" or (layout is None and tag is None):
-        logger.info("%s: track ids from the column %r, a tag from each column of numbers", path, track)
+        logger.debug("%s: track ids from the column %r, a tag from each column of numbers", path, track)
         return _Layout(track, None, None, None)
     if tag is None:
         raise UnclearSourceError(
@@ -299,7 +306,7 @@ def _layout(
         )
     if separators is None and frame[tag].dtype == pl.String:
         separators = _separators_of(path, frame[tag], tag)
-    logger.info(
+    logger.debug(
         "%s: track ids from the column %r, tags from %r%s, weights %s", path, track, tag,
         f" (several a cell, parted by {separators!r})" if separators else "", f"from {weight!r}" if weight else "1",
     )  # fmt: skip
