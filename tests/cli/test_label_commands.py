@@ -197,10 +197,24 @@ def test_the_earlier_projects_dictionary(files):
     assert code == 0, output
     assert LabelSpace.read("d.labels.json").names == ("metal", "techno")
     (files / "genres.txt").write_text("[0, 1]\n[[0, 1]]\n")
-    code, output = run("labels", "dictionary", "tags_dict_2.pkl", "tags.csv", "d.labels.json", "--genre-path",
-                       "genres.txt")  # fmt: skip
+    code, output = run(
+        "labels", "dictionary", "tags_dict_2.pkl", "tags.csv", "d.labels.json", "--genre-path", "."
+    )
     assert code == 0, output
     assert len(LabelSpace.read("d.labels.json")) == 1
+    code, output = run("labels", "dictionary", "d.labels.json", "--write", "back/tags_dict_1.pkl")
+    assert (code, output) == (0, "back/tags_dict_1.pkl: 16 tags, 1 numbers\n")
+    code, output = run(
+        "labels", "dictionary", "back", "tags.csv", "e.labels.json", "--filter-path", "remove.txt"
+    )
+    assert code == 1
+    assert "remove.txt: no such file" in output
+    (files / "remove.txt").write_text("metal\n")
+    code, output = run(
+        "labels", "dictionary", "back", "tags.csv", "e.labels.json", "--filter-path", "remove.txt"
+    )
+    assert code == 0, output
+    assert run("labels", "dictionary", "back")[0] == 2
     (files / "tags_dict_2.pkl").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
     code, output = run("labels", "dictionary", "tags_dict_2.pkl", "tags.csv", "d.labels.json")
     assert code == 1

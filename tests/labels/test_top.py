@@ -54,8 +54,14 @@ def test_drop_matches_exactly_and_names_near_matches(caplog: pytest.LogCaptureFi
     with caplog.at_level(logging.WARNING):
         after = fs.labels.drop(space, ["Awesome", "USA", "nowhere"])
     assert after.names == ("rock", "folk", "awesome", "usa")
-    assert "2 of 3 listed tags match no tag of the label space: 'USA', 'nowhere'" in caplog.text
-    assert "ignoring case these would match: 'USA' ('usa')" in caplog.text
+    expected = "2 of 3 listed tags match no tag of the label space: 'USA', did you mean 'usa'?; 'nowhere'"
+    assert expected in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        fs.labels.drop(space, [f"nothing {number}" for number in range(109)])
+    assert "109 of 109 listed tags match no tag" in caplog.text
+    assert "'nothing 0'; 'nothing 1'; 'nothing 2' and 106 more" in caplog.text
+    assert len(caplog.messages) == 1
     caplog.clear()
     with caplog.at_level(logging.WARNING):
         folded = fs.labels.drop(space, ["Awesome", "USA"], ignore_case=True)

@@ -249,28 +249,38 @@ def hybrid_command(
 
 @labels.command("dictionary", cls=FolksongCommand)
 @click.argument("dictionary", type=click.Path())
-@SOURCE
-@OUT
+@click.argument("source", type=click.Path(), required=False)
+@click.argument("out", type=OutputFile(), required=False)
+@click.option("--write", type=OutputFile(), metavar="FILE",
+              help="The other way: DICTIONARY is a label space, FILE gets it as tags_dict_x.pkl.")  # fmt: skip
 @click.option("--genre-path", type=click.Path(), metavar="PATH",
               help="Keep and merge clusters as this genres.txt (or the one in this folder) says.")  # fmt: skip
 @click.option("--filter", "filtered", is_flag=True,
               help="Keep clusters with one of the 100 most popular tags, less the listed ones.")  # fmt: skip
 @FILTER_PATH
 def dictionary_command(
-    dictionary: str, source: str, out: str, genre_path: str | None, filtered: bool, filter_path: str | None
-) -> None:
+    dictionary: str, source: str | None, out: str | None, write: str | None, genre_path: str | None, filtered: bool,
+    filter_path: str | None,
+) -> None:  # fmt: skip
     """Turn the earlier project's DICTIONARY (tags_dict_x.pkl, or a folder with one) into the label space OUT.
 
-    The pickle is read by an unpickler that can make nothing but text and numbers.
+    Of the pickle nothing but text and numbers is read, whatever else it asks for.
 
     \b
     Example:
       folksong labels dictionary tags_dict_100.pkl lastfm_tags.db model3.labels.json --filter
+      folksong labels dictionary model3.labels.json --write tags_dict_100.pkl
     """
-    from folksong.labels import SUBJECTIVE_TAGS
-    from folksong.labels.dictionary import read_legacy_space
+    from folksong.labels import SUBJECTIVE_TAGS, LabelSpace
+    from folksong.labels.dictionary import read_legacy_space, write_tag_dictionary
     from folksong.tags.tag_lists import read_remove_list
 
+    if write is not None:
+        written = write_tag_dictionary(LabelSpace.read(dictionary), write)
+        click.echo(f"{write}: {len(written):,} tags, {len(set(written.values()))} numbers")
+        return
+    if source is None or out is None:
+        raise click.UsageError("give SOURCE and OUT, or --write FILE for the other way")
     remove: tuple[str, ...] | None = None
     if filtered or filter_path is not None:
         remove = read_remove_list(filter_path) if filter_path is not None else SUBJECTIVE_TAGS

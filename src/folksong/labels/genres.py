@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,8 @@ from folksong.tags.sources.read_tags import Tags, as_table
 logger = logging.getLogger(__name__)
 
 Pair = tuple[int, int]
+
+GENRES_FILE = "genres.txt"
 
 
 @dataclass(frozen=True)
@@ -55,12 +58,13 @@ class GenreProposal:
 
 
 def read_genres(path: str | os.PathLike[str]) -> GenreChoice:
-    """Read a ``genres.txt`` file.
+    """Read a ``genres.txt`` file, or the one in a folder.
 
     Raises:
         FolksongError: the file is missing.
         FileFormatError: it does not hold a list of whole numbers and a list of pairs of them.
     """
+    path = Path(path, GENRES_FILE) if Path(path).is_dir() else Path(path)
     lines = [
         line for line in read_text(path).splitlines() if line.strip() and not line.lstrip().startswith("#")
     ]

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from folksong.errors import FolksongError
+from folksong.errors import FolksongError, nearest
 from folksong.labels.space import Label, LabelSpace
 from folksong.tags.sources.read_tags import Tags, as_table
 from folksong.tags.tag_lists import shipped_list
@@ -15,6 +15,9 @@ logger = logging.getLogger(__name__)
 
 SUBJECTIVE_TAGS: tuple[str, ...] = shipped_list()
 """The 20 tags that Model 2 leaves out of the 100 most popular of last.fm."""
+
+NAMED = 3
+"""So many listed tags that match nothing are named."""
 
 
 def top(
@@ -75,8 +78,8 @@ def drop(space: LabelSpace, tags: Iterable[str], ignore_case: bool = False) -> L
 
     Args:
         space: the labels so far.
-        tags: what to take out. A tag that matches nothing is named in a warning, with the tags of the space that
-            would match ignoring case.
+        tags: what to take out. Those that match nothing are counted in a warning, which names the first few and the
+            tags of the space nearest to them.
         ignore_case: match tags whatever their case.
 
     Raises:
@@ -110,18 +113,11 @@ def drop(space: LabelSpace, tags: Iterable[str], ignore_case: bool = False) -> L
 
 def _warn_of_unmatched(listed: tuple[str, ...], members: list[str], ignore_case: bool) -> None:
     present = {tag.casefold() if ignore_case else tag for tag in members}
-    by_fold: dict[str, list[str]] = {}
-    for tag in members:
-        by_fold.setdefault(tag.casefold(), []).append(tag)
     unmatched = [tag for tag in listed if (tag.casefold() if ignore_case else tag) not in present]
     if not unmatched:
         return
-    near = [(tag, by_fold[tag.casefold()]) for tag in unmatched if tag.casefold() in by_fold]
-    hint = ""
-    if near:
-        pairs = ", ".join(f"{tag!r} ({' '.join(map(repr, found))})" for tag, found in near)
-        hint = f"; ignoring case these would match: {pairs}"
+    first = "; ".join(f"{tag!r}{nearest(tag, members).replace(';', ',')}" for tag in unmatched[:NAMED])
+    more = f" and {len(unmatched) - NAMED:,} more" if len(unmatched) > NAMED else ""
     logger.warning(
-        "%d of %d listed tags match no tag of the label space: %s%s",
-        len(unmatched), len(listed), ", ".join(map(repr, unmatched)), hint,
-    )  # fmt: skip
+        "%d of %d listed tags match no tag of the label space: %s%s", len(unmatched), len(listed), first, more
+    )
