@@ -93,7 +93,9 @@ def stats(
 
         if plot:
             draw_long_tail(table, plot)
-        if plot_weights:
+        if plot_weights and found.weights.quantiles["least"] == found.weights.quantiles["most"]:
+            click.echo(f"{plot_weights}: not drawn, all weights are alike", err=True)
+        elif plot_weights:
             draw_histogram(found.weights, plot_weights, title="Weights of tags")
     if form == "json":
         echo_json(found.to_dict())
