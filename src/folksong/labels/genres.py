@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import atomic_write, read_text
+from folksong.labels.analysis.cooccurrence import cooccurrence
 from folksong.labels.space import Label, LabelSpace
 from folksong.labels.wording import data_lines
 from folksong.tags.sources.read_tags import Tags, as_table
@@ -120,6 +121,7 @@ def propose_genres(
     *,
     min_share: float = 0.5,
     correlation: float = 0.3,
+    m: float | None = None,
     words: Iterable[str] | None = None,
 ) -> GenreProposal:
     """Propose which clusters are genres and which pairs of them to merge.
@@ -130,6 +132,8 @@ def propose_genres(
         min_share: a cluster is a genre when at least this share of its counts belongs to tags that name one.
         correlation: two genres are to be merged when their presence in tracks correlates at least so much (Pearson,
             which is the phi coefficient here).
+        m: two genres are to be merged instead when they are m-correlated, n_ij > min(n_i, n_j) / m by the tracks that
+            they share; the earlier project took 3/2.
         words: genre words instead of the list that ships with the package.
     """
     table = as_table(tags)
@@ -142,10 +146,11 @@ def propose_genres(
         shares[number] = named / total if total else 0.0
     genres = tuple(int(number) for number in np.flatnonzero(shares >= min_share))
     correlations = label_correlations(space, table)
-    merges = sorted(
-        ((i, j) for i in genres for j in genres if i < j and correlations[i, j] >= correlation),
-        key=lambda pair: (-correlations[pair], pair),
-    )
+    pairs = [(i, j) for i in genres for j in genres if i < j and correlations[i, j] >= correlation]
+    if m is not None:
+        shared = cooccurrence(space, table).correlated(m)
+        pairs = [(pair.first, pair.second) for pair in shared if {pair.first, pair.second} <= set(genres)]
+    merges = sorted(pairs, key=lambda pair: (-correlations[pair], pair))
     return GenreProposal(GenreChoice(genres, tuple(merges)), shares, correlations)
 
 
