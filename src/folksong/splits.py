@@ -28,6 +28,7 @@ import scipy.sparse as sp
 from folksong.errors import FileFormatError, FolksongError, nearest
 from folksong.files import read_document, write_json
 from folksong.tags.sources.read_tags import Tags, as_table
+from folksong.tags.table import TagTable
 
 if TYPE_CHECKING:
     from folksong.labels.space import LabelSpace
@@ -196,7 +197,7 @@ def _names_and_targets(
     track_ids: Sequence[str] | npt.NDArray[np.object_] | None,
     space: LabelSpace | None,
 ) -> tuple[list[str], sp.csr_matrix]:
-    if sp.issparse(tags):
+    if not isinstance(tags, TagTable | str | os.PathLike):
         if track_ids is None or len(track_ids) != tags.shape[0]:
             raise FolksongError(
                 f"the matrix has {tags.shape[0]} rows; give as many track_ids, not "
@@ -236,7 +237,9 @@ def _groups(names: list[str], artists: Mapping[str, str] | None) -> tuple[npt.ND
         key = (name, False) if artist is None else (artist, True)
         groups[row] = number.setdefault(key, len(number))
     if artists is not None and not with_artist:
-        raise FolksongError("no track has a known artist; are the ids in the list of artists those of the tags?")
+        raise FolksongError(
+            "no track has a known artist; are the ids in the list of artists those of the tags?"
+        )
     if artists and with_artist < len(names):
         logger.warning(
             "%d of %d tracks have no known artist; each of them is dealt out on its own",
