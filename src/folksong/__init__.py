@@ -19,8 +19,9 @@ _MODULE_OF = {
     "TagTable": "folksong.tags.table",
     "Tagger": "folksong.models.tagger",
     "WordVectors": "folksong.embeddings.words",
-    "embed_tags": "folksong.embeddings.tags",
+    "clean": "folksong.tags.cleaning.clean",
     "compare": "folksong.evaluation.compare",
+    "embed_tags": "folksong.embeddings.tags",
     "evaluate": "folksong.evaluation.evaluate",
     "load_tagger": "folksong.prediction",
     "read_catalogue": "folksong.audio.catalogue",
@@ -46,6 +47,7 @@ __all__ = [
     "TagTable",
     "Tagger",
     "WordVectors",
+    "clean",
     "compare",
     "cooccurrence",
     "embed_tags",
@@ -80,6 +82,7 @@ if TYPE_CHECKING:
     from folksong.shards.writer import write_shards
     from folksong.splits import Split
     from folksong.tags import cooccurrence
+    from folksong.tags.cleaning.clean import clean
     from folksong.tags.sources.read_tags import read_tags
     from folksong.tags.table import TagTable
     from folksong.training import losses
