@@ -87,7 +87,12 @@ class TagVectors:
 
 
 def embed_tags(
-    tags: Iterable[str], vectors: WordVectors, *, split_hyphens: bool = True, decades: bool = True
+    tags: Iterable[str],
+    vectors: WordVectors,
+    *,
+    split_hyphens: bool = True,
+    decades: bool = True,
+    keep_case: bool = False,
 ) -> TagVectors:
     """Give each tag its unit vector.
 
@@ -96,12 +101,13 @@ def embed_tags(
         vectors: word vectors; a sentence model embeds the tag as a whole.
         split_hyphens: retry an unknown word split at ``-`` and ``/`` (the original recipe did not).
         decades: bring decades to one form first.
+        keep_case: do not lower the case: for vocabularies, such as word2vec's, that know names.
 
     Returns:
         The tags that have a vector, in the order given, and the others in `TagVectors.missing`.
     """
     names = list(tags)
-    words_of = [tag_words(tag) for tag in names]
+    words_of = [tag_words(tag, keep_case=keep_case) for tag in names]
     if decades:
         form = _decade_forms(vectors)
         words_of = [[form.get(word, word) for word in words] for words in words_of]
@@ -129,13 +135,13 @@ def embed_tags(
     )
 
 
-def tag_words(tag: str) -> list[str]:
-    """Return the words of a tag: lower case, without ``. ! ? ,``, split on blanks.
+def tag_words(tag: str, *, keep_case: bool = False) -> list[str]:
+    """Return the words of a tag: lower case unless kept, without ``. ! ? ,``, split on blanks.
 
     >>> tag_words("R.E.M. Rocks!")
     ['rem', 'rocks']
     """
-    return tag.lower().translate(PUNCTUATION).split()
+    return (tag if keep_case else tag.lower()).translate(PUNCTUATION).split()
 
 
 @cache

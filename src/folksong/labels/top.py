@@ -1,4 +1,4 @@
-"""Models 1 and 2: the most popular tags, and those less the subjective ones."""
+"""Models 1 and 2: the most popular tags, and those less the subjective ones; the most popular tag of each label."""
 
 from __future__ import annotations
 
@@ -108,6 +108,31 @@ def drop(space: LabelSpace, tags: Iterable[str], ignore_case: bool = False) -> L
         tuple(labels),
         {raw: member for raw, member in space.aliases.items() if member not in gone},
         {**space.provenance, "dropped": [*space.provenance.get("dropped", ()), *removed]},
+    )
+
+
+def main_tags(space: LabelSpace, tags: Tags) -> LabelSpace:
+    """Build the space of each label's most popular tag alone: what a label of many tags is compared with.
+
+    Order and number of the labels stay, so that what is said of them by number (``genres.txt``) holds here too.
+
+    Args:
+        space: the labels.
+        tags: a tag table, or where to read it, for popularity: counts, ties by code point.
+
+    Raises:
+        FolksongError: two labels have the same most popular tag, which only overlapping labels can.
+    """
+    table = as_table(tags)
+    counts = dict(zip(table.tags, table.counts.tolist(), strict=True))
+    mains = [min(label.tags, key=lambda tag: (-counts.get(tag, 0), tag)) for label in space.labels]
+    twice = next((tag for number, tag in enumerate(mains) if tag in mains[:number]), None)
+    if twice is not None:
+        raise FolksongError(f"{twice!r} is the most popular tag of two labels; labels must not overlap here")
+    return LabelSpace(
+        tuple(Label(tag, (tag,)) for tag in mains),
+        {raw: member for raw, member in space.aliases.items() if member in mains},
+        {"builder": "main_tags", "of": dict(space.provenance)},
     )
 
 
