@@ -136,6 +136,34 @@ def genres_command(
         write_space(keep_genres(clusters, choice, table, provenance=provenance), out, table)
 
 
+@labels.command("propose", cls=FolksongCommand)
+@SOURCE
+@OUT
+@click.option(
+    "--kind", type=click.Choice(["genre", "voice"]), default="genre", show_default=True, help="Of tags."
+)
+@click.option("--percentile", type=click.FloatRange(0, 100), default=95, show_default=True,
+              help="Of the counts of all tags in use: less popular tags are passed over.")  # fmt: skip
+def propose_command(source: str, out: str, kind: Any, percentile: float) -> None:
+    """Write the popular tags of SOURCE that name a genre or a voice as the list OUT, for a person to edit.
+
+    \b
+    Example:
+      folksong labels propose lastfm_tags.db genre_tags.txt --percentile 99
+    """
+    from folksong.labels import propose_tags
+    from folksong.tags.tag_lists import write_tag_list
+
+    found = propose_tags(read_source(source), kind, percentile=percentile)
+    write_tag_list(
+        out, dict.fromkeys((tag for tag, _ in found), ""), f"{kind} tags above percentile {percentile:g}"
+    )
+    click.echo(
+        f"{out}: {len(found):,} tags"
+        + (f", from {found[0][1]:,} to {found[-1][1]:,} tracks" if found else "")
+    )
+
+
 @_subgenre_command("npmi")
 @click.option("--linkage", type=click.Choice(["average", "complete", "single"]), default="average", show_default=True,
               help="How the distance of two clusters follows from their tags'.")  # fmt: skip
