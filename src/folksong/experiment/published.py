@@ -54,7 +54,7 @@ def beside_published(plan: Plan, results: Iterable[CellResult]) -> list[Publishe
         FolksongError: the plan names no published figures, or their file is missing.
         FileFormatError: the file lacks a column or holds no number where one belongs.
     """
-    from folksong.evaluation.tables import read_evaluation
+    from folksong.evaluation.evaluate import read_evaluation
 
     if plan.published is None:
         raise FolksongError("the plan names no published figures (published = ...)")
