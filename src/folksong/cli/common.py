@@ -166,8 +166,24 @@ def wants_progress() -> bool:
 
 
 def echo_table(rows: Sequence[Sequence[object]], headers: Sequence[str], *, floats: str = ".4f") -> None:
-    """Print rows as an aligned plain-text table; numbers are right-aligned, NaN shows as a dash."""
+    """Print rows as an aligned plain-text table: numbers right-aligned, NaN as a dash, text as it is."""
     from tabulate import tabulate
 
-    shown = [[None if isinstance(cell, float) and cell != cell else cell for cell in row] for row in rows]
-    click.echo(tabulate(shown, headers=headers, floatfmt=floats, intfmt=",", missingval="–"))
+    def shown(cell: object) -> object:
+        if isinstance(cell, float):
+            return "–" if cell != cell else format(cell, floats)
+        return f"{cell:,}" if isinstance(cell, int) and not isinstance(cell, bool) else cell
+
+    texts = [[shown(cell) for cell in row] for row in rows]
+    columns = [[str(row[place]) for row in texts if place < len(row)] for place in range(len(headers))]
+    sides = ["right" if column and all(map(_is_number, column)) else "left" for column in columns]
+    click.echo(tabulate(texts, headers=headers, disable_numparse=True, colalign=sides if rows else None))
+
+
+def _is_number(text: str) -> bool:
+    """Say whether a cell is a number, or stands for one that is missing."""
+    try:
+        float(text.replace(",", ""))
+    except ValueError:
+        return text in ("", "–")
+    return True
