@@ -13,6 +13,7 @@ import click
 
 from folksong.cli.common import FolksongCommand, echo_csv, echo_json, shown, wants_progress
 from folksong.errors import nearest
+from folksong.recordings import printable, walk_recordings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -223,7 +224,6 @@ def _limit(threshold: float | str | None, tagger: LoadedTagger, run: str) -> Lim
 def _recordings(files: tuple[str, ...], report: Callable[[str, FolksongError], None]) -> Iterator[str]:
     """Yield each file, and each folder's recordings; a folder without any is reported."""
     from folksong.errors import FolksongError
-    from folksong.recordings import walk_recordings
 
     for file in files:
         if not Path(file).is_dir():
@@ -251,12 +251,12 @@ def _print_table(predictions: Iterator[Prediction], top: int | None, threshold: 
                 else "  no label reaches its threshold"
             ]
         with tqdm.external_write_mode():
-            click.echo("\n".join([f"{prediction.file} ({prediction.seconds:.1f} s)", *lines]))
+            click.echo("\n".join([f"{printable(prediction.file)} ({prediction.seconds:.1f} s)", *lines]))
 
 
 def _print_csv(predictions: Iterator[Prediction], top: int | None, threshold: Limit) -> None:
     rows = (
-        (prediction.file, label, f"{score:.6f}")
+        (printable(prediction.file), label, f"{score:.6f}")
         for prediction in predictions
         for label, score in prediction.ranked(top, threshold)
     )
@@ -266,7 +266,7 @@ def _print_csv(predictions: Iterator[Prediction], top: int | None, threshold: Li
 def _print_json(predictions: Iterator[Prediction], top: int | None, threshold: Limit) -> None:
     content = [
         {
-            "file": prediction.file,
+            "file": printable(prediction.file),
             "seconds": round(prediction.seconds, 3),
             **({"silent": True} if prediction.silent else {}),
             "labels": [

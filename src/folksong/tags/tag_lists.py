@@ -35,16 +35,16 @@ def read_tag_list(path: str | os.PathLike[str]) -> tuple[str, ...]:
     return _tags(text)
 
 
-def read_remove_list(folder: str | os.PathLike[str]) -> tuple[str, ...]:
-    """Read ``tags_remove.txt`` of a folder, the file that ``--filter-path`` leads to.
+def read_remove_list(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Read a list of tags to leave out: a file, or the ``tags_remove.txt`` of a folder.
 
     Raises:
-        FolksongError: the folder has no such file.
+        FolksongError: there is no such file.
     """
-    path = Path(folder, REMOVE_LIST)
+    path = Path(path, REMOVE_LIST) if Path(path).is_dir() else Path(path)
     if not path.is_file():
         raise FolksongError(
-            f"{path}: no such file; --filter-path names a folder that holds {REMOVE_LIST}, one tag a line"
+            f"{path}: no such file; name a list of one tag a line, or its folder ({REMOVE_LIST})"
         )
     return read_tag_list(path)
 
