@@ -19,6 +19,8 @@ _MODULE_OF = {
     "TagTable": "folksong.tags.table",
     "Tagger": "folksong.models.tagger",
     "WordVectors": "folksong.embeddings.words",
+    "clean": "folksong.tags.cleaning.clean",
+    "compare": "folksong.evaluation.compare",
     "embed_tags": "folksong.embeddings.tags",
     "evaluate": "folksong.evaluation.evaluate",
     "load_tagger": "folksong.prediction",
@@ -27,6 +29,7 @@ _MODULE_OF = {
     "read_vectors": "folksong.embeddings.read_vectors",
     "scan_folder": "folksong.audio.catalogue",
     "train": "folksong.training.loop",
+    "tune_thresholds": "folksong.evaluation.tune_thresholds",
     "write_shards": "folksong.shards.writer",
 }
 _MODULES = {
@@ -44,6 +47,8 @@ __all__ = [
     "TagTable",
     "Tagger",
     "WordVectors",
+    "clean",
+    "compare",
     "cooccurrence",
     "embed_tags",
     "evaluate",
@@ -57,6 +62,7 @@ __all__ = [
     "scan_folder",
     "splits",
     "train",
+    "tune_thresholds",
     "write_shards",
 ]
 
@@ -67,13 +73,16 @@ if TYPE_CHECKING:
     from folksong.embeddings.tags import embed_tags
     from folksong.embeddings.words import WordVectors
     from folksong.errors import FolksongError
+    from folksong.evaluation.compare import compare
     from folksong.evaluation.evaluate import evaluate
+    from folksong.evaluation.tune_thresholds import tune_thresholds
     from folksong.labels.space import LabelSpace
     from folksong.models.tagger import Tagger
     from folksong.prediction import load_tagger
     from folksong.shards.writer import write_shards
     from folksong.splits import Split
     from folksong.tags import cooccurrence
+    from folksong.tags.cleaning.clean import clean
     from folksong.tags.sources.read_tags import read_tags
     from folksong.tags.table import TagTable
     from folksong.training import losses

@@ -208,11 +208,30 @@ def wants_progress() -> bool:
 
 
 def echo_table(rows: Sequence[Sequence[object]], headers: Sequence[str], *, floats: str = ".4f") -> None:
-    """Print rows as an aligned plain-text table; numbers are right-aligned, NaN shows as a dash."""
+    """Print rows as an aligned plain-text table: numbers right-aligned, NaN as a dash, text as it is."""
     from tabulate import tabulate
 
-    cells = [[_cell(cell) for cell in row] for row in rows]
-    click.echo(tabulate(cells, headers=headers, floatfmt=floats, intfmt=",", missingval="–"))
+    texts = [[_text(cell, floats) for cell in row] for row in rows]
+    columns = [[row[place] for row in texts if place < len(row)] for place in range(len(headers))]
+    sides = ["right" if column and all(map(_is_number, column)) else "left" for column in columns]
+    click.echo(tabulate(texts, headers=headers, disable_numparse=True, colalign=sides if rows else None))
+
+
+def _text(cell: object, floats: str) -> str:
+    if isinstance(cell, float):
+        return "–" if cell != cell else format(cell, floats)
+    if isinstance(cell, int) and not isinstance(cell, bool):
+        return f"{cell:,}"
+    return "" if cell is None else shown(cell).replace("\n", "\\n")
+
+
+def _is_number(text: str) -> bool:
+    """Say whether a cell is a number, or stands for one that is missing."""
+    try:
+        float(text.replace(",", ""))
+    except ValueError:
+        return text in ("", "–")
+    return True
 
 
 def echo_json(value: object) -> None:
@@ -229,9 +248,3 @@ def echo_csv(rows: Iterable[Sequence[object]], headers: Sequence[str]) -> None:
     writer.writerow(headers)
     for row in rows:  # a name of a file that is not UTF-8 has lone surrogates
         writer.writerow([str(cell).encode("utf-8", "backslashreplace").decode() for cell in row])
-
-
-def _cell(value: object) -> object:
-    if isinstance(value, float) and value != value:
-        return None
-    return shown(value).replace("\n", "\\n") if isinstance(value, str) else value

@@ -57,7 +57,7 @@ def _read_threshold(ctx: click.Context, param: click.Parameter, value: str | Non
     "--threshold",
     callback=_read_threshold,
     metavar="T|tuned",
-    help="Only labels with a score of at least T, or of their own thresholds (`folksong thresholds` tunes them).",
+    help="Only labels with a score of at least T, or of their own thresholds (`folksong evaluate --tune` finds them).",
 )
 @click.option(
     "--json", "form", flag_value="json", help="Print one JSON document: file, seconds, labels with scores."
@@ -217,7 +217,7 @@ def _limit(threshold: float | str | None, tagger: LoadedTagger, run: str) -> Lim
     from folksong.errors import FolksongError
 
     if threshold == TUNED and tagger.thresholds is None:
-        raise FolksongError(f"{run}: has no tuned thresholds; `folksong thresholds {run}` tunes them")
+        raise FolksongError(f"{run}: has no tuned thresholds; `folksong evaluate {run} --tune` finds them")
     return tagger.thresholds if isinstance(threshold, str) else threshold
 
 

@@ -339,7 +339,7 @@ class _Demo:
     def measure(self, front_end: str) -> Found:
         """Tune thresholds on the validation part and measure on the test part."""
         from folksong.evaluation.evaluate import evaluate
-        from folksong.evaluation.tuning import tune_thresholds
+        from folksong.evaluation.tune_thresholds import tune_thresholds
 
         run, shards = self.run_folder(front_end), self.folder / "shards" / front_end
         tune_thresholds(run, shards=shards)

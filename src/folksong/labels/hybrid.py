@@ -36,10 +36,9 @@ from folksong.labels.overlapping import TagGroups, share_labels
 from folksong.labels.space import LabelSpace
 from folksong.labels.spherical_kmeans import SphericalKMeans
 from folksong.labels.wording import stems_of
-from folksong.tags.cleaning.merging import rename_tags
 from folksong.tags.cleaning.spelling import variants
 from folksong.tags.sources.read_tags import Tags, as_table
-from folksong.tags.table import TagTable
+from folksong.tags.table import TagTable, rename_tags
 
 logger = logging.getLogger(__name__)
 

@@ -299,8 +299,8 @@ class TrainingModule(pl.LightningModule):
         learned = torch.from_numpy(self.data.learned_of("validation")[index.numpy()].toarray())
         return {
             "validation_loss": float(self.loss(logits.to(self.device), learned.to(self.device))),
-            "pr_auc_macro": summary.macro_average_precision,
-            "pr_auc_micro": summary.micro_average_precision,
+            "pr_auc_macro": summary.macro_pr_auc,
+            "pr_auc_micro": summary.micro_pr_auc,
             "roc_auc_macro": summary.macro_roc_auc,
             "roc_auc_micro": summary.micro_roc_auc,
         }
