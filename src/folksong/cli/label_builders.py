@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from folksong.cli.common import Command, FolksongCommand, OutputFile, echo_table, wants_progress
+from folksong.cli.common import OutputFile, echo_table, wants_progress
 from folksong.cli.labels import (
     FILTER_PATH,
     OUT,
@@ -24,9 +25,17 @@ from folksong.cli.labels import (
 )
 from folksong.cli.tag_source import read_source
 
+if TYPE_CHECKING:
+    from folksong.labels.space import LabelSpace
+    from folksong.labels.subgenres import Subgenres
+    from folksong.tags.table import TagTable
 
-def _subgenre_command(name: str) -> Callable[[Command], click.Command]:
-    """Return a decorator: a command that clusters inside genres, with the arguments and options of all such."""
+
+def _subgenre_command(name: str) -> Callable[[Callable[..., Subgenres]], click.Command]:
+    """Return a decorator: a command that clusters inside genres, with all that such commands have in common.
+
+    What it decorates gets the table, the genres and the command's own options, and returns the clusters.
+    """
     shared = (
         click.argument("genres", type=click.Path()),
         SOURCE,
@@ -40,15 +49,39 @@ def _subgenre_command(name: str) -> Callable[[Command], click.Command]:
         SPLIT,
     )  # fmt: skip
 
-    def add(command: Command) -> click.Command:
+    def add(build: Callable[..., Subgenres]) -> click.Command:
+        @wraps(build)
+        def command(
+            genres: str, source: str, out: str, split: str | None, main_as_label: bool, plots: str | None,
+            **settings: Any,
+        ) -> None:  # fmt: skip
+            from folksong.labels import LabelSpace
+
+            table, provenance = training_tracks(source, split)
+            found = build(table, LabelSpace.read(genres), **settings)
+            write_space(found.to_space(main_as_label=main_as_label, provenance=provenance), out, table)
+            _echo_clusterings(found)
+            if plots is not None:
+                from folksong.labels.analysis.plots import write_plots
+
+                click.echo(f"{plots}: {len(write_plots(found.clusterings, plots))} plots")
+
         for option in reversed(shared):
             command = option(command)
-        return labels.command(name, cls=FolksongCommand)(command)
+        return labels.command(name)(command)
 
     return add
 
 
-@labels.command("kmeans", cls=FolksongCommand)
+def _echo_clusterings(found: Subgenres, title: str = "") -> None:
+    rows = [
+        (c.genre.name, len(c.tags), len(c.clusters), len(c.singletons), c.silhouette)
+        for c in found.clusterings
+    ]
+    echo_table(rows, (f"{title} genre".lstrip(), "tags", "labels", "singletons", "silhouette"))
+
+
+@labels.command("kmeans")
 @SOURCE
 @OUT
 @vectors_option("", required=True)
@@ -87,7 +120,7 @@ def kmeans_command(
     write_space(space, out, table)
 
 
-@labels.command("genres", cls=FolksongCommand)
+@labels.command("genres")
 @SPACE
 @SOURCE
 @click.argument("out", type=OutputFile(), required=False)
@@ -139,7 +172,7 @@ def genres_command(
         write_space(keep_genres(clusters, choice, table, provenance=provenance), out, table)
 
 
-@labels.command("propose", cls=FolksongCommand)
+@labels.command("propose")
 @SOURCE
 @OUT
 @click.option(
@@ -175,30 +208,21 @@ def propose_command(source: str, out: str, kind: Any, percentile: float) -> None
 @click.option("--shares", type=click.Choice(["tracks", "pairs"]), default="tracks", show_default=True,
               help="P(i, j) is a share of tracks, or of the genre's co-occurrences (thesis).")  # fmt: skip
 @click.option("--compare", is_flag=True, help="Also print what each linkage gives.")
-def npmi_command(
-    genres: str, source: str, out: str, split: str | None, compare: bool, main_as_label: bool, plots: str | None,
-    **settings: Any,
-) -> None:  # fmt: skip
+def npmi_command(table: TagTable, genres: LabelSpace, compare: bool, **settings: Any) -> Subgenres:
     """Cluster the tags inside each label of GENRES by linkage on 1 − NPMI and write OUT (Model 4.1).
 
     \b
     Example:
       folksong labels npmi genres.labels.json lastfm_tags.db model41.labels.json --compare --plots plots
     """
-    from folksong.labels import LabelSpace
     from folksong.labels.npmi import LINKAGES, cluster_by_npmi
 
-    space, (table, provenance) = LabelSpace.read(genres), training_tracks(source, split)
-    found = cluster_by_npmi(table, space, **settings)
-    _echo_subgenres(found, plots)
-    write_space(found.to_space(main_as_label=main_as_label, provenance=provenance), out, table)
-    if compare:
-        rows = []
-        for name in LINKAGES:
-            tried = cluster_by_npmi(table, space, **{**settings, "linkage": name}).clusterings
-            rows += [(name, c.genre.name, len(c.clusters), len(c.singletons), c.silhouette) for c in tried]
+    for linkage in LINKAGES if compare else ():
+        _echo_clusterings(
+            cluster_by_npmi(table, genres, **{**settings, "linkage": linkage}), f"{linkage} linkage:"
+        )
         click.echo()
-        echo_table(rows, ("linkage", "genre", "labels", "singletons", "silhouette"))
+    return cluster_by_npmi(table, genres, **settings)
 
 
 @_subgenre_command("skipgram")
@@ -209,44 +233,19 @@ def npmi_command(
 )
 @click.option("--epochs", type=click.IntRange(1), help="At most.  [default: 100 full-batch, 50 in batches]")
 @SEED
-def skipgram_command(
-    genres: str,
-    source: str,
-    out: str,
-    split: str | None,
-    main_as_label: bool,
-    plots: str | None,
-    **settings: Any,
-) -> None:
+def skipgram_command(table: TagTable, genres: LabelSpace, **settings: Any) -> Subgenres:
     """Cluster the tags inside each label of GENRES by their skip-gram vectors and write OUT (Model 4.2).
 
     \b
     Example:
       folksong labels skipgram genres.labels.json lastfm_tags.db model42.labels.json
     """
-    from folksong.labels import LabelSpace
     from folksong.labels.skipgram import cluster_by_skipgram
 
-    space, (table, provenance) = LabelSpace.read(genres), training_tracks(source, split)
-    found = cluster_by_skipgram(table, space, **settings)
-    _echo_subgenres(found, plots)
-    write_space(found.to_space(main_as_label=main_as_label, provenance=provenance), out, table)
+    return cluster_by_skipgram(table, genres, **settings)
 
 
-def _echo_subgenres(found: Any, plots: str | None) -> None:
-    """Print how each genre was clustered, and write the plots."""
-    rows = [
-        (c.genre.name, len(c.tags), len(c.clusters), len(c.singletons), c.silhouette)
-        for c in found.clusterings
-    ]
-    echo_table(rows, ("genre", "tags", "labels", "singletons", "silhouette"))
-    if plots is not None:
-        from folksong.labels.analysis.plots import write_plots
-
-        click.echo(f"{plots}: {len(write_plots(found.clusterings, plots))} plots")
-
-
-@labels.command("hybrid", cls=FolksongCommand)
+@labels.command("hybrid")
 @SOURCE
 @OUT
 @vectors_option(" or a sentence model: they say where rare tags belong")
@@ -294,7 +293,7 @@ def hybrid_command(
         click.echo(f"{per_track:.1f} labels a track on average, of those with any")
 
 
-@labels.command("dictionary", cls=FolksongCommand)
+@labels.command("dictionary")
 @click.argument("dictionary", type=click.Path())
 @click.argument("source", type=click.Path(), required=False)
 @click.argument("out", type=OutputFile(), required=False)
