@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 _MODULE_OF = {
     "FolksongError": "folksong.errors",
     "LabelSpace": "folksong.labels.space",
+    "Run": "folksong.runs",
     "Split": "folksong.splits",
     "TagTable": "folksong.tags.table",
     "Tagger": "folksong.models.tagger",
@@ -26,7 +27,8 @@ _MODULE_OF = {
     "read_tags": "folksong.tags.sources.read_tags",
     "read_vectors": "folksong.embeddings.read_vectors",
     "scan_folder": "folksong.audio.catalogue",
-    "train": "folksong.training.loop",
+    "resume": "folksong.training.resume",
+    "train": "folksong.training.train",
     "write_shards": "folksong.shards.writer",
 }
 _MODULES = {
@@ -40,6 +42,7 @@ _MODULES = {
 __all__ = [
     "FolksongError",
     "LabelSpace",
+    "Run",
     "Split",
     "TagTable",
     "Tagger",
@@ -54,6 +57,7 @@ __all__ = [
     "read_catalogue",
     "read_tags",
     "read_vectors",
+    "resume",
     "scan_folder",
     "splits",
     "train",
@@ -71,13 +75,15 @@ if TYPE_CHECKING:
     from folksong.labels.space import LabelSpace
     from folksong.models.tagger import Tagger
     from folksong.prediction import load_tagger
+    from folksong.runs import Run
     from folksong.shards.writer import write_shards
     from folksong.splits import Split
     from folksong.tags import cooccurrence
     from folksong.tags.sources.read_tags import read_tags
     from folksong.tags.table import TagTable
     from folksong.training import losses
-    from folksong.training.loop import train
+    from folksong.training.resume import resume
+    from folksong.training.train import train
 
 
 def __getattr__(name: str) -> Any:

@@ -238,13 +238,14 @@ def _make_run(
 ) -> Path:
     from folksong.runs import CONFIG_NAME
     from folksong.training.config import Config
-    from folksong.training.loop import resume, train
+    from folksong.training.resume import resume
+    from folksong.training.train import train
 
     run, name = folder / "runs" / front_end, f"{front_end} training"
     if journal.found(name) is None:
         with journal.stage(name) as found:
             if (run / CONFIG_NAME).exists():
-                finished = resume(run, shards_dir=folder / "shards" / front_end, progress=progress)
+                finished = resume(run, shards=folder / "shards" / front_end, progress=progress)
             else:
                 config = Config.from_dict(training_config(settings))
                 write_json(folder / "config.json", config.to_dict())
@@ -264,7 +265,7 @@ def _make_run(
             best = finished.best_row()
             found["detail"] = (
                 f"best of {len(finished.history())} epochs: {best['epoch']}, validation PR-AUC "
-                f"{best['pr_auc_macro']:.3f}"
+                f"{best['macro_pr_auc']:.3f}"
             )
     return run
 

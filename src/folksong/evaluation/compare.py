@@ -21,12 +21,13 @@ from folksong.evaluation.evaluate import evaluate
 from folksong.evaluation.figures import Average, Evaluation
 from folksong.evaluation.projection import common_tags, project
 from folksong.evaluation.scored import ScoredTracks
-from folksong.evaluation.scoring import open_shards, read_run_tags
+from folksong.evaluation.scoring import open_shards
 from folksong.evaluation.tables import read_evaluation
 from folksong.files import json_value, sha256_file
 from folksong.metrics import Bootstrap, Summary, bootstrap, centred_interval, summarise
 from folksong.runs import Run
 from folksong.tags.table import TagTable
+from folksong.training.data import read_run_tags
 
 logger = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ import numpy as np
 
 from folksong.errors import FolksongError
 from folksong.evaluation.scored import ScoredTracks
-from folksong.evaluation.scoring import rows_of
 from folksong.labels.space import LabelSpace
 from folksong.tags.table import TagTable
+from folksong.training.data import rows_of_tracks
 
 
 def common_tags(spaces: Sequence[LabelSpace], table: TagTable, *, min_tracks: int = 1) -> tuple[str, ...]:
@@ -69,5 +69,6 @@ def project(
         if labels:
             scores[:, column] = tracks.scores[:, list(labels)].max(axis=1)
     columns = [table.tag_index[tag] for tag in tags]
-    targets = rows_of(table.presence[:, columns].tocsr(), table, tracks.track_ids)
+    presence = table.presence[:, columns].tocsr()
+    targets = rows_of_tracks(presence, table, tracks.track_ids).toarray().astype(np.uint8)
     return ScoredTracks(tracks.track_ids, tuple(tags), targets, scores, np.asarray(targets.any(axis=1)))

@@ -19,7 +19,7 @@ from folksong.evaluation.compare import current_evaluation, same_tracks
 from folksong.evaluation.figures import Evaluation
 from folksong.evaluation.recovery import read_truth, recovery
 from folksong.evaluation.scored import ScoredTracks
-from folksong.evaluation.scoring import open_shards, read_run_tags
+from folksong.evaluation.scoring import open_shards
 from folksong.evaluation.seeds import Group, average, group_runs, measure_tracks, seed_of
 from folksong.evaluation.tables import evaluation_to_dict
 from folksong.files import json_value
@@ -27,6 +27,7 @@ from folksong.labels.kmeans import tags_of
 from folksong.metrics import best_thresholds
 from folksong.runs import Run
 from folksong.tags.table import TagTable
+from folksong.training.data import read_run_tags
 
 logger = logging.getLogger(__name__)
 

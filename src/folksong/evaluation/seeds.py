@@ -77,7 +77,7 @@ class Measured:
 
 def seed_of(run: Run) -> int:
     """Return the seed of a run's training."""
-    return int(run.config.get("options", {}).get("seed") or 0)
+    return int(run.config["settings"]["runtime"]["seed"])
 
 
 def group_runs(named: Sequence[NamedRun], names: Sequence[str]) -> list[Group]:
@@ -98,7 +98,7 @@ def group_runs(named: Sequence[NamedRun], names: Sequence[str]) -> list[Group]:
     for rows in members.values():
         first = named[rows[0]]
         where = (first.run.labels.sha256(), first.run.front_end)
-        loss = first.loss or str(first.run.config.get("options", {}).get("loss", {}).get("kind", "bce"))
+        loss = first.loss or str(first.run.config["settings"]["loss"]["kind"])
         groups.append(
             Group(
                 space=first.space or names[rows[0]],
@@ -172,8 +172,16 @@ def _mean_resampled(measured: Sequence[Measured], name: str) -> Array:
 def _key(one: NamedRun) -> str:
     """Return all that decides a run but its seed (and where its data lie) as text."""
     config = one.run.config
-    options = {key: value for key, value in config.get("options", {}).items() if key not in ("seed", "tags")}
-    kept = [options, config.get("settings"), one.run.front_end, one.run.labels.sha256(), one.space, one.loss]
+    settings = {name: dict(section) for name, section in config["settings"].items() if name != "runtime"}
+    settings["data"].pop("tags")
+    kept = [
+        settings,
+        config["settings"]["runtime"]["precision"],
+        one.run.front_end,
+        one.run.labels.sha256(),
+        one.space,
+        one.loss,
+    ]
     kept += [config.get("split_sha256"), config["shards"].get("manifest_sha256")]
     return json.dumps(kept, sort_keys=True, default=str)
 
@@ -182,6 +190,6 @@ def _losses(named: Sequence[NamedRun]) -> list[tuple[str, str, int]]:
     """Return (label space, front-end, number of losses)."""
     losses: dict[tuple[str, str], set[str]] = {}
     for one in named:
-        loss = json.dumps(one.run.config.get("options", {}).get("loss"), sort_keys=True)
+        loss = json.dumps(one.run.config["settings"]["loss"], sort_keys=True)
         losses.setdefault((one.run.labels.sha256(), one.run.front_end), set()).add(loss)
     return [(*where, len(found)) for where, found in losses.items()]

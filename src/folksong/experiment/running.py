@@ -156,7 +156,7 @@ def run_cell(plan: Plan, folder: Path, config: Config, cell: Cell, threads: int 
     """
     import torch
 
-    from folksong.training.interruption import TrainingInterrupted
+    from folksong.training.loop import TrainingInterrupted
 
     if threads is not None:
         torch.set_num_threads(threads)
@@ -177,7 +177,8 @@ def _train_and_evaluate(plan: Plan, folder: Path, config: Config, cell: Cell, pl
     """Return what went wrong, or None."""
     from folksong.evaluation.evaluate import evaluate
     from folksong.runs import CONFIG_NAME, Run
-    from folksong.training.loop import resume, train
+    from folksong.training.resume import resume
+    from folksong.training.train import train
 
     try:
         if (place / CONFIG_NAME).exists():
@@ -195,7 +196,7 @@ def _train_and_evaluate(plan: Plan, folder: Path, config: Config, cell: Cell, pl
                 min_weight=plan.data.min_weight,
                 **plan.training.of(cell.front_end),
                 loss=loss,
-                loss_embeddings=_vectors(plan) if loss.kind == "semantic" else None,
+                vectors=_vectors(plan) if loss.chosen == "semantic" else None,
                 seed=cell.seed,
             )
         evaluate(run)
