@@ -28,13 +28,12 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from folksong.shards.dataset import WindowDataset, make_loader
-from folksong.shards.example import encode_example
+from folksong.shards.encoding import store_audio
+from folksong.shards.format import encode_example, frame
 from folksong.shards.index import build_index, write_index
+from folksong.shards.loader import WindowDataset, WindowLoader
 from folksong.shards.manifest import Manifest, ShardFile
 from folksong.shards.reader import ShardReader
-from folksong.shards.tfrecord import frame
-from folksong.shards.work import store_audio
 
 RATE = 16000
 TRACK_STEPS, WINDOW_STEPS, BATCH = 30 * RATE, 15 * RATE, 16
@@ -93,7 +92,7 @@ def folksong_peer(folder: Path, workers: int) -> Peer:
     reader = ShardReader(folder)
     targets = sp.random(len(reader), 50, 0.1, "csr", np.float32, random_state=0)
     dataset = WindowDataset(reader, range(len(reader)), targets, WINDOW_STEPS, random=True)
-    loader = make_loader(dataset, BATCH, shuffle=True, drop_last=True, workers=workers)
+    loader = WindowLoader(dataset, BATCH, shuffle=True, drop_last=True, workers=workers)
     return lambda: iter(loader)
 
 

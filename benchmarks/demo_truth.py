@@ -11,7 +11,7 @@ import folksong as fs
 from folksong.demo.folksonomy import build_folksonomy
 from folksong.demo.plan import plan_pieces
 from folksong.demo.recipes import read_recipes
-from folksong.labels.analysis.stability import adjusted_rand_index, contingency
+from folksong.labels.analysis.diff import adjusted_rand_index, contingency
 
 
 def score(space, truth):

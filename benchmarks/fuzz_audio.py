@@ -154,7 +154,7 @@ def damaged(seeds: list[Path], number: int, seed: int) -> tuple[bytes, str]:
 def try_file(number: str, folder: str, seed: int) -> Finding:
     """Damage and decode one file (in a worker). A crash leaves it in `folder`, to be looked at."""
     from folksong.audio.decode import read_recording
-    from folksong.audio.measure import measure_file
+    from folksong.audio.file_facts import measure_file
     from folksong.errors import AudioError
 
     seeds = sorted(path for kind in KINDS for path in Path(folder, "seeds").rglob(f"*.{kind}"))

@@ -21,7 +21,7 @@ from torch.nn import functional
 from folksong.labels import LabelSpace
 from folksong.models.hardware import choose_precision, keep_memory
 from folksong.models.tagger import Tagger
-from folksong.shards.dataset import WindowDataset, make_loader
+from folksong.shards.loader import WindowDataset, WindowLoader
 from folksong.shards.reader import ShardReader
 from folksong.training.optimizer import build_optimizer
 from plain_networks import PlainTagger
@@ -55,7 +55,7 @@ def losses(which: str, given: argparse.Namespace, dataset: WindowDataset, seed: 
     else:
         optimizer = build_optimizer(model.parameters(), "Adam", LEARNING_RATE, {})
     half = which == "folksong" and choose_precision("auto", gpu=False) == "bf16"
-    loader = make_loader(dataset, BATCH, shuffle=True, drop_last=True)
+    loader = WindowLoader(dataset, BATCH, shuffle=True, drop_last=True)
     batches = (batch for _ in range(given.steps) for batch in loader)
     torch.manual_seed(seed)
     found = []

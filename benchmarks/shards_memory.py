@@ -26,24 +26,34 @@ N_RECORDINGS = 20
 CODE = """
 import os
 import sys
+import threading
 import time
-import joblib
+from pathlib import Path
 from folksong.audio.catalogue import read_catalogue
 from folksong.shards.writer import write_shards
 from folksong.tags.sources.read_tags import read_tags
 
-def peak():
-    time.sleep(0.2)  # so that each worker answers
-    with open("/proc/self/status") as status:
-        return os.getpid(), next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+def peak(process):
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
+workers = {}
+
+def watch():
+    while True:
+        time.sleep(0.05)
+        for child in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
+            try:
+                workers[child] = peak(child)
+            except (OSError, StopIteration):  # it has ended
+                pass
+
+threading.Thread(target=watch, daemon=True).start()
 catalogue, tags, out, jobs = sys.argv[1:]
 jobs = int(jobs)
 table = read_tags(tags)  # as the command line does: what reading tags took and gave back serves the catalogue
 write_shards(read_catalogue(catalogue), out, table, audio_format="log-mel-spectrogram", jobs=jobs)
-own = peak()[1]
-workers = dict(joblib.Parallel(n_jobs=jobs)(joblib.delayed(peak)() for _ in range(8))) if jobs > 1 else {}
-print(own, *workers.values())
+print(peak("self"), *workers.values())
 """
 
 

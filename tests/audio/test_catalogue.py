@@ -1,5 +1,6 @@
 """Track lists from CSV files and folders."""
 
+import csv
 import logging
 
 import pytest
@@ -11,7 +12,7 @@ from folksong.errors import FileFormatError, FolksongError
 def test_ultimate_csv(tmp_path):
     (tmp_path / "ultimate.csv").write_text(
         "# made by hand\n,track_id,mp3_path,size,Artist\n0,TRAAA,2/3/23.clip.mp3,480000,Nina\n"
-        '# a comment\n1,TRAAB,"a, b.mp3",,\n\n2,TRAAC,/abs/c.mp3,1,x\n',
+        '1,TRAAB,"a, b.mp3",,\n\n2,TRAAC,/abs/c.mp3,1,x\n',
         encoding="utf-8-sig",
     )
     assert read_catalogue(tmp_path / "ultimate.csv", root="music") == [
@@ -39,17 +40,17 @@ def test_of_a_repeated_id_the_first_line_counts(tmp_path, caplog):
 
 
 def test_incomplete_lines_are_left_out_and_numbered(tmp_path, caplog):
-    (tmp_path / "a.csv").write_text("track_id,mp3_path\n# no\nT1,\nT2,b.mp3\n,c.mp3\nT4\n")
+    (tmp_path / "a.csv").write_text("# yes\n\ntrack_id,mp3_path\n# no\nT1,\nT2,b.mp3\n,c.mp3\nT4\n")
     with caplog.at_level(logging.WARNING):
         assert [track.track_id for track in read_catalogue(tmp_path / "a.csv")] == ["T2"]
-    assert "3 lines without a track_id or mp3_path are left out (line 3, 5, 6)" in caplog.text
+    assert "4 lines without a track id or a path are left out (line 4, 5, 7, 8)" in caplog.text
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"id,path\n1,a.mp3\n", "no column 'track_id'.*its columns are: 'id', 'path'"),
-        (b"track_id,mp3path\n1,a.mp3\n", "no column 'mp3_path'; did you mean 'mp3path'"),
+        (b"track_id,mp3_pfad\n1,a.mp3\n", "no column 'mp3_path'; did you mean 'mp3_pfad'"),
         (b"", "columns are: none at all"),
         (b"# nothing\n", "columns are: none at all"),
         (b"track_id,mp3_path\n", "lists no track"),
@@ -81,3 +82,48 @@ def test_a_folder_is_a_list_of_tracks_in_the_order_of_paths(tmp_path):
     empty.mkdir()
     with pytest.raises(FolksongError, match="holds no recording"):
         scan_folder(empty)
+
+
+def test_d1_ids_and_paths_are_literal(tmp_path):
+    names = ["#41", "-x", " 01 Intro", "Outro ", "#1's/a", "Live: b", 'say "c"', "two\nlines", "#\n#"]
+    with (tmp_path / "a.csv").open("w", newline="") as stream:
+        stream.write("# root: /nowhere\n")
+        csv.writer(stream, lineterminator="\n").writerows(
+            [["track_id", "mp3_path"], *([name, f"{name}.mp3"] for name in names)]
+        )
+    tracks = read_catalogue(tmp_path / "a.csv")
+    assert [track.track_id for track in tracks] == names
+    assert [track.path for track in tracks] == [tmp_path / f"{name}.mp3" for name in names]
+
+
+def test_d1_a_root_may_end_in_a_blank(tmp_path):
+    root = tmp_path / "music "
+    root.mkdir()
+    (tmp_path / "a.csv").write_text(f"# root: {root}\ntrack_id,mp3_path\nT,a.mp3\n")
+    assert read_catalogue(tmp_path / "a.csv")[0].path == root / "a.mp3"
+
+
+def test_blanks_after_all_commas_are_no_part_of_the_names(tmp_path):
+    (tmp_path / "a.csv").write_text('track_id, mp3_path, artist\nT1, "a, b.mp3", Nina\n')
+    assert read_catalogue(tmp_path / "a.csv") == [Track("T1", tmp_path / "a, b.mp3", "Nina")]
+
+
+@pytest.mark.parametrize(
+    ("content", "track"),
+    [
+        (
+            "TRACK_ID\tARTIST_ID\tALBUM_ID\tPATH\tDURATION\tTAGS\ntrack_1\tartist_14\talbum_3\t14/214.mp3\t124\ta\tb\n",
+            ("track_1", "14/214.mp3", "artist_14"),
+        ),
+        ("clip_id\tguitar\tmp3_path\n2\t1\tf/x.mp3\n", ("2", "f/x.mp3", None)),
+    ],
+    ids=["MTG-Jamendo", "MagnaTagATune"],
+)
+def test_23_9_columns_of_other_collections(tmp_path, content, track):
+    (tmp_path / "a.tsv").write_text(content)
+    assert read_catalogue(tmp_path / "a.tsv") == [Track(track[0], tmp_path / track[1], track[2])]
+
+
+def test_b2_an_artists_id_goes_before_a_name(tmp_path):
+    (tmp_path / "a.csv").write_text("track_id,mp3_path,artist,artist_id\nA,a.mp3,Nina,AR1\nB,b.mp3,Nina,\n")
+    assert [track.artist for track in read_catalogue(tmp_path / "a.csv")] == ["AR1", None]

@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from folksong.audio import known_files, scan
+from folksong.audio import file_facts, scan
 from folksong.audio.catalogue import read_catalogue
-from folksong.audio.measure import FileFacts, measure_file
-from folksong.audio.scan import scan_tree
-from folksong.audio.selection import Filters
+from folksong.audio.file_facts import FileFacts, measure_file
+from folksong.audio.scan import Filters, scan_tree
 from folksong.errors import FolksongError
 
 
@@ -98,7 +97,7 @@ def test_a_second_scan_reads_only_what_changed(tree, tmp_path, monkeypatch):
     report = scan_tree(tree, out, jobs=1)
     assert (report.n_measured, report.n_files) == (2, 8)
     assert [row["track_id"] for row in rows(out)] == ["a/1", "a/2", "a/9", "b/4", "b/5", "b/6"]
-    monkeypatch.setattr(known_files, "VERSION", 99)
+    monkeypatch.setattr(file_facts, "MEMORY_VERSION", 99)
     assert scan_tree(tree, out, jobs=1).n_measured == 8
 
 
@@ -120,19 +119,19 @@ def test_spoiled_memory_is_measured_anew(tree, tmp_path):
 def test_what_is_no_memory_is_not_believed(tmp_path, content):
     (tmp_path / "t.files.csv").write_bytes(content)
     (tmp_path / ".t.csv.journal").write_bytes(content)
-    assert known_files.KnownFiles.read(tmp_path / "t.csv", 60.0).of(["a", "1"]) == []
+    assert file_facts.KnownFiles.read(tmp_path / "t.csv", 60.0).of(["a", "1"]) == []
 
 
 def test_another_threshold_of_silence_is_another_memory(tmp_path):
     entry = FileFacts("a.mp3", 5, 7)
-    known_files.KnownFiles.read(tmp_path / "t.csv", 60.0).write([entry])
-    assert known_files.KnownFiles.read(tmp_path / "t.csv", 60.0).has(entry)
-    assert not known_files.KnownFiles.read(tmp_path / "t.csv", 40.0).has(entry)
+    file_facts.KnownFiles.read(tmp_path / "t.csv", 60.0).write([entry])
+    assert file_facts.KnownFiles.read(tmp_path / "t.csv", 60.0).has(entry)
+    assert not file_facts.KnownFiles.read(tmp_path / "t.csv", 40.0).has(entry)
 
 
 def test_a_journal_cut_in_the_middle_of_a_line_counts_to_there(tree, tmp_path):
     out = tmp_path / "tracks.csv"
-    known = known_files.KnownFiles.read(out, 60.0)
+    known = file_facts.KnownFiles.read(out, 60.0)
     with known.journal():
         known.add(measure_file(path, str(tree)) for path in ("a/1.flac", "a/2.mp3"))
     journal = tmp_path / ".tracks.csv.journal"
@@ -170,7 +169,7 @@ def test_a_killed_scan_continues_to_the_same_result(tree, tmp_path):
 def test_a_file_that_crashes_the_decoder_is_dropped_and_the_rest_goes_on(tree, tmp_path, monkeypatch, caplog):
     (tmp_path / "crashing_measure.py").write_text(
         "import ctypes\n"
-        "from folksong.audio.measure import measure_file as measure\n"
+        "from folksong.audio.file_facts import measure_file as measure\n"
         "def measure_file(path, root, silence_db):\n"
         "    if path.endswith('3.ogg'): ctypes.string_at(0)\n"
         "    return measure(path, root, silence_db)\n"

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from folksong.audio.workers import run_guarded
+from folksong.audio.workers import Workers, run_guarded
 from folksong.errors import FolksongError
 
 BODY = """
@@ -21,11 +21,7 @@ def deed(path, factor):
         open(path, "w").close()
         os._exit(3)
     return path, len(path) * factor
-def killed(path):
-    import pathlib, tempfile
-    for note in pathlib.Path(tempfile.gettempdir()).glob("folksong-*/*"):
-        if note.name == str(os.getpid()):
-            note.unlink()
+def killed(guard):
     os._exit(9)
 """
 
@@ -79,5 +75,5 @@ def test_a_hang_is_cut_short(deeds):
 
 
 def test_workers_killed_from_outside(deeds):
-    with pytest.raises(FolksongError, match=r"killed from outside.*fewer --jobs"):
-        list(run_guarded(deeds.killed, [["a"]], (), jobs=1, limit_seconds=20))
+    with pytest.raises(FolksongError, match=r"killed from outside.*fewer jobs"), Workers(1) as workers:
+        list(workers.map(deeds.killed, [()]))

@@ -45,8 +45,8 @@ def test_scan_prints_what_was_kept_and_why_not(music, tmp_path):
 
 def test_errors_are_one_line(music, tmp_path):
     result = run(music, tmp_path / "t.csv", "--drop-duplicates", "list")
-    assert result.exit_code == 1
-    assert "needs the list (--duplicates" in result.output
+    assert result.exit_code == 2
+    assert "--drop-duplicates list needs the list: --duplicates msd_duplicates.txt" in result.output
     result = run(music, tmp_path / "t.csv", "--track-list", music / "4.mp3")
     assert result.exit_code == 1
     assert "neither an SQLite nor an HDF5 file" in result.output

@@ -1,4 +1,4 @@
-"""The commands about label spaces, from a tag file to maps and grids."""
+"""The commands about label spaces, from a tag file to maps."""
 
 import csv
 import pickle
@@ -77,7 +77,7 @@ def test_the_whole_path(files):
     )
     assert code == 0, output
     (files / "pairs.tsv").write_text("same\tmetal\tdoom\napart\tmetal\tdub\nsame\tmetal\tunheard\n")
-    code, output = run("labels", "judge", "pairs.tsv", "h.labels.json", "--tags", "tags.csv", "--show-wrong")
+    code, output = run("labels", "pairs", "pairs.tsv", "h.labels.json", "--tags", "tags.csv", "--show-wrong")
     assert code == 0, output
     assert "same 'metal' 'unheard' (a tag is in no label)" in output
     assert "0.75" in output
@@ -85,26 +85,31 @@ def test_the_whole_path(files):
     assert code == 0, output
     assert "adjusted Rand index 1.0000" in output
     code, output = run(
-        "labels", "why", "h.labels.json", "doom", "--tags", "tags.csv", "--vectors", "vectors.txt"
+        "labels", "explain", "h.labels.json", "doom", "--tags", "tags.csv", "--vectors", "vectors.txt"
     )
     assert code == 0, output
     assert "label 'metal'" in output
     code, output = run("labels", "map", "h.labels.json", "map.html", "--tags", "tags.csv", "--method", "pca")
     assert code == 0, output
-    code, output = run("projector", "h.labels.json", "projector", "--tags", "tags.csv")
+    code, output = run("labels", "map", "h.labels.json", "--tags", "tags.csv", "--projector", "projector")
     assert code == 0, output
+    assert run("labels", "map", "h.labels.json", "--tags", "tags.csv")[0] == 2
     assert (files / "projector" / "projector_config.pbtxt").exists()
 
 
-def test_stability_and_grid(files):
-    code, output = run("labels", "stability", "tags.csv", "--vectors", "vectors.txt", "--threshold", 5, "--n-clusters",
-                       2, "--seeds", 2, "--bootstrap", 1)  # fmt: skip
+def test_stability_of_each_setting(files):
+    code, output = run("labels", "stability", "tags.csv", "--vectors", "vectors.txt", "--threshold", 5, 10,
+                       "--n-clusters", 2, 300, "--seeds", 2, "--bootstrap", 1)  # fmt: skip
     assert code == 0, output
-    assert "over seeds: mean 1.0000" in output
-    code, output = run("labels", "grid", "tags.csv", "grid.parquet", "--vectors", "vectors.txt", "--thresholds", 5, 10,
-                       "--n-clusters", 2, 3, "--seeds", 1, "--plot", "grid.png")  # fmt: skip
-    assert code == 0, output
-    assert (files / "grid.png").exists()
+    rows = [line.split() for line in output.splitlines() if line.startswith("vectors.txt")]
+    assert [row[1:3] for row in rows] == [["5", "2"], ["5", "300"], ["10", "2"], ["10", "300"]]
+    assert rows[0][3:6] == ["2", "1.000", "1.000"]
+    assert rows[0][9] == "1.000"  # both seeds agree
+    assert "300 clusters were asked for" in output
+    assert run("labels", "stability", "tags.csv")[0] == 2
+    assert (
+        run("labels", "stability", "tags.csv", "--builder", "hybrid", "--n-clusters", 2, "--seeds", 1)[0] == 0
+    )
 
 
 def test_same_file_twice_and_learning_from_a_split(files):
@@ -127,7 +132,7 @@ def test_overlap_says_how_many_labels_a_track_has(files):
     assert any(label.also for label in space.labels)
     tag = next(tag for label in space.labels for tag in label.also)
     main, *also = (space.labels[number].name for number in space.labels_of(tag))
-    _, reasons = run("labels", "why", "o.labels.json", tag, "--tags", "tags.csv")
+    _, reasons = run("labels", "explain", "o.labels.json", tag, "--tags", "tags.csv")
     assert f"label {main!r}; also in {', '.join(map(repr, also))}" in reasons
     per_track = space.encode(read_tags("tags.csv")).nnz / 200
     assert f"{per_track:.1f} labels a track on average" in output
@@ -138,14 +143,18 @@ def test_a_file_that_holds_something_else_is_left_as_it_is(files, command):
     before = (files / "tags.csv").read_bytes()
     number = "--n-clusters" if command == "hybrid" else "--number"
     code, output = run("labels", command, "tags.csv", "tags.csv", number, 2)
-    assert code == 2
-    assert "tags.csv is there and holds no label space; it is left as it is" in output
+    assert code == 1
+    assert "tags.csv: both an input and the output" in output
     assert (files / "tags.csv").read_bytes() == before
-    for _ in range(2):  # a label space may be written again
+    for _ in range(2):  # what the command wrote may be written again
         code, output = run("labels", command, "tags.csv", "again.labels.json", number, 2)
         assert code == 0, output
-    (files / "empty.labels.json").touch()
-    assert run("labels", command, "tags.csv", "empty.labels.json", number, 2)[0] == 0
+    (files / "again.labels.json").write_text(edited := (files / "again.labels.json").read_text() + "\n")
+    code, output = run("labels", command, "tags.csv", "again.labels.json", number, 2)
+    assert code == 1
+    assert "did not write it (or it was changed since); nothing was written; --force replaces it" in output
+    assert (files / "again.labels.json").read_text() == edited
+    assert run("labels", command, "tags.csv", "again.labels.json", number, 2, "--force")[0] == 0
 
 
 def test_pairs_that_cannot_be_kept_say_why(files):
@@ -164,8 +173,8 @@ def test_pairs_that_cannot_be_kept_say_why(files):
     )
     assert code == 1
     assert "must be apart, but other pairs" in output
-    assert "--keep-spellings --keep-stems" in output
-    code, output = run("labels", "why", "h.labels.json", "METAL", "--tags", "tags.csv")
+    assert "leave spellings unmerged and stems unlinked" in output
+    code, output = run("labels", "explain", "h.labels.json", "METAL", "--tags", "tags.csv")
     assert "did you mean 'metal'?" in output
 
 

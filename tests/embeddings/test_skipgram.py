@@ -94,7 +94,7 @@ def grouped_table():
 
 
 @pytest.mark.parametrize(("output", "batch_size"), [("softmax", None), ("sigmoid", None), ("softmax", 10)])
-def test_tags_that_keep_the_same_company_end_up_near(output, batch_size):
+def test_tags_that_co_occur_with_the_same_end_up_near(output, batch_size):
     learned = train_skipgram(
         grouped_table(), TAGS, output=output, batch_size=batch_size, learning_rate=0.05, seed=2
     )

@@ -35,7 +35,7 @@ import folksong as fs
 
 # All that is not in the public interface. Where a module moves, adapt this place; nothing below names a module.
 from folksong.demo.corpus import Corpus, CorpusSettings, write_corpus
-from folksong.shards.dataset import WindowDataset, make_loader
+from folksong.shards.loader import WindowDataset, WindowLoader
 from folksong.shards.reader import ShardReader
 from folksong.shards.window_positions import epoch_order, window_starts
 from folksong.tags.cleaning.clean import clean
@@ -345,7 +345,7 @@ def windows(house: House) -> dict[str, Any]:
                 reader, np.arange(len(reader)), targets[rows], reader.manifest.steps(WINDOW_SECONDS),
                 random=True, seed=5,
             )  # fmt: skip
-            loader = make_loader(dataset, 16, shuffle=True, drop_last=True, seed=5)
+            loader = WindowLoader(dataset, 16, shuffle=True, drop_last=True)
             for epoch in (0, 1):
                 loader.set_epoch(epoch)
                 batches = [
@@ -447,7 +447,8 @@ def hetrec(house: House) -> dict[str, Any]:
     found = {
         "top": make.top(table, 100),
         "drop": make.drop(make.top(table, 100), make.SUBJECTIVE_TAGS),
-        "kmeans": make.kmeans(table, house.vectors, threshold=5),
+        "kmeans": make.kmeans(table, house.vectors),
+        "kmeans of rarer tags": make.kmeans(table, house.vectors, threshold=5),
         "hybrid": make.hybrid(table, house.vectors),
         "hybrid with overlap": make.hybrid(table, house.vectors, n_clusters=100, overlap=6, weighted=True),
     }

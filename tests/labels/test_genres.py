@@ -1,11 +1,13 @@
 """genres.txt read, proposed, edited and applied; correlations against plain loops."""
 
+import logging
+
 import numpy as np
 import pytest
 
 from folksong.errors import FileFormatError, FolksongError
 from folksong.labels import GenreChoice, keep_genres, kmeans, propose_genres, read_genres, write_genres
-from folksong.labels.genres import cluster_correlations, genre_words, names_genre
+from folksong.labels.genres import genre_words, label_correlations, names_genre
 from folksong.labels.space import Label, LabelSpace
 from folksong.tags.table import TagTable
 
@@ -67,7 +69,7 @@ def test_genre_words():
 
 
 def test_correlations_equal_the_loops():
-    found = cluster_correlations(SPACE, TABLE)
+    found = label_correlations(SPACE, TABLE)
     present = np.array([[any(tag in label.tags for tag, _ in TABLE.tags_of(track)) for label in SPACE.labels]
                         for track in TABLE.track_ids], float)  # fmt: skip
     np.testing.assert_allclose(found, np.corrcoef(present.T), atol=1e-12)
@@ -111,13 +113,19 @@ def test_tags_of_several_labels_stay_in_those_that_are_kept():
     assert merged.aliases == {"live": "seen live"}
 
 
-def test_choices_that_do_not_fit(caplog):
+def test_choices_that_do_not_fit():
     with pytest.raises(FolksongError, match="there is no cluster 4; the space has 4, numbered from 0"):
         keep_genres(SPACE, GenreChoice((4,)), TABLE)
     with pytest.raises(FolksongError, match="no cluster is chosen"):
         keep_genres(SPACE, GenreChoice(()), TABLE)
-    assert len(keep_genres(SPACE, GenreChoice((0,), ((0, 1),)), TABLE)) == 1
-    assert "clusters [1] are to be merged but not listed" in caplog.text
+
+
+def test_a_pair_with_a_cluster_that_is_no_genre_does_nothing(caplog):
+    alone = keep_genres(SPACE, GenreChoice((0, 2)), TABLE)
+    with caplog.at_level(logging.INFO):
+        found = keep_genres(SPACE, GenreChoice((0, 2), ((0, 1), (1, 2), (2, 9))), TABLE)
+    assert found.labels == alone.labels
+    assert "3 pairs to merge are of clusters that are no genres; they do nothing" in caplog.text
 
 
 def test_on_clusters(table, vectors):

@@ -1,4 +1,4 @@
-"""Company vectors against plain loops; the hybrid's merging, linking, pairs, rare tags and determinism."""
+"""Co-occurrence vectors against plain loops; the hybrid's merging, linking, pairs, rare tags and determinism."""
 
 import math
 import sys
@@ -6,11 +6,11 @@ import sys
 import numpy as np
 import pytest
 
-from folksong.embeddings import ppmi as company
-from folksong.embeddings.ppmi import company_vectors
+from folksong.embeddings import ppmi
+from folksong.embeddings.ppmi import ppmi_vectors
 from folksong.errors import FolksongError
 from folksong.labels import Pair, hybrid
-from folksong.labels.hybrid import joint_vectors
+from folksong.labels.hybrid import hybrid_vectors
 from folksong.tags.table import TagTable
 
 
@@ -32,13 +32,13 @@ def test_values_equal_the_loops(table):
     tags = list(small.popularity().tags)
     contexts = np.array([small.tag_index[tag] for tag in tags[:8]])
     columns = np.array([small.tag_index[tag] for tag in tags])
-    found = company._shrunk_ppmi(company._strengths(small, False), columns, contexts, 8).toarray()
+    found = ppmi._shrunk_ppmi(ppmi._strengths(small, False), columns, contexts, 8).toarray()
     np.testing.assert_allclose(found, ppmi_reference(small, tags, tags[:8], 8), atol=1e-12)
 
 
 def test_vectors_keep_the_geometry_of_the_svd(table):
     tags = list(table.popularity().tags)
-    found = company_vectors(table, tags, dimension=4, min_context_count=1)
+    found = ppmi_vectors(table, tags, dimension=4, min_context_count=1)
     values = ppmi_reference(table, tags, tags, 8)
     left, sizes, _ = np.linalg.svd(values)
     expected = left[:, :4] * np.sqrt(sizes[:4])
@@ -46,14 +46,14 @@ def test_vectors_keep_the_geometry_of_the_svd(table):
     np.testing.assert_allclose(found @ found.T, expected @ expected.T, atol=1e-4)
 
 
-def test_a_tag_without_company_has_no_vector():
+def test_a_tag_that_co_occurs_with_none_has_no_vector():
     table = TagTable.from_pairs(["1", "1", "2", "2", "3"], ["a", "b", "a", "b", "lonely"])
-    found = company_vectors(table, ["a", "b", "lonely"], min_context_count=1)
+    found = ppmi_vectors(table, ["a", "b", "lonely"], min_context_count=1)
     assert np.linalg.norm(found, axis=1).round(5).tolist() == [1, 1, 0]
     with pytest.raises(FolksongError, match="2 tags with 10 counts or more, and there are 0"):
-        company_vectors(table, ["a"])
+        ppmi_vectors(table, ["a"])
     with pytest.raises(FolksongError, match="'z' is not in the table"):
-        company_vectors(table, ["z"], min_context_count=1)
+        ppmi_vectors(table, ["z"], min_context_count=1)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def label_of(space, tag):
     return number
 
 
-def test_variants_become_aliases_and_rare_tags_join_their_company(messy):
+def test_variants_become_aliases_and_rare_tags_join_those_they_meet(messy):
     space = hybrid(messy, None, n_clusters=2)
     assert {frozenset(item) for item in space.aliases.items()} == {
         frozenset({"hip hop", "hip-hop"}),
@@ -92,8 +92,8 @@ def test_variants_become_aliases_and_rare_tags_join_their_company(messy):
     assert {"hip hop", "hip-hop", "Metal"} <= {tag for label in plain.labels for tag in label.tags}
 
 
-def test_stems_are_linked_unless_company_contradicts(messy):
-    placed = joint_vectors(messy, None)
+def test_stems_are_linked_unless_co_occurrence_contradicts(messy):
+    placed = hybrid_vectors(messy, None)
     row = {tag: number for number, tag in enumerate(placed.tags)}
     assert placed.leaders[row["country"]] != placed.leaders[row["countries"]]
     assert placed.leaders[row["relax"]] != placed.leaders[row["relaxing"]]  # they never meet here
@@ -149,11 +149,11 @@ def test_weights_count_by_their_logarithm(crowd):
     columns = np.arange(6)
     mean = np.mean([math.log1p(weight) for weight in crowd.weights.data])
     dense = crowd.weights.toarray()
-    strengths = company._strengths(crowd, weighted=True)
+    strengths = ppmi._strengths(crowd, weighted=True)
     for track, row in enumerate(dense[:50]):
         expected = [math.log1p(weight) / mean for weight in row]
         np.testing.assert_allclose(strengths[track].toarray()[0], expected, rtol=1e-6)
-    found = company._shrunk_ppmi(strengths, columns, columns, 8).toarray()
+    found = ppmi._shrunk_ppmi(strengths, columns, columns, 8).toarray()
     logs = np.log1p(dense[:, columns].astype(float)) / mean
     together = [[0.0 if a == b else sum(logs[:, a] * logs[:, b]) for b in range(6)] for a in range(6)]
     shares = [sum(row[c] for row in together) ** 0.75 for c in range(6)]
@@ -164,12 +164,12 @@ def test_weights_count_by_their_logarithm(crowd):
             assert found[a, b] == pytest.approx(value * n / (n + 8), rel=1e-5)
     same = TagTable.from_pairs(["1", "1", "2", "2"], ["a", "b", "a", "b"], [7, 7, 7, 7])
     np.testing.assert_array_equal(
-        company_vectors(same, ["a", "b"], min_context_count=1, weighted=True),
-        company_vectors(same, ["a", "b"], min_context_count=1),
+        ppmi_vectors(same, ["a", "b"], min_context_count=1, weighted=True),
+        ppmi_vectors(same, ["a", "b"], min_context_count=1),
     )
     nothing = TagTable.from_pairs(["1", "1"], ["a", "b"], [0, 0])
     with pytest.raises(FolksongError, match="all weights are 0"):
-        company_vectors(nothing, ["a", "b"], min_context_count=1, weighted=True)
+        ppmi_vectors(nothing, ["a", "b"], min_context_count=1, weighted=True)
 
 
 def test_tags_that_must_be_apart_share_none_of_their_labels(messy):
@@ -177,19 +177,21 @@ def test_tags_that_must_be_apart_share_none_of_their_labels(messy):
     assert not set(space.labels_of("thrash")) & set(space.labels_of("doom"))
 
 
-def test_word_vectors_place_what_has_no_company(vectors):
+def test_word_vectors_place_what_never_co_occurs(vectors):
     pairs = [
         (f"t{i}", tag) for i in range(40) for tag in (("metal", "sludge") if i % 2 else ("house", "dub"))
     ]
     pairs += [(f"alone{i}", "thrash metal") for i in range(12)]
     table = TagTable.from_pairs(*zip(*pairs, strict=True))
-    placed = joint_vectors(table, vectors)
+    placed = hybrid_vectors(table, vectors)
     where = dict(zip(placed.tags, placed.vectors, strict=True))
     assert where["thrash metal"] @ where["metal"] > 0.5 > where["thrash metal"] @ where["house"]
-    assert "thrash metal" not in joint_vectors(table, None).tags
-    company_only = hybrid(table, None, n_clusters=2)
+    assert "thrash metal" not in hybrid_vectors(table, None).tags
+    without_words = hybrid(table, None, n_clusters=2)
     assert (
-        label_of(company_only, "metal") == label_of(company_only, "sludge") != label_of(company_only, "dub")
+        label_of(without_words, "metal")
+        == label_of(without_words, "sludge")
+        != label_of(without_words, "dub")
     )
 
 
@@ -209,26 +211,26 @@ def test_words_decide_on_rare_tags_and_leave_frequent_ones_alone(table, vectors)
 def test_meaning_is_learned_on_frequent_tags_alone(table, vectors, monkeypatch):
     seen = {}
 
-    def watched(words, company, learned):
+    def watched(words, vectors, learned):
         seen["rare"] = [tag for tag, frequent in zip(seen["tags"], learned, strict=True) if not frequent]
-        return np.zeros_like(company)
+        return np.zeros_like(vectors)
 
-    monkeypatch.setattr(sys.modules["folksong.labels.hybrid"], "expected_company", watched)
+    monkeypatch.setattr(sys.modules["folksong.labels.hybrid"], "predict_from_words", watched)
     pairs = [(track, tag) for track in table.track_ids for tag, _ in table.tags_of(track)]
     crowd = TagTable.from_pairs(
         *zip(*pairs, *[(track, "thrash sludge") for track in table.track_ids[:9]], strict=True)
     )
-    seen["tags"] = [tag for tag, count in zip(*joint_order(crowd), strict=True) if count > 2]
-    joint_vectors(crowd, vectors)
+    seen["tags"] = [tag for tag, count in zip(*popular_order(crowd), strict=True) if count > 2]
+    hybrid_vectors(crowd, vectors)
     assert seen["rare"] == ["thrash sludge"]
 
 
-def joint_order(table):
+def popular_order(table):
     ranking = table.popularity()
     return ranking.tags, ranking.counts
 
 
-def test_without_meaning_the_words_change_nothing_for_tags_with_company(table, vectors):
+def test_without_meaning_the_words_change_nothing_for_tags_that_co_occur(table, vectors):
     one = hybrid(table, vectors, n_clusters=4, meaning=0)
     assert [label.tags for label in one.labels] == [
         label.tags for label in hybrid(table, None, n_clusters=4).labels

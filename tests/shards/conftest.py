@@ -11,10 +11,9 @@ import pytest
 import soundfile
 
 from folksong.audio.catalogue import Track
-from folksong.shards.example import encode_example
+from folksong.shards.format import encode_example, frame
 from folksong.shards.index import build_index
 from folksong.shards.manifest import Manifest, ShardFile
-from folksong.shards.tfrecord import frame
 from folksong.tags.table import TagTable
 
 RATE = 16000

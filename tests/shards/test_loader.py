@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from folksong.errors import FolksongError
-from folksong.shards.dataset import Batch, WindowDataset, make_loader
-from folksong.shards.loader import WindowLoader
+from folksong.shards.loader import Batch, WindowDataset, WindowLoader
 from folksong.shards.reader import ShardReader
 from folksong.shards.window_positions import epoch_order, rank_batches, window_starts
 
@@ -27,7 +26,7 @@ def dataset(shards: Shards) -> WindowDataset:
 
 
 def loader(dataset: WindowDataset, **options: object) -> WindowLoader:
-    return make_loader(dataset, 5, **{"shuffle": True, "seed": 1, **options})  # type: ignore[arg-type]
+    return WindowLoader(dataset, 5, **{"shuffle": True, **options})  # type: ignore[arg-type]
 
 
 def copies(batches: list[Batch]) -> list[dict[str, list[object]]]:
@@ -37,7 +36,7 @@ def copies(batches: list[Batch]) -> list[dict[str, list[object]]]:
 def test_a_batch_holds_windows_targets_and_positions(shards: Shards) -> None:
     reader, sounds = ShardReader(shards[0]), shards[1]
     dataset = WindowDataset(reader, [7, 2, 4], TARGETS[[7, 2, 4]], 300, random=False)
-    (batch,) = make_loader(dataset, 3, shuffle=False)
+    (batch,) = WindowLoader(dataset, 3, shuffle=False)
     assert batch["index"].tolist() == [0, 1, 2]
     assert {key: value.dtype for key, value in batch.items()} == {
         "x": torch.float32,
@@ -126,7 +125,7 @@ def test_epochs_follow_each_other_and_can_be_chosen(dataset: WindowDataset) -> N
     train = loader(dataset)
     epochs = [copies(list(train)) for _ in range(3)]
     assert epochs[0] != epochs[1] != epochs[2]
-    train.sampler.set_epoch(1)
+    train.set_epoch(1)
     assert copies(list(train)) == epochs[1]
     fixed = WindowDataset(dataset.reader, range(12), TARGETS, 300, random=False)
     valid = loader(fixed, shuffle=False)
@@ -161,22 +160,22 @@ def test_a_loaded_state_continues_at_the_very_batch(dataset: WindowDataset, work
 
 
 def test_a_run_continues_on_another_number_of_ranks(dataset: WindowDataset) -> None:
-    one = make_loader(dataset, 4, shuffle=True)
+    one = WindowLoader(dataset, 4, shuffle=True)
     iterator = iter(one)
     seen = next(iterator)["index"].tolist()
     state = one.state_dict()
     assert state == {"epoch": 0, "records": 4}
     for rank in (0, 1):
-        part = make_loader(dataset, 2, shuffle=True, rank=rank, world_size=2)
+        part = WindowLoader(dataset, 2, shuffle=True, rank=rank, world_size=2)
         part.load_state_dict(state)
         seen += [index for batch in part for index in batch["index"].tolist()]
     assert sorted(seen) == list(range(12))
     with pytest.raises(FolksongError, match="stopped after 4 records, which batches of 3 never do"):
-        make_loader(dataset, 3, shuffle=True).load_state_dict(state)
+        WindowLoader(dataset, 3, shuffle=True).load_state_dict(state)
 
 
 def test_memory_is_reused_only_when_nothing_refers_to_it(dataset: WindowDataset) -> None:
-    train = make_loader(dataset, 4, shuffle=True, workers=2)
+    train = WindowLoader(dataset, 4, shuffle=True, workers=2)
     kept = []
     views = []
     places = set()
@@ -202,7 +201,7 @@ def test_an_error_in_a_worker_reaches_the_consumer(dataset: WindowDataset) -> No
 
 def test_pytorchs_own_loader_takes_whole_batches(dataset: WindowDataset) -> None:
     theirs = torch.utils.data.DataLoader(dataset, batch_size=5, collate_fn=lambda batch: batch)
-    ours = make_loader(dataset, 5, shuffle=False)
+    ours = WindowLoader(dataset, 5, shuffle=False)
     assert copies(list(theirs)) == copies(list(ours))
 
 
@@ -215,4 +214,4 @@ def test_wrong_arguments_are_errors(shards: Shards, dataset: WindowDataset) -> N
     with pytest.raises(FolksongError, match="at least 1 step"):
         WindowDataset(reader, [0], TARGETS[[0]], 0, random=False)
     with pytest.raises(FolksongError, match="rank 2 of 2"):
-        make_loader(dataset, 4, shuffle=True, rank=2, world_size=2)
+        WindowLoader(dataset, 4, shuffle=True, rank=2, world_size=2)

@@ -17,10 +17,9 @@ import pytest
 from folksong.audio.log_mel import read_preset
 from folksong.errors import FileFormatError, FolksongError
 from folksong.shards.index import build_index, index_path, read_index, same_index, write_index
+from folksong.shards.maintenance import read_one_hot_tags, repair_shards
 from folksong.shards.manifest import Manifest, ShardFile
-from folksong.shards.one_hot import read_one_hot_tags
 from folksong.shards.reader import ShardReader
-from folksong.shards.repair import repair_shards
 from folksong.tags.sources.lastfm import write_lastfm
 from folksong.tags.table import TagTable
 
@@ -85,8 +84,7 @@ def test_tags_come_with_their_weights(shards: Shards) -> None:
 
 def test_floats_that_lie_in_pieces_are_read(tmp_path: Path, recording: Record) -> None:
     """Each value with a field of its own, as protocol buffers of version 2 write them."""
-    from folksong.shards.example import encode_example
-    from folksong.shards.tfrecord import frame
+    from folksong.shards.format import encode_example, frame
 
     sound = recording(1, 300)
     numbers = b"".join(b"\x0d" + value.tobytes() for value in sound)
@@ -121,7 +119,9 @@ def test_files_that_tensorflow_wrote_are_read(tmp_path: Path) -> None:
 def test_one_hots_of_the_earlier_project_are_read(tmp_path: Path) -> None:
     shutil.copy(GOLDEN / "one_hot.tfrecord", tmp_path / "waveform_1.tfrecord")
     repair_shards(tmp_path)
-    with pytest.raises(FolksongError, match=r"one-hot over 4 tags, without the tags' names.*--one-hot-tags"):
+    with pytest.raises(
+        FolksongError, match=r"one-hot over 4 tags, without the tags' names; repair the folder"
+    ):
         ShardReader(tmp_path).tags(0)
     names = TagTable.from_pairs(["x"] * 4, ["ambient", "blues", "choir", "dub"])
     write_lastfm(names, tmp_path / "clean_lastfm.db")
@@ -163,7 +163,7 @@ def test_an_index_is_a_pure_function_of_its_shard(shards: Shards, caplog: pytest
 def test_a_missing_manifest_says_what_to_do(shards: Shards, tmp_path: Path) -> None:
     folder, _ = shards
     (folder / "manifest.json").unlink()
-    with pytest.raises(FolksongError, match=r"no manifest.json; `folksong shards repair"):
+    with pytest.raises(FolksongError, match=r"no manifest.json; repairing the folder"):
         ShardReader(folder)
     (tmp_path / "empty").mkdir()
     with pytest.raises(FolksongError, match=r"empty: no shards here"):
@@ -247,7 +247,7 @@ def test_a_read_only_folder_is_read(shards: Shards, monkeypatch: pytest.MonkeyPa
         raise FolksongError("read-only")
 
     monkeypatch.setattr("folksong.shards.reader.write_index", refuse)
-    monkeypatch.setattr("folksong.shards.checked.write_json", refuse)
+    monkeypatch.setattr("folksong.shards.reader.write_json", refuse)
     folder, sounds = shards
     np.testing.assert_array_equal(ShardReader(folder).audio(7), sounds[7])
     assert not list(folder.glob("*.index"))

@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from folksong.shards.example import encode_example
-from folksong.shards.tfrecord import frame
+from folksong.shards.format import encode_example, frame
 
 tf: Any = pytest.importorskip("tensorflow", reason="TensorFlow is not installed: its readers are not tried")
 

@@ -18,7 +18,7 @@ from folksong.audio.catalogue import Track
 from folksong.audio.decode import decode
 from folksong.audio.log_mel import log_mel, read_preset
 from folksong.errors import FolksongError
-from folksong.shards import estimate
+from folksong.shards import writer
 from folksong.shards.manifest import Manifest
 from folksong.shards.reader import ShardReader
 from folksong.shards.writer import write_shards
@@ -183,7 +183,7 @@ def test_a_finished_folder_is_left_alone_unless_told(
     assert write_shards(tracks, out, tags, jobs=1) == first
     assert "written already; nothing to do" in caplog.text
     assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == before
-    with pytest.raises(FolksongError, match=r"holds shards of other tracks, tags or settings.*--overwrite"):
+    with pytest.raises(FolksongError, match=r"holds shards of other tracks, tags or settings.*overwrite"):
         write_shards(tracks[:2], out, tags, jobs=1)
     again = write_shards(tracks[:2], out, tags, jobs=1, overwrite=True)
     assert len(list(out.glob("*.tfrecord"))) == len(again.files) == 2
@@ -255,12 +255,12 @@ def test_a_recording_that_hangs_the_decoder_is_left_out(make_tracks: MakeTracks,
 
 
 def children() -> list[int]:
-    """The processes that loky has started for this one."""
+    """The workers of this process."""
     found = []
     for place in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             parent = int(place.joinpath("stat").read_text().rpartition(")")[2].split()[1])
-            if parent == os.getpid() and b"LokyProcess" in place.joinpath("cmdline").read_bytes():
+            if parent == os.getpid() and b"folksong.audio.workers" in place.joinpath("cmdline").read_bytes():
                 found.append(int(place.name))
     return found
 
@@ -294,7 +294,7 @@ def test_a_disk_too_small_is_refused_before_the_start(
     caplog.set_level("INFO", "folksong")
     needed = write_shards(tracks, tmp_path / "fits", jobs=1).n_bytes
     assert "4 tracks with 1 job: about" in caplog.text
-    monkeypatch.setattr(estimate, "free_bytes", lambda _: needed)
+    monkeypatch.setattr(writer, "free_bytes", lambda _: needed)
     with pytest.raises(
         FolksongError, match=r"out: the disk is too small: the shards need about .*, and .* are free"
     ):
@@ -304,16 +304,19 @@ def test_a_disk_too_small_is_refused_before_the_start(
 
 
 def test_an_estimate_is_near_the_truth(make_tracks: MakeTracks, tmp_path: Path) -> None:
-    from folksong.shards.plan import make_encoding, make_plan
+    from folksong.audio.workers import Workers
+    from folksong.shards.encoding import estimate_write, make_encoding
+    from folksong.shards.writer import make_plan
 
     tracks = make_tracks(30)
     encoding = make_encoding("log-mel-spectrogram", 16000, read_preset("urop2019"), None, "float32")
     plan = make_plan(tracks, [], tmp_path / "out", encoding, 2, 0)
-    guess = estimate.estimate_write([plan.task_track(i) for i in range(30)], 30, encoding, tmp_path, jobs=1)
+    with Workers(1, isolated=False) as workers:
+        guess = estimate_write([plan.task_track(i) for i in range(30)], 30, encoding, workers)
     truth = write_shards(tracks, tmp_path / "out", audio_format="log-mel-spectrogram", jobs=1).n_bytes
     assert guess is not None
     assert guess.n_tried == 8
-    assert abs(guess.n_bytes - truth) < 0.1 * truth
+    assert abs(guess.record_bytes - truth) < 0.1 * truth
 
 
 @pytest.fixture
@@ -390,8 +393,21 @@ def test_the_loss_of_each_storage(
         np.testing.assert_array_equal(reader.window(i, 0, 6000), np.resize(reader.audio(i), 6000))
 
 
+def test_int16_takes_the_nearest_number() -> None:
+    from folksong.shards.encoding import store_audio
+
+    audio = np.random.default_rng(0).uniform(-1, 1, 10_000).astype(np.float32)
+    audio[0] = 1.0  # the peak: a step is 1 / 32767
+    (content,) = store_audio(audio, "int16")["audio"]
+    error = np.frombuffer(content, "<i2") - audio.astype(float) * 32767
+    assert np.abs(error).max() < 0.51
+    assert abs(error.mean()) < 0.02
+    nearest = store_audio(np.array([1.0, 0.7 / 32767, -0.7 / 32767, 0.3 / 32767], np.float32), "int16")
+    assert np.frombuffer(nearest["audio"][0], "<i2").tolist() == [32767, 1, -1, 0]
+
+
 def test_silence_and_the_loudest_sample_survive_int16() -> None:
-    from folksong.shards.work import store_audio
+    from folksong.shards.encoding import store_audio
 
     stored = store_audio(np.zeros(4, np.float32), "int16")
     assert stored["audio_scale"][0] == 1

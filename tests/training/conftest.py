@@ -13,10 +13,9 @@ import pytest
 from folksong.audio.log_mel import read_preset
 from folksong.models import back_end
 from folksong.runs import Run
-from folksong.shards.example import encode_example
+from folksong.shards.format import encode_example, frame
 from folksong.shards.index import build_index
 from folksong.shards.manifest import Manifest, ShardFile
-from folksong.shards.tfrecord import frame
 from folksong.training.config import Config
 from folksong.training.train import train
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from folksong.errors import FolksongError
-from folksong.shards.dataset import WindowDataset, make_loader
+from folksong.shards.loader import WindowDataset, WindowLoader
 from folksong.shards.reader import ShardReader
 from folksong.training.augmentation import Augmentation, AugmentedWindows
 from folksong.training.config import AugmentationSettings
@@ -96,7 +96,7 @@ def test_windows_are_changed_in_training_order_or_not_and_targets_never(shards):
     )
     batches = {}
     for name, dataset, workers in (("plain", plain, 0), ("masked", masked, 0), ("threads", masked, 2)):
-        loader = make_loader(dataset, 8, shuffle=True, workers=workers, seed=5)
+        loader = WindowLoader(dataset, 8, shuffle=True, workers=workers)
         batches[name] = [{key: value.clone() for key, value in batch.items()} for batch in loader]
     for a, b, c in zip(*batches.values(), strict=True):
         assert (a["index"] == b["index"]).all()

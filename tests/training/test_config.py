@@ -90,7 +90,9 @@ def test_a_maximal_learning_rate_means_a_cyclic_schedule():
     schedule = Config.from_dict({"model-training": training}).schedule
     assert (schedule.kind, schedule.cycle_steps, schedule.max_learning_rate) == ("cyclic", 300, 0.01)
     assert schedule.early_stop_patience == 0
-    with pytest.raises(FileFormatError, match=r"max_learning_rate must be more than the learning rate 0\.001"):
+    with pytest.raises(
+        FileFormatError, match=r"max_learning_rate must be more than the learning rate 0\.001"
+    ):
         Config.from_dict({"model-training": {"max_learning_rate": 1e-4}})
 
 

@@ -1,27 +1,31 @@
 """Track lists: which track id belongs to which file.
 
-From a CSV file with the columns `track_id` and `mp3_path` (the shape of the earlier project's `ultimate.csv`; other
-columns and lines that start with ``#`` are ignored, a column of artists is kept), or from a folder, where a track's id
-is its path below the folder without the extension (`folksong.recordings`).
+From a CSV file with a column of track ids and one of paths (`track_id` and `mp3_path` as `folksong.audio.scan` and the
+earlier project write them, or those of MTG-Jamendo and MagnaTagATune), or from a folder, where a track's id is its path
+below the folder without the ending (`folksong.recordings`). Lines that start with ``#`` are comments before the header
+only; ids and paths are taken as they stand, blanks included.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from folksong.errors import FileFormatError, FolksongError, nearest
-from folksong.files import describe_os_error
+from folksong.files import describe_os_error, open_regular
 from folksong.recordings import AUDIO_EXTENSIONS, recordings_by_id, some_of
 
 logger = logging.getLogger(__name__)
 
-TRACK_COLUMN, PATH_COLUMN = "track_id", "mp3_path"
-ARTIST_COLUMNS = ("artist", "artist_id", "artist_name")
+# Names of columns by their letters and digits, the preferred first.
+TRACK_COLUMNS = ("trackid", "tid", "clipid", "recordingid", "songid")
+PATH_COLUMNS = ("mp3path", "path", "filepath", "filename", "file")
+ARTIST_COLUMNS = ("artistid", "artist", "artistname")  # an id is the same for all spellings of a name
 ROOT_COMMENT = "# root: "
 
 
@@ -32,7 +36,7 @@ class Track:
     Args:
         track_id: unique in its list.
         path: the file.
-        artist: name or id of the artist, where known.
+        artist: id or name of the artist, where known.
     """
 
     track_id: str
@@ -44,9 +48,10 @@ def read_catalogue(path: str | os.PathLike[str], root: str | os.PathLike[str] | 
     """Read a track list.
 
     Args:
-        path: a CSV (or tab-separated) file with the columns `track_id` and `mp3_path`.
+        path: a CSV (or tab-separated) file with a column of track ids and one of paths; others are ignored, but for
+            one of artists.
         root: the folder that relative paths start from. None: the one that a line ``# root: /music`` at the top names
-            (`folksong audio scan` writes it) if it is there, else the file's own folder.
+            (`folksong.audio.scan` writes it) if it is there, else the file's own folder.
 
     Returns:
         The tracks in the file's order. Of a repeated track id the first line counts, of which a warning tells.
@@ -56,23 +61,28 @@ def read_catalogue(path: str | os.PathLike[str], root: str | os.PathLike[str] | 
         FileFormatError: the columns are missing (the message lists those found) or no line holds a track.
     """
     file = Path(path)
-    base = _own_root(file) if root is None else Path(root)
     tracks: dict[str, Track] = {}
     repeated: list[str] = []
     incomplete: list[int] = []
-    for line, row in _read_rows(file):
-        track_id, relative = (row.get(key) or "" for key in (TRACK_COLUMN, PATH_COLUMN))
-        if not track_id or not relative:
-            incomplete.append(line)
-        elif track_id in tracks:
-            repeated.append(track_id)
-        else:
-            artist = next((row[key] for key in ARTIST_COLUMNS if row.get(key)), None)
-            tracks[track_id] = Track(track_id, base / relative, artist)
+    try:
+        with io.TextIOWrapper(open_regular(file), encoding="utf-8-sig", newline="") as stream:
+            header, n_lines, named = _read_header(stream)
+            base = Path(root) if root is not None else named if named and named.is_dir() else file.parent
+            for line, track_id, place, artist in _rows(file, header, stream):
+                if not track_id or not place:
+                    incomplete.append(line + n_lines)
+                elif track_id in tracks:
+                    repeated.append(track_id)
+                else:
+                    tracks[track_id] = Track(track_id, base / place, artist or None)
+    except OSError as error:
+        raise FolksongError(describe_os_error(error, file)) from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise FileFormatError(f"{file}: not a CSV file in UTF-8 ({error}); save it as one") from error
     if incomplete:
         logger.warning(
-            "%s: %d lines without a %s or %s are left out (line %s)",
-            *(file, len(incomplete), TRACK_COLUMN, PATH_COLUMN, some_of(incomplete)),
+            "%s: %d lines without a track id or a path are left out (line %s)",
+            *(file, len(incomplete), some_of(incomplete)),
         )
     if repeated:
         logger.warning(
@@ -80,62 +90,49 @@ def read_catalogue(path: str | os.PathLike[str], root: str | os.PathLike[str] | 
             *(file, len(repeated), some_of(dict.fromkeys(repeated))),
         )
     if not tracks:
-        raise FileFormatError(
-            f"{file}: lists no track; each line needs a {TRACK_COLUMN} and an {PATH_COLUMN}"
-        )
+        raise FileFormatError(f"{file}: lists no track; each line needs a track_id and an mp3_path")
     return list(tracks.values())
 
 
-def _own_root(file: Path) -> Path:
-    """Return the root that the file's leading comments name, or its own folder."""
-    try:
-        with file.open(encoding="utf-8-sig", errors="replace") as stream:
-            for line in stream:
-                if not line.startswith("#"):
-                    break
-                named = Path(line.removeprefix(ROOT_COMMENT).strip())
-                if line.startswith(ROOT_COMMENT) and named.is_dir():
-                    return named
-    except OSError as error:
-        raise FolksongError(describe_os_error(error, file)) from error
-    return file.parent
-
-
-def _read_rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield (line number, row by lower-case column name)."""
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            numbers: list[int] = []
-            lines = _without_comments(stream, numbers)
-            header = next(lines, "")
-            separator = "\t" if "\t" in header and "," not in header else ","
-            columns = [name.strip().lower() for name in next(csv.reader([header], delimiter=separator), [])]
-            _check_columns(file, columns)
-            for row in csv.reader(lines, delimiter=separator):
-                if row:
-                    yield numbers[-1], dict(zip(columns, (cell.strip() for cell in row), strict=False))
-    except OSError as error:
-        raise FolksongError(describe_os_error(error, file)) from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise FileFormatError(f"{file}: not a CSV file in UTF-8 ({error}); save it as one") from error
-
-
-def _without_comments(stream: Iterable[str], numbers: list[int]) -> Iterator[str]:
-    """Yield the lines that are no comments; `numbers` gets the number of the line yielded last."""
+def _read_header(stream: Iterator[str]) -> tuple[str, int, Path | None]:
+    """Return the first line that is no comment, its number, and the root that the comments before it name."""
+    root, number = None, 0
     for number, line in enumerate(stream, 1):
-        if line.strip() and not line.startswith("#"):
-            numbers[:] = [number]
-            yield line
+        if line.startswith(ROOT_COMMENT):
+            root = Path(line.removeprefix(ROOT_COMMENT).rstrip("\r\n"))
+        elif line.strip() and not line.startswith("#"):
+            return line, number, root
+    return "", number, root
 
 
-def _check_columns(file: Path, columns: list[str]) -> None:
-    for wanted in (TRACK_COLUMN, PATH_COLUMN):
-        if wanted not in columns:
-            found = ", ".join(repr(name) for name in columns) or "none at all"
+def _rows(file: Path, header: str, stream: Iterator[str]) -> Iterator[tuple[int, str, str, str]]:
+    """Yield (line number after the header, track id, path, artist) of each row that is not empty."""
+    separator = "\t" if "\t" in header and "," not in header else ","
+    names = next(csv.reader([header], delimiter=separator), [])
+    spaced = len(names) > 1 and all(name.startswith(" ") for name in names[1:])  # "a, b, c" by hand
+    columns = _find_columns(file, names)
+    rows = csv.reader(stream, delimiter=separator, skipinitialspace=spaced)
+    for row in rows:
+        if row:
+            cells = [row[column] if 0 <= column < len(row) else "" for column in columns]
+            yield rows.line_num, cells[0], cells[1], cells[2]
+
+
+def _find_columns(file: Path, names: Sequence[str]) -> tuple[int, int, int]:
+    """Return the numbers of the columns of track ids, paths and artists; -1 where there are no artists."""
+    plain = ["".join(filter(str.isalnum, name.casefold())) for name in names]
+    found = [
+        next((plain.index(name) for name in usual if name in plain), -1)
+        for usual in (TRACK_COLUMNS, PATH_COLUMNS, ARTIST_COLUMNS)
+    ]
+    for wanted, column in zip(("track_id", "mp3_path"), found, strict=False):
+        if column < 0:
+            listed = ", ".join(repr(name.strip()) for name in names) or "none at all"
             raise FileFormatError(
-                f"{file}: no column {wanted!r}{nearest(wanted, columns)}; a track list needs {TRACK_COLUMN!r} and "
-                f"{PATH_COLUMN!r}, its columns are: {found[:300]}"
+                f"{file}: no column {wanted!r}{nearest(wanted, [name.strip() for name in names])}; a track list needs "
+                f"'track_id' and 'mp3_path', its columns are: {listed[:300]}"
             )
+    return found[0], found[1], found[2]
 
 
 def scan_folder(root: str | os.PathLike[str]) -> list[Track]:

@@ -12,7 +12,7 @@ import io
 import os
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -61,6 +61,35 @@ class TrackList:
         """Return (track id, artist id) of each track with this 7digital number."""
         first, last = (int(np.searchsorted(self.numbers, number, side)) for side in ("left", "right"))
         return [(self.track_ids[k].decode(), self.artist_ids[k].decode()) for k in range(first, last)]
+
+
+@dataclass(frozen=True, eq=False)
+class MsdLists:
+    """The dataset's lists that a scan of its previews heeds; none by default.
+
+    Args:
+        tracks: the track list.
+        mismatches: ids of tracks that were matched to the wrong song.
+        duplicates: groups of ids of tracks that are the same song.
+    """
+
+    tracks: TrackList | None = None
+    mismatches: Collection[str] = ()
+    duplicates: Sequence[Sequence[str]] = ()
+
+    @classmethod
+    def read(
+        cls,
+        track_list: str | os.PathLike[str] | None = None,
+        mismatches: str | os.PathLike[str] | None = None,
+        duplicates: str | os.PathLike[str] | None = None,
+    ) -> MsdLists:
+        """Read those lists whose files are given: `read_track_list`, `read_mismatches`, `read_duplicates`."""
+        return cls(
+            tracks=None if track_list is None else read_track_list(track_list),
+            mismatches=() if mismatches is None else read_mismatches(mismatches),
+            duplicates=() if duplicates is None else read_duplicates(duplicates),
+        )
 
 
 def read_track_list(path: str | os.PathLike[str]) -> TrackList:

@@ -12,28 +12,105 @@ import contextlib
 import csv
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
 from folksong.audio.catalogue import ROOT_COMMENT
-from folksong.audio.known_files import KnownFiles
-from folksong.audio.measure import FileFacts, measure_file
-from folksong.audio.msd import read_duplicates, read_mismatches, read_track_list
-from folksong.audio.selection import Filters, Kept, Selection, select
-from folksong.audio.silence import DEFAULT_THRESHOLD_DB
+from folksong.audio.file_facts import DEFAULT_THRESHOLD_DB, FileFacts, KnownFiles, measure_file
+from folksong.audio.msd import MsdLists, TrackList, seven_digital_id
 from folksong.audio.workers import n_processes, run_guarded
-from folksong.errors import FolksongError
+from folksong.errors import FolksongError, nearest
 from folksong.files import atomic_write
-from folksong.recordings import walk_recordings
+from folksong.recordings import track_id_of, walk_recordings
 
 logger = logging.getLogger(__name__)
 
+DUPLICATE_KINDS = ("list", "file", "audio")
 BATCH_BYTES, BATCH_FILES = 16 << 20, 16
 LIMIT_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What a file must be to be kept; the defaults keep all that decodes.
+
+    Args:
+        min_size: bytes.
+        min_length: seconds, without the silence at both ends.
+        max_total_silence: seconds of silence between the ends, or None for any.
+        max_silence: seconds of the longest silence between the ends, or None for any.
+        drop_damaged: leave out files that decode in part only.
+        drop_duplicates: any of `list` (the dataset's list of duplicates), `file` (same bytes), `audio` (same sound).
+    """
+
+    min_size: int = 0
+    min_length: float = 0.0
+    max_total_silence: float | None = None
+    max_silence: float | None = None
+    drop_damaged: bool = False
+    drop_duplicates: Collection[str] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("min_size", "min_length", "max_total_silence", "max_silence"):
+            value = getattr(self, name)
+            if value is not None and not value >= 0:
+                raise FolksongError(f"{name} must not be negative, not {value!r}")
+        for kind in self.drop_duplicates:
+            if kind not in DUPLICATE_KINDS:
+                raise FolksongError(
+                    f"no such kind of duplicates: {kind!r}{nearest(kind, DUPLICATE_KINDS)}; "
+                    f"there are {', '.join(DUPLICATE_KINDS)}"
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A file that becomes a track."""
+
+    facts: FileFacts
+    track_id: str
+    seven_digital: int | None = None
+    artist_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DroppedFile:
+    """A file that does not, and why: `reason` is one of few, `detail` tells the particulars."""
+
+    path: str
+    track_id: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The outcome: kept files and dropped ones, both in the order of their paths."""
+
+    kept: tuple[Kept, ...]
+    dropped: tuple[DroppedFile, ...]
+
+    def reasons(self) -> list[tuple[str, int]]:
+        """Return each reason with its number of files, the most frequent first."""
+        return sorted(
+            Counter(file.reason for file in self.dropped).items(), key=lambda pair: (-pair[1], pair[0])
+        )
+
+
+@dataclass
+class _Progress:
+    """The files still in the running, and those out of it."""
+
+    kept: list[Kept]
+    dropped: list[DroppedFile] = field(default_factory=list)
+
+    def drop(self, file: Kept, reason: str, detail: str) -> None:
+        self.dropped.append(DroppedFile(file.facts.path, file.track_id, reason, detail))
 
 
 @dataclass(frozen=True)
@@ -64,9 +141,7 @@ def scan_tree(
     out: str | os.PathLike[str],
     filters: Filters | None = None,
     *,
-    track_list: str | os.PathLike[str] | None = None,
-    mismatches: str | os.PathLike[str] | None = None,
-    duplicates: str | os.PathLike[str] | None = None,
+    lists: MsdLists | None = None,
     silence_db: float = DEFAULT_THRESHOLD_DB,
     jobs: int = -1,
     limit_seconds: float = LIMIT_SECONDS,
@@ -78,49 +153,42 @@ def scan_tree(
         root: the folder.
         out: the catalogue to write, a CSV file.
         filters: what to keep; None keeps all that decodes.
-        track_list: the Million Song Dataset's `track_metadata.db` or `msd_summary_file.h5`: gives 7digital previews
-            their track ids, and drops files that are none of its tracks.
-        mismatches: its `sid_mismatches.txt`: tracks to drop.
-        duplicates: its `msd_duplicates.txt`, for ``drop_duplicates=["list"]``.
+        lists: the Million Song Dataset's lists, for a tree of its previews.
         silence_db: frames so far below a recording's loudest are silent, dB.
         jobs: processes; -1 is one a core.
         limit_seconds: a file that takes longer to decode counts as not decodable.
         progress: show a progress bar.
 
     Raises:
-        FolksongError: no recordings, unreadable lists, a disk that is full, or no track left (the reports are written).
+        FolksongError: no recordings, a disk that is full, or no track left (the reports are written).
     """
     if not silence_db > 0:
         raise FolksongError(f"the silence threshold must be above 0 dB, not {silence_db:g}")
-    wrong = read_mismatches(mismatches) if mismatches is not None else frozenset()
-    groups = read_duplicates(duplicates) if duplicates is not None else []
-    known_tracks = read_track_list(track_list) if track_list is not None else None
-    catalogue = Path(out)
+    root, catalogue = Path(root), Path(out)
     paths = walk_recordings(root)
     if not paths:
         raise FolksongError(f"{root}: holds no recording; give the folder that holds the audio files")
     known = KnownFiles.read(catalogue, silence_db)
-    todo = [entry for entry in _stat(Path(root), paths) if not known.has(entry)]
+    todo = [entry for entry in _stat(root, paths) if not known.has(entry)]
     logger.info("%s: %d recordings, %d to read", root, len(paths), len(todo))
     with known.journal(), tqdm(total=len(todo), unit="file", disable=not progress, smoothing=0.05) as bar:
-        for measured in _measure(Path(root), todo, silence_db, n_processes(jobs), limit_seconds):
+        for measured in _measure(root, todo, silence_db, n_processes(jobs), limit_seconds):
             known.add(measured)
             bar.update(len(measured))
     facts = known.of(paths)
-    selection = select(facts, filters, track_list=known_tracks, mismatches=wrong, duplicates=groups)
-    dropped_list = catalogue.with_name(f"{catalogue.stem}.dropped.csv")
-    _write_dropped(dropped_list, selection)
-    _write_catalogue(catalogue, Path(root), selection)
-    known.write(facts)
+    selection = select(facts, filters, lists)
     report = ScanReport(
         catalogue=catalogue,
-        dropped_list=dropped_list,
+        dropped_list=catalogue.with_name(f"{catalogue.stem}.dropped.csv"),
         n_files=len(facts),
         n_measured=len(todo),
         n_kept=len(selection.kept),
         kept_seconds=sum(kept.facts.seconds or 0.0 for kept in selection.kept),
         reasons=tuple(selection.reasons()),
     )
+    _write_dropped(report.dropped_list, selection)
+    _write_catalogue(catalogue, root, selection)
+    known.write(facts)
     if not selection.kept:
         causes = ", ".join(f"{count} {reason}" for reason, count in report.reasons)
         raise FolksongError(
@@ -174,19 +242,120 @@ def _batches(todo: Iterable[FileFacts]) -> Iterator[list[str]]:
         yield batch
 
 
-_COLUMNS = (
-    *(
-        "track_id",
-        "mp3_path",
-        "artist_id",
-        "track_7digitalid",
-        "file_size",
-        "clip_length",
-        "effective_clip_length",
-    ),
-    *("mid_silence_length", "max_silence_length", "loudest_db", "sample_rate", "channels", "format"),
-    *("file_sha256", "audio_sha256", "damage"),
-)
+def select(
+    facts: Iterable[FileFacts], filters: Filters | None = None, lists: MsdLists | None = None
+) -> Selection:
+    """Decide which files become tracks.
+
+    A file is dropped for the first reason of: not decodable, damaged, too small, too short, too much silence, not in
+    the track list, mismatched, another file of the same track, then the kinds of duplicates. Of duplicates the first by
+    path stays (by list: the first that the list names).
+
+    Args:
+        facts: measured files.
+        filters: what to keep; None keeps all that decodes.
+        lists: the Million Song Dataset's. A track list gives files with 7digital names their track ids and drops the
+            others; without one, the track id is the path without its ending. Mismatches are dropped.
+
+    Raises:
+        FolksongError: duplicates by list are to be dropped, but there is no list.
+    """
+    filters, lists = filters or Filters(), lists or MsdLists()
+    if "list" in filters.drop_duplicates and not lists.duplicates:
+        raise FolksongError("dropping duplicates by list needs the list, the dataset's msd_duplicates.txt")
+    state = _Progress([])
+    mismatches = frozenset(lists.mismatches)
+    for file in sorted(facts, key=lambda entry: entry.path):
+        named = _identify(file, lists.tracks)
+        fault = _fault(file, filters) or _unknown(named, lists.tracks, mismatches)
+        if fault:
+            state.drop(named, *fault)
+        else:
+            state.kept.append(named)
+    _drop_same_track(state)
+    if "list" in filters.drop_duplicates:
+        _drop_listed(state, lists.duplicates)
+    for kind, attribute in (("file", "file_sha256"), ("audio", "audio_sha256")):
+        if kind in filters.drop_duplicates:
+            _drop_same(state, f"same {kind}", attribute)
+    return Selection(tuple(state.kept), tuple(sorted(state.dropped, key=lambda file: file.path)))
+
+
+def _identify(facts: FileFacts, track_list: TrackList | None) -> Kept:
+    number = seven_digital_id(facts.path)
+    if track_list is None:
+        return Kept(facts, track_id_of(facts.path), number)
+    found = track_list.find(number) if number is not None else []
+    track_id, artist_id = found[0] if found else ("", "")
+    return Kept(facts, track_id, number, artist_id)
+
+
+def _fault(facts: FileFacts, filters: Filters) -> tuple[str, str] | None:
+    """Return reason and detail if the file itself is not good enough."""
+    if facts.problem is not None:
+        return "not decodable", facts.problem
+    seconds, silence, longest = facts.effective_seconds, facts.silence_seconds, facts.longest_silence_seconds
+    assert seconds is not None
+    assert silence is not None
+    assert longest is not None
+    if filters.drop_damaged and facts.damage is not None:
+        return "damaged", facts.damage
+    if facts.size < filters.min_size:
+        return "too small", f"{facts.size} bytes, fewer than {filters.min_size}"
+    if seconds < filters.min_length:
+        return "too short", f"{seconds:g} s without silence at the ends, less than {filters.min_length:g} s"
+    if filters.max_total_silence is not None and silence > filters.max_total_silence:
+        return "too much silence", f"{silence:g} s in all, more than {filters.max_total_silence:g} s"
+    if filters.max_silence is not None and longest > filters.max_silence:
+        return "silence too long", f"{longest:g} s at a stretch, more than {filters.max_silence:g} s"
+    return None
+
+
+def _unknown(file: Kept, track_list: TrackList | None, mismatches: Collection[str]) -> tuple[str, str] | None:
+    """Return reason and detail if the file's track is unknown or known to be wrong."""
+    if track_list is not None and not file.track_id:
+        if file.seven_digital is None:
+            return "not in the track list", "the name holds no 7digital number (1234567.clip.mp3)"
+        return "not in the track list", f"no track has the 7digital number {file.seven_digital}"
+    if file.track_id in mismatches:
+        return "mismatched", f"{file.track_id} is in the list of mismatches"
+    return None
+
+
+def _drop_same_track(state: _Progress) -> None:
+    first: dict[str, Kept] = {}
+    for file in state.kept:
+        if file.track_id in first:
+            state.drop(file, "same track", f"{first[file.track_id].facts.path} has the same track id")
+        else:
+            first[file.track_id] = file
+    state.kept = list(first.values())
+
+
+def _drop_listed(state: _Progress, duplicates: Sequence[Sequence[str]]) -> None:
+    present = {file.track_id for file in state.kept}
+    stays: dict[str, str] = {}
+    for group in duplicates:
+        members = [track_id for track_id in group if track_id in present and track_id not in stays]
+        stays.update((track_id, members[0]) for track_id in members)
+    kept = []
+    for file in state.kept:
+        if stays.get(file.track_id, file.track_id) == file.track_id:
+            kept.append(file)
+        else:
+            state.drop(file, "listed duplicate", f"{stays[file.track_id]} is the same song")
+    state.kept = kept
+
+
+def _drop_same(state: _Progress, reason: str, attribute: str) -> None:
+    first: dict[str, Kept] = {}
+    for file in state.kept:
+        key: str = getattr(file.facts, attribute)
+        if key in first:
+            state.drop(file, reason, f"{first[key].facts.path} holds the same")
+        else:
+            first[key] = file
+    state.kept = list(first.values())
 
 
 def _write_dropped(path: Path, selection: Selection) -> None:
@@ -196,25 +365,30 @@ def _write_dropped(path: Path, selection: Selection) -> None:
         rows.writerows([file.path, file.track_id, file.reason, file.detail] for file in selection.dropped)
 
 
+_COLUMNS = {
+    "track_id": "track_id",
+    "mp3_path": "facts.path",
+    "artist_id": "artist_id",
+    "track_7digitalid": "seven_digital",
+    "file_size": "facts.size",
+    "clip_length": "facts.seconds",
+    "effective_clip_length": "facts.effective_seconds",
+    "mid_silence_length": "facts.silence_seconds",
+    "max_silence_length": "facts.longest_silence_seconds",
+    "loudest_db": "facts.loudest_db",
+    "sample_rate": "facts.sample_rate",
+    "channels": "facts.channels",
+    "format": "facts.format",
+    "file_sha256": "facts.file_sha256",
+    "audio_sha256": "facts.audio_sha256",
+    "damage": "facts.damage",
+}
+"""Columns of the catalogue: the attribute of `Kept` that each holds."""
+
+
 def _write_catalogue(path: Path, root: Path, selection: Selection) -> None:
     with atomic_write(path, "w") as stream:
         stream.write(f"{ROOT_COMMENT}{root.resolve()}\n")
         rows = csv.writer(stream, lineterminator="\n")
         rows.writerow(_COLUMNS)
-        rows.writerows(_row(kept) for kept in selection.kept)
-
-
-def _row(kept: Kept) -> list[Any]:
-    facts = kept.facts
-    return [
-        *(kept.track_id, facts.path, kept.artist_id, kept.seven_digital, facts.size, facts.seconds),
-        *(facts.effective_seconds, facts.silence_seconds, facts.longest_silence_seconds, facts.loudest_db),
-        *(
-            facts.sample_rate,
-            facts.channels,
-            facts.format,
-            facts.file_sha256,
-            facts.audio_sha256,
-            facts.damage,
-        ),
-    ]
+        rows.writerows(map(attrgetter(*_COLUMNS.values()), selection.kept))

@@ -1,9 +1,12 @@
-"""A function called for many files on several processes that survive what a file does to them.
+"""Processes that work on recordings and survive what a file does to them.
 
-A decoder is a C library, and a file made to break it can crash the process, or keep it busy for ever. Each worker notes
-the file at hand before it starts on it. When a worker dies (by itself, or by its own watchdog after a time limit), the
-files noted are done again, each in a process of its own; one that kills that too gets a reason instead of a result, and
-the rest goes on with new workers.
+A decoder is a C library: a file made to break it can crash the process, or keep it busy for ever. So a worker says
+which recording it is about to touch. When it dies (by itself, or by its own watchdog at the recording's time limit), a
+new one does the task again; a recording that two workers died of is refused with the reason, and the rest goes on.
+
+A worker is a Python process of its own that reads calls from its standard input: the caller's main module is not run
+again, and nothing is forked from a process that has threads. It ends when its input does, so it cannot outlive its
+parent.
 """
 
 from __future__ import annotations
@@ -11,29 +14,307 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import json
+import logging
 import os
 import pickle
+import queue
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Generic, TypeVar
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import IO, Any, Generic, TypeVar
 
 import joblib
-from joblib.externals.loky import ProcessPoolExecutor
-from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from folksong.errors import FolksongError
 
-Result = TypeVar("Result")
-Batch = Sequence[str]
+logger = logging.getLogger(__name__)
 
-DEATHS_WITHOUT_CAUSE = 3  # in a row; then something outside kills the workers
-BATCHES_AHEAD = 2  # a worker: enough that none waits
+Result = TypeVar("Result")
+
+DEATHS_WITHOUT_CAUSE = 3  # of one task; then something outside kills the workers
+SECONDS_TO_END = 3.0  # for a worker to remove its half-written files
+_START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from folksong.audio.workers import serve; serve()"
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+
+def n_processes(jobs: int) -> int:
+    """Return how many processes `jobs` means: -1 is one a core, -2 leaves one core free, as in joblib.
+
+    Raises:
+        FolksongError: `jobs` is 0.
+    """
+    if jobs == 0:
+        raise FolksongError("0 processes do no work; 1 or more are needed, or -1 for one a core")
+    return int(joblib.effective_n_jobs(jobs))
+
+
+@contextlib.contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the block as an exception does, so that neither processes nor half-written files stay."""
+    in_charge = threading.current_thread() is threading.main_thread()
+    if not in_charge or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _exit_on_signal)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _exit_on_signal(number: int, _: object) -> None:
+    raise SystemExit(128 + number)
+
+
+@dataclass(frozen=True)
+class Guard:
+    """What a task says before it touches a recording, and which recordings it must not touch.
+
+    Args:
+        refused: path -> reason, of recordings that workers died of.
+        say: takes the path and the seconds that it may take; the default is for a process that must live.
+    """
+
+    refused: Mapping[str, str] = field(default_factory=dict)
+    say: Callable[[str, float], None] = lambda path, limit_seconds: None
+
+    def begin(self, path: str, limit_seconds: float) -> None:
+        """Name the recording that comes next; the process ends if it takes longer than `limit_seconds`."""
+        self.say(path, limit_seconds)
+
+
+class Workers:
+    """At most `jobs` processes, started as tasks need them; a context manager that ends them.
+
+    With ``isolated=False`` there are none: the work happens in this process, which a recording can then end.
+    """
+
+    def __init__(self, jobs: int, *, isolated: bool = True) -> None:
+        self.jobs, self.isolated = jobs, isolated
+        self._idle: list[_Worker] = []
+        self._all: list[_Worker] = []
+        self._closed = False
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closed = True
+        for worker in self._all:
+            worker.close_input()
+        for worker in self._all:
+            worker.await_end()
+
+    def map(self, function: Callable[..., Result], tasks: Iterable[tuple[Any, ...]]) -> Iterator[Result]:
+        """Call ``function(guard, *task)`` for each task and yield the results as they come.
+
+        Tasks are taken from the iterable as workers become free, so that memory holds one a worker.
+
+        Args:
+            function: of a module; it calls `Guard.begin` before it touches a recording.
+            tasks: what can be pickled.
+
+        Raises:
+            FolksongError: workers keep dying though no recording is to blame (killed from outside, no memory).
+            Exception: what the function raised.
+        """
+        if not self.isolated:
+            yield from (function(Guard(), *task) for task in tasks)
+            return
+        waiting, lock = iter(tasks), threading.Lock()
+        answers: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+
+        def drive() -> None:
+            try:
+                while not self._closed:
+                    with lock:
+                        task = next(waiting, None)
+                    if task is None:
+                        break
+                    answers.put(("result", self._call(function, task)))
+            except BaseException as error:  # the caller's thread raises it
+                answers.put(("error", error))
+            finally:
+                answers.put(("end", None))
+
+        threads = [threading.Thread(target=drive, daemon=True) for _ in range(self.jobs)]
+        for thread in threads:
+            thread.start()
+        n_running = self.jobs
+        while n_running:
+            kind, value = answers.get()
+            if kind == "error":
+                raise value
+            if kind == "end":
+                n_running -= 1
+            else:
+                yield value
+
+    def _call(self, function: Callable[..., Result], task: tuple[Any, ...]) -> Result:
+        """Do one task, on as many workers as it takes."""
+        refused: dict[str, str] = {}
+        suspect: str | None = None
+        deaths = 0
+        while True:
+            worker = self._idle.pop() if self._idle else self._start()
+            try:
+                result: Result = worker.call(function, task, refused)
+            except _WorkerDiedError as death:
+                if self._closed:
+                    raise
+                deaths += 1
+                if death.path is not None and death.path == suspect:
+                    refused[death.path] = death.reason
+                    logger.warning("%s: %s", death.path, death.reason)
+                    suspect, deaths = None, 0
+                elif deaths == DEATHS_WITHOUT_CAUSE:
+                    raise FolksongError(
+                        "worker processes are killed from outside, perhaps for want of memory; run the same again "
+                        "to continue, with fewer jobs"
+                    ) from death
+                else:
+                    suspect = death.path
+            else:
+                self._idle.append(worker)
+                return result
+
+    def _start(self) -> _Worker:
+        worker = _Worker()
+        self._all.append(worker)
+        if self._closed:
+            worker.close_input()
+        return worker
+
+
+class _WorkerDiedError(Exception):
+    """A worker ended in the middle of a task; `path` was at hand, if any."""
+
+    def __init__(self, path: str | None, reason: str) -> None:
+        super().__init__(reason)
+        self.path, self.reason = path, reason
+
+
+class _Worker:
+    """The parent's end of one process."""
+
+    def __init__(self) -> None:
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _START, json.dumps(sys.path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            env={**_ONE_THREAD, **os.environ},
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._input: IO[bytes] = self._process.stdin
+        self._output: IO[bytes] = self._process.stdout
+
+    def call(self, function: Callable[..., Any], task: tuple[Any, ...], refused: Mapping[str, str]) -> Any:
+        """Return the function's result.
+
+        Raises:
+            _WorkerDiedError: the process ended.
+        """
+        path, limit = None, 0.0
+        try:
+            pickle.dump(pickle.dumps((function, task, refused)), self._input)
+            self._input.flush()
+            while True:
+                kind, value = pickle.load(self._output)  # noqa: S301 - written by our own process
+                if kind == "at":
+                    path, limit = value
+                elif kind == "error":
+                    raise value
+                else:
+                    return value
+        except (EOFError, BrokenPipeError, pickle.UnpicklingError):
+            code = self._process.wait()
+        self._log.seek(0)
+        logger.debug("a worker ended with %d: %s", code, self._log.read().decode(errors="replace"))
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        reason = (
+            f"decoding takes longer than {limit:.0f} s; leave the file out"
+            if code == 1  # the watchdog's
+            else f"the decoder crashes on it ({how}); leave the file out"
+        )
+        raise _WorkerDiedError(path, reason)
+
+    def close_input(self) -> None:
+        """Tell the process to end."""
+        with contextlib.suppress(OSError, ValueError):
+            self._input.close()
+
+    def await_end(self) -> None:
+        """Wait until the process has ended; end it if it does not obey."""
+        try:
+            self._process.wait(SECONDS_TO_END)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._log.close()
+
+
+def serve() -> None:
+    """Do the calls that come from standard input: the whole life of a worker."""
+    calls_from, answers_to = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    log = os.fdopen(os.dup(2), "w")
+    sink = os.open(os.devnull, os.O_RDWR)
+    for descriptor in range(3):  # C libraries may complain to nobody: their lines name no file
+        os.dup2(sink, descriptor)
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches every process of a terminal; the parent decides
+    signal.signal(signal.SIGTERM, _exit_on_signal)
+    faulthandler.enable(log)
+    calls: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_take_calls, args=(calls_from, calls), daemon=True).start()
+
+    def answer(kind: str, value: object) -> None:
+        answers_to.write(pickle.dumps((kind, value)))
+        answers_to.flush()
+
+    def begin(path: str, limit_seconds: float) -> None:
+        answer("at", (path, limit_seconds))
+        faulthandler.dump_traceback_later(limit_seconds, exit=True, file=log)
+
+    while True:
+        try:
+            function, task, refused = pickle.loads(calls.get())  # noqa: S301 - written by our own parent
+            result = function(Guard(refused, begin), *task)
+        except Exception as error:
+            answer("error", _portable(error))
+        else:
+            answer("result", result)
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+
+
+def _take_calls(stream: IO[bytes], calls: queue.SimpleQueue[bytes]) -> None:
+    """Queue what comes from the parent; when that ends, end this process too."""
+    with contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):
+        while True:
+            calls.put(pickle.load(stream))  # noqa: S301 - bytes, written by our own parent
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(SECONDS_TO_END)
+    os._exit(1)
+
+
+def _portable(error: Exception) -> Exception:
+    """Return an exception that reaches the parent, with its traceback as a note."""
+    error.add_note("".join(traceback.format_exception(error)))
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - made here
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
 
 
 @dataclass(frozen=True)
@@ -45,14 +326,9 @@ class Outcome(Generic[Result]):
     crash: str | None = None
 
 
-def n_processes(jobs: int) -> int:
-    """Return how many processes `jobs` means: -1 is one a core, -2 leaves one core free, as in joblib."""
-    return int(joblib.effective_n_jobs(jobs))
-
-
 def run_guarded(
     function: Callable[..., Result],
-    batches: Iterable[Batch],
+    batches: Iterable[Sequence[str]],
     arguments: tuple[Any, ...],
     *,
     jobs: int,
@@ -60,163 +336,33 @@ def run_guarded(
 ) -> Iterator[list[Outcome[Result]]]:
     """Call ``function(path, *arguments)`` for every path of every batch and yield the outcomes as they come.
 
-    Memory holds a few batches at a time.
-
     Args:
-        function: found by its name in its module; its result must be picklable.
-        batches: a batch is the work that a process takes at once; when a worker dies, a few are done again.
-        arguments: JSON values.
+        function: of a module; its result must be picklable.
+        batches: a batch is the work that a process takes at once; when a worker dies, it is done again.
+        arguments: what can be pickled.
         jobs: processes (there is always at least one beside this).
         limit_seconds: for one path.
 
     Raises:
         FolksongError: workers keep dying though no path is to blame (killed from outside, no memory).
     """
-    todo = iter(batches)
-    again: list[Batch] = []
-    deaths = 0
-    with tempfile.TemporaryDirectory(prefix="folksong-") as folder:
-        call = _Call(function, arguments, limit_seconds, folder)
-        while True:
-            undone: list[Batch] = []
-            yield from _run_pool(call, again, todo, jobs, undone)
-            if not undone:
-                return
-            outcomes = [_do_alone(call, path) for path in _paths_at_hand(call)]
-            deaths = 0 if outcomes else deaths + 1
-            if deaths == DEATHS_WITHOUT_CAUSE:
-                raise FolksongError(
-                    "worker processes are killed from outside, perhaps for want of memory; run the same command again "
-                    "to continue, with fewer --jobs"
-                )
-            yield outcomes
-            finished = {outcome.path for outcome in outcomes}
-            # One path at a time from here on: another culprit may be in the same batch.
-            again = [[path] for batch in undone for path in batch if path not in finished]
+    tasks = ((function, tuple(batch), arguments, limit_seconds) for batch in batches)
+    with ended_by_sigterm(), Workers(jobs) as workers:
+        yield from workers.map(_call_for_each, tasks)
 
 
-@dataclass(frozen=True)
-class _Call(Generic[Result]):
-    """What to do with each path, and the folder for notes."""
-
-    function: Callable[..., Result]
-    arguments: tuple[Any, ...]
-    limit_seconds: float
-    notes: str
-
-
-def _run_pool(
-    call: _Call[Result], again: list[Batch], todo: Iterator[Batch], jobs: int, undone: list[Batch]
-) -> Iterator[list[Outcome[Result]]]:
-    """Do the batches of `again` and `todo` until there are no more or a worker dies; `undone` gets what that leaves."""
-    running: dict[Future[list[Outcome[Result]]], Batch] = {}
-    executor = ProcessPoolExecutor(max_workers=jobs, initializer=_ignore_interrupts)
-    try:
-        while not undone:
-            _fill(executor, call, again, todo, running, jobs * BATCHES_AHEAD, undone)
-            if not running:
-                return
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                batch = running.pop(future)
-                try:
-                    outcomes = future.result()
-                except BrokenProcessPool:
-                    undone.append(batch)
-                else:
-                    yield outcomes
-        undone += [*running.values(), *again]
-    finally:
-        executor.shutdown(wait=True, kill_workers=True)
-
-
-def _fill(
-    executor: ProcessPoolExecutor,
-    call: _Call[Result],
-    again: list[Batch],
-    todo: Iterator[Batch],
-    running: dict[Future[list[Outcome[Result]]], Batch],
-    most: int,
-    undone: list[Batch],
-) -> None:
-    """Hand out batches until `most` are running."""
-    while len(running) < most:
-        batch = again.pop(0) if again else next(todo, None)
-        if batch is None:
-            return
-        try:
-            running[executor.submit(_work, call, batch)] = batch
-        except BrokenProcessPool:
-            undone.append(batch)
-            return
-
-
-def _ignore_interrupts() -> None:
-    """Ctrl-C reaches every process of a terminal; stopping is the parent's business."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _work(call: _Call[Result], batch: Batch) -> list[Outcome[Result]]:
-    """Run in a worker: one batch, noting each path before it is touched."""
-    note = Path(call.notes, str(os.getpid()))
-    outcomes = []
-    with _silent_stderr() as sink:
-        for path in batch:
-            note.write_text(path, encoding="utf-8")
-            faulthandler.dump_traceback_later(call.limit_seconds, exit=True, file=sink)
-            try:
-                outcomes.append(Outcome(path, call.function(path, *call.arguments)))
-            finally:
-                faulthandler.cancel_dump_traceback_later()
-    note.unlink(missing_ok=True)
+def _call_for_each(
+    guard: Guard,
+    function: Callable[..., Result],
+    batch: tuple[str, ...],
+    arguments: tuple[Any, ...],
+    limit_seconds: float,
+) -> list[Outcome[Result]]:
+    outcomes: list[Outcome[Result]] = []
+    for path in batch:
+        if path in guard.refused:
+            outcomes.append(Outcome(path, None, guard.refused[path]))
+        else:
+            guard.begin(path, limit_seconds)
+            outcomes.append(Outcome(path, function(path, *arguments)))
     return outcomes
-
-
-@contextlib.contextmanager
-def _silent_stderr() -> Iterator[Any]:
-    """Let C libraries complain to nobody: their lines name no file and would bury ours."""
-    kept = os.dup(2)
-    with Path(os.devnull).open("w") as sink:
-        os.dup2(sink.fileno(), 2)
-        try:
-            yield sink
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-
-
-def _paths_at_hand(call: _Call[Any]) -> list[str]:
-    """Return the paths that workers were at when they died, and clear the notes."""
-    notes = list(Path(call.notes).iterdir())
-    paths = {note.read_text(encoding="utf-8") for note in notes} - {""}
-    for note in notes:
-        note.unlink()
-    return sorted(paths)
-
-
-def _do_alone(call: _Call[Result], path: str) -> Outcome[Result]:
-    """Call the function in a process of its own."""
-    module, name = call.function.__module__, call.function.__qualname__
-    code = (
-        f"import json, pickle, sys; from {module} import {name} as call; result = call(*json.loads(sys.argv[1])); "
-        "pickle.dump(result, open(sys.argv[2], 'wb'))"
-    )
-    with tempfile.TemporaryDirectory(prefix="folksong-") as folder:
-        answer = Path(folder, "result")
-        try:
-            done = subprocess.run(
-                [sys.executable, "-c", code, json.dumps([path, *call.arguments]), str(answer)],
-                timeout=call.limit_seconds,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            return Outcome(
-                path, None, f"decoding takes longer than {call.limit_seconds:g} s; leave the file out"
-            )
-        if done.returncode == 0:
-            return Outcome(path, pickle.loads(answer.read_bytes()))  # noqa: S301 - written by ourselves just now
-    how = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
-    return Outcome(path, None, f"the decoder crashes on it ({how}); leave the file out")

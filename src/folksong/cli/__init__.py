@@ -8,7 +8,7 @@ from __future__ import annotations
 import click
 
 from folksong import __version__
-from folksong.cli import label_builders  # noqa: F401 (adds its commands to labels)
+from folksong.cli import label_builders, label_study  # noqa: F401 (they add their commands to labels)
 from folksong.cli.audio import audio
 from folksong.cli.common import FolksongGroup, log_to_stderr
 from folksong.cli.compare import compare
@@ -18,7 +18,6 @@ from folksong.cli.doctor import doctor
 from folksong.cli.evaluate import evaluate
 from folksong.cli.experiment import experiment
 from folksong.cli.export import export
-from folksong.cli.label_study import projector
 from folksong.cli.labels import labels
 from folksong.cli.predict import predict
 from folksong.cli.report import report
@@ -48,7 +47,6 @@ main.add_command(experiment)
 main.add_command(export)
 main.add_command(labels)
 main.add_command(predict)
-main.add_command(projector)
 main.add_command(report)
 main.add_command(shards)
 main.add_command(split)

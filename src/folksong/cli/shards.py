@@ -9,7 +9,6 @@ import click
 from folksong.cli.common import (
     FolksongCommand,
     FolksongGroup,
-    ManyValues,
     echo_table,
     seed_option,
     wants_progress,
@@ -21,6 +20,22 @@ AUDIO_FORMATS = click.Choice(["waveform", "log-mel-spectrogram"])
 @click.group(cls=FolksongGroup)
 def shards() -> None:
     """Audio and tags as TFRecord shards: write them, check them, look at them."""
+
+
+rate_option = click.option(
+    "--sr", "sample_rate", type=click.IntRange(1), default=16000, show_default=True, help="Sample rate in Hz."
+)
+mels_option = click.option(
+    "--mels", "n_mels", type=click.IntRange(1), help="Mel bands.  [default: the preset's, 96]"
+)
+preset_option = click.option(
+    "--preset", default="urop2019", show_default=True, help="Feature preset of spectrograms."
+)
+num_files_option = click.option(
+    *("-n", "--num-files", "n_files"),
+    type=click.IntRange(1),
+    help="Number of shards.  [default: by the number of tracks]",
+)
 
 
 @shards.command(cls=FolksongCommand)
@@ -36,14 +51,6 @@ def shards() -> None:
     "several times, records hold tags_0, tags_1, ...  [default: no tags]",
 )
 @click.option(
-    "--tag-path-multi",
-    cls=ManyValues,
-    multiple=True,
-    type=click.Path(),
-    metavar="SOURCE...",
-    help="Several tag sources in a row, as several --tags.",
-)
-@click.option(
     "--min-weight",
     type=float,
     metavar="T",
@@ -53,18 +60,15 @@ def shards() -> None:
     "--root", type=click.Path(), help="Where relative paths of a catalogue start.  [default: its own folder]"
 )
 @click.option(
-    "--format",
-    "audio_format",
+    *("--format", "audio_format"),
     type=AUDIO_FORMATS,
     default="waveform",
     show_default=True,
     help="What records hold.",
 )
-@click.option(
-    "--sr", "sample_rate", type=click.IntRange(1), default=16000, show_default=True, help="Sample rate in Hz."
-)
-@click.option("--mels", "n_mels", type=click.IntRange(1), help="Mel bands.  [default: the preset's, 96]")
-@click.option("--preset", default="urop2019", show_default=True, help="Feature preset of spectrograms.")
+@rate_option
+@mels_option
+@preset_option
 @click.option(
     "--storage",
     type=click.Choice(["float32", "float16", "int16"]),
@@ -72,13 +76,7 @@ def shards() -> None:
     show_default=True,
     help="float16 and int16 take half the disk; TensorFlow's parser reads float32.",
 )
-@click.option(
-    "-n",
-    "--num-files",
-    "n_files",
-    type=click.IntRange(1),
-    help="Number of shards.  [default: by the number of tracks]",
-)
+@num_files_option
 @click.option(
     "--start-stop",
     nargs=2,
@@ -99,9 +97,13 @@ def shards() -> None:
     help="Refuse when the disk is too small.",
 )
 def write(
-    tracks: str, out: str, tag_sources: tuple[str, ...], tag_path_multi: tuple[str, ...], min_weight: float | None,
-    root: str | None, **options: Any,
-) -> None:  # fmt: skip
+    tracks: str,
+    out: str,
+    tag_sources: tuple[str, ...],
+    min_weight: float | None,
+    root: str | None,
+    **options: Any,
+) -> None:
     """Encode the recordings of TRACKS into the folder OUT.
 
     TRACKS is a CSV file with the columns track_id and mp3_path, or a folder of recordings. Broken recordings are left
@@ -115,17 +117,19 @@ def write(
     """
     from pathlib import Path
 
+    from tqdm import tqdm
+
     from folksong.audio.catalogue import read_catalogue, scan_folder
-    from folksong.shards.estimate import readable_bytes
     from folksong.shards.writer import write_shards
     from folksong.tags.sources.read_tags import read_tags
 
-    tables = [read_tags(source, min_weight=min_weight) for source in (*tag_sources, *tag_path_multi)]
+    tables = [read_tags(source, min_weight=min_weight) for source in tag_sources]
     found = scan_folder(tracks) if Path(tracks).is_dir() else read_catalogue(tracks, root)
     manifest = write_shards(found, out, tables, progress=wants_progress(), **options)
     skipped, damaged = (manifest.provenance[key] for key in ("n_skipped", "n_damaged"))
+    size = tqdm.format_sizeof(manifest.n_bytes, "B")
     click.echo(
-        f"{out}: {manifest.n_tracks:,} tracks in {len(manifest.files)} files, {readable_bytes(manifest.n_bytes)}"
+        f"{out}: {manifest.n_tracks:,} tracks in {len(manifest.files)} files, {size}"
         + (f"; {skipped:,} left out (see skipped.csv)" if skipped else "")
         + (f"; {damaged:,} written from damaged files (see damaged.csv)" if damaged else "")
     )
@@ -180,8 +184,8 @@ def show(folder: str, n_shown: int, database: int, as_json: bool) -> None:
     Example:
       folksong shards show shards/mel --tracks 5
     """
-    from folksong.shards.describe import describe_records, describe_shards
     from folksong.shards.reader import ShardReader
+    from folksong.shards.verify import describe_records, describe_shards
 
     reader = ShardReader(folder)
     facts = describe_shards(reader)
@@ -216,11 +220,9 @@ def show(folder: str, n_shown: int, database: int, as_json: bool) -> None:
     type=AUDIO_FORMATS,
     help="What the records hold.  [default: as the files are named]",
 )
-@click.option(
-    "--sr", "sample_rate", type=click.IntRange(1), default=16000, show_default=True, help="Sample rate in Hz."
-)
-@click.option("--mels", "n_mels", type=click.IntRange(1), help="Mel bands.  [default: the preset's, 96]")
-@click.option("--preset", default="urop2019", show_default=True, help="Feature preset of the spectrograms.")
+@rate_option
+@mels_option
+@preset_option
 @click.option(
     "--one-hot-tags",
     type=click.Path(),
@@ -240,18 +242,14 @@ def repair(folder: str, one_hot_tags: str | None, **options: Any) -> None:
       folksong shards repair shards/mel
       folksong shards repair old/ --format log-mel-spectrogram --mels 128 --one-hot-tags clean_lastfm.db
     """
-    from folksong.shards.one_hot import read_one_hot_tags
-    from folksong.shards.repair import repair_shards
+    from folksong.recordings import some_of
+    from folksong.shards.maintenance import read_one_hot_tags, repair_shards
 
     tags = None if one_hot_tags is None else read_one_hot_tags(one_hot_tags)
     files = repair_shards(folder, one_hot_tags=tags, progress=wants_progress(), **options)
     damaged = [file for file in files if file.damage]
     for file in damaged:
-        lost = (
-            f"; lost: {', '.join(file.lost[:10])}" + (", …" if len(file.lost) > 10 else "")
-            if file.lost
-            else ""
-        )
+        lost = f"; lost: {some_of(file.lost)}" if file.lost else ""
         click.echo(
             f"{file.name}: {file.n_kept:,} whole records kept{lost}; the damaged file is now {file.kept_as}"
         )
@@ -264,41 +262,17 @@ def repair(folder: str, one_hot_tags: str | None, **options: Any) -> None:
 @shards.command(cls=FolksongCommand)
 @click.argument("folders", nargs=-1, required=True, type=click.Path())
 @click.argument("out", type=click.Path())
-@click.option(
-    "-n",
-    "--num-files",
-    "n_files",
-    type=click.IntRange(1),
-    help="Number of shards.  [default: by the number of tracks]",
-)
+@num_files_option
 @click.option("--seed", type=click.IntRange(0), help="Shuffle the records.  [default: keep their order]")
 def merge(folders: tuple[str, ...], out: str, **options: Any) -> None:
-    """Copy the records of FOLDERS into the new folder OUT, without decoding anything again.
+    """Copy the records of one or more FOLDERS into the new folder OUT, without decoding anything again.
 
     \b
     Example:
-      folksong shards merge machine1/ machine2/ shards/all --num-files 100
+      folksong shards merge machine1/ machine2/ shards/all
+      folksong shards merge shards/wave shards/wave20 --num-files 20
     """
-    _merge(folders, out, **options)
-
-
-@shards.command(cls=FolksongCommand)
-@click.argument("folder", type=click.Path())
-@click.argument("out", type=click.Path())
-@click.option("-n", "--num-files", "n_files", type=click.IntRange(1), required=True, help="Number of shards.")
-@click.option("--seed", type=click.IntRange(0), help="Shuffle the records.  [default: keep their order]")
-def reshard(folder: str, out: str, **options: Any) -> None:
-    """Copy the records of FOLDER into another number of files in the new folder OUT.
-
-    \b
-    Example:
-      folksong shards reshard shards/wave shards/wave20 --num-files 20
-    """
-    _merge((folder,), out, **options)
-
-
-def _merge(folders: tuple[str, ...], out: str, **options: Any) -> None:
-    from folksong.shards.reshard import merge_shards
+    from folksong.shards.maintenance import merge_shards
 
     manifest = merge_shards(folders, out, progress=wants_progress(), **options)
     twice = manifest.provenance["n_duplicates"]

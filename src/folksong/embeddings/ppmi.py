@@ -1,9 +1,9 @@
-"""Company vectors: what tags share tracks with, as a truncated SVD of positive pointwise mutual information.
+"""Co-occurrence vectors of tags: the truncated SVD of their positive pointwise mutual information (PPMI).
 
 Rows are tags, columns the frequent tags as contexts. The contexts' shares are smoothed by the power 0.75 (Levy,
 Goldberg & Dagan 2015), and each value is shrunk by c / (c + 8) where the pair was counted only c times (as Pantel and
-Lin 2002 discount rare pairs). Directions are learned on the frequent tags; rare ones are folded in, so that chance
-company of three tracks shapes no axis.
+Lin 2002 discount rare pairs). Directions are learned on the frequent tags; rare ones are folded in, so that what
+meets by chance on three tracks shapes no axis.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MAX_CONTEXTS = 3000
 """More columns than this cost minutes and add little: contexts are the most popular tags."""
 
 
-def company_vectors(
+def ppmi_vectors(
     table: TagTable,
     tags: Sequence[str],
     *,
@@ -33,7 +33,7 @@ def company_vectors(
     shrinkage: float = SHRINKAGE_COUNTS,
     weighted: bool = False,
 ) -> npt.NDArray[np.float32]:
-    """Return a vector of the company each tag keeps: (n, dimension) float32, rows of length 1 (or all zero).
+    """Return the co-occurrence vector of each tag: (n, dimension) float32, rows of length 1 (or all zero).
 
     A tag that shares no track with a context has a row of zeros. There are fewer dimensions where there are fewer
     contexts.
@@ -60,8 +60,8 @@ def company_vectors(
     contexts = ranked[table.counts[ranked] >= min_context_count]
     if len(contexts) < 2:
         raise FolksongError(
-            f"company needs at least 2 tags with {min_context_count} counts or more, and there are {len(contexts)}: "
-            f"the table, of {table.n_tracks:,} tracks, is too small"
+            f"co-occurrence needs at least 2 tags with {min_context_count} counts or more, and there are "
+            f"{len(contexts)}: the table, of {table.n_tracks:,} tracks, is too small"
         )
     values = _shrunk_ppmi(_strengths(table, weighted), columns, contexts, shrinkage)
     shaping = sp.csr_matrix(values[np.flatnonzero(table.counts[columns] >= min_context_count)])

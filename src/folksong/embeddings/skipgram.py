@@ -1,4 +1,4 @@
-"""Tag vectors learned from the company tags keep: a skip-gram over tags that share a track (Model 4.2).
+"""Skip-gram tag vectors (Model 4.2): a network that predicts a tag's co-occurring tags, and its hidden weights.
 
 The network has one linear hidden layer of d units: input tag i (one-hot, N) → row i of the hidden weights → N outputs,
 softmax by default or sigmoid. A track with the tags S, at least two of them, gives one sample for each i in S: input

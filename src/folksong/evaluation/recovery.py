@@ -19,7 +19,7 @@ import numpy as np
 
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import describe_os_error
-from folksong.labels.analysis.stability import adjusted_rand_index, contingency
+from folksong.labels.analysis.diff import adjusted_rand_index, contingency
 from folksong.labels.space import LabelSpace
 
 

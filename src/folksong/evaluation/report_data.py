@@ -23,7 +23,6 @@ from folksong.evaluation.scoring import open_shards
 from folksong.evaluation.seeds import Group, average, group_runs, measure_tracks, seed_of
 from folksong.evaluation.tables import evaluation_to_dict
 from folksong.files import json_value
-from folksong.labels.kmeans import tags_of
 from folksong.metrics import best_thresholds
 from folksong.runs import Run
 from folksong.tags.table import TagTable
@@ -126,7 +125,7 @@ def _describe_group(
         "seeds": list(group.seeds),
         "runs": list(group.rows),
         "n_labels": len(group.labels),
-        "n_tags": len(tags_of(group.labels)),
+        "n_tags": len(group.labels.tags),
         "n_tracks": int(own[0].measured.sum()),
         "coverage": described[group.rows[0]]["coverage"],
         "figures": average([measure_tracks(tracks, n_resamples) for tracks in own]),

@@ -1,14 +1,18 @@
-"""What is classified: label spaces and the builders that make them from tag tables."""
+"""Label spaces, which a classifier predicts, and the builders that make them from tag tables."""
 
 from __future__ import annotations
 
-from folksong.labels.analysis.pairs import Judgement, Pair, judge, read_pairs
-from folksong.labels.coverage import Coverage, coverage
+from folksong.labels.analysis.diff import diff
+from folksong.labels.analysis.explain import explain
+from folksong.labels.analysis.map import write_map
+from folksong.labels.analysis.pairs import Pair, PairScores, read_pairs, score_pairs
+from folksong.labels.analysis.stability import stability
 from folksong.labels.genres import GenreChoice, keep_genres, propose_genres, read_genres, write_genres
 from folksong.labels.hybrid import hybrid
 from folksong.labels.kmeans import kmeans
-from folksong.labels.npmi import npmi, skipgram
-from folksong.labels.space import Label, LabelSpace
+from folksong.labels.npmi import npmi
+from folksong.labels.skipgram import skipgram
+from folksong.labels.space import Coverage, Label, LabelSpace
 from folksong.labels.spherical_kmeans import SphericalKMeans
 from folksong.labels.top import SUBJECTIVE_TAGS, drop, top
 
@@ -16,22 +20,25 @@ __all__ = [
     "SUBJECTIVE_TAGS",
     "Coverage",
     "GenreChoice",
-    "Judgement",
     "Label",
     "LabelSpace",
     "Pair",
+    "PairScores",
     "SphericalKMeans",
-    "coverage",
+    "diff",
     "drop",
+    "explain",
     "hybrid",
-    "judge",
     "keep_genres",
     "kmeans",
     "npmi",
     "propose_genres",
     "read_genres",
     "read_pairs",
+    "score_pairs",
     "skipgram",
+    "stability",
     "top",
     "write_genres",
+    "write_map",
 ]

@@ -25,7 +25,7 @@ from folksong.errors import FileFormatError, FolksongError
 from folksong.files import atomic_write, describe_os_error
 from folksong.labels.space import Label, LabelSpace
 from folksong.labels.wording import data_lines
-from folksong.tags.table import TagTable
+from folksong.tags.sources.read_tags import Tags, as_table
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +117,7 @@ def write_genres(
 
 def propose_genres(
     space: LabelSpace,
-    table: TagTable,
+    tags: Tags,
     *,
     min_share: float = 0.5,
     correlation: float = 0.3,
@@ -127,21 +127,22 @@ def propose_genres(
 
     Args:
         space: the clusters.
-        table: the tags of the tracks.
+        tags: a tag table, or where to read it.
         min_share: a cluster is a genre when at least this share of its counts belongs to tags that name one.
         correlation: two genres are to be merged when their presence in tracks correlates at least so much (Pearson,
             which is the phi coefficient here).
         words: genre words instead of the list that ships with the package.
     """
+    table = as_table(tags)
     known = {_plain(word) for word in words} if words is not None else genre_words()
-    counts = dict(zip(table.tags, table.counts.tolist(), strict=True))
+    counts = table.counts_by_tag
     shares = np.zeros(len(space))
     for number, label in enumerate(space.labels):
         total = sum(counts.get(tag, 0) for tag in label.tags)
         named = sum(counts.get(tag, 0) for tag in label.tags if names_genre(tag, known))
         shares[number] = named / total if total else 0.0
     genres = tuple(int(number) for number in np.flatnonzero(shares >= min_share))
-    correlations = cluster_correlations(space, table)
+    correlations = label_correlations(space, table)
     merges = sorted(
         ((i, j) for i in genres for j in genres if i < j and correlations[i, j] >= correlation),
         key=lambda pair: (-correlations[pair], pair),
@@ -150,38 +151,43 @@ def propose_genres(
 
 
 def keep_genres(
-    space: LabelSpace, choice: GenreChoice, table: TagTable, *, provenance: Mapping[str, Any] | None = None
+    space: LabelSpace, choice: GenreChoice, tags: Tags, *, provenance: Mapping[str, Any] | None = None
 ) -> LabelSpace:
     """Build the space of the genres only, correlated ones merged (in chains too: 1-2 and 2-3 make one label).
 
-    A merged label's tags are ordered by their counts in `table` and it is named by the most popular one.
+    A merged label's tags are ordered by their counts in `tags` (a tag table, or where to read it), and it is named by
+    the most popular one. A pair with a cluster that is no chosen genre does nothing.
 
     Raises:
-        FolksongError: a number is no cluster of `space`, or nothing is chosen.
+        FolksongError: a genre is no cluster of `space`, or nothing is chosen.
     """
-    for number in (*choice.genres, *(number for pair in choice.merges for number in pair)):
+    table = as_table(tags)
+    chosen = sorted(set(choice.genres))
+    for number in chosen:
         if not 0 <= number < len(space):
             raise FolksongError(f"there is no cluster {number}; the space has {len(space)}, numbered from 0")
-    outside = sorted({number for pair in choice.merges for number in pair} - set(choice.genres))
-    if outside:
-        logger.warning("clusters %s are to be merged but not listed as genres; they are taken in", outside)
-    chosen = sorted({*choice.genres, *outside})
     if not chosen:
         raise FolksongError(
             "no cluster is chosen as a genre; list some numbers in the first line of genres.txt"
         )
+    merges = [pair for pair in choice.merges if set(pair) <= set(chosen)]
+    if len(merges) < len(choice.merges):
+        logger.info(
+            "%d pairs to merge are of clusters that are no genres; they do nothing",
+            len(choice.merges) - len(merges),
+        )
     group = {number: number for number in chosen}
-    for first, second in choice.merges:
+    for first, second in merges:
         old, new = max(group[first], group[second]), min(group[first], group[second])
         group = {number: new if target == old else target for number, target in group.items()}
-    counts = dict(zip(table.tags, table.counts.tolist(), strict=True))
+    counts = table.counts_by_tag
     labels = []
     for target in dict.fromkeys(group.values()):
         merged = [space.labels[number] for number in chosen if group[number] == target]
         members = {tag for label in merged for tag in label.tags}
         guests = {tag for label in merged for tag in label.also} - members
-        tags, also = (sorted(some, key=lambda tag: (-counts.get(tag, 0), tag)) for some in (members, guests))
-        labels.append(Label(merged[0].name if len(merged) == 1 else tags[0], tuple(tags), tuple(also)))
+        own, also = (sorted(some, key=lambda tag: (-counts.get(tag, 0), tag)) for some in (members, guests))
+        labels.append(Label(merged[0].name if len(merged) == 1 else own[0], tuple(own), tuple(also)))
     labels.sort(key=lambda label: (-counts.get(label.tags[0], 0), label.tags[0]))
     kept = {tag for label in labels for tag in label.members}
     return LabelSpace(
@@ -200,8 +206,9 @@ def keep_genres(
     )
 
 
-def cluster_correlations(space: LabelSpace, table: TagTable) -> npt.NDArray[np.float64]:
+def label_correlations(space: LabelSpace, tags: Tags) -> npt.NDArray[np.float64]:
     """Return how the labels' presence in tracks correlates: (n_labels, n_labels), 0 where a label is constant."""
+    table = as_table(tags)
     present = space.encode(table).astype(np.float64)
     n_tracks = table.n_tracks
     joint = (present.T @ present).toarray()

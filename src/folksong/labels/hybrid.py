@@ -1,10 +1,11 @@
-"""Meaning and company together: clusters of tags by the company they keep, with the words' help where it is sure.
+"""The hybrid label space: clusters of tags by co-occurrence, with the help of word vectors where tags are rare.
 
 1. Spelling variants are merged; the raw spellings stay as the space's aliases.
-2. Tags of the same word stems ("relax", "relaxing"; "favourite songs", "fave songs") are linked, unless the company
-   they keep contradicts ("blues" and "blue" is such a risk, "country" and "countries" another).
-3. Where word vectors are given, what company a tag's words let expect (`folksong.embeddings.ridge`) is added to the
-   company it keeps, as if it had been counted a few times: it decides on rare tags and leaves frequent ones alone.
+2. Tags of the same word stems ("relax", "relaxing"; "favourite songs", "fave songs") are linked, unless their
+   co-occurrence vectors contradict ("blues" and "blue" is such a risk, "country" and "countries" another).
+3. Where word vectors are given, the co-occurrence vector that ridge regression predicts from a tag's words
+   (`folksong.embeddings.ridge`) is added to the tag's own, as if it had been counted a few times: it decides on rare
+   tags and leaves frequent ones alone.
 4. The vectors of the linked groups are clustered by spherical k-means. Clusters are learned on tags with 5 counts or
    more; rarer ones go to the nearest centroid.
 5. With `overlap`, tags then take part in several labels, so that those that are near share one and others do not
@@ -16,17 +17,18 @@ A person's pairs can be added: those that must share a label are linked, those t
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from folksong.embeddings.ppmi import MIN_CONTEXT_COUNT, company_vectors
-from folksong.embeddings.ridge import expected_company
+from folksong.embeddings.ppmi import MIN_CONTEXT_COUNT, ppmi_vectors
+from folksong.embeddings.read_vectors import VectorSource, as_vectors
+from folksong.embeddings.ridge import predict_from_words
 from folksong.embeddings.tags import embed_tags
-from folksong.embeddings.words import Vectors, WordVectors
+from folksong.embeddings.words import WordVectors
 from folksong.errors import FolksongError
 from folksong.labels.analysis.pairs import Pair
 from folksong.labels.kmeans import frequent_tags, labels_of_clusters
@@ -36,6 +38,7 @@ from folksong.labels.spherical_kmeans import SphericalKMeans
 from folksong.labels.wording import stems_of
 from folksong.tags.cleaning.merging import rename_tags
 from folksong.tags.cleaning.spelling import variants
+from folksong.tags.sources.read_tags import Tags, as_table
 from folksong.tags.table import TagTable
 
 logger = logging.getLogger(__name__)
@@ -50,13 +53,13 @@ MOST_MEANING = 1e6
 
 
 @dataclass(frozen=True, eq=False)
-class JointVectors:
-    """Tags, where they lie, and which of them belong together for sure.
+class HybridVectors:
+    """Tags, their vectors, and which of them belong together for sure.
 
     Attributes:
         tags: (n,) canonical spellings, most popular first.
         counts: (n,) their counts.
-        vectors: (n, d) company and meaning joined, rows of length 1.
+        vectors: (n, d) co-occurrence and words joined, rows of length 1.
         leaders: (n,) the row of the most popular tag that each is linked to (its own where it is alone).
         aliases: raw spelling -> tag.
     """
@@ -69,8 +72,8 @@ class JointVectors:
 
 
 def hybrid(
-    table: TagTable,
-    vectors: WordVectors | None,
+    tags: Tags,
+    vectors: VectorSource | None,
     *,
     threshold: int = 2,
     n_clusters: int = 65,
@@ -86,22 +89,21 @@ def hybrid(
     provenance: Mapping[str, Any] | None = None,
     progress: bool = False,
 ) -> LabelSpace:
-    """Build labels from meaning and company together.
-
-    To learn from training tracks only, give ``table.select_tracks(split.training)``.
+    """Build labels from co-occurrence and word vectors together.
 
     Args:
-        table: the tags.
-        vectors: word vectors or a sentence model; None leaves meaning to the words' stems alone.
+        tags: a tag table, or where to read it; to learn from training tracks only, give
+            ``table.select_tracks(split.training)``.
+        vectors: word vectors or a sentence model, or where to read them; None uses the words' stems alone.
         threshold: only tags with more counts than this take part (variants counted together).
         n_clusters: number of labels. With `overlap` some may turn out to be needed by no tag and are left out.
         overlap: labels that a tag may take part in; 1 divides the tags.
-        meaning: counts of its own that what a tag's words let expect weighs as much as; 0 uses the words only for
-            tags without company.
-        dimension: of the company vectors.
-        weighted: whether company counts by the tags' weights (see `folksong.embeddings.company_vectors`).
+        meaning: counts of its own that the prediction from a tag's words weighs as much as; 0 uses the words only
+            for tags that co-occur with none.
+        dimension: of the co-occurrence vectors.
+        weighted: whether co-occurrence counts by the tags' weights (see `folksong.embeddings.ppmi.ppmi_vectors`).
         merge_spellings: merge spelling variants first and keep them as aliases.
-        link_stems: link tags of the same word stems, unless their company contradicts.
+        link_stems: link tags of the same word stems, unless their co-occurrence vectors contradict.
         pairs: a person's pairs of tags that must (``same``) or must not (``apart``) share a label.
         n_init: starts of k-means, of which the best is kept.
         seed: of k-means.
@@ -113,48 +115,36 @@ def hybrid(
     """
     if overlap < 1:
         raise FolksongError(f"a tag takes part in 1 label or more, not in {overlap}")
-    pairs = tuple(pairs)
-    placed = joint_vectors(
-        table,
-        vectors,
-        threshold=threshold,
-        meaning=meaning,
-        dimension=dimension,
-        weighted=weighted,
-        merge_spellings=merge_spellings,
-        link_stems=link_stems,
-    )
-    rows = {tag: row for row, tag in enumerate(placed.tags)}
-    rows |= {raw: rows[tag] for raw, tag in placed.aliases.items()}
-    leaders = _link_pairs(placed.leaders, pairs, rows)
-    apart = _apart(pairs, rows, leaders)
-    groups = _group(placed, leaders, apart)
+    table, pairs = as_table(tags), tuple(pairs)
+    words = None if vectors is None else as_vectors(vectors)
+    placing: dict[str, Any] = {"meaning": meaning, "dimension": dimension, "weighted": weighted}
+    placing |= {"merge_spellings": merge_spellings, "link_stems": link_stems}
+    placed = hybrid_vectors(table, words, threshold=threshold, **placing)
+    groups, group_of = _group(placed, pairs)
     division = _divide(groups, n_clusters, n_init, seed)
-    labels_of: list[tuple[int, ...]] = [(label,) for label in division.tolist()]
+    found: list[tuple[int, ...]] = [(label,) for label in division.tolist()]
     if overlap > 1:
-        labels_of = share_labels(groups, division, n_clusters, overlap, progress=progress)
-    found = dict(zip(groups.names, labels_of, strict=True))
-    numbers = [found.get(placed.tags[leader], (-1,)) for leader in leaders.tolist()]
-    used = {"vectors": vectors.source, "vectors_sha256": vectors.sha256} if vectors is not None else {}
-    settings: dict[str, Any] = {"threshold": threshold, "n_clusters": n_clusters, "overlap": overlap}
-    settings |= {"meaning": meaning, "dimension": dimension, "weighted": weighted}
-    settings |= {"merge_spellings": merge_spellings, "link_stems": link_stems, "n_init": n_init, "seed": seed}
+        found = share_labels(groups, division, n_clusters, overlap, progress=progress)
+    numbers = [found[row] if row >= 0 else (-1,) for row in group_of]
+    settings: dict[str, Any] = {
+        "threshold": threshold,
+        "n_clusters": n_clusters,
+        "overlap": overlap,
+        **placing,
+    }
+    settings |= {"n_init": n_init, "seed": seed}
+    settings |= {"pairs": [[pair.relation, pair.first, pair.second] for pair in pairs]}
+    settings |= {"n_tracks": table.n_tracks, "table_sha256": table.sha256()}
+    if words is not None:
+        settings |= {"vectors": words.source, "vectors_sha256": words.sha256}
     return LabelSpace(
         labels_of_clusters(placed.tags, [main for main, *_ in numbers], [also for _, *also in numbers]),
         placed.aliases,
-        {
-            "builder": "hybrid",
-            **settings,
-            "pairs": [[pair.relation, pair.first, pair.second] for pair in pairs],
-            "n_tracks": table.n_tracks,
-            "table_sha256": table.sha256(),
-            **used,
-            **(provenance or {}),
-        },
+        {"builder": "hybrid", **settings, **(provenance or {})},
     )
 
 
-def joint_vectors(
+def hybrid_vectors(
     table: TagTable,
     vectors: WordVectors | None,
     *,
@@ -164,8 +154,8 @@ def joint_vectors(
     weighted: bool = False,
     merge_spellings: bool = True,
     link_stems: bool = True,
-) -> JointVectors:
-    """Place tags by company and meaning, and link those of the same stems; arguments as for `hybrid`."""
+) -> HybridVectors:
+    """Return the tags' vectors, and link those of the same stems; arguments as for `hybrid`."""
     if not 0 <= meaning <= MOST_MEANING:
         raise FolksongError(
             f"the weight of meaning must be a number from 0 to {MOST_MEANING:g}, not {meaning}"
@@ -178,41 +168,35 @@ def joint_vectors(
     if not tags:
         remedy = "lower the threshold" if threshold and table.n_counts else "there are no tags"
         raise FolksongError(f"no tag has more than {threshold} counts; {remedy}")
-    company = company_vectors(table, tags, dimension=dimension, weighted=weighted).astype(np.float64)
+    own = ppmi_vectors(table, tags, dimension=dimension, weighted=weighted).astype(np.float64)
     counts = np.array([table.counts[table.tag_index[tag]] for tag in tags], np.int64)
-    joined = company
+    joined = own
     if vectors is not None:
-        expected = expected_company(_words(tags, vectors), company, counts >= MIN_CONTEXT_COUNT)
-        alone = ~company.any(axis=1)
-        joined = company + expected * np.where(alone, 1.0, meaning / counts)[:, None]
+        embedded = embed_tags(tags, vectors)
+        words = np.zeros((len(tags), vectors.dimension), np.float32)  # zeros where no word has a vector
+        row_of = {tag: row for row, tag in enumerate(tags)}
+        words[[row_of[tag] for tag in embedded.tags]] = embedded.vectors
+        predicted = predict_from_words(words, own, counts >= MIN_CONTEXT_COUNT)
+        joined = own + predicted * np.where(own.any(axis=1), meaning / counts, 1.0)[:, None]
     placed = np.flatnonzero(joined.any(axis=1))
     kept = tuple(tags[row] for row in placed)
     if len(kept) < len(tags):
-        logger.info("%d of %d tags have neither company nor a vector", len(tags) - len(kept), len(tags))
+        logger.info("%d of %d tags have neither co-occurrence nor a vector", len(tags) - len(kept), len(tags))
     joined = joined[placed] / np.linalg.norm(joined[placed], axis=1, keepdims=True)
-    leaders = _link_stems(kept, company[placed]) if link_stems else np.arange(len(kept))
+    leaders = _link_stems(kept, own[placed]) if link_stems else np.arange(len(kept))
     members = set(kept)
-    return JointVectors(
+    return HybridVectors(
         kept, counts[placed], joined, leaders, {r: t for r, t in sorted(aliases.items()) if t in members}
     )
 
 
-def _words(tags: Sequence[str], vectors: WordVectors) -> Vectors:
-    """Return the vector of each tag's words: (n, m), rows of length 1, or all zero where no word has a vector."""
-    found = embed_tags(tags, vectors)
-    words = np.zeros((len(tags), vectors.dimension), np.float32)
-    row_of = {tag: row for row, tag in enumerate(tags)}
-    words[[row_of[tag] for tag in found.tags]] = found.vectors
-    return words
-
-
-def _link_stems(tags: Sequence[str], company: Matrix) -> Numbers:
+def _link_stems(tags: Sequence[str], vectors: Matrix) -> Numbers:
     leaders = np.arange(len(tags))
     first: dict[tuple[str, ...], int] = {}
     for row, tag in enumerate(tags):  # most popular first, so that the leader of a group is
         stems = stems_of(tag)
         leader = first.setdefault(stems, row) if stems else row
-        if leader != row and company[row] @ company[leader] >= LEAST_COSINE_OF_STEMS:
+        if leader != row and vectors[row] @ vectors[leader] >= LEAST_COSINE_OF_STEMS:
             leaders[row] = leader
     return leaders
 
@@ -241,16 +225,19 @@ def _apart(pairs: Sequence[Pair], rows: Mapping[str, int], leaders: Numbers) -> 
             if one == other:
                 raise FolksongError(
                     f"{pair.first!r} and {pair.second!r} must be apart, but other pairs, their spelling or their stems "
-                    "put them together; remove a pair, or leave spellings unmerged and stems unlinked "
-                    "(--keep-spellings --keep-stems)"
+                    "put them together; remove a pair, or leave spellings unmerged and stems unlinked"
                 )
             apart.setdefault(one, set()).add(other)
             apart.setdefault(other, set()).add(one)
     return apart
 
 
-def _group(placed: JointVectors, leaders: Numbers, apart: Mapping[int, Set[int]]) -> TagGroups:
-    """Return the groups of tags that are linked, each where its tags lie on average."""
+def _group(placed: HybridVectors, pairs: Sequence[Pair]) -> tuple[TagGroups, list[int]]:
+    """Return the groups of linked tags, each at its tags' weighted mean, and each tag's group (-1: it has none)."""
+    rows = {tag: row for row, tag in enumerate(placed.tags)}
+    rows |= {raw: rows[tag] for raw, tag in placed.aliases.items()}
+    leaders = _link_pairs(placed.leaders, pairs, rows)
+    apart = _apart(pairs, rows, leaders)
     points = np.zeros_like(placed.vectors)
     np.add.at(points, leaders, placed.vectors * np.sqrt(placed.counts)[:, None])
     heads = np.unique(leaders)
@@ -259,7 +246,7 @@ def _group(placed: JointVectors, leaders: Numbers, apart: Mapping[int, Set[int]]
     tags_of: dict[int, list[str]] = {}
     for tag, leader in zip(placed.tags, leaders.tolist(), strict=True):
         tags_of.setdefault(leader, []).append(tag)
-    return TagGroups(
+    groups = TagGroups(
         tuple(placed.tags[head] for head in heads),
         tuple(" ".join(tags_of[head]) for head in row_of),
         np.bincount(leaders, placed.counts, minlength=len(leaders))[heads].astype(np.int64),
@@ -270,6 +257,7 @@ def _group(placed: JointVectors, leaders: Numbers, apart: Mapping[int, Set[int]]
             if one in row_of
         },
     )
+    return groups, [row_of.get(leader, -1) for leader in leaders.tolist()]
 
 
 def _divide(groups: TagGroups, n_clusters: int, n_init: int, seed: int) -> Numbers:

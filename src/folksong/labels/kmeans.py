@@ -14,19 +14,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from folksong.embeddings.read_vectors import VectorSource, as_vectors
 from folksong.embeddings.tags import TagVectors, embed_tags
-from folksong.embeddings.words import WordVectors
 from folksong.errors import FolksongError
 from folksong.labels.space import Label, LabelSpace
 from folksong.labels.spherical_kmeans import SphericalKMeans
+from folksong.tags.sources.read_tags import Tags, as_table
 from folksong.tags.table import TagTable
 
 logger = logging.getLogger(__name__)
 
 
 def kmeans(
-    table: TagTable,
-    vectors: WordVectors | TagVectors,
+    tags: Tags,
+    vectors: VectorSource | TagVectors,
     *,
     threshold: int = 100,
     n_clusters: int = 100,
@@ -38,11 +39,10 @@ def kmeans(
 ) -> LabelSpace:
     """Build Model 3: clusters of tags that mean something similar.
 
-    To learn the labels from training tracks only, give ``table.select_tracks(split.training)``.
-
     Args:
-        table: the tags.
-        vectors: word vectors, or ready tag vectors.
+        tags: a tag table, or where to read it; to learn from training tracks only, give
+            ``table.select_tracks(split.training)``.
+        vectors: word vectors, where to read them, or ready tag vectors.
         threshold: only tags with more counts than this take part.
         n_clusters: number of clusters, k.
         keep_with: keep only the clusters that hold one of these tags (a label space gives all its tags): Model 2's
@@ -55,9 +55,30 @@ def kmeans(
     Raises:
         FolksongError: fewer tags with a vector than clusters, or `keep_with` leaves none.
     """
+    table = as_table(tags)
+    names, vectors = _frequent_vectors(table, vectors, threshold, n_clusters, split_hyphens)
+    labels = labels_of_clusters(
+        names, SphericalKMeans(n_clusters, n_init=n_init, seed=seed).fit(vectors.vectors).labels_
+    )
+    settings: dict[str, Any] = {"builder": "kmeans", "threshold": threshold, "n_clusters": n_clusters}
+    settings["filtered"] = keep_with is not None
+    if keep_with is not None:
+        wanted = keep_with.tags if isinstance(keep_with, LabelSpace) else tuple(keep_with)
+        labels = keep_labels_with(labels, wanted)
+        settings["kept_with"] = len(wanted)
+    settings |= {"n_init": n_init, "split_hyphens": split_hyphens, "seed": seed}
+    settings |= {"n_tracks": table.n_tracks, "table_sha256": table.sha256()}
+    settings |= {"vectors": vectors.source, "vectors_sha256": vectors.sha256}
+    return LabelSpace(labels, provenance={**settings, **(provenance or {})})
+
+
+def _frequent_vectors(
+    table: TagTable, vectors: VectorSource | TagVectors, threshold: int, n_clusters: int, split_hyphens: bool
+) -> tuple[list[str], TagVectors]:
+    """Return the tags with enough counts that have a vector, most popular first, and their vectors."""
     tags = frequent_tags(table, threshold)
-    if isinstance(vectors, WordVectors):
-        vectors = embed_tags(tags, vectors, split_hyphens=split_hyphens)
+    if not isinstance(vectors, TagVectors):
+        vectors = embed_tags(tags, as_vectors(vectors), split_hyphens=split_hyphens)
     row_of = {tag: row for row, tag in enumerate(vectors.tags)}
     kept = [tag for tag in tags if tag in row_of]
     if len(kept) < n_clusters:
@@ -69,40 +90,13 @@ def kmeans(
     if len(kept) < len(tags):
         logger.info("%d of %d tags have no vector and are in no cluster", len(tags) - len(kept), len(tags))
     points = vectors.vectors[[row_of[tag] for tag in kept]]
-    model = SphericalKMeans(n_clusters, n_init=n_init, seed=seed).fit(points)
-    labels = labels_of_clusters(kept, model.labels_)
-    wanted: Sequence[str] | None = None
-    if keep_with is not None:
-        wanted = tags_of(keep_with) if isinstance(keep_with, LabelSpace) else tuple(keep_with)
-        labels = keep_labels_with(labels, wanted)
-    return LabelSpace(
-        labels,
-        provenance={
-            "builder": "kmeans",
-            "threshold": threshold,
-            "n_clusters": n_clusters,
-            "filtered": keep_with is not None,
-            **({"kept_with": len(wanted)} if wanted is not None else {}),
-            "n_init": n_init,
-            "split_hyphens": split_hyphens,
-            "seed": seed,
-            "n_tracks": table.n_tracks,
-            "table_sha256": table.sha256(),
-            "vectors": vectors.source,
-            "vectors_sha256": vectors.sha256,
-            **(provenance or {}),
-        },
-    )
+    return kept, TagVectors(tuple(kept), points, source=vectors.source, sha256=vectors.sha256)
 
 
 def frequent_tags(table: TagTable, threshold: int) -> list[str]:
     """Return the tags with more than `threshold` counts, most popular first."""
     popularity = table.popularity()
-    return [
-        tag
-        for tag, count in zip(popularity.tags, popularity.counts, strict=True)
-        if count > max(threshold, 0)
-    ]
+    return list(popularity.tags[: int((popularity.counts > max(threshold, 0)).sum())])
 
 
 def labels_of_clusters(
@@ -128,11 +122,6 @@ def labels_of_clusters(
         Label(cluster[0], tuple(cluster), tuple(guests.get(number, ())))
         for number, cluster in members.items()
     )
-
-
-def tags_of(space: LabelSpace) -> tuple[str, ...]:
-    """Return all tags of a space, each once, in the order of its labels."""
-    return tuple(dict.fromkeys(tag for label in space.labels for tag in label.members))
 
 
 def keep_labels_with(labels: Sequence[Label], tags: Iterable[str]) -> tuple[Label, ...]:

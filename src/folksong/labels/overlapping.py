@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from folksong.errors import FolksongError
-from folksong.labels.contrasts import contrasts_of
+from folksong.labels.wording import contrasts_of
 
 logger = logging.getLogger(__name__)
 

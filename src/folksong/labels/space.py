@@ -9,21 +9,19 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
 from folksong.errors import FileFormatError, FolksongError, nearest
-from folksong.files import read_document, write_json
-from folksong.tags.table import TagTable, csr_of_largest
-
-if TYPE_CHECKING:
-    from folksong.labels.coverage import Coverage
+from folksong.files import json_value, read_document, write_json
+from folksong.tags.sources.read_tags import Tags, as_table
+from folksong.tags.table import csr_of_largest
 
 FORMAT = "folksong.labels"
 VERSION = 1
@@ -47,6 +45,34 @@ class Label:
     def members(self) -> tuple[str, ...]:
         """All tags that mean it: its own, then the others."""
         return (*self.tags, *self.also)
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What a label space keeps of a tag table.
+
+    Args:
+        counts: share of all (track, tag) counts whose tag belongs to some label; NaN for a table without counts.
+        tracks: share of all tracks that have at least one label; NaN for a table without tracks.
+        n_counts: number of counts kept.
+        n_tracks: number of tracks with at least one label.
+        all_counts: number of counts in the table.
+        all_tracks: number of tracks in the table, tagged or not.
+        absent_labels: names of the labels that no track of the table has.
+    """
+
+    counts: float
+    tracks: float
+    n_counts: int
+    n_tracks: int
+    all_counts: int
+    all_tracks: int
+    absent_labels: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures as JSON values; an undefined share is null."""
+        cleaned: dict[str, Any] = json_value(asdict(self))
+        return cleaned
 
 
 @dataclass(frozen=True)
@@ -137,11 +163,17 @@ class LabelSpace:
         except ValueError:
             raise FolksongError(f"no label is called {name!r}{nearest(name, self.names)}") from None
 
-    def encode(self, table: TagTable, *, weights: bool = False) -> sp.csr_matrix:
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """All tags that belong to a label, each once, in the order of the labels."""
+        return tuple(dict.fromkeys(tag for label in self.labels for tag in label.members))
+
+    def encode(self, tags: Tags, *, weights: bool = False) -> sp.csr_matrix:
         """Return each track's labels as CSR float32 (n_tracks, n_labels).
 
         Binary; with ``weights=True`` the largest weight of the track's member tags (a stored 0 stays stored).
         """
+        table = as_table(tags)
         number_of_labels = [self.labels_of(tag) for tag in table.tags]
         lengths = np.array([len(numbers) for numbers in number_of_labels], np.int64)
         flat = np.array([n for numbers in number_of_labels for n in numbers], np.int64)
@@ -168,11 +200,24 @@ class LabelSpace:
                 row[number] = max(row[number], value)
         return row
 
-    def coverage(self, table: TagTable) -> Coverage:
-        """Return the shares of `table`'s counts and tracks that this space keeps."""
-        from folksong.labels.coverage import coverage
-
-        return coverage(self, table)
+    def coverage(self, tags: Tags) -> Coverage:
+        """Return the shares of the counts and tracks of `tags` that this space keeps, aliases included."""
+        table = as_table(tags)
+        numbers = [self.labels_of(tag) for tag in table.tags]
+        belongs = np.array([bool(labels) for labels in numbers], dtype=bool)
+        kept = belongs[table.weights.indices]
+        rows = np.repeat(np.arange(table.n_tracks), np.diff(table.weights.indptr))
+        n_counts, n_tracks = int(kept.sum()), int(np.unique(rows[kept]).size)
+        used = {label for tag, labels in enumerate(numbers) if table.counts[tag] for label in labels}
+        return Coverage(
+            counts=n_counts / table.n_counts if table.n_counts else float("nan"),
+            tracks=n_tracks / table.n_tracks if table.n_tracks else float("nan"),
+            n_counts=n_counts,
+            n_tracks=n_tracks,
+            all_counts=table.n_counts,
+            all_tracks=table.n_tracks,
+            absent_labels=tuple(name for number, name in enumerate(self.names) if number not in used),
+        )
 
     def sha256(self) -> str:
         """Return a hash of labels and aliases (not of the provenance)."""

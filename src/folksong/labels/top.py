@@ -7,9 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from folksong.errors import FolksongError
-from folksong.labels.kmeans import tags_of
 from folksong.labels.space import Label, LabelSpace
-from folksong.tags.table import TagTable
+from folksong.tags.sources.read_tags import Tags, as_table
 from folksong.tags.tag_lists import shipped_list
 
 logger = logging.getLogger(__name__)
@@ -19,7 +18,7 @@ SUBJECTIVE_TAGS: tuple[str, ...] = shipped_list()
 
 
 def top(
-    table: TagTable,
+    tags: Tags,
     n: int,
     *,
     aliases: Mapping[str, str] | None = None,
@@ -27,11 +26,11 @@ def top(
 ) -> LabelSpace:
     """Build a label space of the `n` most popular tags, one label a tag, most popular first (Model 1).
 
-    Popularity is the number of tracks that carry a tag, ties by code point. To learn the labels from training tracks
-    only, give ``table.select_tracks(split.training)``.
+    Popularity is the number of tracks that carry a tag, ties by code point.
 
     Args:
-        table: the tags.
+        tags: a tag table, or where to read it; to learn from training tracks only, give
+            ``table.select_tracks(split.training)``.
         n: how many; a table with fewer tags in use gives them all, with a warning.
         aliases: raw tag -> cleaned tag, as `ChangeLog` knows them; those that lead to a label
             are kept, so that raw spellings still find it.
@@ -42,6 +41,7 @@ def top(
     """
     if n < 1:
         raise FolksongError(f"the number of labels must be at least 1, not {n}")
+    table = as_table(tags)
     popularity = table.popularity()
     used = int((popularity.counts > 0).sum())
     if not used:
@@ -83,7 +83,7 @@ def drop(space: LabelSpace, tags: Iterable[str], ignore_case: bool = False) -> L
         FolksongError: no label would be left.
     """
     listed = tuple(dict.fromkeys(tags))
-    members = list(tags_of(space))
+    members = list(space.tags)
     wanted = {tag.casefold() for tag in listed} if ignore_case else set(listed)
     removed = [tag for tag in members if (tag.casefold() if ignore_case else tag) in wanted]
     _warn_of_unmatched(listed, members, ignore_case)

@@ -1,16 +1,29 @@
-"""What a tag's wording tells: the stems of its words.
+"""What a tag's wording tells: the stems of its words, and which tags contrast.
 
 Endings, word order, generic words ("music", "songs", "the") and short forms ("fave", "prog") make no difference:
-"polish music" and "polish" have the same stems.
+"polish music" and "polish" have the same stems. Tags contrast that say different things of one kind, such as two
+decades, or female and male: artists carry both, so that co-occurrence puts such tags near each other, and word vectors
+do so too. Decades are read from a tag's words and years; the other kinds are a word list in the package.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib import resources
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from folksong.embeddings.tags import decade_words
 from folksong.tags.cleaning.spelling import words_of
+
+DECADE = re.compile(r"(?<![a-z0-9])((?:19|20)?\d0)['’´`]?s(?![a-z0-9])")
+YEAR = re.compile(r"(?<![a-z0-9])(19\d|20[0-2])\d(?![a-z0-9])")
+WORD = re.compile(r"[a-z]+")
 
 
 @lru_cache(maxsize=200_000)
@@ -49,3 +62,60 @@ def _same_words() -> dict[str, str]:
 @cache
 def _generic_words() -> frozenset[str]:
     return frozenset(data_lines("generic_words.txt"))
+
+
+@dataclass(frozen=True, eq=False)
+class Contrasts:
+    """Which of n tags contrast with which.
+
+    Attributes:
+        sides: for each kind (n, sides) float32: 1 where a tag says that side.
+    """
+
+    sides: tuple[npt.NDArray[np.float32], ...]
+
+    def between(self, rows: slice | Sequence[int], others: slice | Sequence[int]) -> npt.NDArray[np.bool_]:
+        """Return (rows, others): True where both say something of one kind, and nothing in common."""
+        contrast = np.zeros((len(self.sides[0][rows]), len(self.sides[0][others])), bool)
+        for sides in self.sides:
+            one, other = sides[rows], sides[others]
+            contrast |= np.outer(one.any(axis=1), other.any(axis=1)) & (one @ other.T == 0)
+        return contrast
+
+
+def contrasts_of(tags: Sequence[str]) -> Contrasts:
+    """Return the contrasts among tags.
+
+    >>> found = contrasts_of(["60's", "1978", "sixties", "girl groups", "male vocals", "boys and girls"])
+    >>> found.between(slice(0, 3), slice(0, 3)).tolist()
+    [[False, True, False], [True, False, True], [False, True, False]]
+    >>> found.between([3], slice(3, 6)).tolist()
+    [[False, True, False]]
+    """
+    stems = [set(stems_of(tag)) for tag in tags]
+    decades = [_decades_of(tag) for tag in tags]
+    named = sorted(set().union(*decades))
+    kinds = [_says(stems, sides) for sides in _opposites()]
+    return Contrasts((*kinds, _says(decades, [frozenset([decade]) for decade in named])))
+
+
+def _says(words_of: Sequence[Set[str]], sides: Sequence[Set[str]]) -> npt.NDArray[np.float32]:
+    """Return (tags, sides): 1 where a tag has a word of that side."""
+    said = [bool(words & side) for words in words_of for side in sides]
+    return np.array(said, np.float32).reshape(len(words_of), len(sides))
+
+
+def _decades_of(tag: str) -> set[str]:
+    tag, forms = tag.lower(), decade_words()
+    written = {f"{match[1]}s" for match in DECADE.finditer(tag)} | set(WORD.findall(tag))
+    decades = {form if len(form) == 5 and form[0].isdigit() else forms.get(form) for form in written}
+    return {decade for decade in decades if decade} | {f"{match[1]}0s" for match in YEAR.finditer(tag)}
+
+
+@cache
+def _opposites() -> tuple[tuple[frozenset[str], ...], ...]:
+    """Return for each kind its sides, as stems."""
+    return tuple(
+        tuple(frozenset(stem for word in side.split() for stem in stems_of(word)) for side in line.split("|"))
+        for line in data_lines("opposites.txt")
+    )

@@ -20,8 +20,7 @@ import numpy.typing as npt
 
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import HASH_BLOCK_BYTES, atomic_write, describe_os_error
-from folksong.shards.example import Feature, parse_example
-from folksong.shards.tfrecord import Bytes, Record, RecordError, iterate_records
+from folksong.shards.format import Bytes, Feature, Record, RecordError, iterate_records, parse_example
 
 VERSION = 1
 AUDIO_KEY, TRACK_ID_KEY, TAGS_KEY, SCALE_KEY = "audio", "tid", "tags", "audio_scale"
@@ -102,11 +101,16 @@ def build_index(shard: str | os.PathLike[str]) -> ShardIndex:
     data = map_file(shard)
     builder = IndexBuilder()
     for record in iterate_records(data, shard):
-        builder.add(data, record, shard)
+        builder.add(record.payload_of(data), record, shard)
+    return builder.finish(sha256_of(data), len(data))
+
+
+def sha256_of(data: Bytes) -> str:
+    """Return the SHA-256 of a mapped file."""
     digest = hashlib.sha256()
     for start in range(0, len(data), HASH_BLOCK_BYTES):
         digest.update(data[start : start + HASH_BLOCK_BYTES].data)
-    return builder.finish(digest.hexdigest(), len(data))
+    return digest.hexdigest()
 
 
 class IndexBuilder:
@@ -118,11 +122,7 @@ class IndexBuilder:
         self._tags: dict[int, list[tuple[list[str] | list[int], list[float] | None]]] = {}
         self._one_hot_lengths: dict[int, int] = {}
 
-    def add(self, data: Bytes, record: Record, path: str | os.PathLike[str]) -> None:
-        """Add a record of the file `data`; see `add_payload`."""
-        self.add_payload(data[record.payload_offset : record.payload_offset + record.length], record, path)
-
-    def add_payload(self, payload: Bytes, record: Record, path: str | os.PathLike[str]) -> None:
+    def add(self, payload: Bytes, record: Record, path: str | os.PathLike[str]) -> None:
         """Add a record with this payload.
 
         Raises:

@@ -19,7 +19,7 @@ from folksong.audio.log_mel import FeaturePreset, window_steps
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import read_document, write_json
 
-MANIFEST_NAME = "manifest.json"
+MANIFEST_NAME, WRITING_NAME = "manifest.json", ".writing"
 FORMAT = "folksong.shards"
 VERSION = 1
 AUDIO_FORMATS = ("waveform", "log-mel-spectrogram")
@@ -119,9 +119,7 @@ class Manifest:
         path = Path(folder) / MANIFEST_NAME
         if not path.exists():
             raise FolksongError(_missing(Path(folder)))
-        content = read_document(
-            path, FORMAT, VERSION, "a manifest of shards", "`folksong shards write` writes them"
-        )
+        content = read_document(path, FORMAT, VERSION, "a manifest of shards", "writing shards makes one")
         try:
             manifest = cls(
                 audio_format=content["audio_format"],
@@ -143,11 +141,11 @@ class Manifest:
 def _missing(folder: Path) -> str:
     if not folder.is_dir():
         return f"{folder}: no such folder of shards"
-    if (folder / ".writing").is_dir():
-        return f"{folder}: its writing is not finished; run the same `folksong shards write` again to continue it"
+    if (folder / WRITING_NAME).is_dir():
+        return f"{folder}: its writing is not finished; run the same again to continue it"
     if any(folder.glob("*.tfrecord")):
         return (
-            f"{folder}: no {MANIFEST_NAME}; `folksong shards repair {folder} --format waveform` (or "
-            "log-mel-spectrogram) describes the files it finds, also those of TensorFlow or the earlier project"
+            f"{folder}: no {MANIFEST_NAME}; repairing the folder (with its audio format) describes the files it finds, "
+            "also those of TensorFlow or the earlier project"
         )
-    return f"{folder}: no shards here (neither {MANIFEST_NAME} nor .tfrecord files); `folksong shards write` makes them"
+    return f"{folder}: no shards here (neither {MANIFEST_NAME} nor .tfrecord files); write some first"

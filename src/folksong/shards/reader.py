@@ -8,8 +8,8 @@ else of the record is read. Each file's CRCs are checked once, when the folder i
 from __future__ import annotations
 
 import logging
-import threading
-from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from folksong.errors import FileFormatError, FolksongError
-from folksong.shards.checked import read_checked, remember_checked, stamp
-from folksong.shards.example import parse_example
+from folksong.files import read_json, write_json
+from folksong.shards.format import Bytes, iterate_records, parse_example, read_record
 from folksong.shards.index import (
     AUDIO_KEY,
     ShardIndex,
@@ -30,11 +30,11 @@ from folksong.shards.index import (
     write_index,
 )
 from folksong.shards.manifest import STORAGES, Manifest, ShardFile
-from folksong.shards.tfrecord import Bytes, iterate_records, read_record
 from folksong.tags.table import TagTable
 
 logger = logging.getLogger(__name__)
 
+CHECKED_NAME = ".checked.json"
 _DEFAULT_OPEN_FILES = 96
 
 
@@ -62,9 +62,10 @@ class ShardReader:
     ) -> None:
         self.folder = Path(folder)
         self.manifest = Manifest.read(folder) if manifest is None else manifest
-        paths = [self.folder / file.name for file in self.manifest.files]
         indexes = _open_indexes(self.folder, self.manifest, check=check)
-        self._maps = _FileMaps(paths, max_open_files or _open_file_limit())
+        self._paths = [self.folder / file.name for file in self.manifest.files]
+        self._max_open_files = max_open_files or _open_file_limit()
+        self._open = self._bounded_maps()
         self._tags = [index.tags for index in indexes]
         lengths = [len(index) for index in indexes]
         self._first_record = np.cumsum([0, *lengths])
@@ -77,6 +78,18 @@ class ShardReader:
         self._n_values = _join([index.audio_bytes for index in indexes]) // self._dtype.itemsize
         self.track_ids: tuple[str, ...] = tuple(track_id for index in indexes for track_id in index.track_ids)
         self.n_steps: npt.NDArray[np.int64] = self._n_values // self.n_mels
+
+    def _bounded_maps(self) -> Callable[[int], Bytes]:
+        """Return a function that maps a file by its number; a map closes when its last window is dropped."""
+        paths = self._paths
+        return lru_cache(max(1, self._max_open_files))(lambda file: map_file(paths[file]))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_open"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._open = self._bounded_maps()
 
     def __len__(self) -> int:
         return len(self.track_ids)
@@ -145,7 +158,7 @@ class ShardReader:
         rows, n_bytes = out.view(np.uint8), out.itemsize * length
         begins = (self._audio_offsets[records] + out.itemsize * starts).tolist()
         for row, file, begin in zip(rows, self._file_of[records].tolist(), begins, strict=True):
-            np.positive(self._maps[file][begin : begin + n_bytes], out=row)
+            np.positive(self._open(file)[begin : begin + n_bytes], out=row)
 
     def _are_plain(self, records: npt.NDArray[np.int64], starts: npt.NDArray[np.int64], length: int) -> bool:
         """Say whether windows are stretches of bytes as they lie in the files."""
@@ -162,20 +175,19 @@ class ShardReader:
 
     def record_bytes(self, i: int) -> Bytes:
         """Return the whole framed record `i` as a view of the map."""
-        data = self._maps[self._file_of[i]]
+        data = self._open(int(self._file_of[i]))
         record = read_record(data, int(self._offsets[i]), i, self.track_ids[i])
         return data[record.offset : record.end]
 
     def _stored(self, i: int) -> npt.NDArray[Any]:
         """Return a view of record `i`'s samples as they are stored: (samples,) or (n_mels, frames)."""
-        data = self._maps[self._file_of[i]]
+        data = self._open(int(self._file_of[i]))
         offset, count = int(self._audio_offsets[i]), int(self._n_values[i])
         if offset >= 0:
             values = np.frombuffer(data, self._dtype, count, offset)
         else:  # another writer's file whose floats do not lie in one piece
             record = read_record(data, int(self._offsets[i]), i, self.track_ids[i])
-            payload = data[record.payload_offset : record.payload_offset + record.length]
-            values = parse_example(payload)[AUDIO_KEY].values
+            values = parse_example(record.payload_of(data))[AUDIO_KEY].values
         return values if self.is_waveform else values[: count - count % self.n_mels].reshape(self.n_mels, -1)
 
     def tags(self, i: int, database: int = 0) -> tuple[list[str], list[float] | None]:
@@ -238,8 +250,7 @@ class ShardReader:
         if names is None or len(names) < tags.one_hot_length:
             raise FolksongError(
                 f"{self.folder}: the records hold a one-hot over {tags.one_hot_length} tags, without the tags' names; "
-                f"give the database it was made from: `folksong shards repair {self.folder} --one-hot-tags DATABASE`, "
-                "or train with --lastfm DATABASE"
+                "repair the folder with the tags of the database it was made from, or give that as the tags"
             )
         return names
 
@@ -253,33 +264,6 @@ def _copy(stored: npt.NDArray[Any], scale: np.float32, out: npt.NDArray[np.float
 
 def _join(arrays: list[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
     return np.concatenate([np.empty(0, np.int64), *arrays])
-
-
-class _FileMaps:
-    """Memory maps of files by number, of which a bounded number is open at a time."""
-
-    def __init__(self, paths: list[Path], limit: int) -> None:
-        self._paths, self._limit = paths, max(1, limit)
-        self._open: OrderedDict[int, Bytes] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def __getitem__(self, file: int) -> Bytes:
-        with self._lock:
-            data = self._open.get(file)
-            if data is None:
-                data = map_file(self._paths[file])
-                if len(self._open) >= self._limit:
-                    self._open.popitem(last=False)  # the map closes when its last window is dropped
-                self._open[file] = data
-            else:
-                self._open.move_to_end(file)
-            return data
-
-    def __getstate__(self) -> tuple[list[Path], int]:
-        return self._paths, self._limit
-
-    def __setstate__(self, state: tuple[list[Path], int]) -> None:
-        self.__init__(*state)  # type: ignore[misc]
 
 
 def _open_file_limit() -> int:
@@ -300,8 +284,8 @@ def _open_indexes(folder: Path, manifest: Manifest, *, check: bool) -> list[Shar
         now = stamp(path)
         if now[0] != file.n_bytes:
             raise FileFormatError(
-                f"{path}: {now[0]} bytes, but the manifest says {file.n_bytes}: it was cut or overwritten; "
-                f"`folksong shards repair {folder}` saves its whole records"
+                f"{path}: {now[0]} bytes, but the manifest says {file.n_bytes}: it was cut or overwritten; repairing "
+                "the folder keeps its whole records"
             )
         try:
             index = read_index(path)
@@ -324,11 +308,47 @@ def _rebuild_index(path: Path, file: ShardFile) -> ShardIndex:
     index = build_index(path)
     if index.sha256 != file.sha256:
         raise FileFormatError(
-            f"{path}: its SHA-256 is not the manifest's: it was replaced by another file; restore it, or accept it "
-            f"with `folksong shards repair {path.parent}`"
+            f"{path}: its SHA-256 is not the manifest's: it was replaced by another file; restore it, or repair the "
+            "folder, which accepts it"
         )
     try:
         write_index(index, path)
     except FolksongError as error:  # a read-only folder is no reason not to read
         logger.debug("not written: %s", error)
     return index
+
+
+def stamp(path: Path) -> list[int]:
+    """Return what tells one state of a file from another: its size in bytes and time of change in ns.
+
+    Raises:
+        FolksongError: the file is not there.
+    """
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        raise FolksongError(
+            f"{path}: the manifest lists this shard, but it is not there; restore it, or repair the folder, which "
+            "drops it"
+        ) from None
+    return [status.st_size, status.st_mtime_ns]
+
+
+def read_checked(folder: Path) -> dict[str, list[int]]:
+    """Return file name -> stamp of the shards that were found whole."""
+    try:
+        content = read_json(folder / CHECKED_NAME)
+    except FolksongError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def remember_checked(folder: Path, stamps: Mapping[str, list[int]]) -> None:
+    """Remember that these shards are whole. A folder that cannot be written to is checked again each time."""
+    before = read_checked(folder)
+    after = {**before, **stamps}
+    if after != before:
+        try:
+            write_json(folder / CHECKED_NAME, after)
+        except FolksongError as error:
+            logger.debug("not remembered: %s", error)

@@ -1,24 +1,82 @@
-"""Every check of a folder of shards: each CRC, each hash, each record's content, all counts against the manifest."""
+"""What a folder of shards holds, and whether it is whole: each CRC, hash, record, index and count."""
 
 from __future__ import annotations
 
-import hashlib
-import logging
 import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy.typing as npt
 from tqdm import tqdm
 
 from folksong.errors import FileFormatError, FolksongError
-from folksong.files import HASH_BLOCK_BYTES
-from folksong.shards.checked import remember_checked, stamp
-from folksong.shards.index import IndexBuilder, ShardIndex, index_path, map_file, read_index, same_index
+from folksong.shards.format import Bytes, RecordError, whole_record
+from folksong.shards.index import (
+    IndexBuilder,
+    ShardIndex,
+    index_path,
+    map_file,
+    read_index,
+    same_index,
+    sha256_of,
+)
 from folksong.shards.manifest import Manifest, ShardFile
-from folksong.shards.tfrecord import Bytes, RecordError, whole_record
+from folksong.shards.reader import ShardReader, remember_checked, stamp
 
-logger = logging.getLogger(__name__)
+
+@dataclass(frozen=True)
+class RecordFacts:
+    """One record: its track id, length in seconds and tags, heaviest first."""
+
+    track_id: str
+    seconds: float
+    tags: tuple[str, ...]
+
+
+def describe_shards(reader: ShardReader) -> dict[str, Any]:
+    """Return the facts of a folder of shards, as JSON values by name."""
+    manifest = reader.manifest
+    databases = range(manifest.n_tag_databases)
+    one_hot = manifest.one_hot_tags is None and any(reader.one_hot_length(database) for database in databases)
+    tables = [] if one_hot else [reader.tag_table(database) for database in databases]
+    return {
+        "folder": str(reader.folder),
+        "audio_format": manifest.audio_format,
+        "sample_rate_hz": manifest.sample_rate,
+        "preset": None if manifest.preset is None else manifest.preset.name,
+        "n_mels": None if manifest.preset is None else manifest.preset.n_mels,
+        "storage": manifest.storage,
+        "n_files": len(manifest.files),
+        "n_tracks": manifest.n_tracks,
+        "hours": round(float(_seconds_of(reader).sum()) / 3600, 4),
+        "n_bytes": manifest.n_bytes,
+        "n_tag_databases": manifest.n_tag_databases,
+        "n_tags": [table.n_tags for table in tables],
+        "n_tag_counts": [table.n_counts for table in tables],
+        **{key: manifest.provenance.get(key) for key in ("n_skipped", "n_damaged", "n_untagged", "seed")},
+    }
+
+
+def describe_records(reader: ShardReader, n: int, database: int = 0) -> list[RecordFacts]:
+    """Return the facts of the first `n` records."""
+    seconds = _seconds_of(reader)
+    has_tags = database < reader.manifest.n_tag_databases
+    return [
+        RecordFacts(
+            reader.track_ids[i],
+            round(float(seconds[i]), 3),
+            tuple(reader.tags(i, database)[0]) if has_tags else (),
+        )
+        for i in range(min(n, len(reader)))
+    ]
+
+
+def _seconds_of(reader: ShardReader) -> npt.NDArray[Any]:
+    """Return (n_tracks,) lengths in seconds; of spectrograms to the next frame."""
+    hop = 1 if reader.manifest.preset is None else reader.manifest.preset.hop_length
+    return reader.n_steps * hop / reader.manifest.sample_rate
 
 
 @dataclass(frozen=True)
@@ -43,13 +101,13 @@ class Verification:
         return not self.problems
 
 
-def verify_shards(folder: str | os.PathLike[str], *, progress: bool = False) -> Verification:
+def verify_shards(shards: str | os.PathLike[str], *, progress: bool = False) -> Verification:
     """Check a folder of shards thoroughly; go on after a problem, so that all are named.
 
     Raises:
         FolksongError: the folder or its manifest is missing or unreadable.
     """
-    root = Path(folder)
+    root = Path(shards)
     manifest = Manifest.read(root)
     checks = []
     sound: dict[str, list[int]] = {}
@@ -70,11 +128,8 @@ def verify_shards(folder: str | os.PathLike[str], *, progress: bool = False) -> 
     if twice:
         problems.append(f"{root}: {len(twice)} track ids occur in several records, the first is {twice[0]!r}")
     listed = {file.name for file in manifest.files}
-    problems += [
-        f"{path}: a shard that the manifest does not list"
-        for path in sorted(root.glob("*.tfrecord"))
-        if path.name not in listed
-    ]
+    unlisted = [path for path in sorted(root.glob("*.tfrecord")) if path.name not in listed]
+    problems += [f"{path}: a shard that the manifest does not list" for path in unlisted]
     remember_checked(root, sound)
     return Verification(tuple(checks), tuple(problems))
 
@@ -86,65 +141,47 @@ def _check_file(path: Path, file: ShardFile, manifest: Manifest) -> tuple[FileCh
         data = map_file(path)
     except FolksongError as error:
         return FileCheck(file.name, 0, (str(error),)), None
-    problems: list[str] = []
-    if len(data) != file.n_bytes:
-        problems.append(f"{path}: {len(data)} bytes, the manifest says {file.n_bytes}")
     builder = IndexBuilder()
-    n_whole = _check_records(data, path, builder, problems)
+    problems = _check_records(data, path, builder)
     index = builder.finish(sha256_of(data), len(data))
-    if not problems and index.sha256 != file.sha256:
+    if len(data) != file.n_bytes:
+        problems.insert(0, f"{path}: {len(data)} bytes, the manifest says {file.n_bytes}")
+    elif not problems and index.sha256 != file.sha256:
         problems.append(f"{path}: its SHA-256 is not the manifest's, though every CRC is right: another file")
-    if n_whole != file.n_tracks:
-        problems.append(f"{path}: {n_whole} whole records, the manifest says {file.n_tracks}")
-    problems += _check_content(path, index, manifest)
+    if len(index) != file.n_tracks:
+        problems.append(f"{path}: {len(index)} whole records, the manifest says {file.n_tracks}")
+    step = manifest.bytes_a_step
+    problems += [
+        f"{path}: record {number} ({index.track_ids[number]}): {n_bytes} bytes of audio, not {step} a step"
+        for number, n_bytes in enumerate(index.audio_bytes.tolist())
+        if n_bytes == 0 or n_bytes % step
+    ]
     if not problems:
         problems += _check_index(path, index)
-    return FileCheck(file.name, n_whole, tuple(problems)), index
+    return FileCheck(file.name, len(index), tuple(problems)), index
 
 
-def _check_records(data: Bytes, path: Path, builder: IndexBuilder, problems: list[str]) -> int:
-    """Add the whole records to `builder`, tell of the others, and return how many are whole."""
-    offset = number = n_whole = 0
+def _check_records(data: Bytes, path: Path, builder: IndexBuilder) -> list[str]:
+    """Add the whole records to `builder` and return what is wrong with the others."""
+    problems = []
+    offset = number = 0
     while offset < len(data):
         try:
             record = whole_record(data, offset, number, path)
-            builder.add(data, record, path)
-            n_whole += 1
+            builder.add(record.payload_of(data), record, path)
+            offset = record.end
         except RecordError as error:
             problems.append(f"{path}: record {number} at byte {offset}: {error.reason}")
             if error.end is None:
                 break
-            offset, number = error.end, number + 1
-            continue
-        offset, number = record.end, number + 1
-    return n_whole
-
-
-def _check_content(path: Path, index: ShardIndex, manifest: Manifest) -> list[str]:
-    """Return what is wrong with the audio of records that are whole."""
-    problems = []
-    step = manifest.bytes_a_step
-    for number, n_bytes in enumerate(index.audio_bytes.tolist()):
-        if n_bytes == 0 or n_bytes % step:
-            problems.append(
-                f"{path}: record {number} ({index.track_ids[number]}): {n_bytes} bytes of audio, not {step} a step"
-            )
+            offset = error.end
+        number += 1
     return problems
 
 
 def _check_index(path: Path, index: ShardIndex) -> list[str]:
     try:
-        stored = read_index(path)
+        same = same_index(read_index(path), index)
     except FileFormatError as error:
         return [f"{error}; the next reading builds it anew"]
-    return (
-        [] if same_index(stored, index) else [f"{index_path(path)}: not the index of this shard; delete it"]
-    )
-
-
-def sha256_of(data: Bytes) -> str:
-    """Return the SHA-256 of a mapped file."""
-    digest = hashlib.sha256()
-    for start in range(0, len(data), HASH_BLOCK_BYTES):
-        digest.update(data[start : start + HASH_BLOCK_BYTES].data)
-    return digest.hexdigest()
+    return [] if same else [f"{index_path(path)}: not the index of this shard; delete it"]

@@ -133,6 +133,11 @@ class TagTable:
         return np.bincount(self.weights.indices, minlength=self.n_tags).astype(np.int64)
 
     @cached_property
+    def counts_by_tag(self) -> dict[str, int]:
+        """Tag -> number of tracks that carry it."""
+        return dict(zip(self.tags, self.counts.tolist(), strict=True))
+
+    @cached_property
     def track_index(self) -> dict[str, int]:
         """Track id -> row."""
         return {track_id: row for row, track_id in enumerate(self.track_ids)}

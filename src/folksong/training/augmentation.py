@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 
 from folksong.errors import FolksongError
-from folksong.shards.dataset import Batch, WindowDataset
+from folksong.shards.loader import Batch, WindowDataset
 from folksong.shards.window_positions import Indices
 from folksong.training.config import AugmentationSettings
 

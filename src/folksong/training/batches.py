@@ -13,8 +13,7 @@ from functools import partial
 
 from folksong.errors import FolksongError
 from folksong.models.front_ends import LOG_MEL
-from folksong.shards.dataset import Batch, WindowDataset, make_loader
-from folksong.shards.loader import WindowLoader
+from folksong.shards.loader import Batch, WindowDataset, WindowLoader
 from folksong.training.augmentation import Augmentation, AugmentedWindows
 from folksong.training.config import Config
 from folksong.training.data import TrainingData
@@ -54,7 +53,7 @@ class TrainingBatches:
             )
         self.batch_size, self.batches_per_step = batch_size, config.optimizer.accumulate_batches
         self.training = _training_loader(data, config, batch_size, rank, world_size)
-        self.validation = make_loader(
+        self.validation = WindowLoader(
             WindowDataset(
                 data.reader,
                 data.parts["validation"],
@@ -124,13 +123,12 @@ def _training_loader(
         random=settings.random_windows,
         seed=config.runtime.seed,
     )
-    return make_loader(
+    return WindowLoader(
         dataset,
         batch_size // world_size,
         shuffle=settings.shuffle,
         drop_last=True,
         workers=config.runtime.workers,
-        seed=config.runtime.seed,
         rank=rank,
         world_size=world_size,
     )

@@ -37,7 +37,7 @@ from folksong.models.front_ends import LOG_MEL
 from folksong.models.hardware import keep_memory
 from folksong.models.tagger import Tagger
 from folksong.runs import Run
-from folksong.shards.dataset import Batch
+from folksong.shards.loader import Batch
 from folksong.training.batches import TrainingBatches
 from folksong.training.config import Config
 from folksong.training.data import TrainingData, read_run_data

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from folksong.errors import FileFormatError, FolksongError
-from folksong.labels import Pair, judge, read_pairs
+from folksong.labels import Pair, read_pairs, score_pairs
 from folksong.labels.analysis.pairs import rare_pairs
 from folksong.labels.space import Label, LabelSpace
 from folksong.tags.table import TagTable
@@ -24,12 +24,12 @@ def test_worked_example():
         Pair("same", "rap", "absent"), Pair("apart", "rap", "metal"), Pair("apart", "punk", "metal"),
         Pair("apart", "rap", "absent"),
     ]  # fmt: skip
-    verdict = judge(SPACE, pairs)
-    assert (verdict.same, verdict.apart) == (2 / 4, 1 / 3)
-    assert verdict.balanced == pytest.approx((2 / 4 + 1 / 3) / 2)
-    assert verdict.absent == (pairs[3], pairs[6])
-    assert verdict.wrong == (pairs[2], pairs[5])
-    assert math.isnan(judge(SPACE, pairs[:1]).balanced)
+    found = score_pairs(SPACE, pairs)
+    assert (found.same, found.apart) == (2 / 4, 1 / 3)
+    assert found.balanced == pytest.approx((2 / 4 + 1 / 3) / 2)
+    assert found.absent == (pairs[3], pairs[6])
+    assert found.wrong == (pairs[2], pairs[5])
+    assert math.isnan(score_pairs(SPACE, pairs[:1]).balanced)
 
 
 def test_the_file(tmp_path):

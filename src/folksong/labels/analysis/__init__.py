@@ -1,1 +1,1 @@
-"""Study of label spaces: pairs, explanations, stability, maps and plots."""
+"""Study of label spaces: pairs, explanations, differences, stability, maps and plots."""

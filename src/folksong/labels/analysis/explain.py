@@ -1,4 +1,4 @@
-"""Why a tag has the label it has: its spelling, the company it keeps, and what it means."""
+"""Explanation of a tag's label: its spelling, the tags it co-occurs with, and those that mean most nearly the same."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from folksong.embeddings.read_vectors import VectorSource, as_vectors
 from folksong.embeddings.tags import embed_tags
 from folksong.embeddings.words import WordVectors
 from folksong.errors import FolksongError, nearest
 from folksong.labels.space import LabelSpace
 from folksong.tags.cooccurrence import npmi_of_shares
+from folksong.tags.sources.read_tags import Tags, as_table
 from folksong.tags.table import TagTable
 
 
@@ -24,7 +26,7 @@ class Neighbour:
 
 
 @dataclass(frozen=True)
-class Reasons:
+class Explanation:
     """What is known of a tag.
 
     Attributes:
@@ -32,40 +34,41 @@ class Reasons:
         member: the tag it stands for, itself or its alias; None where no label holds it.
         labels: the names of its labels.
         count: its tracks.
-        company: the tags that it keeps company with most, by NPMI over all tracks.
-        meaning: the tags that mean most nearly the same, by word vectors; empty without them.
+        cooccurring: the tags that it co-occurs with most, by NPMI over all tracks.
+        similar: the tags that mean most nearly the same, by the cosine of word vectors; empty without them.
     """
 
     tag: str
     member: str | None
     labels: tuple[str, ...]
     count: int
-    company: tuple[Neighbour, ...]
-    meaning: tuple[Neighbour, ...]
+    cooccurring: tuple[Neighbour, ...]
+    similar: tuple[Neighbour, ...]
 
 
-def why(
+def explain(
     space: LabelSpace,
     tag: str,
-    table: TagTable,
-    vectors: WordVectors | None = None,
+    tags: Tags,
+    vectors: VectorSource | None = None,
     *,
     n_neighbours: int = 10,
     min_shared: int = 2,
-) -> Reasons:
+) -> Explanation:
     """Explain a tag's label.
 
     Args:
         space: the labels.
         tag: a raw tag.
-        table: the tags of the tracks.
-        vectors: word vectors, for neighbours in meaning.
+        tags: a tag table, or where to read it.
+        vectors: word vectors, or where to read them, for neighbours in meaning.
         n_neighbours: how many neighbours of each kind.
-        min_shared: company counts from so many shared tracks.
+        min_shared: co-occurrence counts from so many shared tracks.
 
     Raises:
         FolksongError: neither the table nor the space knows the tag.
     """
+    table = as_table(tags)
     labels = tuple(space.labels[number].name for number in space.labels_of(tag))
     if tag not in table.tag_index and not labels:
         raise FolksongError(f"the tag {tag!r} is in no label and on no track{nearest(tag, space.spellings)}")
@@ -75,13 +78,13 @@ def why(
         else (tag if any(tag in label.members for label in space.labels) else space.aliases[tag])
     )
     column = table.tag_index.get(tag)
-    return Reasons(
+    return Explanation(
         tag,
         member,
         labels,
         0 if column is None else int(table.counts[column]),
-        () if column is None else _company(space, table, column, n_neighbours, min_shared),
-        () if vectors is None else _meaning(space, table, tag, vectors, n_neighbours),
+        () if column is None else _cooccurring(space, table, column, n_neighbours, min_shared),
+        () if vectors is None else _similar(space, table, tag, as_vectors(vectors), n_neighbours),
     )
 
 
@@ -89,7 +92,7 @@ def _neighbour(space: LabelSpace, tag: str, nearness: float) -> Neighbour:
     return Neighbour(tag, nearness, tuple(space.labels[number].name for number in space.labels_of(tag)))
 
 
-def _company(
+def _cooccurring(
     space: LabelSpace, table: TagTable, column: int, n_neighbours: int, min_shared: int
 ) -> tuple[Neighbour, ...]:
     presence = table.presence
@@ -106,7 +109,7 @@ def _company(
     return tuple(_neighbour(space, table.tags[others[i]], float(values[i])) for i in order)
 
 
-def _meaning(
+def _similar(
     space: LabelSpace, table: TagTable, tag: str, vectors: WordVectors, n_neighbours: int
 ) -> tuple[Neighbour, ...]:
     own = embed_tags([tag], vectors)

@@ -1,104 +1,223 @@
-"""A map of a label space: one self-contained HTML page with every tag in two dimensions.
+"""Map of a label space: one self-contained HTML page with every tag in two dimensions, or files for a projector.
 
 Points are placed by UMAP where it is installed (``folksong[map]``), else by the first two principal components;
-coloured by label, sized by count; the page can be searched, moved and zoomed, and says of a tag its count, its label
-and the tags nearest to it.
+coloured by label, sized by count. The page can be searched, moved and zoomed (Plotly, whose script it holds), and says
+of a tag its count, its label and the tags nearest to it.
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
+import importlib.util
 import logging
 import os
-from importlib import resources
+import sys
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from folksong.embeddings.tags import TagVectors
+from folksong.embeddings.ppmi import ppmi_vectors
+from folksong.embeddings.read_vectors import VectorSource, as_vectors
+from folksong.embeddings.tags import TagVectors, embed_tags
 from folksong.errors import FolksongError
 from folksong.files import atomic_write
 from folksong.labels.space import LabelSpace
-from folksong.tags.table import TagTable
+from folksong.tags.sources.read_tags import Tags, as_table
 
 logger = logging.getLogger(__name__)
 
 Method = Literal["umap", "pca"]
+
 NEAREST = 8
+MOST_PIXELS = 24
+
+SEARCH = """
+const plot = document.getElementById("map"), box = document.getElementById("search");
+box.oninput = () => {
+  const wanted = box.value.toLowerCase(), found = [];
+  plot.data[0].customdata.forEach((text, i) => { if (text.toLowerCase().includes(wanted)) found.push(i); });
+  Plotly.restyle(plot, {selectedpoints: [wanted ? found : null]});
+};
+"""
+PAGE = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title><style>
+body {{ margin: 0; font: 14px/1.4 system-ui, sans-serif; }}
+header {{ padding: 8px 12px; height: 64px; box-sizing: border-box; overflow: hidden; }}
+header input {{ width: min(100%, 420px); box-sizing: border-box; padding: 4px; }}
+main {{ height: calc(100vh - 64px); height: calc(100dvh - 64px); }}
+</style></head><body>
+<header><b>{title}</b> {summary}<br><input id="search" type="search" placeholder="Search tags and labels"
+aria-label="Search tags and labels"></header>
+<main>{plot}</main></body></html>
+"""
 
 
 def write_map(
     space: LabelSpace,
-    table: TagTable,
+    tags: Tags,
     vectors: TagVectors,
     path: str | os.PathLike[str],
     *,
     method: Method | None = None,
     seed: int = 0,
     title: str = "Label map",
+    progress: bool = False,
 ) -> Method:
     """Write the page and return how the points were placed.
 
     Args:
         space: the labels; tags without a vector or label are left out.
-        table: counts of the tags.
-        vectors: tag vectors, by meaning or by company.
+        tags: a tag table, or where to read it: the counts.
+        vectors: vectors of the tags, for example from `vectors_of_space`.
         path: the HTML file.
         method: "umap" or "pca"; UMAP where it is installed by default.
         seed: of UMAP.
         title: heading of the page.
+        progress: show how far UMAP is.
 
     Raises:
         FolksongError: fewer than 3 tags have a label and a vector, or UMAP is asked for and not installed.
     """
-    counts = dict(zip(table.tags, table.counts.tolist(), strict=True))
+    counts = as_table(tags).counts_by_tag
     rows = [row for row, tag in enumerate(vectors.tags) if space.labels_of(tag)]
     rows.sort(key=lambda row: (-counts.get(vectors.tags[row], 0), vectors.tags[row]))
     if len(rows) < 3:
         raise FolksongError(f"a map needs at least 3 tags with a label and a vector, not {len(rows)}")
-    tags = [vectors.tags[row] for row in rows]
     points = np.asarray(vectors.vectors[rows], np.float32)
-    used = method or ("umap" if _has_umap() else "pca")
-    plane = _umap(points, seed) if used == "umap" else _principal_components(points)
-    nearness = points @ points.T
-    np.fill_diagonal(nearness, -np.inf)
-    nearest = np.argsort(-nearness, axis=1, kind="stable")[:, : min(NEAREST, len(tags) - 1)]
-    content = {
-        "title": title,
-        "method": {"umap": "UMAP", "pca": "principal components"}[used],
-        "tags": tags,
-        "counts": [int(counts.get(tag, 0)) for tag in tags],
-        "label": [space.labels_of(tag)[0] for tag in tags],
-        "labels": list(space.names),
-        "sizes": [len(label.tags) for label in space.labels],
-        "x": plane[:, 0].round(4).tolist(),
-        "y": plane[:, 1].round(4).tolist(),
-        "nearest": nearest.tolist(),
-    }
-    # "<" is written as an escape, so that no tag can close the script element.
-    data = json.dumps(content, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
-    page = resources.files("folksong.labels").joinpath("data/map.html").read_text(encoding="utf-8")
+    used: Method = method or ("umap" if importlib.util.find_spec("umap") is not None else "pca")
+    logger.info("placing %d tags by %s", len(rows), used)
+    plane = _umap(points, seed, progress) if used == "umap" else _principal_components(points)
+    names = [vectors.tags[row] for row in rows]
+    plot = _plot(space, names, [counts.get(name, 0) for name in names], plane, _nearest(points))
+    summary = (
+        f"{len(rows):,} tags, {len(space):,} labels ({'UMAP' if used == 'umap' else 'principal components'})"
+    )
     with atomic_write(path, "w") as stream:
-        stream.write(page.replace("__DATA__", data.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")))
+        stream.write(PAGE.format(title=escape(title), summary=summary, plot=plot))
     return used
 
 
-def _has_umap() -> bool:
-    import importlib.util
+def vectors_of_space(space: LabelSpace, tags: Tags, vectors: VectorSource | None = None) -> TagVectors:
+    """Return vectors of a space's tags: by meaning where word vectors are given, else by co-occurrence."""
+    if vectors is not None:
+        return embed_tags(space.tags, as_vectors(vectors))
+    table = as_table(tags)
+    known = [tag for tag in space.tags if tag in table.tag_index]
+    rows = ppmi_vectors(table, known)
+    placed = np.flatnonzero(rows.any(axis=1))
+    return TagVectors(tuple(known[row] for row in placed), rows[placed])
 
-    return importlib.util.find_spec("umap") is not None
+
+def write_projector(
+    space: LabelSpace, tags: Tags, vectors: TagVectors, folder: str | os.PathLike[str]
+) -> None:
+    """Write the tags for TensorBoard's Embedding Projector, with their counts and labels.
+
+    The folder then holds ``vectors.tsv``, ``metadata.tsv`` and ``projector_config.pbtxt``. Tabs and line breaks in
+    tags become blanks.
+
+    Raises:
+        FolksongError: no tag has a vector.
+    """
+    if not len(vectors):
+        raise FolksongError("there are no vectors to export; do the tags and the word vectors overlap?")
+    counts = as_table(tags).counts_by_tag
+    rows: list[Sequence[object]] = [("tag", "count", "label")]
+    for tag in vectors.tags:
+        label = space.labels[space.labels_of(tag)[0]].name if space.labels_of(tag) else ""
+        rows.append((tag, counts.get(tag, 0), label))
+    cells = [[" ".join(str(cell).split()) or "(blank)" for cell in row] for row in rows]
+    values = [[format(value, ".6g") for value in row] for row in vectors.vectors.tolist()]
+    for name, lines in (("vectors.tsv", values), ("metadata.tsv", cells)):
+        with atomic_write(Path(folder, name), "w") as stream:
+            stream.writelines("\t".join(line) + "\n" for line in lines)
+    with atomic_write(Path(folder, "projector_config.pbtxt"), "w") as stream:
+        stream.write(
+            'embeddings {\n  tensor_name: "tags"\n  tensor_path: "vectors.tsv"\n'
+            '  metadata_path: "metadata.tsv"\n}\n'
+        )
 
 
-def _umap(points: npt.NDArray[np.float32], seed: int) -> npt.NDArray[np.float64]:
+def _plot(
+    space: LabelSpace,
+    tags: Sequence[str],
+    counts: Sequence[int],
+    plane: npt.NDArray[np.float64],
+    nearest: Sequence[Sequence[int]],
+) -> str:
+    """Return the plot as an HTML element, with Plotly's script in it."""
+    from plotly import graph_objects
+
+    labels = [space.labels_of(tag)[0] for tag in tags]
+    names = [space.labels[number].name for number in labels]
+    most = max(*counts, 1)
+    texts = [
+        f"<b>{escape(tag)}</b><br>{count:,} tracks, label {escape(name)}<br>near: "
+        + "<br>".join(escape(tags[other]) for other in near)
+        for tag, count, name, near in zip(tags, counts, names, nearest, strict=True)
+    ]
+    # One colour a label, a golden angle apart: neighbours in number are far apart in hue.
+    colours = [
+        f"hsl({number * 137.508 % 360:.0f}, {60 + number % 3 * 15}%, {38 + number % 4 * 7}%)"
+        for number in labels
+    ]
+    points = graph_objects.Scattergl(
+        x=plane[:, 0].round(4).tolist(),
+        y=plane[:, 1].round(4).tolist(),
+        mode="markers",
+        marker={
+            "color": colours,
+            "size": [4 + MOST_PIXELS * (count / most) ** 0.5 for count in counts],
+            "opacity": 0.75,
+            "line": {"width": 0},
+        },
+        customdata=[f"{tag}\n{name}" for tag, name in zip(tags, names, strict=True)],
+        text=texts,
+        hoverinfo="text",
+        unselected={"marker": {"opacity": 0.06}},
+    )
+    axis = {"visible": False}
+    figure = graph_objects.Figure(
+        points,
+        {
+            "xaxis": axis,
+            "yaxis": axis,
+            "dragmode": "pan",
+            "plot_bgcolor": "white",
+            "margin": {"l": 0, "r": 0, "t": 0, "b": 0},
+            "hoverlabel": {"align": "left"},
+        },
+    )
+    config = {"responsive": True, "scrollZoom": True, "displaylogo": False}
+    return str(
+        figure.to_html(config, include_plotlyjs=True, full_html=False, div_id="map", post_script=SEARCH)
+    )
+
+
+def _nearest(points: npt.NDArray[np.float32]) -> list[list[int]]:
+    nearness = points @ points.T
+    np.fill_diagonal(nearness, -np.inf)
+    order = np.argsort(-nearness, axis=1, kind="stable")
+    return [[int(other) for other in row] for row in order[:, : min(NEAREST, len(points) - 1)]]
+
+
+def _umap(points: npt.NDArray[np.float32], seed: int, progress: bool) -> npt.NDArray[np.float64]:
     try:
         from umap import UMAP
     except ModuleNotFoundError as error:
         raise FolksongError('UMAP is not installed: pip install "folksong[map]", or choose pca') from error
     neighbours = min(15, len(points) - 1)
     start = "spectral" if len(points) > 20 else "random"
-    model = UMAP(metric="cosine", n_neighbors=neighbours, random_state=seed, n_jobs=1, init=start)
-    return _centred(np.asarray(model.fit_transform(points), np.float64))
+    model = UMAP(
+        metric="cosine", n_neighbors=neighbours, random_state=seed, n_jobs=1, init=start, verbose=progress
+    )
+    with contextlib.redirect_stdout(sys.stderr):
+        return np.asarray(model.fit_transform(points), np.float64)
 
 
 def _principal_components(points: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
@@ -107,10 +226,4 @@ def _principal_components(points: npt.NDArray[np.float32]) -> npt.NDArray[np.flo
     plane = centred @ axes[:, ::-1][:, :2]
     if plane.shape[1] == 1:
         plane = np.hstack([plane, np.zeros_like(plane)])
-    return _centred(plane * np.where(plane[np.abs(plane).argmax(axis=0), [0, 1]] < 0, -1, 1))
-
-
-def _centred(plane: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the points around (0, 0), the farthest coordinate 1."""
-    plane = plane - (plane.max(axis=0) + plane.min(axis=0)) / 2
-    return np.asarray(plane / max(float(np.abs(plane).max()), 1e-12))
+    return np.asarray(plane * np.where(plane[np.abs(plane).argmax(axis=0), [0, 1]] < 0, -1, 1))

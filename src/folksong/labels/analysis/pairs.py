@@ -1,4 +1,4 @@
-"""How well a label space agrees with a person: pairs of tags that should share a label, or should not.
+"""Score of a label space on a person's pairs of tags: pairs of tags that should share a label, or should not.
 
 A list of pairs is a tab-separated file: ``same`` or ``apart``, tag, tag; lines that begin with ``#`` are comments. The
 score is balanced: the mean of the share of ``same`` pairs that do share a label and of the share of ``apart`` pairs
@@ -17,7 +17,7 @@ from typing import Literal
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import describe_os_error
 from folksong.labels.space import LabelSpace
-from folksong.tags.table import TagTable
+from folksong.tags.sources.read_tags import Tags, as_table
 
 Relation = Literal["same", "apart"]
 
@@ -35,7 +35,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class PairScores:
     """How a label space does on some pairs.
 
     Attributes:
@@ -100,7 +100,7 @@ def read_pairs(path: str | os.PathLike[str]) -> tuple[Pair, ...]:
     return tuple(pairs)
 
 
-def judge(space: LabelSpace, pairs: Sequence[Pair]) -> Judgement:
+def score_pairs(space: LabelSpace, pairs: Sequence[Pair]) -> PairScores:
     """Score a label space; raw spellings find their label through the space's aliases."""
     absent: list[Pair] = []
     wrong: list[Pair] = []
@@ -114,12 +114,12 @@ def judge(space: LabelSpace, pairs: Sequence[Pair]) -> Judgement:
         else:
             wrong.append(pair)
     n_same = sum(pair.relation == "same" for pair in pairs)
-    return Judgement(n_same, right["same"], len(pairs) - n_same, right["apart"], tuple(absent), tuple(wrong))
+    return PairScores(n_same, right["same"], len(pairs) - n_same, right["apart"], tuple(absent), tuple(wrong))
 
 
-def rare_pairs(pairs: Sequence[Pair], table: TagTable) -> tuple[tuple[Pair, ...], tuple[Pair, ...]]:
-    """Return the frequent pairs and the rare ones (a tag with fewer than 10 counts in `table`)."""
-    counts = dict(zip(table.tags, table.counts.tolist(), strict=True))
+def rare_pairs(pairs: Sequence[Pair], tags: Tags) -> tuple[tuple[Pair, ...], tuple[Pair, ...]]:
+    """Return the frequent pairs and the rare ones (a tag with fewer than 10 counts in `tags`)."""
+    counts = as_table(tags).counts_by_tag
 
     def rare(pair: Pair) -> bool:
         return bool(min(counts.get(pair.first, 0), counts.get(pair.second, 0)) < RARE_BELOW)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from folksong.files import atomic_path
-from folksong.labels.npmi import GenreClustering
+from folksong.labels.subgenres import GenreClustering
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -31,6 +31,9 @@ LEAST_CACHED_BYTES = 32 << 20
 
 logger = logging.getLogger(__name__)
 
+Tags = TagTable | str | os.PathLike[str]
+"""A tag table, or where to read it."""
+
 
 def read_tags(
     path: str | os.PathLike[str],
@@ -89,7 +92,7 @@ def read_tags(
     return table
 
 
-def as_table(tags: TagTable | str | os.PathLike[str]) -> TagTable:
+def as_table(tags: Tags) -> TagTable:
     """Return a tag table as it is, or read it from the source that is named."""
     return tags if isinstance(tags, TagTable) else read_tags(tags)
 

@@ -1,0 +1,333 @@
+"""Facts of recordings' files: format, length, silence, hashes, or why a file cannot be decoded.
+
+**Silence.** A frame of 20 ms is silent if its root mean square lies more than a threshold (dB) below that of the
+recording's loudest frame, or below −90 dB of full scale, about the last bit of 16. Silence at both ends is trimmed;
+what is silent in between counts as total and longest silence. (The earlier project measured the same with
+``librosa.effects.split``.)
+
+**Memory.** A finished scan leaves ``<catalogue>.files.csv``, a row a file; one that is under way adds each measured
+file to a journal (``.<catalogue>.journal``, JSON lines), which survives a kill. Both hold for one silence threshold.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from folksong.audio.decode import MAX_SECONDS, check_numbers
+from folksong.audio.readers import open_source
+from folksong.errors import AudioError, FolksongError
+from folksong.files import atomic_write, describe_os_error, sha256_file
+
+INT16_FULL_SCALE = np.float32(32767)
+FRAME_SECONDS = 0.02
+NOTHING_DB = -90.0  # of full scale
+DEFAULT_THRESHOLD_DB = 60.0
+MEMORY_VERSION = 1  # raise it when the same file would give other facts
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """One file of a tree, measured. What is unknown (because the file cannot be decoded) is None.
+
+    Args:
+        path: below the root, POSIX form.
+        size: bytes.
+        mtime_ns: time of the last change, nanoseconds.
+        format: by content: `mp3`, `wav`, ...
+        sample_rate: Hz.
+        channels: number.
+        seconds: length of what decodes.
+        effective_seconds: length without silence at both ends.
+        silence_seconds: silence between the ends.
+        longest_silence_seconds: longest silence between the ends.
+        loudest_db: loudest 20 ms, dB of full scale.
+        file_sha256: of the bytes.
+        audio_sha256: of the sample rate and the mono mean, rounded to 16 bits: the same for the same sound in other
+            wrapping (tags, pictures, container).
+        damage: what could not be read of a file that decodes in part.
+        problem: why nothing decodes.
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+    format: str | None = None
+    sample_rate: int | None = None
+    channels: int | None = None
+    seconds: float | None = None
+    effective_seconds: float | None = None
+    silence_seconds: float | None = None
+    longest_silence_seconds: float | None = None
+    loudest_db: float | None = None
+    file_sha256: str | None = None
+    audio_sha256: str | None = None
+    damage: str | None = None
+    problem: str | None = None
+
+
+def measure_file(path: str, root: str, silence_db: float = DEFAULT_THRESHOLD_DB) -> FileFacts:
+    """Measure one file; never raises for a bad one, `FileFacts.problem` says why.
+
+    Args:
+        path: below the root, POSIX form.
+        root: folder.
+        silence_db: threshold of silence, dB below the loudest frame.
+    """
+    file = Path(root, path)
+    size = mtime_ns = 0
+    try:
+        status = file.stat()
+        size, mtime_ns = status.st_size, status.st_mtime_ns
+        return _decoded(file, path, status, silence_db)
+    except AudioError as error:
+        problem = str(error)
+    except OSError as error:
+        problem = describe_os_error(error, file)
+    except MemoryError:
+        problem = "needs more memory than there is; leave the file out"
+    except (
+        Exception
+    ) as error:  # a scan of a million files must outlive the one that a decoder has no words for
+        problem = f"cannot be decoded ({type(error).__name__}: {error}); leave the file out"
+    return FileFacts(path, size, mtime_ns, problem=problem.removeprefix(f"{file}: "))
+
+
+def _decoded(file: Path, path: str, status: os.stat_result, silence_db: float) -> FileFacts:
+    """Decode the file block by block, so that an hour of sound takes no more memory than a second."""
+    source = open_source(file)
+    meter = LevelMeter(source.rate)
+    digest = hashlib.sha256(f"{source.rate}\n".encode())
+    try:
+        for block in source.blocks:
+            if not len(block):
+                continue
+            check_numbers(file, block)
+            meter.add(block)
+            digest.update(np.rint(np.clip(block, -1, 1) * INT16_FULL_SCALE).astype("<i2").tobytes())
+            if meter.n_samples > MAX_SECONDS * source.rate:
+                raise AudioError(f"longer than {MAX_SECONDS / 3600:g} h; cut it into tracks")
+    finally:
+        source.blocks.close()
+    damage = "; ".join(source.damage) or None
+    if meter.n_samples == 0:
+        raise AudioError(f"holds no sound: 0 samples{f' ({damage})' if damage else ''}")
+    silence = meter.silence(silence_db)
+    return FileFacts(
+        path=path,
+        size=status.st_size,
+        mtime_ns=status.st_mtime_ns,
+        format=source.name,
+        sample_rate=source.rate,
+        channels=source.channels,
+        seconds=round(meter.n_samples / source.rate, 3),
+        effective_seconds=round(silence.effective_seconds, 3),
+        silence_seconds=round(silence.total_seconds, 3),
+        longest_silence_seconds=round(silence.longest_seconds, 3),
+        loudest_db=round(silence.loudest_db, 1),
+        file_sha256=sha256_file(file),
+        audio_sha256=digest.hexdigest(),
+        damage=damage,
+    )
+
+
+@dataclass(frozen=True)
+class Silence:
+    """Silence figures of a recording.
+
+    Args:
+        effective_seconds: length without the silence at both ends; 0 if there is no sound at all.
+        total_seconds: silence between the ends, all together; the whole length if there is no sound at all.
+        longest_seconds: the longest silence between the ends; the same.
+        loudest_db: root mean square of the loudest frame, dB of full scale.
+    """
+
+    effective_seconds: float
+    total_seconds: float
+    longest_seconds: float
+    loudest_db: float
+
+
+class LevelMeter:
+    """Takes a recording block by block and keeps the power of each frame."""
+
+    def __init__(self, sample_rate: int) -> None:
+        self.sample_rate = sample_rate
+        self.frame_samples = max(1, round(sample_rate * FRAME_SECONDS))
+        self.n_samples = 0
+        self._powers: list[npt.NDArray[np.float32]] = []
+        self._rest = np.zeros(0, np.float32)
+
+    def add(self, block: npt.NDArray[np.float32]) -> None:
+        """Take the next samples, (n,) float32."""
+        self.n_samples += len(block)
+        samples = np.concatenate([self._rest, block]) if len(self._rest) else block
+        n_frames = len(samples) // self.frame_samples
+        frames = samples[: n_frames * self.frame_samples].reshape(n_frames, self.frame_samples)
+        self._powers.append(np.einsum("ij,ij->i", frames, frames) / np.float32(self.frame_samples))
+        self._rest = samples[n_frames * self.frame_samples :].copy()
+
+    def levels_db(self) -> npt.NDArray[np.float64]:
+        """Return (n_frames,) the root mean square of each frame in dB of full scale; the last may be a short one."""
+        powers = list(self._powers)
+        if len(self._rest):
+            powers.append(np.array([np.mean(self._rest**2)], np.float32))
+        power = np.concatenate(powers) if powers else np.zeros(0, np.float32)
+        return 10 * np.log10(np.maximum(power.astype(np.float64), 1e-20))
+
+    def silence(self, threshold_db: float = DEFAULT_THRESHOLD_DB) -> Silence:
+        """Return the silence figures of what was taken.
+
+        Args:
+            threshold_db: dB below the loudest frame from which on a frame is silent, above 0.
+        """
+        seconds = self.n_samples / self.sample_rate
+        levels = self.levels_db()
+        loudest = float(levels.max()) if len(levels) else -200.0
+        sounding = np.flatnonzero(levels >= max(loudest - threshold_db, NOTHING_DB))
+        if not len(sounding):
+            return Silence(0.0, seconds, seconds, loudest)
+        frame_seconds = self.frame_samples / self.sample_rate
+        end = min((int(sounding[-1]) + 1) * frame_seconds, seconds)
+        gaps = np.diff(sounding) - 1
+        return Silence(
+            effective_seconds=end - int(sounding[0]) * frame_seconds,
+            total_seconds=float(gaps.sum()) * frame_seconds,
+            longest_seconds=float(gaps.max(initial=0)) * frame_seconds,
+            loudest_db=loudest,
+        )
+
+
+_FIELDS = tuple(entry.name for entry in fields(FileFacts))
+_INTEGERS = ("size", "mtime_ns", "sample_rate", "channels")
+_FLOATS = ("seconds", "effective_seconds", "silence_seconds", "longest_silence_seconds", "loudest_db")
+
+
+@dataclass
+class KnownFiles:
+    """Facts by path; see `read`, then `journal` and `add`, and `write` at the end."""
+
+    catalogue: Path
+    silence_db: float
+    _facts: dict[str, FileFacts] = field(default_factory=dict)
+    _stream: IO[str] | None = None
+
+    @classmethod
+    def read(cls, catalogue: Path, silence_db: float) -> KnownFiles:
+        """Read what earlier scans into this catalogue left, finished or not.
+
+        Raises:
+            FolksongError: a file is there but cannot be read.
+        """
+        known = cls(catalogue, silence_db)
+        try:
+            for facts in (*known._listed(), *known._journaled()):
+                known._facts[facts.path] = facts
+        except OSError as error:
+            raise FolksongError(describe_os_error(error, catalogue)) from error
+        return known
+
+    def has(self, entry: FileFacts) -> bool:
+        """Say whether a file of this path, size and time of change is known."""
+        known = self._facts.get(entry.path)
+        return known is not None and (known.size, known.mtime_ns) == (entry.size, entry.mtime_ns)
+
+    def of(self, paths: Iterable[str]) -> list[FileFacts]:
+        """Return the facts of those paths that are known."""
+        return [self._facts[path] for path in paths if path in self._facts]
+
+    @contextlib.contextmanager
+    def journal(self) -> Iterator[None]:
+        """Keep what `add` is given on disk at once, as long as this lasts.
+
+        Raises:
+            FolksongError: it cannot be written (a full disk, no permission).
+        """
+        path = self._journal_path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            goes_on = _lines(path)[:1] == [self._head]
+            with path.open("a" if goes_on else "w", encoding="utf-8") as self._stream:
+                self._stream.write("\n" if goes_on else f"{self._head}\n")  # ends a line that was cut short
+                yield
+        except OSError as error:
+            raise FolksongError(describe_os_error(error, path)) from error
+        finally:
+            self._stream = None
+
+    def add(self, measured: Iterable[FileFacts]) -> None:
+        """Take the facts of files just measured."""
+        for facts in measured:
+            self._facts[facts.path] = facts
+            if self._stream is not None:
+                self._stream.write(json.dumps(list(asdict(facts).values())) + "\n")
+        if self._stream is not None:
+            self._stream.flush()
+
+    def write(self, facts: Iterable[FileFacts]) -> None:
+        """Write the facts of a finished scan, and end its journal."""
+        with atomic_write(self._list_path, "w") as stream:
+            stream.write(f"# {self._head}\n")
+            rows = csv.writer(stream, lineterminator="\n")
+            rows.writerow(_FIELDS)
+            rows.writerows(list(asdict(entry).values()) for entry in facts)
+        self._journal_path.unlink(missing_ok=True)
+
+    @property
+    def _head(self) -> str:
+        return json.dumps({"folksong audio scan": MEMORY_VERSION, "silence_db": self.silence_db})
+
+    @property
+    def _list_path(self) -> Path:
+        return self.catalogue.with_name(f"{self.catalogue.stem}.files.csv")
+
+    @property
+    def _journal_path(self) -> Path:
+        return self.catalogue.with_name(f".{self.catalogue.name}.journal")
+
+    def _listed(self) -> Iterator[FileFacts]:
+        if not self._list_path.exists():
+            return
+        with self._list_path.open(encoding="utf-8", errors="replace", newline="") as stream:
+            if stream.readline() != f"# {self._head}\n":
+                return
+            rows = csv.DictReader(stream)
+            if tuple(rows.fieldnames or ()) == _FIELDS:
+                for row in rows:
+                    facts = _parse(row)
+                    if facts is not None:
+                        yield facts
+
+    def _journaled(self) -> Iterator[FileFacts]:
+        lines = _lines(self._journal_path)
+        if lines[:1] == [self._head]:
+            for line in lines[1:]:
+                with contextlib.suppress(ValueError, TypeError):  # a line that was cut short
+                    yield FileFacts(*json.loads(line))
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8", errors="replace").split("\n") if path.exists() else []
+
+
+def _parse(row: Mapping[str, str]) -> FileFacts | None:
+    """Return the facts of a row, or None for a row that someone has spoiled."""
+    try:
+        values: dict[str, Any] = {name: row[name] or None for name in _FIELDS}
+        for name in _INTEGERS:
+            values[name] = int(row[name]) if row[name] else None
+        for name in _FLOATS:
+            values[name] = float(row[name]) if row[name] else None
+        return FileFacts(**values) if values["path"] and values["size"] is not None else None
+    except (ValueError, TypeError, KeyError):
+        return None

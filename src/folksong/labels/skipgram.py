@@ -1,0 +1,81 @@
+"""Model 4.2: inside each genre, spherical k-means of skip-gram tag vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from folksong.embeddings.skipgram import Output, train_skipgram
+from folksong.labels.space import Label, LabelSpace
+from folksong.labels.spherical_kmeans import SphericalKMeans
+from folksong.labels.subgenres import Cuts, Subgenres, cluster_genres
+from folksong.tags.sources.read_tags import Tags, as_table
+
+
+def skipgram(
+    tags: Tags,
+    genres: LabelSpace,
+    *,
+    output: Output = "softmax",
+    batch_size: int | None = None,
+    epochs: int | None = None,
+    n_init: int = 10,
+    keep_main: bool = False,
+    main_as_label: bool = False,
+    seed: int = 0,
+    provenance: Mapping[str, Any] | None = None,
+) -> LabelSpace:
+    """Build Model 4.2: inside each genre, spherical k-means of skip-gram tag vectors.
+
+    Args:
+        tags: a tag table, or where to read it; to learn from training tracks only, give
+            ``table.select_tracks(split.training)``.
+        genres: the genre clusters.
+        output: of the network, "softmax" or "sigmoid".
+        batch_size: None trains full-batch on the co-occurrence counts; the original took 10 samples.
+        epochs: at most so many; None takes the default of `train_skipgram`.
+        n_init: starts of k-means, of which the best is kept.
+        keep_main: cluster the main genre with the others.
+        main_as_label: make the main genre a label of its own.
+        seed: of the network and of k-means.
+        provenance: further entries for the space's provenance.
+
+    Raises:
+        FolksongError: an unknown output, or no label is left.
+    """
+    found = cluster_by_skipgram(
+        tags, genres, output=output, batch_size=batch_size, epochs=epochs, n_init=n_init, keep_main=keep_main,
+        seed=seed,
+    )  # fmt: skip
+    return found.to_space(main_as_label=main_as_label, provenance=provenance)
+
+
+def cluster_by_skipgram(
+    tags: Tags,
+    genres: LabelSpace,
+    *,
+    output: Output = "softmax",
+    batch_size: int | None = None,
+    epochs: int | None = None,
+    n_init: int = 10,
+    keep_main: bool = False,
+    seed: int = 0,
+) -> Subgenres:
+    """Cluster the tags of each genre, with the silhouettes; arguments as for `skipgram`."""
+    table = as_table(tags)
+
+    def cut(_genre: Label, members: tuple[str, ...], numbers: range) -> Cuts:
+        learned = train_skipgram(
+            table, members, output=output, batch_size=batch_size, epochs=epochs, seed=seed
+        )
+        vectors = learned.vectors.astype(np.float64)
+        distances = np.clip(1 - vectors @ vectors.T, 0, 2)
+        np.fill_diagonal(distances, 0)
+        models = {k: SphericalKMeans(k, n_init=n_init, seed=seed).fit(vectors) for k in numbers}
+        return Cuts(distances, {k: model.labels_ for k, model in models.items()})
+
+    settings = {"builder": "skipgram", "output": output, "batch_size": batch_size, "epochs": epochs}
+    settings |= {"n_init": n_init, "seed": seed}
+    return cluster_genres(table, genres, cut, keep_main=keep_main, settings=settings)

@@ -1,0 +1,232 @@
+"""Clusters of tags inside each genre: what Models 4.1 (`labels.npmi`) and 4.2 (`labels.skipgram`) have in common.
+
+The main genre of a cluster (its most popular tag) is left out by default and the other tags are clustered. The number
+of clusters is the one from 5 to min(20, n − 1) with the best silhouette; clusters of a single tag are removed. A genre
+with fewer than 6 tags to cluster stays one label.
+
+The silhouette (Rousseeuw 1987) of a point is (b − a) / max(a, b), with a its mean distance to the others of its cluster
+and b the smallest mean distance to another cluster; it is 0 for a cluster of one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from folksong.errors import FolksongError
+from folksong.labels.space import Label, LabelSpace
+from folksong.tags.table import TagTable
+
+logger = logging.getLogger(__name__)
+
+Distances = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.int64]
+
+FEWEST_TAGS = 6
+FEWEST_CLUSTERS, MOST_CLUSTERS = 5, 20
+
+
+@dataclass(frozen=True, eq=False)
+class Cuts:
+    """Clusterings of n tags to choose from.
+
+    Attributes:
+        distances: (n, n) what silhouettes are measured on.
+        numbers: number of clusters -> (n,) the cluster of each tag.
+        tree: SciPy's linkage matrix (n − 1, 4), for a dendrogram; None where there is none.
+    """
+
+    distances: Distances
+    numbers: Mapping[int, Numbers]
+    tree: Distances | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class GenreClustering:
+    """How the tags of one genre were clustered.
+
+    Attributes:
+        genre: the genre's label.
+        main: its main tag, left out of the clustering; None where it took part.
+        tags: (n,) the clustered tags, most popular first.
+        numbers: (n,) the cluster of each tag; None where the genre stays one label.
+        distances: (n, n) what the silhouettes were measured on.
+        silhouettes: number of clusters tried -> mean silhouette.
+        tree: SciPy's linkage matrix (n − 1, 4), for a dendrogram; None for Model 4.2.
+    """
+
+    genre: Label
+    main: str | None
+    tags: tuple[str, ...]
+    numbers: Numbers | None = None
+    distances: Distances = field(default_factory=lambda: np.zeros((0, 0)))
+    silhouettes: Mapping[int, float] = field(default_factory=dict)
+    tree: Distances | None = None
+
+    @property
+    def clusters(self) -> list[tuple[str, ...]]:
+        """The clusters of two tags or more, in the order of their most popular tag; empty if there are none."""
+        if self.numbers is None:
+            return []
+        members: dict[int, list[str]] = {}
+        for tag, number in zip(self.tags, self.numbers.tolist(), strict=True):
+            members.setdefault(number, []).append(tag)
+        return [tuple(cluster) for cluster in members.values() if len(cluster) > 1]
+
+    @property
+    def singletons(self) -> tuple[str, ...]:
+        """The tags that were alone in their cluster and are removed."""
+        kept = {tag for cluster in self.clusters for tag in cluster}
+        return () if self.numbers is None else tuple(tag for tag in self.tags if tag not in kept)
+
+    @property
+    def silhouette(self) -> float:
+        """The mean silhouette of the chosen clustering; NaN where the genre stays one label."""
+        return max(self.silhouettes.values()) if self.silhouettes else float("nan")
+
+    def silhouette_samples(self) -> npt.NDArray[np.float64]:
+        """Return the silhouette of each tag (n,)."""
+        if self.numbers is None:
+            raise FolksongError(f"the genre {self.genre.name!r} was not clustered")
+        return silhouette_samples(self.distances, self.numbers)
+
+
+@dataclass(frozen=True, eq=False)
+class Subgenres:
+    """The clusterings of all genres.
+
+    Attributes:
+        clusterings: one for each genre with a tag on some track.
+        genres: the label space of the genres.
+        settings: the builder and its parameters, for the provenance.
+    """
+
+    clusterings: tuple[GenreClustering, ...]
+    genres: LabelSpace
+    settings: Mapping[str, Any]
+
+    def to_space(
+        self, *, main_as_label: bool = False, provenance: Mapping[str, Any] | None = None
+    ) -> LabelSpace:
+        """Make the labels, genre by genre.
+
+        A label is named by its most popular tag; where two genres would give the same name, the later one says its
+        genre.
+
+        Raises:
+            FolksongError: no label is left.
+        """
+        labels: list[Label] = []
+        names: set[str] = set()
+        for clustering in self.clusterings:
+            members = clustering.clusters or [clustering.genre.tags]
+            if clustering.clusters and main_as_label and clustering.main is not None:
+                members = [(clustering.main,), *members]
+            for tags in members:
+                name = tags[0] if tags[0] not in names else f"{tags[0]} ({clustering.genre.name})"
+                labels.append(Label(name, tags))
+                names.add(name)
+        if not labels:
+            raise FolksongError("there are no genres, so there are no labels")
+        kept = {tag for label in labels for tag in label.tags}
+        return LabelSpace(
+            tuple(labels),
+            {raw: member for raw, member in self.genres.aliases.items() if member in kept},
+            {
+                **self.settings,
+                "main_as_label": main_as_label,
+                "genres": dict(self.genres.provenance),
+                "genres_sha256": self.genres.sha256(),
+                **(provenance or {}),
+            },
+        )
+
+
+def cluster_genres(
+    table: TagTable,
+    genres: LabelSpace,
+    cut: Callable[[Label, tuple[str, ...], range], Cuts],
+    *,
+    keep_main: bool,
+    settings: Mapping[str, Any],
+) -> Subgenres:
+    """Cluster the tags of each genre, for the best silhouette.
+
+    Args:
+        table: the tags of the tracks.
+        genres: the genre clusters.
+        cut: gives the clusterings of a genre's tags (the second argument) into so many clusters (the third).
+        keep_main: cluster the main genre with the others.
+        settings: the builder and its parameters, for the provenance.
+    """
+    counts = table.counts_by_tag
+    result: list[GenreClustering] = []
+    for label in genres.labels:
+        used = sorted((tag for tag in label.tags if counts.get(tag)), key=lambda tag: (-counts[tag], tag))
+        if len(used) < len(label.tags):
+            unused = len(label.tags) - len(used)
+            logger.warning("genre %r: %d of its tags are on no track and left out", label.name, unused)
+        if not used:
+            continue
+        genre = Label(label.name, tuple(used))
+        main, tags = (None, genre.tags) if keep_main else (used[0], genre.tags[1:])
+        if len(tags) < FEWEST_TAGS:
+            logger.warning(
+                "genre %r: %d tags to cluster are fewer than %d; it stays one label",
+                label.name, len(tags), FEWEST_TAGS,
+            )  # fmt: skip
+            result.append(GenreClustering(genre, main, tags))
+            continue
+        to_try = range(FEWEST_CLUSTERS, min(MOST_CLUSTERS, len(tags) - 1) + 1)
+        result.append(_best(genre, main, tags, cut(genre, tags, to_try)))
+        if not result[-1].clusters:
+            logger.warning("genre %r: every cluster is a single tag; it stays one label", label.name)
+    learned = {"keep_main": keep_main, "n_tracks": table.n_tracks, "table_sha256": table.sha256()}
+    return Subgenres(tuple(result), genres, {**settings, **learned})
+
+
+def _best(genre: Label, main: str | None, tags: tuple[str, ...], cuts: Cuts) -> GenreClustering:
+    # k-means of few distinct vectors can leave a cluster empty: such a number of clusters was not reached.
+    reached = {k: numbers for k, numbers in cuts.numbers.items() if len(np.unique(numbers)) == k}
+    scores = {k: float(silhouette_samples(cuts.distances, numbers).mean()) for k, numbers in reached.items()}
+    if not scores:
+        return GenreClustering(genre, main, tags)
+    # Rounding aside, so that another BLAS does not decide between equals; of equals the smaller number stays.
+    best = max(scores, key=lambda k: (round(scores[k], 9), -k))
+    return GenreClustering(genre, main, tags, reached[best], cuts.distances, scores, cuts.tree)
+
+
+def silhouette_samples(
+    distances: npt.NDArray[np.floating], numbers: npt.NDArray[np.integer]
+) -> npt.NDArray[np.float64]:
+    """Return the silhouette of each point: (n,), in [−1, 1].
+
+    Args:
+        distances: (n, n), symmetric, 0 on the diagonal.
+        numbers: (n,) the cluster of each point.
+
+    Raises:
+        FolksongError: there are not between 2 and n − 1 clusters, where it is undefined.
+    """
+    clusters, codes = np.unique(numbers, return_inverse=True)
+    n, k = len(codes), len(clusters)
+    if not 2 <= k <= n - 1:
+        raise FolksongError(f"a silhouette needs 2 to {n - 1} clusters for {n} points, not {k}")
+    member = np.zeros((n, k))
+    member[np.arange(n), codes] = 1
+    sizes = member.sum(axis=0)
+    totals = np.asarray(distances, np.float64) @ member
+    own = sizes[codes]
+    within = totals[np.arange(n), codes] / np.maximum(own - 1, 1)
+    means = totals / sizes
+    means[np.arange(n), codes] = np.inf
+    nearest = means.min(axis=1)
+    larger = np.maximum(within, nearest)
+    values: npt.NDArray[np.float64] = np.divide(nearest - within, larger, out=np.zeros(n), where=larger > 0)
+    values[own == 1] = 0.0
+    return values

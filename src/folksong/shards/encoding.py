@@ -1,0 +1,286 @@
+"""How recordings become records, and records a shard: the unit of work of a writing, and what it costs.
+
+A shard's bytes depend on nothing but its tracks and the encoding, whichever process makes it. Broken recordings are
+left out and told with their reasons; a full disk or a missing permission ends the work with an error and leaves no
+half-written file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits
+
+from folksong.audio.decode import read_recording
+from folksong.audio.log_mel import FeaturePreset, log_mel, read_preset
+from folksong.audio.workers import Guard, Workers
+from folksong.errors import AudioError, FolksongError
+from folksong.files import atomic_path
+from folksong.shards.format import FOOTER_BYTES, HEADER_BYTES, Record, encode_example, frame
+from folksong.shards.index import (
+    AUDIO_KEY,
+    SCALE_KEY,
+    TAGS_KEY,
+    TRACK_ID_KEY,
+    IndexBuilder,
+    encode_text,
+    write_index,
+)
+from folksong.shards.manifest import AUDIO_FORMATS, STORAGES
+
+Item = TypeVar("Item")
+
+ENCODING_VERSION = 1  # raise it when the same recording would give other bytes
+INT16_PEAK = 32767
+SECONDS_A_MEGABYTE = 2.0  # of a recording's file, beside the fixed limit: hours of audio take their time
+PROBES_PER_ENDING, PROBE_LIMIT_SECONDS = 8, 20.0
+
+TrackTags = tuple[tuple[str, ...], tuple[float, ...] | None]
+"""A track's tags in one database, heaviest first, and their weights (None: the database has none)."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How recordings become records: the rate in Hz, the preset of spectrograms (None: waveforms), the storage."""
+
+    sample_rate: int
+    preset: FeaturePreset | None
+    storage: str
+
+
+def make_encoding(
+    audio_format: str, sample_rate: int, preset: str | FeaturePreset, n_mels: int | None, storage: str
+) -> Encoding:
+    """Check the settings of a writing and return them.
+
+    Raises:
+        FolksongError: one of them is unknown or out of range.
+    """
+    if audio_format not in AUDIO_FORMATS:
+        raise FolksongError(f"audio format {audio_format!r}; known are {', '.join(AUDIO_FORMATS)}")
+    if storage not in STORAGES:
+        raise FolksongError(f"storage {storage!r}; known are {', '.join(STORAGES)}")
+    if sample_rate < 1:
+        raise FolksongError(f"a sample rate of {sample_rate} Hz; 16000 is usual")
+    if audio_format == "waveform":
+        return Encoding(sample_rate, None, storage)
+    settings = read_preset(preset) if isinstance(preset, str) else preset
+    bands = settings.n_mels if n_mels is None else n_mels
+    return Encoding(sample_rate, replace(settings, sample_rate=sample_rate, n_mels=bands), storage)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskTrack:
+    """A track to write: id, file, and its tags in each database."""
+
+    track_id: str
+    path: str
+    tags: tuple[TrackTags, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TrackProblem:
+    """A track that could not be written, or only in part, and why."""
+
+    track_id: str
+    path: str
+    reason: str
+
+    @classmethod
+    def of(cls, track: TaskTrack, reason: str) -> TrackProblem:
+        """Build one in which everything is printable, whatever bytes a file name holds."""
+        texts = (track.track_id, track.path, " ".join(reason.split()))
+        return cls(*(text.encode("utf-8", "backslashreplace").decode("utf-8") for text in texts))
+
+
+@dataclass(frozen=True)
+class ShardResult:
+    """What became of a shard: its facts, the tracks left out and those written from damaged files."""
+
+    name: str
+    n_tracks: int
+    n_bytes: int
+    sha256: str
+    skipped: tuple[TrackProblem, ...]
+    damaged: tuple[TrackProblem, ...]
+
+
+def encode_track(track: TaskTrack, encoding: Encoding) -> tuple[bytes, str | None]:
+    """Return a recording's record, and what the decoder could not read of it (None: nothing is lost).
+
+    Raises:
+        AudioError: nothing in the file can be decoded.
+    """
+    recording = read_recording(track.path, encoding.sample_rate)
+    audio = recording.samples if encoding.preset is None else log_mel(recording.samples, encoding.preset)
+    features: dict[str, Sequence[bytes] | npt.NDArray[Any]] = dict(store_audio(audio, encoding.storage))
+    for number, (tags, weights) in enumerate(track.tags):
+        key = TAGS_KEY if len(track.tags) == 1 else f"{TAGS_KEY}_{number}"
+        features[key] = [encode_text(tag) for tag in tags]
+        if weights is not None:
+            features[f"{key}_weight"] = np.array(weights, np.float32)
+    features[TRACK_ID_KEY] = [encode_text(track.track_id)]
+    return encode_example(features), recording.damage
+
+
+def store_audio(
+    audio: npt.NDArray[np.float32], storage: str
+) -> dict[str, Sequence[bytes] | npt.NDArray[np.float32]]:
+    """Return the features that hold `audio` (of any shape, flattened in C order) in this storage."""
+    if storage == "float32":
+        return {AUDIO_KEY: audio.ravel()}
+    if storage == "float16":
+        return {AUDIO_KEY: [audio.astype(STORAGES[storage]).tobytes()]}
+    peak = float(np.abs(audio).max(initial=0.0))
+    scale = np.float32(peak / INT16_PEAK if peak > 0 else 1.0)
+    stored = np.clip(np.rint(audio / scale), -INT16_PEAK, INT16_PEAK).astype(STORAGES[storage])
+    return {AUDIO_KEY: [stored.tobytes()], SCALE_KEY: np.array([scale], np.float32)}
+
+
+def write_shard(
+    guard: Guard, path: Path, tracks: Sequence[TaskTrack], encoding: Encoding, limit_seconds: float
+) -> ShardResult:
+    """Write one shard and its index; both appear whole or not at all.
+
+    Args:
+        guard: is told of each recording; those that it refuses are left out.
+        path: the shard's file.
+        tracks: in the order of the records.
+        encoding: how recordings become records.
+        limit_seconds: for one recording, beside `SECONDS_A_MEGABYTE`.
+
+    Raises:
+        FolksongError: the disk is full or not writable.
+    """
+    skipped: list[TrackProblem] = []
+    damaged: list[TrackProblem] = []
+    builder, digest = IndexBuilder(), hashlib.sha256()
+    n_bytes = n_tracks = 0
+    # matrix products give other last bits with another number of threads
+    with threadpool_limits(1), atomic_path(path) as temporary, temporary.open("wb") as stream:
+        for track in tracks:
+            try:
+                payload, damage = _encode_guarded(guard, track, encoding, limit_seconds)
+            except AudioError as error:
+                skipped.append(TrackProblem.of(track, str(error)))
+                continue
+            if damage:
+                damaged.append(TrackProblem.of(track, damage))
+            for part in frame(payload):
+                stream.write(part)
+                digest.update(part)
+            record = Record(n_tracks, n_bytes, n_bytes + HEADER_BYTES, len(payload))
+            builder.add(np.frombuffer(payload, np.uint8), record, path)
+            n_bytes = record.end
+            n_tracks += 1
+        stream.flush()
+    write_index(builder.finish(digest.hexdigest(), n_bytes), path)
+    return ShardResult(path.name, n_tracks, n_bytes, digest.hexdigest(), tuple(skipped), tuple(damaged))
+
+
+def _encode_guarded(
+    guard: Guard, track: TaskTrack, encoding: Encoding, limit_seconds: float
+) -> tuple[bytes, str | None]:
+    """Encode a track; whatever its recording provokes is an `AudioError`, so that the others are written."""
+    if track.path in guard.refused:
+        raise AudioError(f"{track.path}: {guard.refused[track.path]}")
+    guard.begin(track.path, limit_seconds + SECONDS_A_MEGABYTE * _size(track.path) / 1e6)
+    try:
+        return encode_track(track, encoding)
+    except AudioError:
+        raise
+    except Exception as error:
+        raise AudioError(f"{track.path}: {type(error).__name__}: {error}") from error
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What recordings cost: bytes of their files and records, seconds of work; `n_tried` tells how many were tried."""
+
+    file_bytes: float
+    record_bytes: float
+    seconds: float
+    n_tried: int = 1
+    ending: str = ""
+
+
+def estimate_write(
+    tracks: Sequence[TaskTrack], n_tracks: int, encoding: Encoding, workers: Workers
+) -> Cost | None:
+    """Return what writing `n_tracks` tracks will take, seconds of the clock, or None if that cannot be told.
+
+    A few recordings of each file ending are encoded; bytes and seconds grow with the size of the file.
+
+    Args:
+        tracks: all of them, or a sample (`spread` takes one); the sizes of these files are looked up.
+        n_tracks: how many there are in all.
+        encoding: how recordings become records.
+        workers: who encodes.
+    """
+    by_ending: dict[str, list[TaskTrack]] = defaultdict(list)
+    for track in tracks:
+        by_ending[Path(track.path).suffix.lower()].append(track)
+    tasks = [(track, encoding) for group in by_ending.values() for track in spread(group, PROBES_PER_ENDING)]
+    tried: dict[str, list[Cost]] = defaultdict(list)
+    for cost in workers.map(_try, tasks):
+        if cost is not None:
+            tried[cost.ending].append(cost)
+    file_bytes = record_bytes = seconds = n_looked_at = 0.0
+    for ending, costs in tried.items():
+        size = sum(_size(track.path) for track in by_ending[ending])
+        file_bytes += size
+        record_bytes += (
+            size * sum(cost.record_bytes for cost in costs) / sum(cost.file_bytes for cost in costs)
+        )
+        seconds += size * median(cost.seconds / cost.file_bytes for cost in costs)  # the first of all is slow
+        n_looked_at += len(by_ending[ending])
+    if not tried:
+        return None
+    factor = n_tracks / n_looked_at
+    n_tried = sum(map(len, tried.values()))
+    return Cost(file_bytes * factor, record_bytes * factor, seconds * factor / workers.jobs, n_tried)
+
+
+def _try(guard: Guard, track: TaskTrack, encoding: Encoding) -> Cost | None:
+    """Return what a recording costs, or None if it is broken: the writing itself tells how."""
+    begin = time.perf_counter()
+    try:
+        payload, _ = _encode_guarded(guard, track, encoding, PROBE_LIMIT_SECONDS)
+    except AudioError:
+        return None
+    seconds = time.perf_counter() - begin
+    ending = Path(track.path).suffix.lower()
+    return Cost(max(_size(track.path), 1), len(payload) + HEADER_BYTES + FOOTER_BYTES, seconds, 1, ending)
+
+
+def free_bytes(folder: str | os.PathLike[str]) -> int:
+    """Return the free bytes on the disk where `folder` is or will be."""
+    place = Path(folder).absolute()
+    while not place.exists():
+        place = place.parent
+    return shutil.disk_usage(place).free
+
+
+def spread(items: Sequence[Item], most: int) -> list[Item]:
+    """Return at most so many items, evenly spaced."""
+    if len(items) <= most:
+        return list(items)
+    return [items[number * len(items) // most] for number in range(most)]
+
+
+def _size(path: str) -> int:
+    try:
+        return Path(path).stat().st_size
+    except OSError:
+        return 0

@@ -1,0 +1,404 @@
+"""Making folders of shards anew: repairing damaged ones, and merging some into one with another number of files.
+
+A repair keeps whole records, rebuilds indexes and makes the manifest match. It also describes folders that never had a
+manifest: files of TensorFlow, or of the earlier project.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+import shutil
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from folksong.audio.log_mel import FeaturePreset
+from folksong.errors import FileFormatError, FolksongError
+from folksong.files import atomic_path
+from folksong.shards.encoding import free_bytes, make_encoding
+from folksong.shards.format import (
+    FOOTER_BYTES,
+    HEADER_BYTES,
+    Bytes,
+    Record,
+    RecordError,
+    describe_foreign,
+    iterate_records,
+    parse_example,
+    whole_record,
+)
+from folksong.shards.index import (
+    AUDIO_KEY,
+    SCALE_KEY,
+    IndexBuilder,
+    ShardIndex,
+    build_index,
+    index_path,
+    map_file,
+    read_index,
+    write_index,
+)
+from folksong.shards.manifest import AUDIO_FORMATS, MANIFEST_NAME, WRITING_NAME, Manifest, ShardFile
+from folksong.shards.reader import ShardReader
+from folksong.shards.writer import number_of_files
+from folksong.tags.sources.lastfm import is_sqlite
+from folksong.tags.tag_lists import read_tag_list
+
+logger = logging.getLogger(__name__)
+
+SEARCH_BLOCK_BYTES = 1 << 20
+_MUST_AGREE = ("audio_format", "sample_rate", "preset", "storage", "n_tag_databases", "one_hot_tags")
+
+
+@dataclass(frozen=True)
+class RepairedFile:
+    """What became of one shard.
+
+    Args:
+        name: of the file.
+        n_kept: whole records.
+        damage: a line for each damaged place; none if the file was sound.
+        lost: track ids that are lost, as far as the old index tells.
+        kept_as: where the damaged file lies now; None if it was sound.
+    """
+
+    name: str
+    n_kept: int
+    damage: tuple[str, ...]
+    lost: tuple[str, ...]
+    kept_as: Path | None = None
+
+
+def repair_shards(
+    shards: str | os.PathLike[str],
+    *,
+    audio_format: str | None = None,
+    sample_rate: int = 16000,
+    preset: str | FeaturePreset = "urop2019",
+    n_mels: int | None = None,
+    one_hot_tags: Sequence[str] | None = None,
+    progress: bool = False,
+) -> list[RepairedFile]:
+    """Keep what is whole in a folder of shards and make indexes and manifest match it.
+
+    Damaged files are written anew with their whole records and stay beside the new ones as ``NAME.tfrecord.damaged``;
+    sound files are left as they are. Files that the manifest does not list are taken in, files that are gone are
+    dropped from it. Where a file has no whole record at all (it is compressed, or something else altogether), nothing
+    in the folder is touched.
+
+    Args:
+        shards: the folder.
+        audio_format: what records hold, if there is no manifest; None tells it from the files' names.
+        sample_rate: Hz, if there is no manifest.
+        preset: of spectrograms, if there is no manifest.
+        n_mels: mel bands, if there is no manifest; None takes the preset's.
+        one_hot_tags: the tag database's tags in its order, if records hold a one-hot over them.
+        progress: show a progress bar.
+
+    Raises:
+        FolksongError: there is nothing to repair or nothing to keep of a file, or what the records hold cannot be
+            told.
+    """
+    root = Path(shards)
+    paths = sorted(root.glob("*.tfrecord"), key=_natural)
+    if not paths:
+        raise FolksongError(f"{root}: no .tfrecord files here; there is nothing to repair")
+    old = Manifest.read(root) if (root / MANIFEST_NAME).exists() else None
+    examined = [_examine(path) for path in tqdm(paths, desc="examining", unit="file", disable=not progress)]
+    _refuse_foreign(examined)
+    base = old or _describe(examined, audio_format, sample_rate, preset, n_mels)
+    repaired, files, n_databases = [], [], 0
+    for one in tqdm(examined, desc="repairing", unit="file", disable=not progress):
+        outcome, index = _repair_file(one)
+        repaired.append(outcome)
+        files.append(ShardFile(one.path.name, len(index), index.n_bytes, index.sha256))
+        n_databases = max(n_databases, len(index.tags))
+    provenance = dict(base.provenance)
+    if old is None or {file.sha256 for file in files} != {file.sha256 for file in old.files}:
+        provenance.pop("inputs_sha256", None)  # these are no longer the shards of that writing
+        provenance["repaired"] = True
+    if one_hot_tags is not None:
+        base = replace(base, one_hot_tags=tuple(one_hot_tags))
+    replace(base, files=tuple(files), n_tag_databases=n_databases, provenance=provenance).write(root)
+    shutil.rmtree(root / WRITING_NAME, ignore_errors=True)
+    return repaired
+
+
+def read_one_hot_tags(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Read the tags behind a one-hot of the earlier project: position p is row p + 1 of the database's `tags`.
+
+    Args:
+        path: a last.fm database, or a text file with one tag a line.
+
+    Raises:
+        FolksongError: the file is missing.
+        FileFormatError: the database has no table `tags`, or its row ids are not 1, 2, 3, …
+    """
+    if not Path(path).is_file():
+        raise FolksongError(f"{path}: no such file; a last.fm database or a list of tags is needed")
+    if not is_sqlite(path):
+        return read_tag_list(path)
+    try:
+        with closing(sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            rows = connection.execute("SELECT ROWID, tag FROM tags ORDER BY ROWID").fetchall()
+    except sqlite3.Error as error:
+        raise FileFormatError(f"{path}: not a last.fm tag database ({error})") from error
+    if [row_id for row_id, _ in rows] != list(range(1, len(rows) + 1)):
+        raise FileFormatError(
+            f"{path}: the row ids of its table `tags` are not 1 to {len(rows)}: no one-hot was made from it"
+        )
+    return tuple(str(tag) for _, tag in rows)
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """Order names as people do: shard_2 before shard_10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name)]
+
+
+@dataclass(frozen=True)
+class _Examined:
+    """One shard as it is: its whole records, a line for each damaged place, and what it is if it is no shard."""
+
+    path: Path
+    records: tuple[Record, ...]
+    damage: tuple[str, ...]
+    foreign: str | None
+
+
+def _examine(path: Path) -> _Examined:
+    """Look at one shard without changing anything.
+
+    Raises:
+        RecordError: a record is whole but holds no audio.
+    """
+    data = map_file(path)
+    records, damage = _find_whole_records(data, path)
+    builder = IndexBuilder()
+    for record in records:
+        builder.add(record.payload_of(data), record, path)
+    foreign = None
+    if len(data) and not records:
+        foreign = describe_foreign(data) or "no whole record is in it"
+    return _Examined(path, tuple(records), tuple(damage), foreign)
+
+
+def _find_whole_records(data: Bytes, path: Path) -> tuple[list[Record], list[str]]:
+    """Return all records whose CRCs are right, wherever they begin, and a line for each damaged place.
+
+    A file may have been cut, have a flipped bit or a hole, or foreign bytes in between.
+    """
+    records: list[Record] = []
+    damage: list[str] = []
+    offset = 0
+    while offset < len(data):
+        try:
+            records.append(whole_record(data, offset, len(records), path))
+            offset = records[-1].end
+        except RecordError as error:
+            damage.append(f"byte {offset}: {error.reason}")
+            offset = _next_record(data, offset + 1, path)
+    return records, damage
+
+
+def _next_record(data: Bytes, start: int, path: Path) -> int:
+    """Return the first byte, from `start` on, at which a whole record begins; the file's length if there is none."""
+    last = len(data) - HEADER_BYTES - FOOTER_BYTES
+    for first in range(start, last + 1, SEARCH_BLOCK_BYTES):
+        positions = np.arange(first, min(first + SEARCH_BLOCK_BYTES, last + 1))
+        lengths = np.zeros(len(positions), np.uint64)
+        for byte in range(8):
+            lengths |= data[positions + byte].astype(np.uint64) << np.uint64(8 * byte)
+        fits = lengths <= (last - positions).astype(np.uint64)
+        for position in positions[fits].tolist():
+            try:
+                whole_record(data, position, 0, path)
+            except RecordError:
+                continue
+            return int(position)
+    return len(data)
+
+
+def _refuse_foreign(examined: Sequence[_Examined]) -> None:
+    """Leave a folder alone in which a file has nothing to keep: emptying it would lose what it is."""
+    foreign = [f"{one.path}: {one.foreign}" for one in examined if one.foreign is not None]
+    if foreign:
+        more = f"\n… and {len(foreign) - 10} more" if len(foreign) > 10 else ""
+        raise FolksongError(
+            "nothing was changed, since there is nothing to keep of\n"
+            + "\n".join(foreign[:10])
+            + f"{more}\nmend or move these files away, then repair the folder again"
+        )
+
+
+def _repair_file(one: _Examined) -> tuple[RepairedFile, ShardIndex]:
+    lost: tuple[str, ...] = ()
+    kept_as: Path | None = None
+    if one.damage:
+        lost = _lost_tracks(one)
+        kept_as = _replace_keeping(one)
+        index_path(one.path).unlink(missing_ok=True)
+        logger.warning(
+            "%s: %d whole records kept; %s; the damaged file is kept as %s",
+            *(one.path, len(one.records), "; ".join(one.damage), kept_as.name),
+        )
+    index = build_index(one.path)
+    write_index(index, one.path)
+    return RepairedFile(one.path.name, len(index), one.damage, lost, kept_as), index
+
+
+def _replace_keeping(one: _Examined) -> Path:
+    """Put a file with the whole records in a damaged one's place; return the name under which that one stays."""
+    data = map_file(one.path)
+    with atomic_path(one.path) as temporary:
+        with temporary.open("wb") as stream:
+            for record in one.records:
+                stream.write(data[record.offset : record.end].data)
+        written = sum(1 for _ in iterate_records(map_file(temporary), temporary))
+        if written != len(one.records):
+            raise FolksongError(
+                f"{one.path}: {written} of {len(one.records)} records were written; nothing was changed"
+            )
+        number, kept_as = 1, one.path.with_name(f"{one.path.name}.damaged")
+        while kept_as.exists():
+            number += 1
+            kept_as = one.path.with_name(f"{one.path.name}.damaged{number}")
+        try:
+            kept_as.hardlink_to(one.path)
+        except OSError:  # a file system without hard links
+            shutil.copy2(one.path, kept_as)
+    return kept_as
+
+
+def _lost_tracks(one: _Examined) -> tuple[str, ...]:
+    try:
+        index = read_index(one.path)
+    except FolksongError:
+        return ()
+    kept = {record.offset for record in one.records}
+    pairs = zip(index.track_ids, index.offsets.tolist(), strict=True)
+    return tuple(track_id for track_id, offset in pairs if offset not in kept)
+
+
+def _describe(
+    examined: Sequence[_Examined],
+    audio_format: str | None,
+    sample_rate: int,
+    preset: str | FeaturePreset,
+    n_mels: int | None,
+) -> Manifest:
+    """Return a manifest without files for a folder that has none."""
+    if audio_format is None:
+        names = [one.path.name for one in examined]
+        found = [kind for kind in AUDIO_FORMATS if all(name.startswith(f"{kind}_") for name in names)]
+        if not found:
+            raise FolksongError(
+                f"{examined[0].path.parent}: the files' names do not tell what they hold; give the audio format, "
+                f"{' or '.join(AUDIO_FORMATS)}"
+            )
+        audio_format = found[0]
+    encoding = make_encoding(audio_format, sample_rate, preset, n_mels, _storage_of(examined))
+    return Manifest(audio_format, sample_rate, encoding.preset, (), storage=encoding.storage)
+
+
+def _storage_of(examined: Sequence[_Examined]) -> str:
+    """Return the storage of the first record's audio."""
+    for one in examined:
+        for record in one.records[:1]:
+            features = parse_example(record.payload_of(map_file(one.path)))
+            if features[AUDIO_KEY].kind == "float":
+                return "float32"
+            return "int16" if SCALE_KEY in features else "float16"
+    return "float32"
+
+
+def merge_shards(
+    folders: Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    *,
+    n_files: int | None = None,
+    seed: int | None = None,
+    progress: bool = False,
+) -> Manifest:
+    """Copy the records of one or more folders of shards into a new one, without decoding anything again.
+
+    Args:
+        folders: of the same format, rate, preset, storage and number of tag databases. Of a track id that occurs
+            several times the first record is kept.
+        out: a new or empty folder.
+        n_files: number of shards; None chooses by the number of tracks.
+        seed: shuffle the records; None keeps their order.
+        progress: show a progress bar.
+
+    Raises:
+        FolksongError: the folders do not fit together, or the new one is not empty or its disk too small.
+    """
+    readers = [ShardReader(folder) for folder in folders]
+    if not readers:
+        raise FolksongError("there are no folders of shards to merge")
+    _require_agreement(readers)
+    target = Path(out)
+    if target.exists() and any(target.iterdir()):
+        raise FolksongError(f"{target}: not empty; the new shards need a folder of their own")
+    first: dict[str, tuple[ShardReader, int]] = {}
+    for reader in readers:
+        for i, track_id in enumerate(reader.track_ids):
+            first.setdefault(track_id, (reader, i))
+    records = list(first.values())
+    needed, free = sum(reader.manifest.n_bytes for reader in readers), free_bytes(target)
+    if needed > free:
+        raise FolksongError(
+            f"{target}: the disk is too small: {tqdm.format_sizeof(needed, 'B')} are needed, "
+            f"{tqdm.format_sizeof(free, 'B')} free"
+        )
+    order = np.arange(len(records)) if seed is None else np.random.default_rng(seed).permutation(len(records))
+    base = readers[0].manifest
+    files = []
+    with tqdm(total=len(records), unit="track", disable=not progress) as bar:
+        for number, part in enumerate(np.array_split(order, number_of_files(len(records), n_files)), 1):
+            path = target / f"{base.audio_format}_{number}.tfrecord"
+            files.append(_copy_records(path, [records[position] for position in part]))
+            bar.update(len(part))
+    provenance = {
+        "merged_from": [dict(reader.manifest.provenance) for reader in readers],
+        "n_duplicates": sum(map(len, readers)) - len(records),
+        "seed": seed,
+    }
+    manifest = replace(base, files=tuple(files), provenance=provenance)
+    manifest.write(target)
+    return manifest
+
+
+def _require_agreement(readers: list[ShardReader]) -> None:
+    first = readers[0]
+    for reader in readers[1:]:
+        for key in _MUST_AGREE:
+            ours, theirs = getattr(first.manifest, key), getattr(reader.manifest, key)
+            if ours != theirs:
+                raise FolksongError(
+                    f"{first.folder} and {reader.folder} do not fit together: {key} is {ours} here and {theirs} there"
+                )
+
+
+def _copy_records(path: Path, records: list[tuple[ShardReader, int]]) -> ShardFile:
+    builder, digest = IndexBuilder(), hashlib.sha256()
+    n_bytes = 0
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        for number, (reader, i) in enumerate(records):
+            framed = reader.record_bytes(i)
+            stream.write(framed.data)
+            digest.update(framed.data)
+            length = len(framed) - HEADER_BYTES - FOOTER_BYTES
+            record = Record(number, n_bytes, n_bytes + HEADER_BYTES, length)
+            builder.add(framed[HEADER_BYTES : HEADER_BYTES + length], record, path)
+            n_bytes += len(framed)
+        stream.flush()
+    write_index(builder.finish(digest.hexdigest(), n_bytes), path)
+    return ShardFile(path.name, len(records), n_bytes, digest.hexdigest())

@@ -1,0 +1,25 @@
+"""Pictures of clustered genres."""
+
+from folksong.labels.analysis.plots import write_plots
+from folksong.labels.npmi import cluster_by_npmi
+from folksong.labels.space import Label, LabelSpace
+from folksong.tags.table import TagTable
+
+from ..conftest import GENRES
+
+SPACE = LabelSpace(
+    tuple(Label(name, tuple(GENRES[name])) for name in ("metal", "electronic")), {"Techno": "techno"}
+)
+
+
+def test_plots_show_any_tag(table, tmp_path):
+    odd = {"metal": "a $x$ \n🎸 tag " + "x" * 200}
+    tags = [odd.get(tag, tag) for tag in table.tags]
+    renamed = TagTable(table.track_ids, tags, table.weights)
+    space = LabelSpace((Label("a / b", tuple(odd.get(tag, tag) for tag in GENRES["metal"])), SPACE.labels[1]))
+    clusterings = cluster_by_npmi(renamed, space, keep_main=True).clusterings
+    written = write_plots(clusterings, tmp_path)
+    kinds = ("dendrogram", "silhouette")
+    expected = [f"{kind}-{genre}.png" for kind in kinds for genre in ("00-a-b", "01-electronic")]
+    assert sorted(path.name for path in written) == expected
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in written)

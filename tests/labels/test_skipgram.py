@@ -1,0 +1,30 @@
+"""Model 4.2: pairs that go together are found, wrong settings."""
+
+import pytest
+
+from folksong.errors import FolksongError
+from folksong.labels import skipgram
+from folksong.labels.skipgram import cluster_by_skipgram
+from folksong.labels.space import Label, LabelSpace
+
+from .conftest import GENRES
+
+SPACE = LabelSpace(
+    tuple(Label(name, tuple(GENRES[name])) for name in ("metal", "electronic")), {"Techno": "techno"}
+)
+
+
+def test_model_42_finds_the_pairs(table):
+    clusterings = cluster_by_skipgram(table, SPACE, seed=1).clusterings
+    for clustering in clusterings:
+        assert clustering.tree is None
+        assert clustering.distances.shape == (7, 7)
+        assert (clustering.distances == clustering.distances.T).all()
+    space = skipgram(table, SPACE, seed=1)
+    assert space.provenance["builder"] == "skipgram"
+    assert all(len(label.tags) > 1 for label in space.labels)
+
+
+def test_wrong_settings(table):
+    with pytest.raises(FolksongError, match="softmax"):
+        skipgram(table, SPACE, output="tanh")

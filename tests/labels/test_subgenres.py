@@ -1,0 +1,76 @@
+"""Inside genres: silhouettes against plain loops and scikit-learn, small genres, names, plots."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import silhouette_samples as peer_silhouette
+
+from folksong.errors import FolksongError
+from folksong.labels import npmi, skipgram
+from folksong.labels.space import Label, LabelSpace
+from folksong.labels.subgenres import silhouette_samples
+
+from .conftest import GENRES
+
+SPACE = LabelSpace(
+    tuple(Label(name, tuple(GENRES[name])) for name in ("metal", "electronic")), {"Techno": "techno"}
+)
+
+
+def silhouette_reference(distances, numbers):
+    values = []
+    for i, own in enumerate(numbers):
+        others = [j for j, number in enumerate(numbers) if number == own and j != i]
+        if not others:
+            values.append(0.0)
+            continue
+        a = sum(distances[i][j] for j in others) / len(others)
+        means = []
+        for cluster in set(numbers) - {own}:
+            members = [j for j, number in enumerate(numbers) if number == cluster]
+            means.append(sum(distances[i][j] for j in members) / len(members))
+        values.append((min(means) - a) / max(a, min(means)) if max(a, min(means)) else 0.0)
+    return np.array(values)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(3, 14), st.integers(2, 6), st.integers(0, 999))
+def test_silhouette_equals_the_loops_and_scikit_learn(n, k, seed):
+    rng = np.random.default_rng(seed)
+    numbers = rng.integers(k, size=n)
+    distances = np.abs(rng.normal(size=(n, 1)) - rng.normal(size=(1, n)))
+    distances = np.round(distances + distances.T, 2)
+    np.fill_diagonal(distances, 0)
+    if not 2 <= len(set(numbers)) <= n - 1:
+        with pytest.raises(FolksongError, match="a silhouette needs 2 to"):
+            silhouette_samples(distances, numbers)
+        return
+    found = silhouette_samples(distances, numbers)
+    np.testing.assert_allclose(found, silhouette_reference(distances, numbers.tolist()), atol=1e-12)
+    np.testing.assert_allclose(found, peer_silhouette(distances, numbers, metric="precomputed"), atol=1e-12)
+
+
+def test_a_genre_with_fewer_than_six_tags_stays_one_label(table, caplog):
+    small = LabelSpace((Label("mood", tuple(GENRES["mood"])), SPACE.labels[0]))
+    for build in (npmi, skipgram):
+        caplog.clear()
+        space = build(table, small)
+        assert set(space.labels[0].tags) == set(GENRES["mood"])
+        assert "genre 'mood': 3 tags to cluster are fewer than 6; it stays one label" in caplog.text
+
+
+def test_tags_on_no_track_are_left_out_and_clashing_names_told_apart(table, caplog):
+    twice = LabelSpace((SPACE.labels[0], Label("again", (*GENRES["metal"], "on no track"))))
+    space = npmi(table, twice)
+    assert "genre 'again': 1 of its tags are on no track" in caplog.text
+    names = set(space.names)
+    assert len(names) == len(space)
+    assert any(name.endswith(" (again)") for name in names)
+
+
+@pytest.mark.parametrize("build", [npmi, skipgram])
+def test_same_bytes_whatever_the_order(build, table, shuffled, tmp_path):
+    build(table, SPACE, provenance={"table_sha256": "-"}).write(tmp_path / "a.json")
+    build(shuffled, SPACE, provenance={"table_sha256": "-"}).write(tmp_path / "b.json")
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
