@@ -432,7 +432,7 @@ def test_gamma_zero_trains_as_binary_cross_entropy(command, glove):
 
 def test_losses_and_vectors_must_fit(command, glove):
     result, _ = command("--loss", "semantic")
-    assert "needs word vectors: name them with --custom-loss-embeddings-path" in result.output
+    assert "the semantic loss needs word vectors" in result.output
     result, _ = command("--loss", "asymmetric", "--custom-loss-embeddings-path", glove)
     assert "takes no word vectors" in result.output
     glove.write_text("unrelated 1 2 3\n")

@@ -78,7 +78,7 @@ def train(
         changes["tags"] = Path(tags).absolute()
     settings = settings.with_changes(**changes)
     if settings.loss.chosen == "semantic" and settings.loss.vectors is None:
-        raise FolksongError("the semantic loss needs word vectors")
+        raise FolksongError("the semantic loss needs word vectors; none are named")
 
     def begin(processes: Processes) -> tuple[Run, TrainingData, Config]:
         chosen = settings.with_changes(
