@@ -20,6 +20,7 @@ _MODULE_OF = {
     "TagTable": "folksong.tags.table",
     "Tagger": "folksong.models.tagger",
     "WordVectors": "folksong.embeddings.words",
+    "clean": "folksong.tags.cleaning.clean",
     "embed_tags": "folksong.embeddings.tags",
     "evaluate": "folksong.evaluation.evaluate",
     "load_tagger": "folksong.prediction",
@@ -47,6 +48,7 @@ __all__ = [
     "TagTable",
     "Tagger",
     "WordVectors",
+    "clean",
     "cooccurrence",
     "embed_tags",
     "evaluate",
@@ -79,6 +81,7 @@ if TYPE_CHECKING:
     from folksong.shards.writer import write_shards
     from folksong.splits import Split
     from folksong.tags import cooccurrence
+    from folksong.tags.cleaning.clean import clean
     from folksong.tags.sources.read_tags import read_tags
     from folksong.tags.table import TagTable
     from folksong.training import losses

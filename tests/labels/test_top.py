@@ -1,5 +1,7 @@
 import logging
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 import folksong as fs
@@ -54,8 +56,14 @@ def test_drop_matches_exactly_and_names_near_matches(caplog: pytest.LogCaptureFi
     with caplog.at_level(logging.WARNING):
         after = fs.labels.drop(space, ["Awesome", "USA", "nowhere"])
     assert after.names == ("rock", "folk", "awesome", "usa")
-    assert "2 of 3 listed tags match no tag of the label space: 'USA', 'nowhere'" in caplog.text
-    assert "ignoring case these would match: 'USA' ('usa')" in caplog.text
+    expected = "2 of 3 listed tags match no tag of the label space: 'USA', did you mean 'usa'?; 'nowhere'"
+    assert expected in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        fs.labels.drop(space, [f"nothing {number}" for number in range(109)])
+    assert "109 of 109 listed tags match no tag" in caplog.text
+    assert "'nothing 0'; 'nothing 1'; 'nothing 2' and 106 more" in caplog.text
+    assert len(caplog.messages) == 1
     caplog.clear()
     with caplog.at_level(logging.WARNING):
         folded = fs.labels.drop(space, ["Awesome", "USA"], ignore_case=True)
@@ -91,3 +99,39 @@ def test_the_shipped_list_is_the_one_of_the_design() -> None:
 def test_aliases_of_a_cleaning_that_lead_to_a_label_are_kept() -> None:
     space = fs.labels.top(TABLE, 2, aliases={"Rock!": "rock", "jazzy": "jazz", "folk": "rock"})
     assert dict(space.aliases) == {"Rock!": "rock"}
+
+
+def test_main_tags_are_each_labels_most_popular_tag_in_the_same_order():
+    table = fs.TagTable.from_pairs("ababcc", ["rap", "rap", "hip hop", "metal", "metal", "doom"])
+    aliases = {"hiphop": "hip hop", "RAP": "rap"}
+    space = fs.LabelSpace((Label("heavy", ("doom", "metal")), Label("rap", ("hip hop", "rap"))), aliases)
+    mains = fs.labels.main_tags(space, table)
+    assert [label.tags for label in mains.labels] == [("metal",), ("rap",)]
+    assert mains.aliases == {"RAP": "rap"}
+    assert mains.encode(table).toarray().tolist() == [[0, 1], [1, 1], [1, 0]]
+    twice = fs.LabelSpace((Label("one", ("rap", "doom")), Label("two", ("rap",))))
+    with pytest.raises(FolksongError, match="'rap' is the most popular tag of two labels"):
+        fs.labels.main_tags(twice, table)
+
+
+EARLIER = Path(__file__).resolve().parents[3] / "shared" / "data" / "earlier-project"
+
+
+@pytest.mark.skipif(not EARLIER.is_dir(), reason=f"{EARLIER} (the earlier project's own files) is not here")
+def test_coverage_of_the_published_counts() -> None:
+    rows = (EARLIER / "top100.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    popular = {row.split("\t")[0]: int(row.split("\t")[1]) for row in rows}
+    fill, rest = min(popular.values()) - 1, 8_598_630 - sum(popular.values())
+    sizes = [*popular.values(), *[fill] * (rest // fill), rest % fill]
+    names = [*popular, *(f"rare {number}" for number in range(len(sizes) - len(popular)))]
+    tracks = np.concatenate([np.arange(size) for size in sizes])
+    columns = np.repeat(np.arange(len(sizes)), sizes)
+    track_ids = [f"t{number}" for number in range(max(sizes))]
+    table = fs.TagTable.from_codes(track_ids, names, tracks, columns, np.ones(len(tracks), np.float32))
+    space = fs.labels.top(table, 100)
+    assert space.coverage(table).n_counts == 1_929_985
+    assert space.coverage(table).counts == pytest.approx(0.224452, abs=1e-6)
+    filtered = fs.labels.drop(space, fs.labels.SUBJECTIVE_TAGS)
+    assert (len(filtered), filtered.coverage(table).n_counts) == (80, 1_606_067)
+    assert filtered.coverage(table).counts == pytest.approx(0.18678, abs=5e-6)
+    assert space.coverage(table).all_counts == 8_598_630

@@ -15,7 +15,9 @@ from folksong.errors import FolksongError, nearest
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 FrontEnd = Literal["waveform", "log-mel-spectrogram"]
-Builder = Literal["file", "top", "drop", "kmeans", "genres", "npmi", "skipgram", "hybrid"]
+Builder = Literal[
+    "file", "dictionary", "top", "drop", "kmeans", "main_tags", "genres", "npmi", "skipgram", "hybrid"
+]
 Epochs = Annotated[int, Field(ge=1)]
 Value = bool | int | float | str
 Figure = Literal["macro_roc_auc", "macro_pr_auc", "micro_roc_auc", "micro_pr_auc"]
@@ -41,7 +43,7 @@ class Data(Section):
         split: a ``*.split.json``; without one it is made, by `fractions` and seed 0.
         fractions: of the split that is made.
         artists: a CSV of artists, for the split that is made.
-        vectors: word vectors, for the builders that need them.
+        vectors: word vectors, for the builders that need them; or several by name, the first for whoever names none.
         min_weight: keep tags with a weight greater than this.
         settings: a ``config.json`` as `folksong train --config` takes it, in the place of the plan's own `settings`.
         truth: a CSV with the columns ``tag`` and ``concept`` (and ``kind``): what each tag means, if that is known; the
@@ -54,20 +56,30 @@ class Data(Section):
     split: str | None = None
     fractions: tuple[float, float, float] = (80, 10, 10)
     artists: str | None = None
-    vectors: str | None = None
+    vectors: str | Annotated[dict[Name, str], Field(min_length=1)] | None = None
     min_weight: float | None = None
     settings: str | None = None
     truth: str | None = None
 
 
 class Space(BaseModel):
-    """A label space: its builder, the space it starts from, and the builder's further arguments."""
+    """A label space: its builder, the space it starts from, and the builder's further arguments.
+
+    Args:
+        builder: what builds it.
+        of: the label space it starts from.
+        path: of the builders ``file`` and ``dictionary``: the file; of ``genres``: a ``genres.txt`` that chooses.
+        choice_of: of the builder ``genres``: the label space of as many labels whose genres and pairs are proposed.
+        vectors: which of the plan's word vectors.
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
     builder: Builder
     of: str | None = None
     path: str | None = None
+    choice_of: str | None = None
+    vectors: str | None = None
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -76,12 +88,13 @@ class Space(BaseModel):
 
 
 class Grid(Section):
-    """All combinations of these are cells."""
+    """All combinations of these are cells; `epochs` instead of the plan's, where it is given."""
 
     spaces: tuple[str, ...] = Field(min_length=1)
     front_ends: tuple[FrontEnd, ...] = Field(min_length=1)
     losses: tuple[str, ...] = (PLAIN_LOSS,)
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
+    epochs: Epochs | None = None
 
 
 class Training(Section):
@@ -91,9 +104,11 @@ class Training(Section):
     precision: Literal["auto", "32", "bf16", "16", "64"] = "auto"
     multi_tag: bool = True
 
-    def of(self, front_end: str) -> dict[str, Any]:
-        """Return epochs, precision and multi_tag of a front-end."""
-        if isinstance(self.epochs, int):
+    def of(self, front_end: str, epochs: int | None = None) -> dict[str, Any]:
+        """Return epochs (those of the grid where it has its own), precision and multi_tag of a front-end."""
+        if epochs is not None:
+            pass
+        elif isinstance(self.epochs, int):
             epochs = self.epochs
         else:
             epochs = next((n for name, n in self.epochs.items() if name == front_end), DEFAULT_EPOCHS)
@@ -176,6 +191,7 @@ class Plan(Section):
         training: how every cell is trained.
         settings: sections of a ``config.json`` of a training: ``[settings.model-training]`` and so on.
         search: settings to search over; without it the plan's cells are run as they are.
+        published: published figures to print beside the plan's own: a TSV, or the name of one that ships.
         folder: where relative paths start.
     """
 
@@ -186,6 +202,7 @@ class Plan(Section):
     training: Training = Training()
     settings: dict[str, Any] = Field(default_factory=dict)
     search: Search | None = None
+    published: str | None = None
     folder: Path = Path()
 
     @property
@@ -197,16 +214,24 @@ class Plan(Section):
         """Return a path of the plan as the reader's own."""
         return self.folder / Path(path).expanduser()
 
-    def vectors(self) -> Path | str:
-        """Return where the word vectors are: a file of the plan's, or a name of some that ship.
+    def vectors(self, name: str | None = None) -> Path | str:
+        """Return where word vectors are: a file of the plan's, or a name of some that ship.
+
+        Args:
+            name: which, where the plan has several; None takes the first.
 
         Raises:
-            FolksongError: the plan names none.
+            FolksongError: the plan names none, or none of that name.
         """
-        if self.data.vectors is None:
+        given = self.data.vectors
+        if given is None:
             raise FolksongError("needs word vectors; name them in the plan (data.vectors)")
-        beside = self.place(self.data.vectors)
-        return beside if beside.exists() else self.data.vectors
+        if isinstance(given, dict):
+            if name is not None and name not in given:
+                raise FolksongError(f"data.vectors: none called {name!r}{nearest(name, list(given))}")
+            given = given[name] if name is not None else next(iter(given.values()))
+        beside = self.place(given)
+        return beside if beside.exists() else given
 
 
 def check_names(plan: Plan) -> None:
@@ -230,6 +255,9 @@ def check_names(plan: Plan) -> None:
     if on is not None and on not in plan.spaces:
         raise FolksongError(f"search.on: no label space {on!r}{nearest(on, list(plan.spaces))}")
     for name, space in plan.spaces.items():
+        if space.choice_of is not None and space.choice_of not in plan.spaces:
+            near = nearest(space.choice_of, list(plan.spaces))
+            raise FolksongError(f"spaces.{name}.choice_of: no label space {space.choice_of!r}{near}")
         seen = [name]
         while space.of is not None:
             if space.of not in plan.spaces:

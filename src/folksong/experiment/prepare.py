@@ -15,6 +15,7 @@ from folksong.errors import FolksongError
 from folksong.experiment.cells import Cell, make_cells, space_file
 from folksong.experiment.plan import Plan, Space
 from folksong.files import locked
+from folksong.labels.dictionary import read_legacy_space
 from folksong.labels.space import LabelSpace
 from folksong.splits import Split, make_split
 from folksong.tags.table import TagTable
@@ -125,15 +126,20 @@ def build_spaces(
     built: dict[str, LabelSpace] = {}
 
     @cache
-    def word_vectors() -> WordVectors:
-        return read_vectors(plan.vectors())
+    def word_vectors(name: str | None) -> WordVectors:
+        return read_vectors(plan.vectors(name))
 
     def build(name: str) -> LabelSpace:
         if name not in built:
             space = plan.spaces[name]
             start = None if space.of is None else build(space.of)
+            chosen_on = start if space.choice_of is None else build(space.choice_of)
+            provenance = {"split_sha256": split_sha256}
             try:
-                built[name] = _build(plan, space, start, table, word_vectors, {"split_sha256": split_sha256})
+                if space.builder == "genres" and start is not None and chosen_on is not None:
+                    built[name] = _keep_genres(plan, space, start, chosen_on, table, provenance)
+                else:
+                    built[name] = _build(plan, space, start, table, word_vectors, provenance)
             except (FolksongError, TypeError) as error:
                 raise FolksongError(f"spaces.{name}: {error}") from error
         return built[name]
@@ -148,7 +154,7 @@ def _build(
     space: Space,
     start: LabelSpace | None,
     table: TagTable,
-    vectors: Callable[[], WordVectors],
+    vectors: Callable[[str | None], WordVectors],
     provenance: dict[str, Any],
 ) -> LabelSpace:
     more = space.arguments
@@ -156,19 +162,43 @@ def _build(
         if space.path is None:
             raise FolksongError("a space from a file needs its path")
         return LabelSpace.read(plan.place(space.path))
+    if space.builder == "dictionary":
+        if space.path is None:
+            raise FolksongError("a dictionary of clusters needs its path")
+        removed = labels.SUBJECTIVE_TAGS if more.pop("filtered", False) else None
+        return read_legacy_space(plan.place(space.path), table, remove=removed, provenance=provenance, **more)
     if space.builder == "top":
         return labels.top(table, provenance=provenance, **more)
     if space.builder == "kmeans":
-        return labels.kmeans(table, vectors(), keep_with=start, provenance=provenance, **more)
+        return labels.kmeans(table, vectors(space.vectors), keep_with=start, provenance=provenance, **more)
     if space.builder == "hybrid":
-        given = None if plan.data.vectors is None else vectors()
+        given = None if plan.data.vectors is None else vectors(space.vectors)
         return labels.hybrid(table, given, provenance=provenance, **more)
     if start is None:
         raise FolksongError(f"the builder {space.builder} starts from another space; name it with of = ...")
     if space.builder == "drop":
         return labels.drop(start, more.pop("tags", labels.SUBJECTIVE_TAGS), **more)
-    if space.builder == "genres":
-        choice = labels.propose_genres(start, table, **more).choice
-        return labels.keep_genres(start, choice, table, provenance=provenance)
+    if space.builder == "main_tags":
+        return labels.main_tags(start, table)
     builder = labels.npmi if space.builder == "npmi" else labels.skipgram
     return builder(table, start, provenance=provenance, **more)
+
+
+def _keep_genres(
+    plan: Plan,
+    space: Space,
+    start: LabelSpace,
+    chosen_on: LabelSpace,
+    table: TagTable,
+    provenance: dict[str, Any],
+) -> LabelSpace:
+    """Keep the genres of `start`: those of a file, or those proposed for `chosen_on`, whose labels it mirrors."""
+    if len(start.labels) != len(chosen_on.labels):
+        raise FolksongError(
+            f"choice_of: {space.choice_of} has {len(chosen_on.labels)} labels, {space.of} has {len(start.labels)}"
+        )
+    if space.path is not None:
+        choice = labels.read_genres(plan.place(space.path))
+    else:
+        choice = labels.propose_genres(chosen_on, table, **space.arguments).choice
+    return labels.keep_genres(start, choice, table, provenance=provenance)

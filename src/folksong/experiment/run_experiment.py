@@ -165,7 +165,7 @@ def _train_and_evaluate(plan: Plan, folder: Path, config: Config, cell: Cell, pl
                 tags=plan.place(str(plan.data.tags)),
                 split=folder / SPLIT_NAME,
                 min_weight=plan.data.min_weight,
-                **plan.training.of(cell.front_end),
+                **cell.inputs["training"],
                 loss=loss,
                 vectors=plan.vectors() if loss.chosen == "semantic" else None,
                 seed=cell.seed,

@@ -2,37 +2,49 @@
 
 from __future__ import annotations
 
+from folksong.labels.analysis.cooccurrence import LabelCooccurrence, cooccurrence
 from folksong.labels.analysis.diff import diff
 from folksong.labels.analysis.explain import explain
 from folksong.labels.analysis.map import write_map
 from folksong.labels.analysis.pairs import Pair, PairScores, read_pairs, score_pairs
 from folksong.labels.analysis.stability import stability
-from folksong.labels.genres import GenreChoice, keep_genres, propose_genres, read_genres, write_genres
+from folksong.labels.genres import (
+    GenreChoice,
+    keep_genres,
+    propose_genres,
+    propose_tags,
+    read_genres,
+    write_genres,
+)
 from folksong.labels.hybrid import hybrid
 from folksong.labels.kmeans import kmeans
 from folksong.labels.npmi import npmi
 from folksong.labels.skipgram import skipgram
 from folksong.labels.space import Coverage, Label, LabelSpace
 from folksong.labels.spherical_kmeans import SphericalKMeans
-from folksong.labels.top import SUBJECTIVE_TAGS, drop, top
+from folksong.labels.top import SUBJECTIVE_TAGS, drop, main_tags, top
 
 __all__ = [
     "SUBJECTIVE_TAGS",
     "Coverage",
     "GenreChoice",
     "Label",
+    "LabelCooccurrence",
     "LabelSpace",
     "Pair",
     "PairScores",
     "SphericalKMeans",
+    "cooccurrence",
     "diff",
     "drop",
     "explain",
     "hybrid",
     "keep_genres",
     "kmeans",
+    "main_tags",
     "npmi",
     "propose_genres",
+    "propose_tags",
     "read_genres",
     "read_pairs",
     "score_pairs",
