@@ -266,7 +266,7 @@ def test_audio_that_is_not_finite_stops_with_the_names_of_its_tracks(train_small
         with pytest.raises(
             FolksongError, match="of these tracks is not finite: T007; write their shards anew"
         ):
-            train_small(name, shards_dir=folder, split=split)
+            train_small(name, shards_folder=folder, split=split)
 
 
 def test_a_loss_that_is_not_finite_stops_with_names(train_small, config):
@@ -276,12 +276,12 @@ def test_a_loss_that_is_not_finite_stops_with_names(train_small, config):
 
 
 def test_windows_too_short_for_the_network_are_refused(train_small, config):
-    with pytest.raises(FolksongError, match=r"0\.1 s has 3 frames; .* at least 8: make window_length longer"):
+    with pytest.raises(FolksongError, match=r"0\.1 s has 3 frames; .* at least 8: take longer windows"):
         train_small(config=config(window_length=0.1))
 
 
 def test_the_front_end_must_fit_the_shards(shards, tmp_path):
-    from folksong.training.loop import train
+    from folksong.training.train import train
 
     with pytest.raises(FolksongError, match="hold log-mel-spectrogram, the front-end takes waveform"):
         train("waveform", shards, out=tmp_path / "run")

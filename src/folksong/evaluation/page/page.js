@@ -166,7 +166,7 @@
     legend(host);
   }
 
-  const CURVES = { loss: "training loss", validation_loss: "validation loss", pr_auc_macro: "validation PR-AUC, macro", pr_auc_micro: "validation PR-AUC, micro", roc_auc_macro: "validation ROC-AUC, macro", roc_auc_micro: "validation ROC-AUC, micro", learning_rate: "learning rate" };
+  const CURVES = { loss: "training loss", validation_loss: "validation loss", macro_pr_auc: "validation PR-AUC, macro", micro_pr_auc: "validation PR-AUC, micro", macro_roc_auc: "validation ROC-AUC, macro", micro_roc_auc: "validation ROC-AUC, micro", learning_rate: "learning rate" };
   const DASHES = ["", "6 3", "2 3"];
   function drawCurves() {
     const key = $("curves-y").value, host = $("curves");
@@ -359,7 +359,7 @@
   }
   runs.forEach((run, n) => $("run").append(new Option(`${run.name} (${run.space}, ${run.front_end})`, n)));
   for (const [key, name] of Object.entries(CURVES)) if (runs.some((run) => run.curves.some((row) => known(row[key])))) $("curves-y").append(new Option(name, key));
-  $("curves-y").value = "pr_auc_macro";
+  $("curves-y").value = "macro_pr_auc";
   for (const key of ["labels", "common", "all"]) if (!data.grounds.some((one) => one.key === key)) $("frontier-y").querySelector(`[value=${key}]`).remove();
   if (!groups.some((group) => group.coverage)) $("frontier-section").remove(); else for (const id of ["frontier-x", "frontier-y"]) $(id).addEventListener("change", drawFrontier);
   if (!runs.some((run) => run.curves.length)) $("curves-section").remove(); else $("curves-y").addEventListener("change", drawCurves);
