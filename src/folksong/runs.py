@@ -88,11 +88,7 @@ class Run:
             f"the {CONFIG_NAME} of a run",
             "settings for a training are another file",
         )
-        missing = [
-            key
-            for key in ("front_end", "tagger", "audio", "shards", "tags", "settings")
-            if key not in content
-        ]
+        missing = [key for key in ("front_end", "tagger", "audio", "shards", "tags") if key not in content]
         if missing:
             raise FileFormatError(f"{file}: {', '.join(map(repr, missing))} is missing; the file was edited")
         return cls(folder, content)

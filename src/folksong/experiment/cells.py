@@ -100,10 +100,7 @@ def make_cells(
 def loss_of(plan: Plan, name: str) -> LossSettings:
     """Return the settings of a loss that the plan names; ``bce`` is plain cross-entropy unless the plan says else."""
     content = plan.losses.get(name, {"kind": PLAIN_LOSS} if name == PLAIN_LOSS else {})
-    try:
-        return LossSettings(**content)
-    except ValueError as error:
-        raise FolksongError(f"losses.{name}: {error}") from error
+    return Config.from_dict({"loss": content}, f"losses.{name}").loss
 
 
 def space_file(name: str, sha256: str) -> str:

@@ -61,8 +61,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 Beginning = tuple[Run, TrainingData, Config]
 
 
-class TrainingInterrupted(Exception):  # noqa: N818 (it is no error)
-    """A training was asked to end; what it reached is saved and can be resumed."""
+class TrainingInterrupted(SystemExit):
+    """A training was asked to end; what it reached is saved and can be resumed. Uncaught, it is said and no more."""
 
     def __init__(self, run: Run) -> None:
         super().__init__(f"interrupted; {run.path} holds what was reached, and can be resumed")

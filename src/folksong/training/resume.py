@@ -49,7 +49,7 @@ def resume(
 
     def begin(processes: Processes) -> tuple[Run, TrainingData, Config]:
         opened = Run.open(folder)
-        kept = Config.from_dict(opened.config["settings"], f"{opened.path}/{CONFIG_NAME}")
+        kept = Config.from_dict(opened.config.get("settings"), f"{opened.path}/{CONFIG_NAME}")
         # What it ran on before is not what there is now.
         settings = kept.with_changes(runtime={"cuda": None, "processes": None, "num_nodes": 1})
         settings = settings.with_changes(**changes)
