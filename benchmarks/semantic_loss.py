@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from folksong.evaluation.cells import open_runs
-from folksong.evaluation.scored import ScoredTracks
+from folksong.evaluation.groups import open_runs
+from folksong.evaluation.scores import ScoredTracks
 from folksong.metrics import (
     average_precision,
     bootstrap,
@@ -58,7 +58,7 @@ def measure(run: Run) -> Measured:
     ]
     resampled = [
         drawn.macro_roc_auc,
-        drawn.macro_average_precision,
+        drawn.macro_pr_auc,
         distances / numbers,
         numbers / len(scored),
     ]

@@ -2,11 +2,12 @@
 
     python benchmarks/small_collections.py AUDIO [--subsets 10] [--window 3] [--config FILE] [--first 0]
 
-AUDIO holds a folder of recordings for each class. Of each class six clips are drawn, anew for each subset: four to learn
-from, one to validate on, one to test on. Log-mel training with everything at its default (but windows of 3 s) is compared
-with a logistic regression (scikit-learn, standardised inputs) on mean and standard deviation of 20 MFCCs, the discrete
-cosine transform of the same log-mel frames, which learns from the same 40 clips and is tested on the same ten. Printed are
-macro ROC-AUC by subset and in the mean, argmax accuracy, steps and seconds. Exits with 1 if the training's mean is less.
+AUDIO holds a folder of recordings for each class. Of each class six clips are drawn, anew for each subset: four to
+learn from, one to validate on, one to test on. Log-mel training with everything at its default (but windows of 3 s) is
+compared with a logistic regression (scikit-learn, standardised inputs) on mean and standard deviation of 20 MFCCs, the
+discrete cosine transform of the same log-mel frames, which learns from the same 40 clips and is tested on the same ten.
+Printed are macro ROC-AUC by subset and in the mean, argmax accuracy, steps and seconds. Exits with 1 if the mean of the
+training is less.
 """
 
 from __future__ import annotations

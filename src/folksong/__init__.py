@@ -21,6 +21,7 @@ _MODULE_OF = {
     "Tagger": "folksong.models.tagger",
     "WordVectors": "folksong.embeddings.words",
     "clean": "folksong.tags.cleaning.clean",
+    "compare": "folksong.evaluation.compare",
     "embed_tags": "folksong.embeddings.tags",
     "evaluate": "folksong.evaluation.evaluate",
     "load_tagger": "folksong.prediction",
@@ -30,6 +31,7 @@ _MODULE_OF = {
     "scan_folder": "folksong.audio.catalogue",
     "resume": "folksong.training.resume",
     "train": "folksong.training.train",
+    "tune_thresholds": "folksong.evaluation.tune_thresholds",
     "write_shards": "folksong.shards.writer",
 }
 _MODULES = {
@@ -49,6 +51,7 @@ __all__ = [
     "Tagger",
     "WordVectors",
     "clean",
+    "compare",
     "cooccurrence",
     "embed_tags",
     "evaluate",
@@ -63,6 +66,7 @@ __all__ = [
     "scan_folder",
     "splits",
     "train",
+    "tune_thresholds",
     "write_shards",
 ]
 
@@ -73,7 +77,9 @@ if TYPE_CHECKING:
     from folksong.embeddings.tags import embed_tags
     from folksong.embeddings.words import WordVectors
     from folksong.errors import FolksongError
+    from folksong.evaluation.compare import compare
     from folksong.evaluation.evaluate import evaluate
+    from folksong.evaluation.tune_thresholds import tune_thresholds
     from folksong.labels.space import LabelSpace
     from folksong.models.tagger import Tagger
     from folksong.prediction import load_tagger

@@ -290,17 +290,17 @@ def metrics(house: House) -> dict[str, Any]:
         "average precision intervals": near(resampled.interval(resampled.average_precision, precision)),
         "macro ROC-AUC interval": near(resampled.interval(resampled.macro_roc_auc, summary.macro_roc_auc)),
         "macro average precision interval": near(
-            resampled.interval(resampled.macro_average_precision, summary.macro_average_precision)
+            resampled.interval(resampled.macro_pr_auc, summary.macro_pr_auc)
         ),
         "micro ROC-AUC interval": near(resampled.interval(resampled.micro_roc_auc, summary.micro_roc_auc)),
         "micro average precision interval": near(
-            resampled.interval(resampled.micro_average_precision, summary.micro_average_precision)
+            resampled.interval(resampled.micro_pr_auc, summary.micro_pr_auc)
         ),
         "resamples": sha256(fs.metrics.draw_resamples(50, range(20), 5)),
         "averages": near(
             [
-                *(summary.macro_roc_auc, summary.macro_average_precision, summary.macro_chance),
-                *(summary.micro_roc_auc, summary.micro_average_precision),
+                *(summary.macro_roc_auc, summary.macro_pr_auc, summary.macro_chance),
+                *(summary.micro_roc_auc, summary.micro_pr_auc),
             ]
         ),
         "confusion": fs.metrics.confusion(targets, scores, 0.6).tolist(),

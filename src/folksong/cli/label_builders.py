@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from folksong.cli.common import Command, FolksongCommand, OutputFile, echo_table, wants_progress
+from folksong.cli.common import OutputFile, echo_table, wants_progress
 from folksong.cli.labels import (
     FILTER_PATH,
     OUT,
@@ -24,9 +25,17 @@ from folksong.cli.labels import (
 )
 from folksong.cli.tag_source import read_source
 
+if TYPE_CHECKING:
+    from folksong.labels.space import LabelSpace
+    from folksong.labels.subgenres import Subgenres
+    from folksong.tags.table import TagTable
 
-def _subgenre_command(name: str) -> Callable[[Command], click.Command]:
-    """Return a decorator: a command that clusters inside genres, with the arguments and options of all such."""
+
+def _subgenre_command(name: str) -> Callable[[Callable[..., Subgenres]], click.Command]:
+    """Return a decorator: a command that clusters inside genres, with all that such commands have in common.
+
+    What it decorates gets the table, the genres and the command's own options, and returns the clusters.
+    """
     shared = (
         click.argument("genres", type=click.Path()),
         SOURCE,
@@ -40,15 +49,39 @@ def _subgenre_command(name: str) -> Callable[[Command], click.Command]:
         SPLIT,
     )  # fmt: skip
 
-    def add(command: Command) -> click.Command:
+    def add(build: Callable[..., Subgenres]) -> click.Command:
+        @wraps(build)
+        def command(
+            genres: str, source: str, out: str, split: str | None, main_as_label: bool, plots: str | None,
+            **settings: Any,
+        ) -> None:  # fmt: skip
+            from folksong.labels import LabelSpace
+
+            table, provenance = training_tracks(source, split)
+            found = build(table, LabelSpace.read(genres), **settings)
+            write_space(found.to_space(main_as_label=main_as_label, provenance=provenance), out, table)
+            _echo_clusterings(found)
+            if plots is not None:
+                from folksong.labels.analysis.plots import write_plots
+
+                click.echo(f"{plots}: {len(write_plots(found.clusterings, plots))} plots")
+
         for option in reversed(shared):
             command = option(command)
-        return labels.command(name, cls=FolksongCommand)(command)
+        return labels.command(name)(command)
 
     return add
 
 
-@labels.command("kmeans", cls=FolksongCommand)
+def _echo_clusterings(found: Subgenres, title: str = "") -> None:
+    rows = [
+        (c.genre.name, len(c.tags), len(c.clusters), len(c.singletons), c.silhouette)
+        for c in found.clusterings
+    ]
+    echo_table(rows, (f"{title} genre".lstrip(), "tags", "labels", "singletons", "silhouette"))
+
+
+@labels.command("kmeans")
 @SOURCE
 @OUT
 @vectors_option("", required=True)
@@ -57,12 +90,13 @@ def _subgenre_command(name: str) -> Callable[[Command], click.Command]:
               help="Keep the clusters that hold a tag of this label space.")  # fmt: skip
 @click.option("--no-hyphens", is_flag=True, help="Do not retry unknown words split at - and /.")
 @click.option("--keep-case", is_flag=True, help="Look words up as they are written (word2vec, thesis).")
-@click.option("--restarts", type=click.IntRange(1), default=10, show_default=True, help="The best is kept.")
+@click.option(
+    "--restarts", "n_init", type=click.IntRange(1), default=10, show_default=True, help="The best is kept."
+)
 @SEED
 @SPLIT
 def kmeans_command(
-    source: str, out: str, vectors: str, threshold: int, n_clusters: int, keep_with: str | None, no_hyphens: bool,
-    keep_case: bool, restarts: int, seed: int, split: str | None,
+    source: str, out: str, vectors: str, keep_with: str | None, no_hyphens: bool, split: str | None, **settings: Any
 ) -> None:  # fmt: skip
     """Cluster the tags of SOURCE by what they mean and write the label space OUT (Model 3).
 
@@ -75,16 +109,18 @@ def kmeans_command(
     from folksong.labels import LabelSpace, kmeans
 
     table, provenance = training_tracks(source, split)
-    kept = LabelSpace.read(keep_with) if keep_with else None
     space = kmeans(
-        table, read_vectors(vectors, progress=wants_progress()), threshold=threshold, n_clusters=n_clusters,
-        keep_with=kept, n_init=restarts, split_hyphens=not no_hyphens, keep_case=keep_case, seed=seed,
+        table,
+        read_vectors(vectors, progress=wants_progress()),
+        keep_with=LabelSpace.read(keep_with) if keep_with else None,
+        split_hyphens=not no_hyphens,
         provenance=provenance,
-    )  # fmt: skip
+        **settings,
+    )
     write_space(space, out, table)
 
 
-@labels.command("genres", cls=FolksongCommand)
+@labels.command("genres")
 @SPACE
 @SOURCE
 @click.argument("out", type=OutputFile(), required=False)
@@ -136,7 +172,7 @@ def genres_command(
         write_space(keep_genres(clusters, choice, table, provenance=provenance), out, table)
 
 
-@labels.command("propose", cls=FolksongCommand)
+@labels.command("propose")
 @SOURCE
 @OUT
 @click.option(
@@ -172,31 +208,21 @@ def propose_command(source: str, out: str, kind: Any, percentile: float) -> None
 @click.option("--shares", type=click.Choice(["tracks", "pairs"]), default="tracks", show_default=True,
               help="P(i, j) is a share of tracks, or of the genre's co-occurrences (thesis).")  # fmt: skip
 @click.option("--compare", is_flag=True, help="Also print what each linkage gives.")
-def npmi_command(
-    genres: str, source: str, out: str, linkage: Any, population: Any, shares: Any, compare: bool, split: str | None,
-    **options: Any,
-) -> None:  # fmt: skip
+def npmi_command(table: TagTable, genres: LabelSpace, compare: bool, **settings: Any) -> Subgenres:
     """Cluster the tags inside each label of GENRES by linkage on 1 − NPMI and write OUT (Model 4.1).
 
     \b
     Example:
       folksong labels npmi genres.labels.json lastfm_tags.db model41.labels.json --compare --plots plots
     """
-    from folksong.labels import LabelSpace
     from folksong.labels.npmi import LINKAGES, cluster_by_npmi
 
-    space, (table, provenance) = LabelSpace.read(genres), training_tracks(source, split)
-    settings: dict[str, Any] = {"population": population, "shares": shares}
-    settings |= {"drop_rare": options["drop_rare"], "keep_main": options["keep_main"]}
-    found = cluster_by_npmi(table, space, linkage=linkage, **settings)
-    _write_subgenres(found, out, table, provenance, options)
-    if compare:
-        rows = []
-        for name in LINKAGES:
-            tried = cluster_by_npmi(table, space, linkage=name, **settings).clusterings
-            rows += [(name, c.genre.name, len(c.clusters), len(c.singletons), c.silhouette) for c in tried]
+    for linkage in LINKAGES if compare else ():
+        _echo_clusterings(
+            cluster_by_npmi(table, genres, **{**settings, "linkage": linkage}), f"{linkage} linkage:"
+        )
         click.echo()
-        echo_table(rows, ("linkage", "genre", "labels", "singletons", "silhouette"))
+    return cluster_by_npmi(table, genres, **settings)
 
 
 @_subgenre_command("skipgram")
@@ -207,43 +233,19 @@ def npmi_command(
 )
 @click.option("--epochs", type=click.IntRange(1), help="At most.  [default: 100 full-batch, 50 in batches]")
 @SEED
-def skipgram_command(
-    genres: str, source: str, out: str, output: Any, batch_size: int | None, epochs: int | None, seed: int,
-    split: str | None, **options: Any,
-) -> None:  # fmt: skip
+def skipgram_command(table: TagTable, genres: LabelSpace, **settings: Any) -> Subgenres:
     """Cluster the tags inside each label of GENRES by their skip-gram vectors and write OUT (Model 4.2).
 
     \b
     Example:
       folksong labels skipgram genres.labels.json lastfm_tags.db model42.labels.json
     """
-    from folksong.labels import LabelSpace
     from folksong.labels.skipgram import cluster_by_skipgram
 
-    space, (table, provenance) = LabelSpace.read(genres), training_tracks(source, split)
-    found = cluster_by_skipgram(
-        table, space, output=output, batch_size=batch_size, epochs=epochs, drop_rare=options["drop_rare"],
-        keep_main=options["keep_main"], seed=seed,
-    )  # fmt: skip
-    _write_subgenres(found, out, table, provenance, options)
+    return cluster_by_skipgram(table, genres, **settings)
 
 
-def _write_subgenres(found: Any, out: str, table: Any, provenance: Any, options: dict[str, Any]) -> None:
-    """Write the label space and the plots of clustered genres, and print how each was clustered."""
-    space = found.to_space(main_as_label=options["main_as_label"], provenance=provenance)
-    write_space(space, out, table)
-    rows = [
-        (c.genre.name, len(c.tags), len(c.clusters), len(c.singletons), c.silhouette)
-        for c in found.clusterings
-    ]
-    echo_table(rows, ("genre", "tags", "labels", "singletons", "silhouette"))
-    if options["plots"] is not None:
-        from folksong.labels.analysis.plots import write_plots
-
-        click.echo(f"{options['plots']}: {len(write_plots(found.clusterings, options['plots']))} plots")
-
-
-@labels.command("hybrid", cls=FolksongCommand)
+@labels.command("hybrid")
 @SOURCE
 @OUT
 @vectors_option(" or a sentence model: they say where rare tags belong")
@@ -291,7 +293,7 @@ def hybrid_command(
         click.echo(f"{per_track:.1f} labels a track on average, of those with any")
 
 
-@labels.command("dictionary", cls=FolksongCommand)
+@labels.command("dictionary")
 @click.argument("dictionary", type=click.Path())
 @click.argument("source", type=click.Path(), required=False)
 @click.argument("out", type=OutputFile(), required=False)

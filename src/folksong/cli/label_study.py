@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from folksong.cli.common import (
-    FolksongCommand,
     ManyValues,
     OutputFile,
     echo_table,
@@ -19,7 +18,7 @@ from folksong.cli.tag_source import read_source
 from folksong.files import atomic_path
 
 
-@labels.command("pairs", cls=FolksongCommand)
+@labels.command("pairs")
 @click.argument("pairs", type=click.Path())
 @click.argument("spaces", type=click.Path(), nargs=-1, required=True)
 @tags_option("Also score rare pairs (< 10 counts).")
@@ -54,7 +53,7 @@ def pairs_command(pairs: str, spaces: tuple[str, ...], source: str | None, show_
     echo_table(rows, headers, floats=".3f")
 
 
-@labels.command("diff", cls=FolksongCommand)
+@labels.command("diff")
 @click.argument("first", type=click.Path())
 @click.argument("second", type=click.Path())
 @click.option(
@@ -81,7 +80,7 @@ def diff_command(first: str, second: str, number: int) -> None:
         echo_table(rows, ("tag", "label before", "label now", "most of its label went to"))
 
 
-@labels.command("explain", cls=FolksongCommand)
+@labels.command("explain")
 @SPACE
 @click.argument("tag")
 @tags_option("The tag source.", required=True)
@@ -110,7 +109,7 @@ def explain_command(space: str, tag: str, source: str, vectors: str | None) -> N
             echo_table(rows, (title, "nearness", "label"), floats=".3f")
 
 
-@labels.command("cooccurrence", cls=FolksongCommand)
+@labels.command("cooccurrence")
 @SPACE
 @tags_option("The tag source.", required=True)
 @click.option(
@@ -169,7 +168,7 @@ def cooccurrence_command(
         click.echo(plot)
 
 
-@labels.command("stability", cls=FolksongCommand)
+@labels.command("stability")
 @SOURCE
 @click.option(
     "--builder", type=click.Choice(["kmeans", "hybrid"]), default="kmeans", show_default=True, help="Model."
@@ -218,7 +217,7 @@ def stability_command(
     )  # fmt: skip
 
 
-@labels.command("map", cls=FolksongCommand)
+@labels.command("map")
 @SPACE
 @click.argument("out", type=OutputFile(), required=False)
 @tags_option("The tag source.", required=True)

@@ -9,7 +9,6 @@ import click
 
 from folksong.cli.common import (
     Command,
-    FolksongCommand,
     FolksongGroup,
     OutputFile,
     echo_table,
@@ -70,7 +69,7 @@ def labels() -> None:
     """Label spaces: which tags become the labels that a classifier predicts."""
 
 
-@labels.command(cls=FolksongCommand)
+@labels.command()
 @SOURCE
 @OUT
 @click.option("-n", "--number", type=click.IntRange(1), default=100, show_default=True, help="How many.")
@@ -93,7 +92,7 @@ def top(source: str, out: str, number: int, split: str | None, changes: str | No
     write_space(top_labels(table, number, aliases=aliases, provenance=provenance), out, table)
 
 
-@labels.command("filter", cls=FolksongCommand)
+@labels.command("filter")
 @SPACE
 @OUT
 @FILTER_PATH
@@ -114,7 +113,7 @@ def filter_(space: str, out: str, filter_path: str | None, ignore_case: bool, so
     write_space(after, out, read_source(source) if source else None)
 
 
-@labels.command(cls=FolksongCommand)
+@labels.command()
 @SPACE
 @tags_option("Print counts and coverage of this tag source.")
 @click.option("-n", "--number", type=click.IntRange(0), default=0, help="The first N only.  [default: all]")

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from folksong.errors import FolksongError
 from folksong.experiment.plan import PLAIN_LOSS, Plan
 from folksong.files import sha256_file
 from folksong.labels.space import LabelSpace

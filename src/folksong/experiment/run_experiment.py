@@ -14,7 +14,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from folksong.errors import FolksongError
-from folksong.evaluation.cells import EXPERIMENT_FORMAT, EXPERIMENT_NAME, EXPERIMENT_VERSION
+from folksong.evaluation.groups import EXPERIMENT_FORMAT, EXPERIMENT_NAME, EXPERIMENT_VERSION
 from folksong.experiment.cells import Cell, cell_folder, loss_of
 from folksong.experiment.plan import Plan
 from folksong.experiment.prepare import SPLIT_NAME, prepare

@@ -493,8 +493,8 @@ def validate(
         learned = torch.from_numpy(data.learned_of("validation")[index.numpy()].toarray())
         return {
             "validation_loss": float(loss_of(logits.to(processes.device), learned.to(processes.device))),
-            "macro_pr_auc": summary.macro_average_precision,
-            "micro_pr_auc": summary.micro_average_precision,
+            "macro_pr_auc": summary.macro_pr_auc,
+            "micro_pr_auc": summary.micro_pr_auc,
             "macro_roc_auc": summary.macro_roc_auc,
             "micro_roc_auc": summary.micro_roc_auc,
         }
