@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _MODULE_OF = {
+    "Config": "folksong.training.config",
     "FolksongError": "folksong.errors",
     "LabelSpace": "folksong.labels.space",
     "Run": "folksong.runs",
@@ -30,6 +31,7 @@ _MODULE_OF = {
     "read_vectors": "folksong.embeddings.read_vectors",
     "scan_folder": "folksong.audio.catalogue",
     "resume": "folksong.training.resume",
+    "run_experiment": "folksong.experiment.run_experiment",
     "train": "folksong.training.train",
     "tune_thresholds": "folksong.evaluation.tune_thresholds",
     "write_shards": "folksong.shards.writer",
@@ -43,6 +45,7 @@ _MODULES = {
 }
 
 __all__ = [
+    "Config",
     "FolksongError",
     "LabelSpace",
     "Run",
@@ -63,6 +66,7 @@ __all__ = [
     "read_tags",
     "read_vectors",
     "resume",
+    "run_experiment",
     "scan_folder",
     "splits",
     "train",
@@ -80,6 +84,7 @@ if TYPE_CHECKING:
     from folksong.evaluation.compare import compare
     from folksong.evaluation.evaluate import evaluate
     from folksong.evaluation.tune_thresholds import tune_thresholds
+    from folksong.experiment.run_experiment import run_experiment
     from folksong.labels.space import LabelSpace
     from folksong.models.tagger import Tagger
     from folksong.prediction import load_tagger
@@ -91,6 +96,7 @@ if TYPE_CHECKING:
     from folksong.tags.sources.read_tags import read_tags
     from folksong.tags.table import TagTable
     from folksong.training import losses
+    from folksong.training.config import Config
     from folksong.training.resume import resume
     from folksong.training.train import train
 
