@@ -22,15 +22,14 @@ from folksong.audio.decode import decode
 from folksong.audio.long_recording import LongRecording, is_long
 from folksong.errors import AudioError, FolksongError
 from folksong.export import DESCRIPTION_NAME
-from folksong.models.allocator import keep_memory
 from folksong.models.checkpoint import load_model
+from folksong.models.hardware import choose_precision, keep_memory
 from folksong.models.inference import prepared
 from folksong.models.tagger import Tagger
 from folksong.prediction.thresholds import FILE_NAME as THRESHOLDS_NAME
 from folksong.prediction.thresholds import stored_thresholds
 from folksong.prediction.windows import AudioInput, Clip, Scores, listening_threads, score_clips
 from folksong.runs import Run
-from folksong.training.options import choose_precision
 
 logger = logging.getLogger(__name__)
 
@@ -226,7 +225,7 @@ def load_tagger(
 ) -> LoadedTagger:
     """Load a run's best network, or an exported model, for prediction.
 
-    On the CPU the C library is told to keep memory between batches (`folksong.models.allocator`), which doubles the
+    On the CPU the C library is told to keep memory between batches (`folksong.models.hardware`), which doubles the
     speed of the waveform network.
 
     Args:
