@@ -32,7 +32,7 @@ from hypothesis import strategies as st
 
 import folksong as fs
 from folksong.demo.corpus import Corpus, CorpusSettings, write_corpus
-from folksong.experiment.plan import read_plan
+from folksong.experiment import read_plan, shipped_plan
 from folksong.export.folder import export_folder
 from folksong.labels.dictionary import read_tag_dictionary
 from folksong.labels.genres import read_genres
@@ -171,7 +171,7 @@ def fuzz(name: str, kind: Kind, mutations: int, seed_: int, keep: Path | None, f
 
 def make_files(root: Path) -> dict[str, Kind]:
     """Make one file of every kind; return how each is read."""
-    corpus = write_corpus(root / "corpus", CorpusSettings(per_subgenre=1, unseen_per_genre=0, seconds=2.0))
+    corpus = write_corpus(root / "corpus", CorpusSettings(per_subgenre=3, unseen_per_genre=0, seconds=2.0))
     table = fs.read_tags(corpus.tags_path)
     space = fs.labels.top(table, 10)
     space.write(root / "space.labels.json")
@@ -188,7 +188,8 @@ def make_run(root: Path, shards: Path, space: fs.LabelSpace) -> Path:
     """Train a tiny network for one epoch."""
     config = {
         "model": {"n_dense_units": 16, "n_filters": 2},
-        "model-training": {"window_length": 1.5, "batch_size": 8, "n_epochs": 1, "split": [60, 20, 20]},
+        "data": {"window_seconds": 1.5, "batch_size": 8, "fractions": [60, 20, 20]},
+        "schedule": {"epochs": 1},
     }
     (root / "config.json").write_text(json.dumps(config))
     run = fs.train("waveform", shards, config=root / "config.json", labels=space, out=root / "run")
@@ -226,9 +227,7 @@ def kinds_of(root: Path, corpus: Corpus, shards: Path, run: Path, exported: Path
     write_merges(variants(table), merges)
     cleaned = fs.clean(table, read_recipe(recipe))
     cleaned.log.write(root / "changes.json")
-    from folksong.experiment.plan import write_shipped_plan
-
-    write_shipped_plan("all-models-small", root / "plan.toml")
+    (root / "plan.toml").write_text(shipped_plan("all-models"))
     shard = sorted(shards.glob("*.tfrecord"))[0]
 
     def tagged() -> Any:
