@@ -103,7 +103,7 @@ def experiment(tiny_run, tmp_path_factory):
             shutil.copytree(evaluated, place)
             space.write(place / "labels.json")
             config = json.loads((place / "config.json").read_text())
-            config["options"]["seed"] = seed
+            config["settings"]["runtime"]["seed"] = seed
             write_json(place / "config.json", config)
             fake_evaluation(place, space, seed)
             cells.append({"run": f"runs/{place.name}", "space": name, "loss": "bce", "done": True})

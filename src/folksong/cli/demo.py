@@ -55,7 +55,7 @@ def demo(out: str, corpus_only: bool, seed: int, per_subgenre: int, seconds: flo
     """  # fmt: skip
     from folksong.demo.corpus import CorpusSettings, write_corpus
     from folksong.demo.pipeline import DemoSettings, run_demo
-    from folksong.training.interruption import TrainingInterrupted
+    from folksong.training.loop import TrainingInterrupted
 
     settings = CorpusSettings(seed=seed, per_subgenre=per_subgenre, seconds=seconds)
     try:

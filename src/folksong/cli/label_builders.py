@@ -47,7 +47,7 @@ def _subgenre_command(name: str) -> Callable[[Callable[..., Subgenres]], click.C
                      help="Leave out tags rarer than the fourth root of the most frequent one's count (thesis)."),
         click.option("--keep-main", is_flag=True, help="Cluster the main genre with the other tags."),
         click.option("--main-as-label", is_flag=True, help="Make the main genre a label of its own."),
-        path_option("--plots", metavar="DIR", of="Also write silhouettes and dendrograms into this folder."),
+        path_option("--plots", metavar="DIR", of="Also write silhouettes, t-SNE and dendrograms into this folder."),
         SPLIT,
     )  # fmt: skip
 

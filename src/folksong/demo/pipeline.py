@@ -321,11 +321,12 @@ class _Demo:
     def train(self, front_end: str) -> Found:
         from folksong.runs import CONFIG_NAME
         from folksong.training.config import Config
-        from folksong.training.loop import resume, train
+        from folksong.training.resume import resume
+        from folksong.training.train import train
 
         run, shards = self.run_folder(front_end), self.folder / "shards" / front_end
         if (run / CONFIG_NAME).exists():
-            finished = resume(run, shards_dir=shards, progress=self.progress)
+            finished = resume(run, shards=shards, progress=self.progress)
         else:
             config = Config.from_dict(training_config(self.settings))
             write_json(self.folder / "config.json", config.to_dict())
@@ -345,7 +346,7 @@ class _Demo:
         best = finished.best_row()
         return {
             "detail": f"best of {len(finished.history())} epochs: {best['epoch']}, validation PR-AUC "
-            f"{best['pr_auc_macro']:.3f}"
+            f"{best['macro_pr_auc']:.3f}"
         }
 
     def measure(self, front_end: str) -> Found:

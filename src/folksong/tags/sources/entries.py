@@ -62,9 +62,7 @@ def distinct_names(names: pl.Series) -> tuple[Strings, npt.NDArray[np.int64]]:
     """Return the distinct names in code point order (that of UTF-8 bytes) and each row's number among them."""
     distinct = names.unique().sort()
     numbers = names.cast(pl.Enum(distinct)).to_physical().to_numpy().astype(np.int64)
-    array = np.empty(len(distinct), dtype=object)
-    array[:] = distinct.to_list()
-    return array, numbers
+    return np.array(distinct.to_list(), object), numbers
 
 
 class RowNumbers:

@@ -19,7 +19,7 @@ from folksong.tags.sources.delimited import LAYOUTS, read_delimited, write_delim
 from folksong.tags.sources.dumps import find_dumps, read_dumps
 from folksong.tags.sources.lastfm import is_sqlite, read_lastfm, write_lastfm
 from folksong.tags.sources.library import JOIN, read_folders, read_library
-from folksong.tags.table import Strings, TagTable, rename_tags
+from folksong.tags.table import TagTable, rename_tags
 
 FORMATS = ("lastfm", *LAYOUTS, "folders", "dumps", "library")
 READERS = 2
@@ -195,7 +195,8 @@ def read_cache(path: str | os.PathLike[str], key: str) -> TagTable | None:
         return None
     arrays = [found.arrays[name] for name in ("data", "indices", "indptr")]
     weights = sp.csr_matrix(tuple(arrays), shape=tuple(found.notes["shape"]), copy=False)
-    table = TagTable(_names(found.strings("track_ids")), _names(found.strings("tags")), weights)
+    track_ids, tags = (np.array(found.strings(name), object) for name in ("track_ids", "tags"))
+    table = TagTable(track_ids, tags, weights)
     for warning in found.notes["warnings"]:
         logger.warning("%s", warning)
     return table
@@ -214,12 +215,6 @@ def write_cache(
             writer.notes |= {"shape": list(table.weights.shape), "warnings": list(warnings)}
     except (FolksongError, UnicodeEncodeError) as error:
         logger.info("no copy for a faster second open was made: %s", error)
-
-
-def _names(texts: list[str]) -> Strings:
-    array = np.empty(len(texts), dtype=object)
-    array[:] = texts
-    return array
 
 
 @contextmanager
