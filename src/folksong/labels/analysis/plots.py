@@ -93,11 +93,13 @@ def plot_tsne(clustering: GenreClustering, path: str | os.PathLike[str], *, seed
     """Plot the tags in two dimensions by t-SNE of their distances, coloured by cluster."""
     from matplotlib.figure import Figure
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     assert clustering.numbers is not None
     perplexity = min(30.0, (len(clustering.tags) - 1) / 3)
-    model = TSNE(metric="precomputed", init="random", perplexity=perplexity, random_state=seed)
-    plane = model.fit_transform(clustering.distances)
+    settings = {"metric": "precomputed", "init": "random", "method": "exact"}
+    with threadpool_limits(1):  # threads only wait for each other on so few tags
+        plane = TSNE(perplexity=perplexity, random_state=seed, **settings).fit_transform(clustering.distances)
     figure = Figure(figsize=(9, 9), layout="constrained")
     axes = figure.subplots()
     axes.scatter(plane[:, 0], plane[:, 1], c=[f"C{number % 10}" for number in clustering.numbers], s=20)
