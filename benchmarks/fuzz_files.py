@@ -180,11 +180,11 @@ def make_files(root: Path) -> dict[str, Kind]:
     shards = root / "shards"
     fs.write_shards(fs.read_catalogue(corpus.tracks_csv), shards, tags=table, audio_format="waveform")
     run = make_run(root, shards, space)
-    exported = export_folder(fs.Run(run), root / "exported")
-    return kinds_of(root, corpus, shards, run, exported)
+    exported = export_folder(run, root / "exported")
+    return kinds_of(root, corpus, shards, run.path, exported)
 
 
-def make_run(root: Path, shards: Path, space: fs.LabelSpace) -> Path:
+def make_run(root: Path, shards: Path, space: fs.LabelSpace) -> fs.Run:
     """Train a tiny network for one epoch."""
     config = {
         "model": {"n_dense_units": 16, "n_filters": 2},
@@ -195,7 +195,7 @@ def make_run(root: Path, shards: Path, space: fs.LabelSpace) -> Path:
     run = fs.train("waveform", shards, config=root / "config.json", labels=space, out=root / "run")
     fs.evaluate(run)
     fs.tune_thresholds(run)
-    return Path(run.path)
+    return run
 
 
 def kinds_of(root: Path, corpus: Corpus, shards: Path, run: Path, exported: Path) -> dict[str, Kind]:

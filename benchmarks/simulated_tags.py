@@ -4,7 +4,7 @@ Usage: python benchmarks/simulated_tags.py FOLDER TAGS OUT.csv [--seed 0] [--wro
 
 FOLDER holds one folder of recordings a class; TAGS is a tag table of any kind (HetRec 2011's artists, say). Every
 class stands for a word of the crowd: each of its clips borrows all tags of one real artist who carries that word and
-none of the other classes' words, so that misspelt, subjective and rare tags come along in the company that they keep.
+none of the other classes' words, so that misspelt, subjective and rare tags come along as they co-occur.
 A share of the clips (--wrong) borrows from another class, as crowds err. No clip was ever tagged so by a listener: what
 is real are the sounds, the tags and which tags go together, not which clip has which.
 """
