@@ -14,6 +14,7 @@ import math
 import numbers
 import os
 import shutil
+import socket
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -181,7 +182,7 @@ def locked(path: str | os.PathLike[str], busy: str | None = None) -> Iterator[No
 
     Args:
         path: the lock's file.
-        busy: what to say where another process holds it; None waits until it is free.
+        busy: what to say where another process holds it, which is named; None waits until it is free.
 
     Raises:
         FolksongError: another process holds it, or it cannot be made.
@@ -189,8 +190,12 @@ def locked(path: str | os.PathLike[str], busy: str | None = None) -> Iterator[No
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path, timeout=-1 if busy is None else 0):
+            with suppress(OSError):
+                Path(path).write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
             yield
     except Timeout as error:
+        with suppress(OSError):
+            busy = f"{busy} ({Path(path).read_text(encoding='utf-8') or 'not known which'})"
         raise FolksongError(f"{path}: {busy}") from error
     except OSError as error:
         if error.filename is None or Path(error.filename) != Path(path):
