@@ -25,8 +25,9 @@ tests: $(INSTALLED)
 	rm -f .coverage .coverage.*
 	$(BIN)/pytest -n auto --dist loadfile --cov --cov-report=term:skip-covered --durations=15
 
-docs: $(INSTALLED)
+docs: $(INSTALLED)  ## no drift of the CLI reference, the site with its notebook, the README's commands
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/cog --check docs/cli.md
+	$(BIN)/python -m sphinx -b html -W --keep-going -q docs build/site
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python docs/run_commands.py README.md
 
 reference: $(INSTALLED)  ## write the CLI reference anew

@@ -159,7 +159,7 @@ def cooccurrence_with_folksong(path: str) -> Timed:
 
 def propose(path: str) -> Timed:
     from folksong import read_tags
-    from folksong.tags.cleaning.proposals import propose_merges
+    from folksong.tags.cleaning.merges import propose_merges
 
     table = read_tags(path, cache=True)
     start = clock()

@@ -38,7 +38,7 @@ from folksong.demo.corpus import Corpus, CorpusSettings, write_corpus
 from folksong.files import write_json
 from folksong.labels import top
 from folksong.shards.writer import write_shards
-from folksong.tags.sources import read_tags
+from folksong.tags.sources.read_tags import read_tags
 from folksong.training.beginning import open_shards
 from folksong.training.config import Config
 from folksong.training.data import TagSource, prepare

@@ -19,6 +19,7 @@ _MODULE_OF = {
     "TagTable": "folksong.tags.table",
     "Tagger": "folksong.models.tagger",
     "WordVectors": "folksong.embeddings.words",
+    "clean": "folksong.tags.cleaning.clean",
     "embed_tags": "folksong.embeddings.tags",
     "evaluate": "folksong.evaluation.evaluate",
     "load_tagger": "folksong.prediction",
@@ -44,6 +45,7 @@ __all__ = [
     "TagTable",
     "Tagger",
     "WordVectors",
+    "clean",
     "cooccurrence",
     "embed_tags",
     "evaluate",
@@ -74,6 +76,7 @@ if TYPE_CHECKING:
     from folksong.shards.writer import write_shards
     from folksong.splits import Split
     from folksong.tags import cooccurrence
+    from folksong.tags.cleaning.clean import clean
     from folksong.tags.sources.read_tags import read_tags
     from folksong.tags.table import TagTable
     from folksong.training import losses

@@ -232,6 +232,23 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
         stream.write("\n")
 
 
+def read_text(path: str | os.PathLike[str]) -> str:
+    """Read a UTF-8 text file; line ends become line feeds, a byte order mark at the start is left out.
+
+    Raises:
+        FolksongError: the file is missing or unreadable.
+        FileFormatError: it is not UTF-8 text; the message gives the byte.
+    """
+    try:
+        with open_regular(path) as stream:
+            text = stream.read().decode("utf-8-sig")
+    except OSError as error:
+        raise FolksongError(describe_os_error(error, path)) from error
+    except UnicodeDecodeError as error:
+        raise FileFormatError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def read_json(path: str | os.PathLike[str]) -> Any:
     """Read a UTF-8 JSON file.
 
@@ -240,14 +257,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         FileFormatError: it is not JSON; the message gives line and column.
     """
     try:
-        with open_regular(path) as stream:
-            text = stream.read().decode("utf-8")
-    except OSError as error:
-        raise FolksongError(describe_os_error(error, path)) from error
-    except UnicodeDecodeError as error:
-        raise FileFormatError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
-    try:
-        return json.loads(text)
+        return json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise FileFormatError(
             f"{path}: not valid JSON (line {error.lineno}, column {error.colno}: {error.msg})"

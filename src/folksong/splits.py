@@ -15,6 +15,7 @@ import json
 import logging
 import math
 import os
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -26,6 +27,7 @@ import scipy.sparse as sp
 
 from folksong.errors import FileFormatError, FolksongError, nearest
 from folksong.files import read_document, write_json
+from folksong.tags.sources.read_tags import Tags, as_table
 from folksong.tags.table import TagTable
 
 if TYPE_CHECKING:
@@ -104,7 +106,7 @@ class Split:
         Raises:
             FileFormatError: it is not one; the message names the file and the entry at fault.
         """
-        content = read_document(path, FORMAT, VERSION, "a split", "`folksong split` writes one")
+        content = read_document(path, FORMAT, VERSION, "a split", "make one anew")
         for name in PARTS:
             tracks = content.get(name)
             if not isinstance(tracks, list) or not all(isinstance(track, str) for track in tracks):
@@ -126,7 +128,7 @@ class Split:
 
 
 def make_split(
-    table: TagTable | sp.csr_matrix,
+    tags: Tags | sp.csr_matrix,
     track_ids: Sequence[str] | npt.NDArray[np.object_] | None = None,
     *,
     fractions: Sequence[float] = (0.8, 0.1, 0.1),
@@ -137,8 +139,8 @@ def make_split(
     """Deal tracks out to training, validation and test.
 
     Args:
-        table: a tag table, of which the labels of `space`, or else the 100 most popular tags, are balanced; or the
-            labels themselves, CSR (n_tracks, n_labels), of which every stored nonzero counts.
+        tags: a tag table or where to read it, of which the labels of `space`, or else the 100 most popular tags, are
+            balanced; or the labels themselves, CSR (n_tracks, n_labels), of which every stored nonzero counts.
         track_ids: (n_tracks,) the rows' track ids, with a CSR matrix.
         fractions: of the three parts; ``(80, 10, 10)`` means the same as ``(0.8, 0.1, 0.1)``. A part may be 0.
         artists: track id -> artist. All tracks of an artist go to one part; a track without one stands alone.
@@ -149,7 +151,7 @@ def make_split(
         FolksongError: fractions that are no shares, ids that do not fit the rows or occur twice, no tracks.
     """
     shares = _shares(fractions)
-    names, targets = _names_and_targets(table, track_ids, space)
+    names, targets = _names_and_targets(tags, track_ids, space)
     order = np.array(sorted(range(len(names)), key=names.__getitem__), np.int64)
     names = [names[row] for row in order]
     targets = targets[order]
@@ -191,22 +193,23 @@ def _shares(fractions: Sequence[float]) -> npt.NDArray[np.float64]:
 
 
 def _names_and_targets(
-    table: TagTable | sp.csr_matrix,
+    tags: Tags | sp.csr_matrix,
     track_ids: Sequence[str] | npt.NDArray[np.object_] | None,
     space: LabelSpace | None,
 ) -> tuple[list[str], sp.csr_matrix]:
-    if not isinstance(table, TagTable):
-        if track_ids is None or len(track_ids) != table.shape[0]:
+    if not isinstance(tags, TagTable | str | os.PathLike):
+        if track_ids is None or len(track_ids) != tags.shape[0]:
             raise FolksongError(
-                f"the matrix has {table.shape[0]} rows; give as many track_ids, not "
+                f"the matrix has {tags.shape[0]} rows; give as many track_ids, not "
                 f"{'none' if track_ids is None else len(track_ids)}"
             )
-        names, matrix = list(track_ids), sp.csr_matrix(table)
+        names, matrix = list(track_ids), sp.csr_matrix(tags)
         matrix = sp.csr_matrix(
             (np.ones(matrix.nnz) * (matrix.data != 0), matrix.indices, matrix.indptr), matrix.shape
         )
         matrix.eliminate_zeros()
     else:
+        table = as_table(tags)
         names = list(table.track_ids)
         if space is not None:
             matrix = space.encode(table)
@@ -226,17 +229,27 @@ def _groups(names: list[str], artists: Mapping[str, str] | None) -> tuple[npt.ND
     number: dict[tuple[str, bool], int] = {}
     with_artist = 0
     groups = np.empty(len(names), np.int64)
+    # One name may be written in two Unicode forms, as file systems do.
+    known = {_composed(track): _composed(artist) for track, artist in (artists or {}).items()}
     for row, name in enumerate(names):
-        artist = artists.get(name) if artists else None
+        artist = known.get(_composed(name))
         with_artist += artist is not None
         key = (name, False) if artist is None else (artist, True)
         groups[row] = number.setdefault(key, len(number))
+    if artists is not None and not with_artist:
+        raise FolksongError(
+            "no track has a known artist; are the ids in the list of artists those of the tags?"
+        )
     if artists and with_artist < len(names):
         logger.warning(
             "%d of %d tracks have no known artist; each of them is dealt out on its own",
             len(names) - with_artist, len(names),
         )  # fmt: skip
     return groups, with_artist
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
 
 
 def _deal(

@@ -344,7 +344,8 @@ def test_walking_any_bytes_ends(tail, start):
     sniff(data)
     if found is not None:
         assert found.n_frames >= 0
-        assert all(0 <= begin <= end <= len(data) for begin, end in found.spans)
+        spans = [span for segment in found.segments for span in segment.spans]
+        assert all(0 <= begin <= end <= len(data) for begin, end in spans)
 
 
 @pytest.mark.parametrize(("rate", "samples_per_frame"), [(44100, 1152), (16000, 576), (8000, 576)])
@@ -353,6 +354,7 @@ def test_the_walk_counts_frames_without_decoding(tmp_path, rate, samples_per_fra
     found = mpeg.walk_frames(path.read_bytes())
     assert (found.kind.sample_rate, found.kind.channels, found.kind.samples) == (rate, 2, samples_per_frame)
     assert 3.0 <= found.seconds < 3.0 + 4 * samples_per_frame / rate
-    assert found.promised_frames == found.n_frames
+    (segment,) = found.segments
+    assert segment.note.promised_frames == found.n_frames
     assert (found.foreign_frames, found.skipped_bytes, found.cut) == (0, 0, False)
     assert (found.leading_bytes, found.trailing_bytes) == (0, 0)

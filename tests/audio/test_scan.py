@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from folksong.audio import file_facts, scan
-from folksong.audio.catalogue import read_catalogue
+from folksong.audio.catalogue import read_catalogue, scan_folder
 from folksong.audio.file_facts import FileFacts, measure_file
 from folksong.audio.scan import Filters, scan_tree
 from folksong.errors import FolksongError
@@ -83,6 +83,46 @@ def test_a_scan_lists_good_files_and_accounts_for_the_others(tree, tmp_path):
     tracks = read_catalogue(out)
     assert [track.path for track in tracks] == [tree / row["mp3_path"] for row in rows(out)]
     assert read_catalogue(out, root="elsewhere")[0].path.parts[0] == "elsewhere"
+
+
+@pytest.mark.parametrize("kind", ["flac", "ogg", "mp3", "wav"])
+def test_b2_artist_album_and_title_come_from_the_files_own_tags(tmp_path, kind):
+    root = tmp_path / "music"
+    root.mkdir()
+    with soundfile.SoundFile(root / f"a.{kind}", "w", 16000, 1) as sound:
+        sound.artist, sound.album, sound.title = "Sigur\nRós, #1", "( )", " Vaka "
+        sound.write(tone(300))
+    soundfile.write(root / "b.flac", tone(400), 16000)
+    scan_tree(root, tmp_path / "tracks.csv", jobs=1)
+    first, second = rows(tmp_path / "tracks.csv")
+    assert [first[key] for key in ("artist", "album", "title")] == ["Sigur Rós, #1", "( )", "Vaka"]
+    assert [second[key] for key in ("artist", "album", "title")] == ["", "", ""]
+    assert [track.artist for track in read_catalogue(tmp_path / "tracks.csv")] == ["Sigur Rós, #1", None]
+    assert scan_tree(root, tmp_path / "tracks.csv", jobs=1).n_measured == 0
+    assert rows(tmp_path / "tracks.csv") == [first, second]
+
+
+def test_d1_what_a_scan_writes_comes_back(tmp_path):
+    root = tmp_path / "music"
+    names = [
+        "#1 Crush",
+        "#41",
+        "-x",
+        " leading",
+        "Album /trail",
+        "#1's/01",
+        "...And More/..Song",
+        "Live: b",
+        'say "c"',
+    ]
+    for name in names:
+        (root / f"{name}.flac").parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(root / f"{name}.flac", tone(300, 0.1), 16000)
+    assert scan_tree(root, tmp_path / "tracks.csv", jobs=1).n_kept == len(names)
+    tracks = read_catalogue(tmp_path / "tracks.csv")
+    assert sorted(track.track_id for track in tracks) == sorted(names)
+    assert all(track.path.exists() for track in tracks)
+    assert tracks == scan_folder(root)
 
 
 def test_a_second_scan_reads_only_what_changed(tree, tmp_path, monkeypatch):

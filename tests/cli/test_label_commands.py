@@ -97,6 +97,25 @@ def test_the_whole_path(files):
     assert (files / "projector" / "projector_config.pbtxt").exists()
 
 
+def test_cooccurrence_of_labels(files):
+    assert run("labels", "top", "tags.csv", "top.labels.json", "-n", 16)[0] == 0
+    code, output = run("labels", "cooccurrence", "top.labels.json", "--tags", "tags.csv", "--csv", "n.csv", "--plot",
+                       "n.png")  # fmt: skip
+    assert code == 0, output
+    assert "labels on 200 tracks are 1.5-correlated" in output
+    assert (files / "n.png").read_bytes().startswith(b"\x89PNG")
+    rows = list(csv.reader((files / "n.csv").open()))
+    space, table = LabelSpace.read("top.labels.json"), read_tags("tags.csv")
+    present = space.encode(table).toarray()
+    assert rows[0] == ["", *space.names]
+    assert [list(map(int, row[1:])) for row in rows[1:]] == (present.T @ present).astype(int).tolist()
+    assert run("split", "tags.csv", "my.split.json")[0] == 0
+    _, part = run(
+        "labels", "cooccurrence", "top.labels.json", "--tags", "tags.csv", "--split", "my.split.json"
+    )
+    assert "labels on 20 tracks are" in part
+
+
 def test_stability_of_each_setting(files):
     code, output = run("labels", "stability", "tags.csv", "--vectors", "vectors.txt", "--threshold", 5, 10,
                        "--n-clusters", 2, 300, "--seeds", 2, "--bootstrap", 1)  # fmt: skip
@@ -197,10 +216,24 @@ def test_the_earlier_projects_dictionary(files):
     assert code == 0, output
     assert LabelSpace.read("d.labels.json").names == ("metal", "techno")
     (files / "genres.txt").write_text("[0, 1]\n[[0, 1]]\n")
-    code, output = run("labels", "dictionary", "tags_dict_2.pkl", "tags.csv", "d.labels.json", "--genre-path",
-                       "genres.txt")  # fmt: skip
+    code, output = run(
+        "labels", "dictionary", "tags_dict_2.pkl", "tags.csv", "d.labels.json", "--genre-path", "."
+    )
     assert code == 0, output
     assert len(LabelSpace.read("d.labels.json")) == 1
+    code, output = run("labels", "dictionary", "d.labels.json", "--write", "back/tags_dict_1.pkl")
+    assert (code, output) == (0, "back/tags_dict_1.pkl: 16 tags, 1 numbers\n")
+    code, output = run(
+        "labels", "dictionary", "back", "tags.csv", "e.labels.json", "--filter-path", "remove.txt"
+    )
+    assert code == 1
+    assert "remove.txt: no such file" in output
+    (files / "remove.txt").write_text("metal\n")
+    code, output = run(
+        "labels", "dictionary", "back", "tags.csv", "e.labels.json", "--filter-path", "remove.txt"
+    )
+    assert code == 0, output
+    assert run("labels", "dictionary", "back")[0] == 2
     (files / "tags_dict_2.pkl").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
     code, output = run("labels", "dictionary", "tags_dict_2.pkl", "tags.csv", "d.labels.json")
     assert code == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 
 import pytest
@@ -53,6 +54,25 @@ def test_predict_json_and_csv_hold_all_labels(tiny_run, recordings):
     assert [(row["file"], row["label"], float(row["score"])) for row in rows] == [
         (entry["file"], pair["label"], pair["score"]) for entry in content for pair in entry["labels"]
     ]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes, and names of any bytes")
+def test_d1_c2_predict_passes_names_that_are_not_utf8_and_pipes(tiny_run, recordings, tmp_path):
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9 \xc3\xa9.wav")
+    shutil.copy(recordings / "tone.wav", name)
+    shutil.copy(recordings / "tone.wav", tmp_path / "Live: -#1 .wav")
+    os.mkfifo(tmp_path / "pipe.mp3")
+    shown = [rf"{tmp_path}/caf\xe9 é.wav", f"{tmp_path}/Live: -#1 .wav"]
+    for option in ("--json", "--csv", "--top=1"):
+        result = run_folksong("predict", tiny_run.folder, name, tmp_path, tmp_path / "pipe.mp3", option)
+        assert result.exit_code == 1
+        assert "pipe.mp3: is a pipe" in result.stderr
+        assert "names that are not UTF-8" in result.stderr
+        text = result.stdout_bytes.decode("utf-8")
+        if option == "--json":
+            assert [entry["file"] for entry in json.loads(text)] == shown
+        else:
+            assert all(name in text for name in shown)
 
 
 def test_predict_threshold(tiny_run, recordings):

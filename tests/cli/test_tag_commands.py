@@ -42,27 +42,25 @@ def test_stats_as_table_json_and_csv(source: Path) -> None:
         "40 tracks (40 with a tag), 3 tags (3 in use, 0 on a single track), 70 counts"
         in run("tags", "stats", source).output
     )
-    figures = json.loads(run("tags", "stats", source, "--output", "json", "--coverage", 1, 2).stdout)
+    figures = json.loads(run("tags", "stats", source, "--json", "--coverage", 1, 2).stdout)
     assert [row["n"] for row in figures["coverage"]] == [1, 2]
     assert figures["coverage"][0]["n_counts"] == 30
-    rows = list(csv.reader(run("tags", "stats", source, "--output", "csv").stdout.splitlines()))
+    rows = list(csv.reader(run("tags", "stats", source, "--csv").stdout.splitlines()))
     assert ["n_counts", "", "70.0"] in rows
 
 
 def test_stats_of_listed_tracks(tmp_path: Path, source: Path) -> None:
     tracks = tmp_path / "tracks.txt"
     tracks.write_text("t00\nt01\n")
-    figures = json.loads(run("tags", "stats", source, "--tracks", tracks, "--output", "json").stdout)
+    figures = json.loads(run("tags", "stats", source, "--tracks", tracks, "--json").stdout)
     assert (figures["n_tracks"], figures["n_counts"]) == (2, 3)
 
 
 def test_popular_prints_tags_in_order(source: Path) -> None:
-    rows = json.loads(run("tags", "popular", source, "-n", 2, "--output", "json").stdout)
+    rows = json.loads(run("tags", "popular", source, "-n", 2, "--json").stdout)
     assert [(row["tag"], row["tracks"]) for row in rows] == [("seen live", 30), ("folk", 20)]
     assert (
-        run("tags", "popular", source, "-n", 1, "--output", "csv")
-        .stdout.splitlines()[1]
-        .startswith("1,seen live,30")
+        run("tags", "popular", source, "-n", 1, "--csv").stdout.splitlines()[1].startswith("1,seen live,30")
     )
     assert "rock" in run("tags", "popular", source).output
 
@@ -70,7 +68,7 @@ def test_popular_prints_tags_in_order(source: Path) -> None:
 def test_labels_top_filter_show(tmp_path: Path, source: Path) -> None:
     top, filtered = tmp_path / "top.labels.json", tmp_path / "filtered.labels.json"
     assert "70 of 70 counts kept (100.0000%)" in run("labels", "top", source, top, "-n", 3).output
-    assert "2 of 3 labels" in run("labels", "filter", top, filtered, "--tags", source).output
+    assert "2 labels" in run("labels", "filter", top, filtered, "--tags", source).output
     assert fs.LabelSpace.read(filtered).names == ("folk", "rock")
     shown = run("labels", "show", filtered, "--tags", source).output
     assert "40 of 70 counts kept" in shown
@@ -82,14 +80,13 @@ def test_labels_filter_with_ones_own_list(tmp_path: Path, source: Path) -> None:
     run("labels", "top", source, top)
     (tmp_path / "tags_remove.txt").write_text("ROCK\n")
     assert (
-        "ignoring case these would match: 'ROCK' ('rock')"
-        in run("labels", "filter", top, out, "--filter-path", tmp_path).output
+        "'ROCK', did you mean 'rock'?" in run("labels", "filter", top, out, "--filter-path", tmp_path).output
     )
     assert len(fs.LabelSpace.read(out)) == 3
     run("labels", "filter", top, out, "--filter-path", tmp_path, "--ignore-case")
     assert fs.LabelSpace.read(out).names == ("seen live", "folk")
     error = run("labels", "filter", top, out, "--filter-path", tmp_path / "none", code=1).output
-    assert "tags_remove.txt: no such file" in error
+    assert "none: no such file" in error
 
 
 def test_split_and_labels_from_training_tracks_only(tmp_path: Path, source: Path) -> None:
@@ -110,7 +107,8 @@ def test_mistakes_are_one_line_and_exit_code_1(tmp_path: Path, source: Path) -> 
     error = run("tags", "stats", tmp_path / "none.csv", code=1).output
     assert "none.csv: no such file" in error
     assert "Traceback" not in error
-    assert "did you mean" in run("tags", "stats", source, "--tag-column", "tagg", code=1).output
+    wrong = run("tags", "import", source, tmp_path / "x.db", "--tag-column", "tagg", code=1).output
+    assert "did you mean" in wrong
     assert (
         "three numbers"
         in run("split", source, tmp_path / "x.split.json", "--fractions", 80, 20, code=1).output

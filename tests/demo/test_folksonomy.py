@@ -7,10 +7,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from folksong.demo.folksonomy import Folksonomy, build_folksonomy, true_concepts
+from folksong.demo.folksonomy import Folksonomy, build_folksonomy, build_vocabulary, true_concepts
 from folksong.demo.plan import Piece, plan_pieces
 from folksong.demo.recipes import read_data, read_recipes
-from folksong.demo.vocabulary import build_vocabulary
 from folksong.labels.top import SUBJECTIVE_TAGS
 
 RECIPES = read_recipes()

@@ -7,15 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from folksong.demo.arrangement import arrange_part
-from folksong.demo.drums import render_stroke
-from folksong.demo.harmony import Harmony
-from folksong.demo.mix import filtered, finished
-from folksong.demo.piece import joined_moods, render_piece
+from folksong.demo.instruments import Touch, partial_bank, render_part, render_stroke, render_tone
+from folksong.demo.piece import filtered, finished, joined_moods, render_piece
 from folksong.demo.plan import plan_pieces
-from folksong.demo.recipes import Mood, Part, Timbre, _one, read_recipes
-from folksong.demo.rhythm import Grid, onsets
-from folksong.demo.tones import Note, Touch, partial_bank, render_part, render_tone
+from folksong.demo.recipes import Mood, Part, Timbre, checked, read_recipes
+from folksong.demo.score import Grid, Harmony, Note, arrange_part, onsets
 from folksong.demo.voices import Syllable, render_voice
 from folksong.errors import FileFormatError
 
@@ -47,11 +43,9 @@ def test_recipes_name_only_what_there_is() -> None:
     assert {stroke for kit in RECIPES.kits.values() for stroke in kit.values()} <= set(RECIPES.strokes)
 
 
-def test_an_unknown_key_names_the_nearest() -> None:
-    with pytest.raises(
-        FileFormatError, match=r"sounds.toml: bell: unknown key 'rollof'; did you mean 'rolloff'"
-    ):
-        _one(Timbre, {"partials": 3, "rollof": 1.0}, "sounds.toml: bell")
+def test_an_unknown_key_is_named() -> None:
+    with pytest.raises(FileFormatError, match=r"sounds.toml: bell.rollof: Unexpected keyword argument"):
+        checked(dict[str, Timbre], {"bell": {"partials": 3, "rolloff": 1.0, "rollof": 1.0}}, "sounds.toml")
 
 
 def test_partial_bank_is_the_sum_of_damped_sines() -> None:

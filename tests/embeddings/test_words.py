@@ -77,6 +77,17 @@ def test_words_with_blanks_as_in_840b(tmp_path):
     assert vectors.embed([". . .", "nothing"]).known.tolist() == [True, False]
 
 
+@pytest.mark.parametrize("between", [" ", "\t"])
+def test_tabs_separate_fields_too(tmp_path, between):
+    rows = zip(["rock", "hip hop", "the"], ["1 0 -2.5", "0.25 1e-3 4", "3 3 3"], strict=True)
+    text = "".join(f"{word}\t{numbers.replace(' ', between)}\n" for word, numbers in rows)
+    vectors = read_vectors(write(tmp_path / "a.txt", text))
+    assert vectors.words == ("rock", "hip hop", "the")
+    np.testing.assert_allclose(vectors.vectors, np.array(VECTORS, np.float32))
+    headed = read_vectors(write(tmp_path / "b.vec", "3\t3\n" + text))
+    np.testing.assert_array_equal(headed.vectors, vectors.vectors)
+
+
 def test_malformed_lines_and_repeats_are_passed_over_and_reported(tmp_path, caplog):
     text = "".join(f"w{i} 0.5 -1 2\n" for i in range(200))
     text += "short 1 2\nlong 1.5 2 3 4\nword nan 1 2\nbig inf 1 2\nx y z 1 a\n\nw7 9 9 9\nlast 7 8 9\n"

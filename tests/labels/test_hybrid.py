@@ -247,10 +247,22 @@ def test_same_bytes_whatever_the_order(table, shuffled, vectors, tmp_path):
 
 
 def test_wrong_settings(table, vectors):
-    with pytest.raises(FolksongError, match="500 clusters were asked for, but only 20 tags"):
+    with pytest.raises(FolksongError, match="500 clusters were asked for, but only 20 tags share tracks"):
         hybrid(table, vectors, n_clusters=500)
     for meaning in (-1, math.nan, math.inf):
         with pytest.raises(FolksongError, match="weight of meaning must be a number from 0 to 1e"):
             hybrid(table, vectors, meaning=meaning)
     with pytest.raises(FolksongError, match="no tag has more than 9999 counts"):
         hybrid(table, vectors, threshold=9999)
+
+
+def test_tracks_of_one_tag_each_have_no_co_occurrence(vectors, caplog):
+    names = ["metal", "death metal", "grindcore", "techno", "house", "trance"]
+    table = TagTable.from_pairs([f"t{i}" for i in range(60)], [names[i % 6] for i in range(60)])
+    with pytest.raises(
+        FolksongError, match="none of the 6 tags with more than 2 counts shares a track with another"
+    ):
+        hybrid(table, None, n_clusters=2)
+    space = hybrid(table, vectors, n_clusters=2)
+    assert "no two tags share a track: the labels go by word vectors alone" in caplog.text
+    assert {frozenset(label.tags) for label in space.labels} == {frozenset(names[:3]), frozenset(names[3:])}

@@ -93,3 +93,11 @@ def test_learning_from_training_tracks_only(table, vectors):
     space = kmeans(training, vectors, threshold=5, n_clusters=3)
     assert space.provenance["n_tracks"] == 200
     assert space.encode(rare).nnz == 0
+
+
+def test_case_is_kept_if_asked():
+    names = ["Queen", "queen"]
+    table = TagTable.from_pairs([f"t{i}" for i in range(8)], [names[i % 2] for i in range(8)])
+    vectors = StoredVectors(names, np.eye(2, dtype=np.float32), "cased")
+    assert len(kmeans(table, vectors, threshold=0, n_clusters=2, keep_case=True)) == 2
+    assert kmeans(table, vectors, threshold=0, n_clusters=1).provenance["keep_case"] is False

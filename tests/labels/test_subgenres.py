@@ -1,5 +1,8 @@
 """Inside genres: silhouettes against plain loops and scikit-learn, small genres, names, plots."""
 
+from collections import Counter
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,11 +11,15 @@ from sklearn.metrics import silhouette_samples as peer_silhouette
 
 from folksong.errors import FolksongError
 from folksong.labels import npmi, skipgram
+from folksong.labels.dictionary import read_tag_dictionary, space_of_dictionary
+from folksong.labels.genres import keep_genres, read_genres
 from folksong.labels.space import Label, LabelSpace
-from folksong.labels.subgenres import silhouette_samples
+from folksong.labels.subgenres import FEWEST_CLUSTERS, MOST_CLUSTERS, silhouette_samples
+from folksong.tags.table import TagTable
 
 from .conftest import GENRES
 
+EARLIER = Path(__file__).resolve().parents[3] / "shared" / "data" / "earlier-project"
 SPACE = LabelSpace(
     tuple(Label(name, tuple(GENRES[name])) for name in ("metal", "electronic")), {"Techno": "techno"}
 )
@@ -74,3 +81,40 @@ def test_same_bytes_whatever_the_order(build, table, shuffled, tmp_path):
     build(table, SPACE, provenance={"table_sha256": "-"}).write(tmp_path / "a.json")
     build(shuffled, SPACE, provenance={"table_sha256": "-"}).write(tmp_path / "b.json")
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+
+
+@pytest.mark.parametrize("build", [npmi, skipgram])
+def test_rare_tags_are_left_out_below_the_fourth_root_of_the_most_frequent(build):
+    sizes = {"main": 81, "a": 50, "b": 40, "c": 30, "d": 20, "e": 10, "f": 5, "g": 3, "h": 2, "i": 1}
+    pairs = [(f"t{track}", tag) for tag, size in sizes.items() for track in range(size)]
+    table = TagTable.from_pairs(*zip(*pairs, strict=True))
+    genre = LabelSpace((Label("main", tuple(sizes)),))
+    kept = {
+        tag for label in build(table, genre, main_as_label=True, drop_rare=True).labels for tag in label.tags
+    }
+    assert not {"h", "i"} & kept  # 81 ** 0.25 = 3: g stays
+    everything = build(table, genre, main_as_label=True)
+    assert everything.provenance["drop_rare"] is False
+    assert build(table, genre, drop_rare=True).provenance["drop_rare"] is True
+
+
+@pytest.mark.skipif(not EARLIER.is_dir(), reason=f"{EARLIER} (the earlier project's own files) is not here")
+@pytest.mark.parametrize(("name", "n_tags"), [("npmi", 861), ("tag_embeddings", 879)])
+def test_published_dictionaries_are_such_clusters_of_the_published_genres(name, n_tags):
+    """No cluster leaves its genre or is a single tag; what is left out is the main tag and tags that were alone."""
+    clusters = read_tag_dictionary(
+        EARLIER / "dictionary_clusters/glove-wikipedia/100_models/tags_dict_100.pkl"
+    )
+    table = TagTable.from_pairs(["a"] * len(clusters), sorted(clusters))
+    genres = keep_genres(space_of_dictionary(clusters, table), read_genres(EARLIER), table)
+    numbers = read_tag_dictionary(EARLIER / "dictionary_clusters" / name)
+    assert len(numbers) == n_tags
+    genre_of = {tag: label.name for label in genres.labels for tag in label.tags}
+    cluster_of = {(genre_of[tag], number) for tag, number in numbers.items()}
+    assert len(cluster_of) == len(set(numbers.values()))
+    assert min(Counter(numbers.values()).values()) >= 2
+    for label in genres.labels:
+        left_out = len(set(label.tags) - set(numbers))
+        n_clusters = sum(genre == label.name for genre, _ in cluster_of)
+        assert left_out >= 1  # the main tag
+        assert FEWEST_CLUSTERS <= n_clusters + left_out - 1 <= MOST_CLUSTERS

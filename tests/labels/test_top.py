@@ -54,8 +54,14 @@ def test_drop_matches_exactly_and_names_near_matches(caplog: pytest.LogCaptureFi
     with caplog.at_level(logging.WARNING):
         after = fs.labels.drop(space, ["Awesome", "USA", "nowhere"])
     assert after.names == ("rock", "folk", "awesome", "usa")
-    assert "2 of 3 listed tags match no tag of the label space: 'USA', 'nowhere'" in caplog.text
-    assert "ignoring case these would match: 'USA' ('usa')" in caplog.text
+    expected = "2 of 3 listed tags match no tag of the label space: 'USA', did you mean 'usa'?; 'nowhere'"
+    assert expected in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        fs.labels.drop(space, [f"nothing {number}" for number in range(109)])
+    assert "109 of 109 listed tags match no tag" in caplog.text
+    assert "'nothing 0'; 'nothing 1'; 'nothing 2' and 106 more" in caplog.text
+    assert len(caplog.messages) == 1
     caplog.clear()
     with caplog.at_level(logging.WARNING):
         folded = fs.labels.drop(space, ["Awesome", "USA"], ignore_case=True)
@@ -91,3 +97,16 @@ def test_the_shipped_list_is_the_one_of_the_design() -> None:
 def test_aliases_of_a_cleaning_that_lead_to_a_label_are_kept() -> None:
     space = fs.labels.top(TABLE, 2, aliases={"Rock!": "rock", "jazzy": "jazz", "folk": "rock"})
     assert dict(space.aliases) == {"Rock!": "rock"}
+
+
+def test_main_tags_are_each_labels_most_popular_tag_in_the_same_order():
+    table = fs.TagTable.from_pairs("ababcc", ["rap", "rap", "hip hop", "metal", "metal", "doom"])
+    aliases = {"hiphop": "hip hop", "RAP": "rap"}
+    space = fs.LabelSpace((Label("heavy", ("doom", "metal")), Label("rap", ("hip hop", "rap"))), aliases)
+    mains = fs.labels.main_tags(space, table)
+    assert [label.tags for label in mains.labels] == [("metal",), ("rap",)]
+    assert mains.aliases == {"RAP": "rap"}
+    assert mains.encode(table).toarray().tolist() == [[0, 1], [1, 1], [1, 0]]
+    twice = fs.LabelSpace((Label("one", ("rap", "doom")), Label("two", ("rap",))))
+    with pytest.raises(FolksongError, match="'rap' is the most popular tag of two labels"):
+        fs.labels.main_tags(twice, table)

@@ -35,6 +35,28 @@ def test_a_heat_map_keeps_tags_apart_that_look_alike(tmp_path: Path) -> None:
     assert "(2)" in (tmp_path / "m.html").read_text(encoding="utf-8")
 
 
+def test_b6_the_long_tail_names_each_line_and_its_axis_labels_do_not_overlap(tmp_path: Path) -> None:
+    table = fs.TagTable.from_pairs([str(n) for n in range(600)], [str(int(n**0.6)) for n in range(600)])
+    draw_long_tail(table, tmp_path / "tail.svg")
+    drawn = (tmp_path / "tail.svg").read_text(encoding="utf-8")
+    for line in ("tracks per tag", "counts covered", "tracks covered"):
+        assert f"<!-- {line} -->" in drawn
+    labels = [int(text) for text in re.findall(r"<!-- ([0-9]+) -->", drawn)]
+    assert {1, 2, 5, 10} <= set(labels) <= {1, 2, 5, 10, 20, 50, 100, 200}
+    draw_long_tail(table, tmp_path / "tail.html")
+    page = (tmp_path / "tail.html").read_text(encoding="utf-8")
+    assert 'name="viewport" content="width=device-width' in page
+
+
+def test_b6_values_around_0_have_colours_that_diverge(tmp_path: Path) -> None:
+    for limits, colour in (((-1.0, 1.0), "rgb(5,48,97)"), ((0.0, 1.0), "#440154")):
+        draw_heat_map(np.eye(2), ["a", "<b>"], tmp_path / "m.html", title="t", limits=limits)
+        page = (tmp_path / "m.html").read_text(encoding="utf-8")
+        data = page[page.rindex("Plotly.newPlot") :]
+        assert colour in data.replace(" ", "")
+        assert "&lt;b&gt;" in data or "\\u0026lt;b" in data
+
+
 def test_a_heat_map_grows_with_its_tags(tmp_path: Path) -> None:
     from matplotlib.image import imread
 

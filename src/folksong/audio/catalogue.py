@@ -15,6 +15,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from folksong.errors import FileFormatError, FolksongError, nearest
 from folksong.files import describe_os_error, open_regular
@@ -49,7 +50,7 @@ def read_catalogue(path: str | os.PathLike[str], root: str | os.PathLike[str] | 
 
     Args:
         path: a CSV (or tab-separated) file with a column of track ids and one of paths; others are ignored, but for
-            one of artists.
+            those of artists: of artist_id, artist and artist_name, the first in which anything stands.
         root: the folder that relative paths start from. None: the one that a line ``# root: /music`` at the top names
             (`folksong.audio.scan` writes it) if it is there, else the file's own folder.
 
@@ -61,20 +62,20 @@ def read_catalogue(path: str | os.PathLike[str], root: str | os.PathLike[str] | 
         FileFormatError: the columns are missing (the message lists those found) or no line holds a track.
     """
     file = Path(path)
-    tracks: dict[str, Track] = {}
+    tracks: dict[str, tuple[Path, list[str]]] = {}
     repeated: list[str] = []
     incomplete: list[int] = []
     try:
         with io.TextIOWrapper(open_regular(file), encoding="utf-8-sig", newline="") as stream:
             header, n_lines, named = _read_header(stream)
             base = Path(root) if root is not None else named if named and named.is_dir() else file.parent
-            for line, track_id, place, artist in _rows(file, header, stream):
+            for line, track_id, place, *artists in _rows(file, header, stream):
                 if not track_id or not place:
                     incomplete.append(line + n_lines)
                 elif track_id in tracks:
                     repeated.append(track_id)
                 else:
-                    tracks[track_id] = Track(track_id, base / place, artist or None)
+                    tracks[track_id] = base / place, artists
     except OSError as error:
         raise FolksongError(describe_os_error(error, file)) from error
     except (UnicodeDecodeError, csv.Error) as error:
@@ -91,7 +92,12 @@ def read_catalogue(path: str | os.PathLike[str], root: str | os.PathLike[str] | 
         )
     if not tracks:
         raise FileFormatError(f"{file}: lists no track; each line needs a track_id and an mp3_path")
-    return list(tracks.values())
+    named_in = [any(cells) for cells in zip(*(artists for _, artists in tracks.values()), strict=True)]
+    column = named_in.index(True) if True in named_in else None
+    return [
+        Track(track_id, place, None if column is None else artists[column] or None)
+        for track_id, (place, artists) in tracks.items()
+    ]
 
 
 def _read_header(stream: Iterator[str]) -> tuple[str, int, Path | None]:
@@ -105,8 +111,8 @@ def _read_header(stream: Iterator[str]) -> tuple[str, int, Path | None]:
     return "", number, root
 
 
-def _rows(file: Path, header: str, stream: Iterator[str]) -> Iterator[tuple[int, str, str, str]]:
-    """Yield (line number after the header, track id, path, artist) of each row that is not empty."""
+def _rows(file: Path, header: str, stream: Iterator[str]) -> Iterator[tuple[Any, ...]]:
+    """Yield (line number after the header, track id, path, artist by each of the usual names) of each row."""
     separator = "\t" if "\t" in header and "," not in header else ","
     names = next(csv.reader([header], delimiter=separator), [])
     spaced = len(names) > 1 and all(name.startswith(" ") for name in names[1:])  # "a, b, c" by hand
@@ -114,25 +120,24 @@ def _rows(file: Path, header: str, stream: Iterator[str]) -> Iterator[tuple[int,
     rows = csv.reader(stream, delimiter=separator, skipinitialspace=spaced)
     for row in rows:
         if row:
-            cells = [row[column] if 0 <= column < len(row) else "" for column in columns]
-            yield rows.line_num, cells[0], cells[1], cells[2]
+            cells = (row[column] if 0 <= column < len(row) else "" for column in columns)
+            yield rows.line_num, *cells
 
 
-def _find_columns(file: Path, names: Sequence[str]) -> tuple[int, int, int]:
-    """Return the numbers of the columns of track ids, paths and artists; -1 where there are no artists."""
+def _find_columns(file: Path, names: Sequence[str]) -> list[int]:
+    """Return the numbers of the columns of track ids, of paths, and of artists (-1 where there is none)."""
     plain = ["".join(filter(str.isalnum, name.casefold())) for name in names]
-    found = [
-        next((plain.index(name) for name in usual if name in plain), -1)
-        for usual in (TRACK_COLUMNS, PATH_COLUMNS, ARTIST_COLUMNS)
-    ]
-    for wanted, column in zip(("track_id", "mp3_path"), found, strict=False):
-        if column < 0:
+    found = []
+    for wanted, usual in (("track_id", TRACK_COLUMNS), ("mp3_path", PATH_COLUMNS)):
+        column = next((plain.index(name) for name in usual if name in plain), None)
+        if column is None:
             listed = ", ".join(repr(name.strip()) for name in names) or "none at all"
             raise FileFormatError(
                 f"{file}: no column {wanted!r}{nearest(wanted, [name.strip() for name in names])}; a track list needs "
                 f"'track_id' and 'mp3_path', its columns are: {listed[:300]}"
             )
-    return found[0], found[1], found[2]
+        found.append(column)
+    return found + [plain.index(name) if name in plain else -1 for name in ARTIST_COLUMNS]
 
 
 def scan_folder(root: str | os.PathLike[str]) -> list[Track]:

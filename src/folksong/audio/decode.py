@@ -93,20 +93,78 @@ def read_recording(
     Raises:
         AudioError: as `decode`.
     """
-    file = Path(path)
-    source = open_source(file)
-    rate = source.rate if sample_rate is None else sample_rate
-    try:
-        samples = _joined(_resampled(file, source, rate, max_seconds), source.expected * rate // source.rate)
-    finally:
-        source.blocks.close()  # closes the file now, not when the garbage collector comes round
-    if len(samples) == 0:
-        lost = f" ({'; '.join(source.damage)})" if source.damage else ""
-        raise AudioError(f"{file}: holds no sound: 0 samples{lost}; get the recording again, or leave it out")
-    check_numbers(file, samples)
-    return Recording(
-        samples, rate, source.rate, source.channels, source.name, "; ".join(source.damage) or None
-    )
+    with open_recording(path, sample_rate, max_seconds=max_seconds) as stream:
+        try:
+            samples = _joined(stream.blocks, stream.expected)
+        except MemoryError as error:
+            raise AudioError(f"{path}: needs more memory than there is; leave it out") from error
+        return Recording(
+            samples, stream.sample_rate, stream.source_rate, stream.channels, stream.format, stream.damage
+        )
+
+
+class RecordingStream:
+    """A recording that is decoded while it is read: `Recording` in pieces, for what does not fit the memory.
+
+    A context manager; see `open_recording`.
+
+    Attributes:
+        blocks: yields mono samples at `sample_rate`, (n,) float32; a block is valid until the next is asked for.
+        expected: number of samples, as far as the file says.
+        sample_rate: Hz.
+        source_rate: Hz, of the file.
+        channels: of the file.
+        format: `mp3`, `wav`, `flac`, `ogg`, ... by content.
+    """
+
+    def __init__(self, source: Source, sample_rate: int | None, max_seconds: float) -> None:
+        self._source = source
+        self.sample_rate = source.rate if sample_rate is None else sample_rate
+        self.source_rate, self.channels, self.format = source.rate, source.channels, source.name
+        self.expected = source.expected * self.sample_rate // source.rate
+        self.blocks = self._blocks(max_seconds)
+
+    def __enter__(self) -> RecordingStream:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._source.close()
+
+    @property
+    def damage(self) -> str | None:
+        """What could not be read so far, or None; complete when the blocks are at their end."""
+        return "; ".join(self._source.damage) or None
+
+    def _blocks(self, max_seconds: float) -> Iterator[Samples]:
+        """Yield the source's samples at the rate wanted, checked."""
+        n_samples = 0
+        for block in _resampled(self._source, self.sample_rate, max_seconds):
+            if len(block):
+                check_numbers(self._source.path, block)
+                n_samples += len(block)
+                yield block
+        if not n_samples:
+            lost = f" ({self.damage})" if self.damage else ""
+            raise AudioError(
+                f"{self._source.path}: holds no sound: 0 samples{lost}; get the recording again, or leave it out"
+            )
+
+
+def open_recording(
+    path: str | os.PathLike[str], sample_rate: int | None = 16000, *, max_seconds: float = MAX_SECONDS
+) -> RecordingStream:
+    """Open a recording to decode it block by block; the blocks together are the samples of `read_recording`.
+
+    Args:
+        path: the file.
+        sample_rate: Hz, or None for the file's own.
+        max_seconds: a longer recording is an error.
+
+    Raises:
+        AudioError: as `decode`, here or while the blocks are read.
+    """
+    source = open_source(path)
+    return RecordingStream(source, sample_rate, max_seconds)
 
 
 def _joined(parts: Iterator[Samples], expected: int) -> Samples:
@@ -121,25 +179,28 @@ def _joined(parts: Iterator[Samples], expected: int) -> Samples:
     return joined[:length] if length > 0.9 * len(joined) else joined[:length].copy()
 
 
-def _resampled(file: Path, source: Source, rate: int, max_seconds: float) -> Iterator[Samples]:
-    """Yield the source's samples at `rate`, checked."""
+def _resampled(source: Source, rate: int, max_seconds: float) -> Iterator[Samples]:
+    """Yield the source's samples at `rate`, no more than of `max_seconds`."""
     import soxr
 
+    too_long = AudioError(
+        f"{source.path}: longer than {max_seconds / 3600:g} h; cut it into tracks (max_seconds= raises the limit)"
+    )
+    if source.name == "mp3" and source.expected > (max_seconds + 1) * source.rate:  # its frames were counted
+        raise too_long
     stream = None if rate == source.rate else soxr.ResampleStream(source.rate, rate, 1, quality="HQ")
     n_samples = 0
     for block in source.blocks:
         n_samples += len(block)
         if n_samples > max_seconds * source.rate:
-            raise AudioError(
-                f"{file}: longer than {max_seconds / 3600:g} h; cut it into tracks (max_seconds= raises the limit)"
-            )
+            raise too_long
         yield block if stream is None else stream.resample_chunk(block)
     if stream is not None and n_samples:
         yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
 def check_numbers(file: Path, samples: Samples) -> None:
-    """Refuse what is no audio; the resampler passes NaN and infinity on, so that looking once at the end is enough."""
+    """Refuse what is no audio; the resampler passes NaN and infinity on."""
     peak = max(float(samples.max()), -float(samples.min()))
     if not np.isfinite(peak):
         raise AudioError(

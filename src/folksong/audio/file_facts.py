@@ -1,4 +1,4 @@
-"""Facts of recordings' files: format, length, silence, hashes, or why a file cannot be decoded.
+"""Facts of recordings' files: format, length, silence, hashes, artist and title, or why a file cannot be decoded.
 
 **Silence.** A frame of 20 ms is silent if its root mean square lies more than a threshold (dB) below that of the
 recording's loudest frame, or below −90 dB of full scale, about the last bit of 16. Silence at both ends is trimmed;
@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from folksong.audio.decode import MAX_SECONDS, check_numbers
-from folksong.audio.readers import open_source
+from folksong.audio.readers import open_source, read_own_tags
 from folksong.errors import AudioError, FolksongError
 from folksong.files import atomic_write, describe_os_error, sha256_file
 
@@ -33,7 +33,7 @@ INT16_FULL_SCALE = np.float32(32767)
 FRAME_SECONDS = 0.02
 NOTHING_DB = -90.0  # of full scale
 DEFAULT_THRESHOLD_DB = 60.0
-MEMORY_VERSION = 1  # raise it when the same file would give other facts
+MEMORY_VERSION = 2  # raise it when the same file would give other facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,9 @@ class FileFacts:
         audio_sha256: of the sample rate and the mono mean, rounded to 16 bits: the same for the same sound in other
             wrapping (tags, pictures, container).
         damage: what could not be read of a file that decodes in part.
+        artist: as the file's own tags name it.
+        album: likewise.
+        title: likewise.
         problem: why nothing decodes.
     """
 
@@ -73,6 +76,9 @@ class FileFacts:
     file_sha256: str | None = None
     audio_sha256: str | None = None
     damage: str | None = None
+    artist: str | None = None
+    album: str | None = None
+    title: str | None = None
     problem: str | None = None
 
 
@@ -118,7 +124,7 @@ def _decoded(file: Path, path: str, status: os.stat_result, silence_db: float) -
             if meter.n_samples > MAX_SECONDS * source.rate:
                 raise AudioError(f"longer than {MAX_SECONDS / 3600:g} h; cut it into tracks")
     finally:
-        source.blocks.close()
+        source.close()
     damage = "; ".join(source.damage) or None
     if meter.n_samples == 0:
         raise AudioError(f"holds no sound: 0 samples{f' ({damage})' if damage else ''}")
@@ -138,6 +144,7 @@ def _decoded(file: Path, path: str, status: os.stat_result, silence_db: float) -
         file_sha256=sha256_file(file),
         audio_sha256=digest.hexdigest(),
         damage=damage,
+        **read_own_tags(file),
     )
 
 

@@ -1,23 +1,26 @@
 """Recordings' files opened for reading, block by block, as mono samples at the file's own rate.
 
-The format is told by the file's content, never by its name. Mono is the mean of the channels whatever the decoder:
-miniaudio for mp3, libsndfile for wav, flac, ogg, opus and aiff, FFmpeg through PyAV for m4a, aac, webm and wma.
-mp3 goes to miniaudio rather than to libsndfile's mpg123, which is a little faster but writes to stderr on sound files.
+The format is told by the file's content behind any tag, never by its name, and tags never decide whether the sound is
+read. Mono is the mean of the channels whatever the decoder: miniaudio for mp3 (in wav too), libsndfile for wav, flac,
+ogg, opus, aiff, au and caf, FFmpeg through PyAV for m4a, aac, webm, wma and for what libsndfile refuses (Speex and FLAC
+in Ogg). mp3 goes to miniaudio rather than to libsndfile's mpg123, which is a little faster but writes to stderr.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from folksong.audio import mpeg
-from folksong.audio.truncation import describe_cut
-from folksong.errors import AudioError
-from folksong.files import describe_os_error
+from folksong.audio import containers, mpeg
+from folksong.audio.containers import Region
+from folksong.errors import AudioError, FolksongError
+from folksong.files import describe_os_error, open_regular
 
 Samples = npt.NDArray[np.float32]
 Blocks = Generator[Samples, None, None]
@@ -25,11 +28,28 @@ Blocks = Generator[Samples, None, None]
 BLOCK_FRAMES = 1 << 14
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000, 768_000
 SNIFF_BYTES = 1 << 16
+TAGS_MAX = 100
+FFMPEG_NAMES: Mapping[str, str] = {
+    "aac": "aac",
+    "aiff": "aiff",
+    "au": "au",
+    "caf": "caf",
+    "flac": "flac",
+    "m4a": "mov",
+    "mp3": "mp3",
+    "ogg": "ogg",
+    "wav": "wav",
+    "webm": "matroska",
+    "wma": "asf",
+}
+"""FFmpeg's name of each format. It is never left to guess: some of its formats open other files."""
+OWN_TAGS = ("artist", "album", "title")
+QUICK = {"probesize": str(SNIFF_BYTES), "analyzeduration": "0"}  # no sound needs to be looked at
 FFMPEG_FORMATS = frozenset({"m4a", "aac", "webm", "wma"})
 
 
 class Source:
-    """An opened file.
+    """An opened file, to be closed.
 
     Args:
         path: the file.
@@ -49,10 +69,17 @@ class Source:
                 f"{path}: a sample rate of {rate} Hz cannot be right ({LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ} Hz are "
                 "read); convert the file again from its source, or leave it out"
             )
-        self.name, self.rate, self.channels = name, rate, channels
+        self.path, self.name, self.rate, self.channels = path, name, rate, channels
         self.blocks: Blocks = _nothing()
         self.expected = 0
         self.damage: list[str] = []
+        self.stream: IO[bytes] | None = None
+
+    def close(self) -> None:
+        """Close the file and what decodes it."""
+        self.blocks.close()  # closes decoders now, not when the garbage collector comes round
+        if self.stream is not None:
+            self.stream.close()
 
 
 def _nothing() -> Blocks:
@@ -60,32 +87,98 @@ def _nothing() -> Blocks:
 
 
 def open_source(path: str | os.PathLike[str]) -> Source:
-    """Open a file with the decoder that its first bytes ask for; close `Source.blocks` when done.
+    """Open a file with the decoder that its content asks for; close the result when done.
 
     Raises:
         AudioError: nothing in it can be decoded.
     """
     file = Path(path)
     try:
-        if file.is_dir():
-            raise AudioError(f"{file}: is a folder, not a recording")
-        with file.open("rb", buffering=0) as stream:
-            head = stream.read(SNIFF_BYTES)
-            name = sniff(head) if head else None
-            if name == "mp3":
-                stream.seek(0)
-                return _open_mpeg(file, stream.readall())
+        stream = open_regular(file)
+        try:
+            source = _open(file, stream)
+        except BaseException:
+            stream.close()
+            raise
+    except AudioError:
+        raise
     except OSError as error:
         raise AudioError(describe_os_error(error, file)) from error
-    if not head:
+    except FolksongError as error:
+        raise AudioError(str(error)) from error
+    source.stream = stream
+    return source
+
+
+def _open(file: Path, stream: IO[bytes]) -> Source:
+    size = stream.seek(0, os.SEEK_END)
+    if not size:
         raise AudioError(f"{file}: an empty file (0 bytes); download or copy it again, or leave it out")
+    start, name = _identify(stream, size)
     if name is None:
-        shown = head[:12].decode("ascii", "replace").encode("ascii", "replace").decode()
+        stream.seek(0)
+        shown = stream.read(12).decode("ascii", "replace").encode("ascii", "replace").decode()
         raise AudioError(
             f"{file}: not a recording that folksong knows, whatever its name says (it begins with {shown!r}); "
             "mp3, ogg, flac, wav, aiff, m4a and aac are read"
         )
-    return _open_ffmpeg(file, name) if name in FFMPEG_FORMATS else _open_sndfile(file, name)
+    if name == "mp3":
+        return _open_mpeg(file, containers.content_of(stream, size))
+    if name in FFMPEG_FORMATS:
+        return _open_ffmpeg(file, name, Region(stream, start, size))
+    if name == "ogg":
+        return _open_ogg(file, stream, containers.ogg_links(stream, start, size))
+    layout = containers.read_wav(stream, start, size) if name == "wav" else None
+    if layout is None:
+        cut = containers.describe_cut(stream, name, start, size)
+        return _open_sndfile(file, name, Region(stream, start, size), cut)
+    if layout.coding in containers.MPEG_IN_WAV:
+        stream.seek(layout.start)
+        return _open_mpeg(file, stream.read(layout.end - layout.start))
+    patches = {place - start: patch for place, patch in layout.patches.items()}
+    return _open_sndfile(file, name, Region(stream, start, size, patches), layout.damage)
+
+
+def _identify(stream: IO[bytes], size: int) -> tuple[int, str | None]:
+    """Return where the sound's container begins, behind all tags, and its format."""
+    position = 0
+    for _ in range(TAGS_MAX):
+        stream.seek(position)
+        head = stream.read(SNIFF_BYTES)
+        after_tags = mpeg.skip_tags(head, padding=position > 0)
+        if after_tags >= 3 and head[after_tags + 1 : after_tags + 5] == b"ftyp":
+            after_tags -= 3  # an m4a file begins with zeros of its own
+        if after_tags < len(head) or position + after_tags >= size:
+            return position + min(after_tags, len(head)), sniff(head[after_tags:] or head)
+        position += after_tags
+    return position, None
+
+
+def read_own_tags(path: str | os.PathLike[str]) -> dict[str, str | None]:
+    """Return the `artist`, `album` and `title` that a recording's own tags name; None for what they do not.
+
+    ID3, Vorbis comments, MP4 atoms, RIFF INFO and ASF attributes, read by FFmpeg. Never fails for what it finds.
+    """
+    import av
+
+    found: dict[str, str | None] = dict.fromkeys(OWN_TAGS)
+    av.logging.set_level(None)
+    ignored = (av.error.FFmpegError, OSError, ValueError, FolksongError)
+    with contextlib.suppress(*ignored), open_regular(path) as stream:
+        size = stream.seek(0, os.SEEK_END)
+        start, name = _identify(stream, size)
+        for begin in dict.fromkeys((0, start)):  # tags in front belong to the file too
+            region = Region(stream, begin, size)
+            with (
+                contextlib.suppress(*ignored),
+                av.open(
+                    region, format=FFMPEG_NAMES[name or "mp3"], metadata_errors="replace", options=QUICK
+                ) as opened,
+            ):
+                for tags in (opened.metadata, *(audio.metadata for audio in opened.streams.audio)):
+                    values = {key.casefold(): " ".join(value.split()) for key, value in tags.items()}
+                    found = {key: found[key] or values.get(key) or None for key in OWN_TAGS}
+    return found
 
 
 def sniff(head: bytes) -> str | None:
@@ -94,11 +187,9 @@ def sniff(head: bytes) -> str | None:
     >>> sniff(b"fLaC" + bytes(40)), sniff(b"To whom it may concern")
     ('flac', None)
     """
-    start = mpeg.skip_id3(head)
+    start = mpeg.skip_tags(head)
     if start >= len(head):
-        return (
-            "mp3"  # a picture in the tag can be longer than what was read; the walk over the frames decides
-        )
+        return "mp3"  # nothing but tags: the walk over the frames decides
     body = head[start:]
     for name, marks in _MARKS.items():
         if body.startswith(marks):
@@ -137,46 +228,68 @@ def _mean(frames: Samples, mono: Samples | None = None) -> Samples:
     return total
 
 
-def _open_mpeg(file: Path, data: bytes) -> Source:
+def _open_mpeg(file: Path, data: mpeg.Content) -> Source:
     found = mpeg.walk_frames(data)
     if found is None:
         raise AudioError(f"{file}: holds no mp3 frame, whatever its name says; get the recording again")
     kind = found.kind
-    damage: list[str] = []
-    if found.foreign_frames:
-        damage.append(
-            f"{found.foreign_frames} of {found.n_frames + found.foreign_frames} mp3 frames have another sample rate or "
-            "number of channels than most and are left out"
-        )
-    if found.foreign_frames or found.skipped_bytes:
-        data = b"".join(data[start:end] for start, end in found.spans)
-    if found.skipped_bytes:
-        damage.append(f"{found.skipped_bytes} bytes in the middle are no mp3 frames")
-    if found.leading_bytes:
-        damage.append(f"its first {found.leading_bytes} bytes after any tag are no mp3 frames")
-    if found.trailing_bytes:
-        damage.append(f"its last {found.trailing_bytes} bytes are no mp3 frames")
-    if found.promised_seconds is not None and found.promised_frames is not None:
-        if found.n_frames < found.promised_frames - 1:
-            damage.append(
-                f"cut: {found.seconds:.2f} s of the {found.promised_seconds:.2f} s that it promises"
-            )
-    elif found.cut:
-        damage.append(f"cut in the middle of a frame after {found.seconds:.2f} s")
     source = Source(file, "mp3", kind.sample_rate, kind.channels)
     source.expected = found.n_frames * kind.samples
-    source.damage = damage
-    source.blocks = _mpeg_blocks(data, source)
+    source.damage = list(_mpeg_damage(found))
+    source.blocks = _mpeg_blocks(data, found, source)
     return source
 
 
-def _mpeg_blocks(data: bytes, source: Source) -> Blocks:
+def _mpeg_damage(found: mpeg.MpegStream) -> Iterator[str]:
+    if found.foreign_frames:
+        yield (
+            f"{found.foreign_frames} of {found.n_frames + found.foreign_frames} mp3 frames have another sample rate or "
+            "number of channels than most and are left out"
+        )
+    if found.skipped_bytes:
+        yield f"{found.skipped_bytes} bytes in the middle are no mp3 frames"
+    if found.leading_bytes:
+        yield f"its first {found.leading_bytes} bytes after any tag are no mp3 frames"
+    if found.trailing_bytes:
+        yield f"its last {found.trailing_bytes} bytes are no mp3 frames"
+    if found.missing_frames:
+        promised = found.seconds + found.missing_frames * found.kind.samples / found.kind.sample_rate
+        yield f"cut: {found.seconds:.2f} s of the {promised:.2f} s that it promises"
+    elif found.cut and all(
+        segment.note is None or not segment.note.promised_frames for segment in found.segments
+    ):
+        yield f"cut in the middle of a frame after {found.seconds:.2f} s"
+
+
+def _mpeg_blocks(data: mpeg.Content, found: mpeg.MpegStream, source: Source) -> Blocks:
+    decoded = 0
+    for segment in found.segments:
+        for block in _segment_blocks(data, segment, source):
+            decoded += len(block)
+            yield block
+    # up to 4 frames of each segment are encoder delay and padding
+    if decoded < source.expected - max(8 * 1152 * len(found.segments), source.expected // 100):
+        source.damage.append(
+            f"only {decoded / source.rate:.2f} s of {source.expected / source.rate:.2f} s can be decoded"
+        )
+
+
+def _segment_blocks(data: mpeg.Content, segment: mpeg.Segment, source: Source) -> Blocks:
+    """Decode one encoder's output; what its note says of delay and padding is heeded, a wrong number of frames not."""
     # The module-level functions of miniaudio decode to one array of all channels and copy it; its C functions let
     # blocks be mixed as they come.
     from miniaudio import ffi, lib
 
-    with ffi.new("ma_dr_mp3 *") as decoder:
-        if not lib.ma_dr_mp3_init_memory(decoder, data, len(data), ffi.NULL):
+    start, end = segment.spans[0]
+    to_skip = 0
+    if segment.promises_too_few and segment.note is not None:
+        start += segment.note.n_bytes
+        to_skip = 0 if segment.note.delay is None else segment.note.delay + mpeg.DECODER_DELAY
+    if len(segment.spans) > 1:
+        data = b"".join([data[start:end], *(data[begin:stop] for begin, stop in segment.spans[1:])])
+        start, end = 0, len(data)
+    with ffi.from_buffer("uint8_t[]", data) as whole, ffi.new("ma_dr_mp3 *") as decoder:
+        if not lib.ma_dr_mp3_init_memory(decoder, whole + start, end - start, ffi.NULL):
             source.damage.append("the decoder finds no mp3 frame that it understands")
             return
         try:
@@ -186,82 +299,116 @@ def _mpeg_blocks(data: bytes, source: Source) -> Blocks:
             block = np.empty((BLOCK_FRAMES, source.channels), np.float32)
             mono = np.empty(BLOCK_FRAMES, np.float32)
             pointer = ffi.cast("float *", ffi.from_buffer(block))
-            decoded = 0
             while n_frames := int(lib.ma_dr_mp3_read_pcm_frames_f32(decoder, BLOCK_FRAMES, pointer)):
-                decoded += n_frames
-                yield _mean(block[:n_frames], mono)
+                yield _mean(block[:n_frames], mono)[to_skip:]
+                to_skip = max(0, to_skip - n_frames)
         finally:
             lib.ma_dr_mp3_uninit(decoder)
-    if decoded < source.expected - max(
-        8 * 1152, source.expected // 100
-    ):  # up to 4 frames are encoder delay and padding
-        source.damage.append(
-            f"only {decoded / source.rate:.2f} s of {source.expected / source.rate:.2f} s can be decoded"
-        )
 
 
-def _open_sndfile(file: Path, name: str) -> Source:
+def _open_ogg(file: Path, stream: IO[bytes], links: Sequence[tuple[int, int]]) -> Source:
+    """Open the Ogg streams that follow one another; later ones are brought to the first one's rate."""
+    regions = [
+        (Region(stream, begin, end), containers.describe_cut(stream, "ogg", begin, end))
+        for begin, end in links
+    ]
+    source = _open_sndfile(file, "ogg", *regions[0])
+    if len(regions) > 1:
+        source.blocks = _chained_blocks(file, source, source.blocks, regions[1:])
+    return source
+
+
+def _chained_blocks(
+    file: Path, source: Source, first: Blocks, rest: Sequence[tuple[Region, str | None]]
+) -> Blocks:
+    import soxr
+
+    yield from first
+    for number, (region, cut) in enumerate(rest, 2):
+        try:
+            part = _open_sndfile(file, "ogg", region, cut)
+        except AudioError as error:
+            source.damage.append(f"its part {number}: {str(error).removeprefix(f'{file}: ')}")
+            continue
+        if part.rate == source.rate:
+            yield from part.blocks
+        else:
+            resampler = soxr.ResampleStream(part.rate, source.rate, 1, quality="HQ")
+            for block in part.blocks:
+                yield resampler.resample_chunk(block)
+            yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+        source.damage += part.damage
+
+
+def _open_sndfile(file: Path, name: str, region: Region, cut: str | None) -> Source:
+    """Open a region with libsndfile, or with FFmpeg if that knows better."""
     import soundfile
-
-    class Forward(soundfile.SoundFile):  # type: ignore[misc]
-        """Read once from start to end: `SoundFile` seeks after each read, which fails where a flac file was cut."""
-
-        def seekable(self) -> bool:
-            return False
 
     try:
         # soundfile encodes a text itself, and fails on a name that is not UTF-8
-        sound = Forward(os.fspath(file) if os.name == "nt" else os.fsencode(file))
+        by_name = os.fspath(file) if os.name == "nt" else os.fsencode(file)
+        sound = soundfile.SoundFile(by_name if region.is_whole else region)
     except (soundfile.LibsndfileError, RuntimeError) as error:
         reason = getattr(error, "error_string", str(error))
-        raise AudioError(
-            f"{file}: damaged, or a kind of {name} that cannot be read ({reason}); get or convert it again"
-        ) from error
+        try:
+            return _open_ffmpeg(file, name, region)
+        except AudioError:
+            raise AudioError(
+                f"{file}: damaged, or a kind of {name} that cannot be read ({reason}); get or convert it again"
+            ) from error
     source = Source(file, name, int(sound.samplerate), int(sound.channels))
     source.expected = int(sound.frames)
-    cut = describe_cut(file, name)
     source.damage = [cut] if cut else []
     source.blocks = _sndfile_blocks(sound, source)
     return source
 
 
-def _sndfile_blocks(sound: object, source: Source) -> Blocks:
-    import soundfile
+def _sndfile_blocks(sound: Any, source: Source) -> Blocks:
+    # `SoundFile.read` seeks after each block, which fails where a flac file was cut, and gives nothing of a block in
+    # which an error lies; the C functions give what comes before it.
+    from soundfile import _ffi, _snd
 
-    assert isinstance(sound, soundfile.SoundFile)
-    decoded = 0
+    decoded, error = 0, 0
     with sound:
         block = np.empty((BLOCK_FRAMES, sound.channels), np.float32)
         mono = np.empty(BLOCK_FRAMES, np.float32)
-        while True:
-            try:
-                frames = sound.read(BLOCK_FRAMES, out=block)
-            except (soundfile.LibsndfileError, RuntimeError) as error:
-                reason = getattr(error, "error_string", str(error))
-                source.damage.append(f"cannot be decoded after {decoded / source.rate:.2f} s ({reason})")
-                return
-            if not len(frames):
+        pointer = _ffi.cast("float *", _ffi.from_buffer(block))
+        while not error:
+            n_frames = int(_snd.sf_readf_float(sound._file, pointer, BLOCK_FRAMES))
+            error = int(_snd.sf_error(sound._file))
+            if n_frames <= 0:
                 break
-            decoded += len(frames)
-            yield _mean(frames, mono)
-    if decoded < source.expected < 1 << 62:  # libsndfile's "unknown length" is 2**63 - 1
+            decoded += n_frames
+            yield _mean(block[:n_frames], mono)
+        reason = _ffi.string(_snd.sf_error_number(error)).decode("utf-8", "replace") if error else ""
+    if decoded >= source.expected:  # what follows the sound may be a tag
+        return
+    if error:
+        source.damage.append(f"cannot be decoded after {decoded / source.rate:.2f} s ({reason})")
+    elif source.expected < 1 << 62:  # libsndfile's "unknown length" is 2**63 - 1
         source.damage.append(
             f"holds {decoded / source.rate:.2f} s of the {source.expected / source.rate:.2f} s that it promises"
         )
 
 
-def _open_ffmpeg(file: Path, name: str) -> Source:
+def _open_ffmpeg(file: Path, name: str, region: Region) -> Source:
     import av
 
     av.logging.set_level(None)  # FFmpeg would write its complaints to stderr
+    region.seek(0)
     try:
-        container = av.open(os.fspath(file))
+        place = f"file:{os.fspath(file)}" if region.is_whole else region
+        container = av.open(place, format=FFMPEG_NAMES[name], metadata_errors="replace")
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise AudioError(f"{file}: damaged {name} file ({error}); get or convert it again") from error
+        reason = getattr(error, "strerror", None) or error
+        raise AudioError(f"{file}: damaged {name} file ({reason}); get or convert it again") from error
     if not container.streams.audio:
         container.close()
         raise AudioError(f"{file}: a {name} file without an audio stream; leave it out")
-    context = container.streams.audio[0].codec_context
+    context: Any = container.streams.audio[0].codec_context
+    if context is None:
+        container.close()
+        raise AudioError(f"{file}: a {name} file whose coding cannot be read; convert it, or leave it out")
     source = Source(file, name, int(context.sample_rate), int(context.channels))
     source.blocks = _ffmpeg_blocks(container, source)
     return source
@@ -285,7 +432,8 @@ def _ffmpeg_blocks(container: object, source: Source) -> Blocks:
         except (av.error.FFmpegError, ValueError) as error:
             source.damage.append(f"cannot be decoded after {decoded / source.rate:.2f} s ({error})")
             return
-    if decoded / source.rate < promised / 1e6 - 0.25:
+    # A raw aac stream promises nothing: its length is a guess by its bit rate.
+    if source.name != "aac" and decoded / source.rate < promised / 1e6 - 0.25:
         source.damage.append(
             f"holds {decoded / source.rate:.2f} s of the {promised / 1e6:.2f} s that it promises"
         )

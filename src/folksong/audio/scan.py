@@ -382,6 +382,9 @@ _COLUMNS = {
     "file_sha256": "facts.file_sha256",
     "audio_sha256": "facts.audio_sha256",
     "damage": "facts.damage",
+    "artist": "facts.artist",
+    "album": "facts.album",
+    "title": "facts.title",
 }
 """Columns of the catalogue: the attribute of `Kept` that each holds."""
 
@@ -390,5 +393,10 @@ def _write_catalogue(path: Path, root: Path, selection: Selection) -> None:
     with atomic_write(path, "w") as stream:
         stream.write(f"{ROOT_COMMENT}{root.resolve()}\n")
         rows = csv.writer(stream, lineterminator="\n")
-        rows.writerow(_COLUMNS)
-        rows.writerows(map(attrgetter(*_COLUMNS.values()), selection.kept))
+        columns = dict(_COLUMNS)
+        if not any(kept.artist_id for kept in selection.kept):
+            del columns[
+                "artist_id"
+            ]  # an empty one would hide the artists' names from whoever looks for artists
+        rows.writerow(columns)
+        rows.writerows(map(attrgetter(*columns.values()), selection.kept))

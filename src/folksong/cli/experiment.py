@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from folksong.cli.common import FolksongCommand, echo_table, wants_progress
+from folksong.cli.common import FolksongCommand, OutputFile, echo_table, wants_progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from folksong.experiment import CellResult, Plan
 
 INTERRUPTED = 130
+OPTION_OF = {"data.tags: the plan names no": "--tags", "data.shards: none": "--audio"}
+"""How a message of the library that begins so can be answered on the command line."""
 
 
 @click.command(cls=FolksongCommand)
@@ -22,7 +24,7 @@ INTERRUPTED = 130
 @click.option("--list", "show_list", is_flag=True, help="List the plans that ship with folksong.")
 @click.option(
     "--write-plan",
-    type=click.Path(dir_okay=False),
+    type=OutputFile(),
     metavar="FILE",
     help="Write a copy of the shipped PLAN to edit, and stop.",
 )
@@ -40,21 +42,12 @@ INTERRUPTED = 130
     metavar="PATH",
     help="A track catalogue or a folder of recordings (data.audio); shards are written from it into DIR.",
 )
-@click.option(
-    "--shards",
-    "shards",
-    multiple=True,
-    metavar="FRONT-END=DIR",
-    help="Shards that are there already (data.shards).",
-)
+@click.option("--shards", multiple=True, metavar="FRONT-END=DIR", help="Shards that are there (data.shards).")
 @click.option("--artists", type=click.Path(), metavar="CSV", help="For a split by artist (data.artists).")
 @click.option("--split", type=click.Path(), metavar="FILE", help="A split that is there (data.split).")
 @click.option("--vectors", metavar="SOURCE", help="Word vectors (data.vectors).")
 @click.option(
-    "--truth",
-    type=click.Path(),
-    metavar="CSV",
-    help="What each tag means: columns tag and concept (data.truth).",
+    "--truth", type=click.Path(), metavar="CSV", help="What each tag means: tag and concept (data.truth)."
 )
 @click.option(
     "--demo",
@@ -80,10 +73,7 @@ INTERRUPTED = 130
 @click.option(
     "--report/--no-report", "with_report", default=True, show_default=True, help="Write DIR/report.html."
 )
-def experiment(
-    plan: str | None, show_list: bool, write_plan: str | None, out: str | None, jobs: int, with_report: bool,
-    **given: Any,
-) -> None:  # fmt: skip
+def experiment(plan: str | None, show_list: bool, write_plan: str | None, **given: Any) -> None:
     """Train and evaluate every cell of PLAN: label spaces x front-ends x losses x seeds.
 
     PLAN is a file, or the name of a plan that ships with folksong (--list). A cell's folder is named by a hash of all
@@ -121,28 +111,39 @@ def experiment(
       "spaces.top.n" = [50, 100, 200]
       "settings.model-training.optimizer.learning_rate" = { low = 1e-4, high = 1e-2, log = true }
     """  # fmt: skip
-    from folksong.experiment import read_plan, shipped_plans, write_shipped_plan
+    from folksong.experiment import shipped_plan, shipped_plans
+    from folksong.files import atomic_write
 
     if show_list:
-        echo_table([(known.name, known.about) for known in shipped_plans().values()], ("plan", "what it is"))
-        return
-    if plan is None:
+        plans = shipped_plans()
+        echo_table(
+            [(name, plans[name].partition("\n")[0].lstrip("# ")) for name in plans], ("plan", "what it is")
+        )
+    elif plan is None:
         raise click.UsageError("Missing argument 'PLAN'; --list shows the plans that ship with folksong.")
-    if write_plan is not None:
-        click.echo(write_shipped_plan(plan, write_plan))
-        return
-    folder = (
-        Path(out) if out is not None else Path(plan).with_suffix("") if plan.endswith(".toml") else Path(plan)
-    )
+    elif write_plan is not None:
+        with atomic_write(write_plan, "w") as stream:
+            stream.write(shipped_plan(plan))
+        click.echo(write_plan)
+    else:
+        _read_and_run(plan, **given)
+
+
+def _read_and_run(plan: str, out: str | None, jobs: int, with_report: bool, **given: Any) -> None:
+    from folksong.errors import FolksongError
+    from folksong.experiment import read_plan
+
+    folder = Path(out or plan.removesuffix(".toml"))
     opened = read_plan(plan, _changes(**given))
     try:
-        if opened.search is not None:
-            _search(opened, folder, jobs, with_report)
-        else:
-            _run(opened, folder, jobs, with_report, Path(plan).stem)
+        run = _run if opened.search is None else _search
+        run(opened, folder, jobs, with_report, Path(plan).stem)
     except KeyboardInterrupt:
         click.echo("Interrupted; the same command goes on where this one ended.", err=True)
         raise SystemExit(INTERRUPTED) from None
+    except FolksongError as error:
+        option = next((text for key, text in OPTION_OF.items() if str(error).startswith(key)), None)
+        raise FolksongError(f"{error}, or by {option}" if option else str(error)) from error
 
 
 def _run(plan: Plan, folder: Path, jobs: int, with_report: bool, title: str) -> None:
@@ -163,7 +164,7 @@ def _run(plan: Plan, folder: Path, jobs: int, with_report: bool, title: str) -> 
         raise SystemExit(1)
 
 
-def _search(plan: Plan, folder: Path, jobs: int, with_report: bool) -> None:
+def _search(plan: Plan, folder: Path, jobs: int, with_report: bool, title: str) -> None:
     from folksong.experiment import run_search
 
     found = run_search(plan, folder, jobs=jobs, progress=wants_progress())
@@ -184,7 +185,7 @@ def _search(plan: Plan, folder: Path, jobs: int, with_report: bool) -> None:
         from folksong.evaluation.report import write_report
 
         runs = dict.fromkeys(folder / run for trial in found.trials if not trial.error for run in trial.runs)
-        click.echo(f"\n{write_report(list(runs), folder / 'report.html', title=folder.name)}")
+        click.echo(f"\n{write_report(list(runs), folder / 'report.html', title=title)}")
     failed = [trial for trial in found.trials if trial.error is not None]
     for trial in failed:
         click.echo(f"{dict(trial.parameters)}: {trial.error}", err=True)
@@ -213,7 +214,7 @@ def _changes(
     demo: str | None, shards: Sequence[str], changes: Sequence[str], vectors: str | None, **paths: str | None
 ) -> dict[str, Any]:
     """Return the options as tables to lay over the plan; paths are relative to where the command was given."""
-    from folksong.experiment.changes import lay_over, read_settings
+    from folksong.experiment.read_plan import lay_over, read_settings
 
     data: dict[str, Any] = {} if demo is None else _demo_data(Path(demo))
     data |= {name: str(Path(path).absolute()) for name, path in paths.items() if path is not None}

@@ -31,6 +31,8 @@ def _subgenre_command(name: str) -> Callable[[Command], click.Command]:
         click.argument("genres", type=click.Path()),
         SOURCE,
         OUT,
+        click.option("--drop-rare", is_flag=True,
+                     help="Leave out tags rarer than the fourth root of the most frequent one's count (thesis)."),
         click.option("--keep-main", is_flag=True, help="Cluster the main genre with the other tags."),
         click.option("--main-as-label", is_flag=True, help="Make the main genre a label of its own."),
         click.option("--plots", type=click.Path(file_okay=False), metavar="DIR",
@@ -54,12 +56,13 @@ def _subgenre_command(name: str) -> Callable[[Command], click.Command]:
 @click.option("--keep-with", type=click.Path(), metavar="SPACE",
               help="Keep the clusters that hold a tag of this label space.")  # fmt: skip
 @click.option("--no-hyphens", is_flag=True, help="Do not retry unknown words split at - and /.")
+@click.option("--keep-case", is_flag=True, help="Look words up as they are written (word2vec, thesis).")
 @click.option("--restarts", type=click.IntRange(1), default=10, show_default=True, help="The best is kept.")
 @SEED
 @SPLIT
 def kmeans_command(
     source: str, out: str, vectors: str, threshold: int, n_clusters: int, keep_with: str | None, no_hyphens: bool,
-    restarts: int, seed: int, split: str | None,
+    keep_case: bool, restarts: int, seed: int, split: str | None,
 ) -> None:  # fmt: skip
     """Cluster the tags of SOURCE by what they mean and write the label space OUT (Model 3).
 
@@ -75,7 +78,8 @@ def kmeans_command(
     kept = LabelSpace.read(keep_with) if keep_with else None
     space = kmeans(
         table, read_vectors(vectors, progress=wants_progress()), threshold=threshold, n_clusters=n_clusters,
-        keep_with=kept, n_init=restarts, split_hyphens=not no_hyphens, seed=seed, provenance=provenance,
+        keep_with=kept, n_init=restarts, split_hyphens=not no_hyphens, keep_case=keep_case, seed=seed,
+        provenance=provenance,
     )  # fmt: skip
     write_space(space, out, table)
 
@@ -91,12 +95,19 @@ def kmeans_command(
 @click.option(
     "--correlation", type=float, default=0.3, show_default=True, help="Propose to merge from here up."
 )
+@click.option(
+    "--m-correlated",
+    "m",
+    type=click.FloatRange(0, min_open=True),
+    metavar="M",
+    help="Propose to merge genres with n_ij > min(n_i, n_j) / M instead (1.5 in the thesis).",
+)
 @click.option("--min-share", type=click.FloatRange(0, 1), default=0.5, show_default=True,
               help="Share of a cluster's counts that must name a genre.")  # fmt: skip
 @SPLIT
 def genres_command(
-    space: str, source: str, out: str | None, genre_path: str | None, propose: str | None, correlation: float,
-    min_share: float, split: str | None,
+    space: str, source: str, out: str | None, genre_path: str | None, propose: str | None, split: str | None,
+    **settings: Any,
 ) -> None:  # fmt: skip
     """Propose which clusters of SPACE are genres and which to merge, or apply a genres.txt and write OUT.
 
@@ -114,7 +125,7 @@ def genres_command(
     clusters = LabelSpace.read(space)
     table, provenance = training_tracks(source, split)
     if genre_path is None:
-        proposal = propose_genres(clusters, table, min_share=min_share, correlation=correlation)
+        proposal = propose_genres(clusters, table, **settings)
         choice = proposal.choice
         if propose is not None:
             write_genres(propose, choice, clusters, proposal)
@@ -130,9 +141,12 @@ def genres_command(
               help="How the distance of two clusters follows from their tags'.")  # fmt: skip
 @click.option("--population", type=click.Choice(["all", "genre"]), default="all", show_default=True,
               help="The tracks that shares are taken over.")  # fmt: skip
+@click.option("--shares", type=click.Choice(["tracks", "pairs"]), default="tracks", show_default=True,
+              help="P(i, j) is a share of tracks, or of the genre's co-occurrences (thesis).")  # fmt: skip
 @click.option("--compare", is_flag=True, help="Also print what each linkage gives.")
 def npmi_command(
-    genres: str, source: str, out: str, linkage: Any, population: Any, compare: bool, split: str | None, **options: Any
+    genres: str, source: str, out: str, linkage: Any, population: Any, shares: Any, compare: bool, split: str | None,
+    **options: Any,
 ) -> None:  # fmt: skip
     """Cluster the tags inside each label of GENRES by linkage on 1 − NPMI and write OUT (Model 4.1).
 
@@ -144,7 +158,8 @@ def npmi_command(
     from folksong.labels.npmi import LINKAGES, cluster_by_npmi
 
     space, (table, provenance) = LabelSpace.read(genres), training_tracks(source, split)
-    settings: dict[str, Any] = {"population": population, "keep_main": options["keep_main"]}
+    settings: dict[str, Any] = {"population": population, "shares": shares}
+    settings |= {"drop_rare": options["drop_rare"], "keep_main": options["keep_main"]}
     found = cluster_by_npmi(table, space, linkage=linkage, **settings)
     _write_subgenres(found, out, table, provenance, options)
     if compare:
@@ -179,7 +194,8 @@ def skipgram_command(
 
     space, (table, provenance) = LabelSpace.read(genres), training_tracks(source, split)
     found = cluster_by_skipgram(
-        table, space, output=output, batch_size=batch_size, epochs=epochs, keep_main=options["keep_main"], seed=seed
+        table, space, output=output, batch_size=batch_size, epochs=epochs, drop_rare=options["drop_rare"],
+        keep_main=options["keep_main"], seed=seed,
     )  # fmt: skip
     _write_subgenres(found, out, table, provenance, options)
 
@@ -249,28 +265,38 @@ def hybrid_command(
 
 @labels.command("dictionary", cls=FolksongCommand)
 @click.argument("dictionary", type=click.Path())
-@SOURCE
-@OUT
+@click.argument("source", type=click.Path(), required=False)
+@click.argument("out", type=OutputFile(), required=False)
+@click.option("--write", type=OutputFile(), metavar="FILE",
+              help="The other way: DICTIONARY is a label space, FILE gets it as tags_dict_x.pkl.")  # fmt: skip
 @click.option("--genre-path", type=click.Path(), metavar="PATH",
               help="Keep and merge clusters as this genres.txt (or the one in this folder) says.")  # fmt: skip
 @click.option("--filter", "filtered", is_flag=True,
               help="Keep clusters with one of the 100 most popular tags, less the listed ones.")  # fmt: skip
 @FILTER_PATH
 def dictionary_command(
-    dictionary: str, source: str, out: str, genre_path: str | None, filtered: bool, filter_path: str | None
-) -> None:
+    dictionary: str, source: str | None, out: str | None, write: str | None, genre_path: str | None, filtered: bool,
+    filter_path: str | None,
+) -> None:  # fmt: skip
     """Turn the earlier project's DICTIONARY (tags_dict_x.pkl, or a folder with one) into the label space OUT.
 
-    The pickle is read by an unpickler that can make nothing but text and numbers.
+    Of the pickle nothing but text and numbers is read, whatever else it asks for.
 
     \b
     Example:
       folksong labels dictionary tags_dict_100.pkl lastfm_tags.db model3.labels.json --filter
+      folksong labels dictionary model3.labels.json --write tags_dict_100.pkl
     """
-    from folksong.labels import SUBJECTIVE_TAGS
-    from folksong.labels.dictionary import read_legacy_space
+    from folksong.labels import SUBJECTIVE_TAGS, LabelSpace
+    from folksong.labels.dictionary import read_legacy_space, write_tag_dictionary
     from folksong.tags.tag_lists import read_remove_list
 
+    if write is not None:
+        written = write_tag_dictionary(LabelSpace.read(dictionary), write)
+        click.echo(f"{write}: {len(written):,} tags, {len(set(written.values()))} numbers")
+        return
+    if source is None or out is None:
+        raise click.UsageError("give SOURCE and OUT, or --write FILE for the other way")
     remove: tuple[str, ...] | None = None
     if filtered or filter_path is not None:
         remove = read_remove_list(filter_path) if filter_path is not None else SUBJECTIVE_TAGS

@@ -1,4 +1,4 @@
-"""``folksong labels pairs | diff | explain | stability | map``: label spaces looked at and compared."""
+"""``folksong labels pairs | diff | explain | cooccurrence | stability | map``: label spaces looked at and compared."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from folksong.cli.common import (
 )
 from folksong.cli.labels import SOURCE, SPACE, given_vectors, labels, tags_option, vectors_option
 from folksong.cli.tag_source import read_source
+from folksong.files import atomic_path
 
 
 @labels.command("pairs", cls=FolksongCommand)
@@ -107,6 +108,65 @@ def explain_command(space: str, tag: str, source: str, vectors: str | None) -> N
             click.echo()
             rows = [(n.tag, n.nearness, ", ".join(n.labels) or "-") for n in neighbours]
             echo_table(rows, (title, "nearness", "label"), floats=".3f")
+
+
+@labels.command("cooccurrence", cls=FolksongCommand)
+@SPACE
+@tags_option("The tag source.", required=True)
+@click.option(
+    "--split", type=click.Path(), metavar="FILE", help="Count only the tracks of a part of this split."
+)
+@click.option(
+    "--part",
+    type=click.Choice(["training", "validation", "test"]),
+    default="test",
+    show_default=True,
+    help="Which part of the split.",
+)
+@click.option(
+    "-m",
+    type=click.FloatRange(0, min_open=True),
+    default=1.5,
+    show_default=True,
+    help="Print the pairs with n_ij > min(n_i, n_j) / m.",
+)
+@click.option("--csv", "table_path", type=OutputFile(), metavar="FILE", help="Write the matrix of counts.")
+@click.option("--plot", type=OutputFile(), metavar="FILE",
+              help="Draw the normalised matrix n_ij / √(n_i n_j): .png, .svg, .pdf or .html.")  # fmt: skip
+def cooccurrence_command(
+    space: str, source: str, split: str | None, part: str, m: float, table_path: str | None, plot: str | None
+) -> None:
+    """Print which labels of SPACE share tracks: the m-correlated pairs, numbered as genres.txt counts.
+
+    \b
+    Example:
+      folksong labels cooccurrence model3.labels.json --tags lastfm_tags.db --plot together.html
+    """
+    from folksong.labels import LabelSpace, cooccurrence
+    from folksong.splits import Split
+    from folksong.tags.charts import draw_heat_map
+
+    table = read_source(source)
+    if split is not None:
+        table = table.select_tracks(getattr(Split.read(split), part))
+    found = cooccurrence(LabelSpace.read(space), table)
+    rows = [(p.first, p.second, found.names[p.first], found.names[p.second], p.tracks, p.normalised)
+            for p in found.correlated(m)]  # fmt: skip
+    if rows:
+        echo_table(rows, ("no.", "no.", "label", "label", "tracks", "normalised"), floats=".3f")
+    click.echo(
+        f"{len(rows)} pairs of {len(found.names)} labels on {table.n_tracks:,} tracks are {m:g}-correlated"
+    )
+    if table_path is not None:
+        import polars as pl
+
+        columns = dict(zip(found.names, found.counts.T, strict=True))
+        with atomic_path(table_path) as temporary:
+            pl.DataFrame({"": found.names, **columns}).write_csv(temporary)
+        click.echo(table_path)
+    if plot is not None:
+        draw_heat_map(found.normalised, found.names, plot, title="n_ij / √(n_i n_j)")
+        click.echo(plot)
 
 
 @labels.command("stability", cls=FolksongCommand)

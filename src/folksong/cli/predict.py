@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from folksong.cli.common import FolksongCommand, wants_progress
+from folksong.recordings import printable, walk_recordings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -194,7 +195,6 @@ def _limit(threshold: float | str | None, tagger: LoadedTagger, run: str) -> Lim
 def _recordings(files: tuple[str, ...], report: Callable[[str, FolksongError], None]) -> Iterator[str]:
     """Yield each file, and each folder's recordings; a folder without any is reported."""
     from folksong.errors import FolksongError
-    from folksong.recordings import walk_recordings
 
     for file in files:
         if not Path(file).is_dir():
@@ -217,7 +217,7 @@ def _print_table(predictions: Iterator[Prediction], top: int | None, threshold: 
         if not pairs:
             lines = ["  no label reaches its threshold"]
         with tqdm.external_write_mode():
-            click.echo("\n".join([f"{prediction.file} ({prediction.seconds:.1f} s)", *lines]))
+            click.echo("\n".join([f"{printable(prediction.file)} ({prediction.seconds:.1f} s)", *lines]))
 
 
 def _print_csv(predictions: Iterator[Prediction], top: int | None, threshold: Limit) -> None:
@@ -227,7 +227,8 @@ def _print_csv(predictions: Iterator[Prediction], top: int | None, threshold: Li
     writer.writerow(["file", "label", "score"])
     for prediction in predictions:
         writer.writerows(
-            [prediction.file, label, f"{score:.6f}"] for label, score in prediction.ranked(top, threshold)
+            [printable(prediction.file), label, f"{score:.6f}"]
+            for label, score in prediction.ranked(top, threshold)
         )
 
 
@@ -236,7 +237,7 @@ def _print_json(predictions: Iterator[Prediction], top: int | None, threshold: L
 
     content = [
         {
-            "file": prediction.file,
+            "file": printable(prediction.file),
             "seconds": round(prediction.seconds, 3),
             "labels": [
                 {"label": label, "score": round(score, 6)}

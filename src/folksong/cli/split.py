@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
-from folksong.cli.common import FolksongCommand, ManyValues, echo_table, seed_option
-from folksong.cli.tag_source import read_source, tag_source_options
+from folksong.cli.common import FolksongCommand, ManyValues, OutputFile, echo_table, seed_option
+from folksong.cli.tag_source import read_source
 
 
 @click.command(cls=FolksongCommand)
 @click.argument("source", type=click.Path())
-@click.argument("out", type=click.Path(dir_okay=False))
+@click.argument("out", type=OutputFile())
 @click.option(
     "--fractions", type=float, cls=ManyValues, multiple=True, default=(80.0, 10.0, 10.0), show_default=True,
     metavar="A B C", help="Shares of training, validation and test tracks.",
@@ -34,10 +32,9 @@ from folksong.cli.tag_source import read_source, tag_source_options
     help="Balance these labels.  [default: the 100 most popular tags]",
 )
 @seed_option("Of the order in which equals are dealt.")
-@tag_source_options
 def split(
     source: str, out: str, fractions: tuple[float, ...], artists: str | None, artist_column: str | None,
-    space: str | None, seed: int, **options: Any,
+    space: str | None, seed: int,
 ) -> None:  # fmt: skip
     """Deal the tracks of the tag source SOURCE out to three parts and write them as OUT.
 
@@ -47,15 +44,16 @@ def split(
     Example:
       folksong split lastfm_tags.db my.split.json --fractions 80 10 10 --artists tracks.csv
     """
+    from folksong.labels.space import LabelSpace
     from folksong.splits import PARTS, make_split
     from folksong.tags.sources.delimited import read_artists
 
-    table = read_source(source, **options)
+    table = read_source(source)
     found = make_split(
         table,
         fractions=fractions,
         artists=read_artists(artists, artist_column=artist_column) if artists else None,
-        space=_read_space(space) if space else None,
+        space=LabelSpace.read(space) if space else None,
         seed=seed,
     )
     found.write(out)
@@ -65,9 +63,3 @@ def split(
         ("part", "tracks", "share"),
     )
     click.echo(f"{out}: {'by artist' if found.by_artist else 'no artists known'}, seed {seed}")
-
-
-def _read_space(path: str) -> Any:
-    from folksong.labels.space import LabelSpace
-
-    return LabelSpace.read(path)

@@ -1,19 +1,18 @@
-"""``folksong tags propose | recipe | clean | why``: merges proposed, reviewed, applied and explained."""
+"""``folksong tags propose | recipe | clean | explain``: merges proposed, reviewed, applied and explained."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
-from folksong.cli.common import FolksongCommand, echo_table, wants_progress
-from folksong.cli.tag_source import read_source, tag_source_options
+from folksong.cli.common import FolksongCommand, OutputFile, echo_table, wants_progress
+from folksong.cli.tag_source import echo_rows, read_source
 
 
 @click.command(cls=FolksongCommand)
 @click.argument("source", type=click.Path())
-@click.argument("out", type=click.Path(dir_okay=False))
+@click.argument("out", type=OutputFile())
 @click.option(
     "--min-count", type=click.IntRange(1), default=1, show_default=True,
     help="Tags on fewer tracks take no part.",
@@ -30,15 +29,8 @@ from folksong.cli.tag_source import read_source, tag_source_options
     "-n", "--number", type=click.IntRange(0), default=20, show_default=True,
     help="How many to print.",
 )  # fmt: skip
-@tag_source_options
 def propose(
-    source: str,
-    out: str,
-    min_count: int,
-    mistyped: bool,
-    equivalent: float | None,
-    number: int,
-    **options: Any,
+    source: str, out: str, min_count: int, mistyped: bool, equivalent: float | None, number: int
 ) -> None:
     """Write merges of spelling variants in SOURCE to OUT, a file for you to review.
 
@@ -49,10 +41,9 @@ def propose(
     Example:
       folksong tags propose lastfm_tags.db proposal.tsv --min-count 10
     """
-    from folksong.tags.cleaning.merges import write_merges
-    from folksong.tags.cleaning.proposals import propose_merges
+    from folksong.tags.cleaning.merges import propose_merges, write_merges
 
-    table = read_source(source, **options)
+    table = read_source(source)
     merges = propose_merges(
         table, min_count=min_count, mistyped=mistyped, equivalent=equivalent, progress=wants_progress()
     )
@@ -61,14 +52,14 @@ def propose(
         (merge.source, merge.target, merge.source_count, merge.target_count, merge.reason)
         for merge in merges[:number]
     ]
-    echo_table(rows, ("tag", "becomes", "tracks", "tracks of that", "why"))
+    echo_rows(None, rows, ("tag", "becomes", "tracks", "tracks of that", "why"))
     click.echo(
         f"{out}: {len(merges):,} merges proposed, {sum(merge.source_count for merge in merges):,} counts"
     )
 
 
 @click.command(cls=FolksongCommand)
-@click.argument("out", type=click.Path(dir_okay=False))
+@click.argument("out", type=OutputFile())
 def recipe(out: str) -> None:
     """Write the default cleaning recipe, with comments, to OUT for you to edit.
 
@@ -86,27 +77,24 @@ def recipe(out: str) -> None:
 
 @click.command(cls=FolksongCommand)
 @click.argument("source", type=click.Path())
-@click.argument("out", type=click.Path(dir_okay=False))
+@click.argument("out", type=OutputFile())
 @click.option(
     "--recipe", "recipe_path", type=click.Path(), metavar="FILE",
     help="The recipe (TOML).  [default: the one \"tags recipe\" writes]",
 )  # fmt: skip
-@tag_source_options
-def clean(source: str, out: str, recipe_path: str | None, **options: Any) -> None:
+def clean(source: str, out: str, recipe_path: str | None) -> None:
     """Clean SOURCE by a recipe and write OUT: SQLite (.db), .csv, .tsv or .parquet.
 
-    Beside OUT lies OUT.changes.json: what each original tag became, by which step; "folksong tags why" reads it.
+    Beside OUT lies OUT.changes.json: what each original tag became, by which step; "folksong tags explain" reads it.
 
     \b
     Example:
       folksong tags clean lastfm_tags.db clean.db --recipe cleaning.toml
     """
     from folksong.tags.cleaning.clean import clean as clean_table
-    from folksong.tags.cleaning.recipe import default_recipe, read_recipe
 
-    table = read_source(source, **options)
-    chosen = read_recipe(recipe_path) if recipe_path else default_recipe()
-    cleaned = clean_table(table, chosen, source=source, progress=wants_progress())
+    table = read_source(source)
+    cleaned = clean_table(table, recipe_path, source=source, progress=wants_progress())
     cleaned.write(out)
     after = cleaned.table
     rows = [
@@ -129,17 +117,16 @@ def clean(source: str, out: str, recipe_path: str | None, **options: Any) -> Non
     "--source", type=click.Path(), metavar="FILE",
     help="The tags before cleaning.  [default: as the change log says]",
 )  # fmt: skip
-@tag_source_options
-def why(cleaned: str, track: str, tag: str | None, source: str | None, **options: Any) -> None:
+def explain(cleaned: str, track: str, tag: str | None, source: str | None) -> None:
     """Say why TRACK carries TAG after cleaning, or what became of all its tags.
 
     \b
     Example:
-      folksong tags why clean.db TRAAAAK128F9318786 rnb
+      folksong tags explain clean.db TRAAAAK128F9318786 rnb
     """
     from folksong.errors import FolksongError
     from folksong.tags.cleaning.change_log import ChangeLog, changes_path
-    from folksong.tags.cleaning.explain import explain
+    from folksong.tags.cleaning.change_log import explain as explain_tags
 
     log = ChangeLog.read(changes_path(cleaned))
     origin = source or log.source
@@ -147,14 +134,14 @@ def why(cleaned: str, track: str, tag: str | None, source: str | None, **options
         raise FolksongError(
             f"{origin}: the tags before cleaning are not there; say where they are with --source"
         )
-    original = read_source(origin, **options)
+    original = read_source(origin)
     if original.sha256() != log.source_sha256:
-        click.echo(f"Warning: {origin} is not what was cleaned, or was read with other options", err=True)
+        click.echo(f"Warning: {origin} is not what was cleaned", err=True)
     left_out = log.dropped_track(track)
     if left_out is not None:
         click.echo(f"{track} was left out by the step {left_out[0]!r}: {left_out[1]}")
         return
-    for found in explain(original, log, track, tag):
+    for found in explain_tags(original, log, track, tag):
         click.echo(f"{found.tag!r} (weight {found.weight:g})" + ("" if found.changes else ", unchanged"))
         for change in found.changes:
             after = "dropped" if change.after is None else f"-> {change.after!r}"

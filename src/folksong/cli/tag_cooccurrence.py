@@ -1,26 +1,21 @@
-"""``folksong tags cooccurrence | count | related``: which tags share tracks."""
+"""``folksong tags cooccurrence | query``: which tags share tracks, and which tracks carry them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import click
 
-from folksong.cli.common import FolksongCommand, ManyValues, echo_table
-from folksong.cli.tag_source import echo_csv, echo_json, read_source, read_track_list, tag_source_options
+from folksong.cli.common import FolksongCommand, ManyValues, OutputFile
+from folksong.cli.tag_source import csv_option, echo_csv, echo_json, echo_rows, json_option, read_source
 
-if TYPE_CHECKING:
-    from folksong.tags.table import TagTable
-
-MEASURES = ("counts", "conditional", "pmi", "npmi", "distance")
+MEASURES = ("counts", "conditional", "pmi", "npmi", "distance", "equivalent", "contained")
+LIMITS = {"conditional": (0.0, 1.0), "npmi": (-1.0, 1.0), "distance": (0.0, 2.0)}
 
 
 @click.command(cls=FolksongCommand)
 @click.argument("source", type=click.Path())
-@click.option("--tags", "chosen", cls=ManyValues, multiple=True, metavar="TAG...", help="These tags.")
 @click.option(
-    "--tag-list", type=click.Path(), metavar="FILE",
-    help="The tags that a text file lists, one a line.",
+    "--tags", "chosen", cls=ManyValues, multiple=True, metavar="TAG...",
+    help="These tags; @FILE stands for those that a text file lists, one a line.",
 )  # fmt: skip
 @click.option(
     "--top", type=click.IntRange(1), default=20, show_default=True,
@@ -28,40 +23,58 @@ MEASURES = ("counts", "conditional", "pmi", "npmi", "distance")
 )  # fmt: skip
 @click.option(
     "--measure", type=click.Choice(MEASURES), default="counts", show_default=True,
-    help="What to compute; conditional is P(column | row).",
+    help="What to compute. conditional is P(column | row); equivalent and contained list the pairs of all tags whose "
+    "P(other | tag) is high both ways, or one way only.",
 )  # fmt: skip
 @click.option(
-    "--output", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True,
-    help="How to print it.",
+    "--threshold", type=float, default=0.9, show_default=True,
+    help="Equivalent and contained: the least P(other | tag).",
 )  # fmt: skip
 @click.option(
-    "--npy", type=click.Path(dir_okay=False), metavar="FILE",
+    "--min-count", type=click.IntRange(1), default=10, show_default=True,
+    help="Equivalent and contained: tags on fewer tracks take no part.",
+)  # fmt: skip
+@json_option
+@csv_option
+@click.option(
+    "--npy", type=OutputFile(), metavar="FILE",
     help="Write the matrix as a NumPy file instead of printing it.",
 )  # fmt: skip
 @click.option(
-    "--plot", type=click.Path(dir_okay=False), metavar="FILE",
+    "--plot", type=OutputFile(), metavar="FILE",
     help="Draw a heat map instead: .png, .svg, .pdf, or .html.",
 )  # fmt: skip
-@tag_source_options
 def cooccurrence(
-    source: str, chosen: tuple[str, ...], tag_list: str | None, top: int, measure: str, output: str,
-    npy: str | None, plot: str | None, **options: Any,
+    source: str, chosen: tuple[str, ...], top: int, measure: str, threshold: float, min_count: int, form: str | None,
+    npy: str | None, plot: str | None,
 ) -> None:  # fmt: skip
-    """Print how often tags of SOURCE share tracks: counts, P(j | i), PMI, NPMI or the NPMI distance.
+    """Print how often tags of SOURCE share tracks: counts, P(j | i), PMI, NPMI, the NPMI distance; or related pairs.
 
     \b
     Example:
       folksong tags cooccurrence lastfm_tags.db --tags rock pop jazz
       folksong tags cooccurrence lastfm_tags.db --top 100 --measure npmi --plot npmi.html
+      folksong tags cooccurrence lastfm_tags.db --measure contained --threshold 0.8
     """
-    table = read_source(source, **options)
-    tags = chosen or (read_track_list(tag_list) if tag_list else table.popularity().tags[:top])
-    matrix = _measure(table, tags, measure)
+    from folksong.tags import cooccurrence as of_tags
+
+    table = read_source(source)
+    if measure in ("equivalent", "contained"):
+        find = of_tags.equivalents if measure == "equivalent" else of_tags.contained
+        rows = [
+            (pair.tag, pair.other, pair.together, pair.forward, pair.backward)
+            for pair in find(table, threshold=threshold, min_count=min_count)
+        ]
+        headers = ("tag", "other", "together", "P(other | tag)", "P(tag | other)")
+        echo_rows(form, rows, ("tag", "other", "together", "forward", "backward"), headers)
+        click.echo(f"{len(rows):,} pairs", err=form is not None)
+        return
+    tags = listed_tags(chosen) or table.popularity().tags[:top]
+    matrix = of_tags.MEASURES[measure](table, tags)
     if plot:
         from folksong.tags.charts import draw_heat_map
 
-        limits = {"conditional": (0.0, 1.0), "npmi": (-1.0, 1.0), "distance": (0.0, 2.0)}.get(measure)
-        draw_heat_map(matrix, tags, plot, title=f"{measure} of {len(tags)} tags", limits=limits)
+        draw_heat_map(matrix, tags, plot, title=f"{measure} of {len(tags)} tags", limits=LIMITS.get(measure))
         click.echo(plot)
     if npy:
         import numpy as np
@@ -73,24 +86,22 @@ def cooccurrence(
         click.echo(f"{npy}: {matrix.shape[0]} × {matrix.shape[1]}, in the order {', '.join(tags[:5])}, …")
     if plot or npy:
         return
-    values = matrix.tolist()
-    if output == "json":
-        finite = [
-            [None if value != value or abs(value) == float("inf") else value for value in row]
-            for row in values
-        ]
-        echo_json({"measure": measure, "tags": list(tags), "matrix": finite})
-    elif output == "csv":
-        echo_csv([(tag, *row) for tag, row in zip(tags, values, strict=True)], ("tag", *tags))
+    if form == "json":
+        from folksong.files import json_value
+
+        echo_json({"measure": measure, "tags": list(tags), "matrix": json_value(matrix.tolist())})
+    elif form == "csv":
+        echo_csv([(tag, *row) for tag, row in zip(tags, matrix.tolist(), strict=True)], ("tag", *tags))
     else:
-        echo_table([(tag, *row) for tag, row in zip(tags, values, strict=True)], ("", *tags), floats=".3f")
+        rows = [(tag, *row) for tag, row in zip(tags, matrix.tolist(), strict=True)]
+        echo_rows(None, rows, ("", *tags), floats=".3f")
 
 
 @click.command(cls=FolksongCommand)
 @click.argument("source", type=click.Path())
 @click.option(
     "--all-of", cls=ManyValues, multiple=True, metavar="TAG...",
-    help="Tracks that carry all of these tags.",
+    help="Tracks that carry all of these tags; @FILE stands for those that a text file lists, one a line.",
 )  # fmt: skip
 @click.option(
     "--any-of", cls=ManyValues, multiple=True, metavar="TAG...",
@@ -101,103 +112,38 @@ def cooccurrence(
     help="Tracks that carry none of these.",
 )  # fmt: skip
 @click.option("--list", "listed", is_flag=True, help="Print the tracks instead of their number.")
-@tag_source_options
-def count(
-    source: str,
-    all_of: tuple[str, ...],
-    any_of: tuple[str, ...],
-    none_of: tuple[str, ...],
-    listed: bool,
-    **options: Any,
+def query(
+    source: str, all_of: tuple[str, ...], any_of: tuple[str, ...], none_of: tuple[str, ...], listed: bool
 ) -> None:
-    """Count the tracks of SOURCE with A and B and …, A or B, A without B.
+    """Count the tracks of SOURCE with all of A, any of B and none of C; of those with all of A, the share P(B | A) too.
 
     \b
     Example:
-      folksong tags count lastfm_tags.db --all-of rock "female vocalists" --none-of metal punk
+      folksong tags query lastfm_tags.db --all-of rock "female vocalists" --none-of metal punk
+      folksong tags query lastfm_tags.db --all-of bebop --any-of jazz "hard bop"
     """
-    from folksong.tags.queries import tracks_with
+    from folksong.tags.cooccurrence import tracks_with
 
-    table = read_source(source, **options)
+    table = read_source(source)
+    all_of, any_of, none_of = (listed_tags(tags) for tags in (all_of, any_of, none_of))
     found = tracks_with(table, all_of=all_of, any_of=any_of, none_of=none_of)
     if listed:
         for track in table.track_ids[found]:
             click.echo(track)
-    else:
-        click.echo(f"{int(found.sum()):,} of {table.n_tracks:,} tracks")
+        return
+    number = int(found.sum())
+    click.echo(f"{number:,} of {table.n_tracks:,} tracks")
+    with_all = int(tracks_with(table, all_of=all_of).sum())
+    if all_of and (any_of or none_of) and with_all:
+        wanted = [" or ".join(any_of)] * bool(any_of) + [f"not {tag}" for tag in none_of]
+        click.echo(f"P({', '.join(wanted)} | {', '.join(all_of)}) = {number / with_all:.4f}")
 
 
-@click.command(cls=FolksongCommand)
-@click.argument("source", type=click.Path())
-@click.argument("tag")
-@click.argument("others", nargs=-1, required=True)
-@tag_source_options
-def implies(source: str, tag: str, others: tuple[str, ...], **options: Any) -> None:
-    """Print P(A or B or … | TAG): of the tracks with TAG, the share that carries at least one of OTHERS.
+def listed_tags(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Return tags, each word that starts with ``@`` replaced by the tags of the list that it names."""
+    from folksong.tags.tag_lists import read_tag_list
 
-    \b
-    Example:
-      folksong tags implies lastfm_tags.db bebop jazz "hard bop"
-    """
-    from folksong.tags.implications import implied_share
-
-    table = read_source(source, **options)
-    for group in (*((other,) for other in others), *([others] if len(others) > 1 else [])):
-        click.echo(f"P({' or '.join(group)} | {tag}) = {implied_share(table, tag, group):.4f}")
-
-
-@click.command(cls=FolksongCommand)
-@click.argument("source", type=click.Path())
-@click.option(
-    "--kind", type=click.Choice(["equivalent", "contained"]), default="equivalent", show_default=True,
-    help="High both ways, or one way only.",
-)  # fmt: skip
-@click.option(
-    "--threshold", type=float, default=0.9, show_default=True,
-    help="The least share of tracks, P(other | tag).",
-)  # fmt: skip
-@click.option(
-    "--min-count", type=click.IntRange(1), default=10, show_default=True,
-    help="Tags on fewer tracks take no part.",
-)  # fmt: skip
-@click.option(
-    "--output", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True,
-    help="How to print it.",
-)  # fmt: skip
-@tag_source_options
-def related(source: str, kind: str, threshold: float, min_count: int, output: str, **options: Any) -> None:
-    """Print tags of SOURCE that are practically equivalent, or contained in another.
-
-    \b
-    Example:
-      folksong tags related lastfm_tags.db --kind contained --threshold 0.8
-    """
-    from folksong.tags.implications import contained, equivalents
-
-    find = equivalents if kind == "equivalent" else contained
-    pairs = find(read_source(source, **options), threshold=threshold, min_count=min_count)
-    headers = ("tag", "other", "together", "P(other | tag)", "P(tag | other)")
-    rows = [(pair.tag, pair.other, pair.together, pair.forward, pair.backward) for pair in pairs]
-    if output == "json":
-        echo_json(
-            [dict(zip(("tag", "other", "together", "forward", "backward"), row, strict=True)) for row in rows]
-        )
-    elif output == "csv":
-        echo_csv(rows, ("tag", "other", "together", "forward", "backward"))
-    else:
-        echo_table(rows, headers)
-        click.echo(f"{len(rows):,} pairs")
-
-
-def _measure(table: TagTable, tags: tuple[str, ...], measure: str) -> Any:
-    from folksong.tags import cooccurrence as pairs
-    from folksong.tags.implications import conditional
-
-    functions = {
-        "counts": pairs.counts,
-        "conditional": conditional,
-        "pmi": pairs.pmi,
-        "npmi": pairs.npmi,
-        "distance": pairs.npmi_distance,
-    }
-    return functions[measure](table, tags)
+    tags: list[str] = []
+    for word in words:
+        tags += read_tag_list(word[1:]) if word.startswith("@") else [word]
+    return tuple(tags)

@@ -1,7 +1,8 @@
-"""The options that say how a tag source is read: the same for every command that takes one."""
+"""How commands read a tag source: by its content alone, or with the options of ``folksong tags import``."""
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +14,14 @@ if TYPE_CHECKING:
     from folksong.tags.table import TagTable
 
 
-_OPTIONS = (
+IMPORT_OPTIONS = (
     click.option(
         "--min-weight", type=float, metavar="T",
         help="Keep the tags with a weight greater than T (last.fm: 0 to 100).  [default: keep all, weight 0 included]",
     ),
     click.option(
-        "--format", "source_format", type=click.Choice(["lastfm", "long", "wide", "folders", "dumps", "library"]),
+        "--format", "source_format",
+        type=click.Choice(["lastfm", "long", "wide", "ragged", "folders", "dumps", "library"]),
         help="What the source is.  [default: look at its content]",
     ),
     click.option("--category", metavar="NAME", help="Only tags of this category, by name: genre of genre---rock."),
@@ -28,7 +30,8 @@ _OPTIONS = (
         help="Music library: of genre, mood and grouping.  [default: all three]",
     ),
     click.option(
-        "--separators", metavar="CHARS", help="Music library: what parts tags within one value.  [default: ;/]"
+        "--separators", metavar="CHARS",
+        help="What parts several tags within one cell or field.  [default: ;/ in a music library]",
     ),
     click.option(
         "--categories", is_flag=True, default=None, help="Music library: write a tag's field before it (mood---dark)."
@@ -42,10 +45,13 @@ _OPTIONS = (
     click.option("--quotes/--no-quotes", default=None, help="Delimited files: whether cells may be quoted."),
 )  # fmt: skip
 
+json_option = click.option("--json", "form", flag_value="json", help="Print JSON.")
+csv_option = click.option("--csv", "form", flag_value="csv", help="Print CSV.")
 
-def tag_source_options(command: Command) -> Command:
-    """Add the options of a tag source; the command passes them on as ``read_source(path, **options)``."""
-    for option in reversed(_OPTIONS):
+
+def import_options(command: Command) -> Command:
+    """Add the options of ``tags import``; it passes them on as ``read_source(path, **options)``."""
+    for option in reversed(IMPORT_OPTIONS):
         command = option(command)
     return command
 
@@ -53,13 +59,28 @@ def tag_source_options(command: Command) -> Command:
 def read_source(
     path: str, *, source_format: str | None = None, category: str | None = None, **options: Any
 ) -> TagTable:
-    """Read the tag table that the user's options describe."""
-    from folksong.tags.sources.categories import select_category
-    from folksong.tags.sources.read_tags import read_tags
+    """Read a tag table; where more has to be known of it, say which command reads it."""
+    from folksong.tags.sources.entries import UnclearSourceError
+    from folksong.tags.sources.read_tags import read_tags, select_category
 
     given = {name: value for name, value in options.items() if value not in (None, ())}
-    table = read_tags(path, format=source_format, **given)
+    try:
+        table = read_tags(path, format=source_format, **given)
+    except UnclearSourceError as error:
+        words = [shlex.quote(path), "tags.db", *_option_words({**given, **error.options})]
+        raise click.ClickException(
+            f"{error}\nThis reads it: folksong tags import {' '.join(words)}"
+        ) from error
     return table if category is None else select_category(table, category)
+
+
+def _option_words(options: dict[str, Any]) -> list[str]:
+    words = []
+    for name, value in options.items():
+        words.append(f"--{name.replace('_', '-')}")
+        if value is not True:
+            words.append(shlex.quote(str(value)))
+    return words
 
 
 def read_aliases(source: str, changes: str | None, table: TagTable) -> dict[str, str]:
@@ -72,11 +93,31 @@ def read_aliases(source: str, changes: str | None, table: TagTable) -> dict[str,
     return ChangeLog.read(path).aliases(table.tags)
 
 
-def read_track_list(path: str) -> tuple[str, ...]:
-    """Read a list of track ids: plain text, one a line."""
-    from folksong.tags.tag_lists import read_tag_list
+def echo_rows(
+    form: str | None,
+    rows: list[tuple[Any, ...]],
+    names: tuple[str, ...],
+    headers: tuple[str, ...] | None = None,
+    **table: Any,
+) -> None:
+    """Print rows as a JSON list of objects or as CSV, both by `names`, or as a table under `headers`."""
+    from folksong.cli.common import echo_table
 
-    return read_tag_list(path)
+    if form == "json":
+        echo_json([dict(zip(names, row, strict=True)) for row in rows])
+    elif form == "csv":
+        echo_csv(rows, names)
+    else:
+        shown = [tuple(_shown(cell) if isinstance(cell, str) else cell for cell in row) for row in rows]
+        echo_table(shown, headers or names, **table)
+
+
+def _shown(text: str, width: int = 60) -> str:
+    """Return a tag on one line of a terminal: no line breaks or control characters, not endless."""
+    printable = "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
+    )
+    return printable if len(printable) <= width else f"{printable[: width - 1]}…"
 
 
 def echo_json(value: Any) -> None:

@@ -6,28 +6,32 @@ Every step is the public function that any user would call, and leaves what the 
 demo.json               what is done, with times and figures
 config.json             settings of the trainings, as `folksong train --config` takes them
 corpus/                 the corpus (folksong.demo.corpus)
+cleaned.db              its tags after the default cleaning recipe; changes beside it
 split.json              training, validation and test tracks, by artist
 popular.labels.json     Model 1: the most popular tags of the training tracks
-filtered.labels.json    Model 2: those less the subjective ones
+filtered.labels.json    Model 2: those less the subjective ones; the taggers learn these
 shards/FRONT-END/       the recordings, encoded once
-runs/FRONT-END/         a tagger: `folksong predict` and `folksong evaluate` take this folder
+runs/FRONT-END/         a tagger with tuned thresholds: `folksong predict` and `folksong evaluate` take this folder
 ```
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from folksong.demo.corpus import Corpus, CorpusSettings, write_corpus
-from folksong.demo.journal import Journal, Stage
 from folksong.errors import FolksongError
-from folksong.files import write_json
+from folksong.files import read_json, write_json
 
 FRONT_ENDS = ("log-mel-spectrogram", "waveform")
+FORMAT = "folksong.demo"
+NAME = "demo.json"
+Found = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,16 @@ class DemoSettings:
 
 
 @dataclass(frozen=True)
+class Stage:
+    """A finished stage: what came out, and its time; `skipped` if an earlier call had finished it."""
+
+    name: str
+    detail: str
+    seconds: float
+    skipped: bool
+
+
+@dataclass(frozen=True)
 class Kept:
     """How much of the crowd's information a label space keeps: shares of all counts and of all tracks."""
 
@@ -88,25 +102,35 @@ class Score:
     front_end: str
     run: Path
     n_tracks: int
-    roc_auc: tuple[float, float, float]
-    pr_auc: tuple[float, float, float]
+    macro_roc_auc: tuple[float, float, float]
+    macro_pr_auc: tuple[float, float, float]
     chance: float
     seconds: float
-    by_kind: dict[str, tuple[int, float]]
+    by_kind: Mapping[str, tuple[int, float]]
 
     @property
     def lift(self) -> float:
         """PR-AUC divided by what chance gives."""
-        return self.pr_auc[0] / self.chance
+        return self.macro_pr_auc[0] / self.chance
 
 
 @dataclass(frozen=True)
 class Heard:
-    """What a tagger says of a clip that it never saw, beside what is really played."""
+    """What the taggers say of a clip that they never saw, beside what is really played.
+
+    Attributes:
+        file: the clip.
+        truth: what is played, in words.
+        genre: what is played, one of the corpus's genres.
+        labels: front-end -> labels that reach their thresholds, with scores, best first.
+        genres: front-end -> the genre whose label has the highest score.
+    """
 
     file: Path
     truth: str
-    labels: dict[str, list[tuple[str, float]]]
+    genre: str
+    labels: Mapping[str, list[tuple[str, float]]]
+    genres: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -145,128 +169,252 @@ def run_demo(
         FolksongError: the folder holds something else.
         TrainingInterrupted: Ctrl-C in a training.
     """
-    settings = settings or DemoSettings(CorpusSettings(seed=seed))
-    folder = Path(out_dir)
-    journal = Journal(folder, settings.to_dict(), on_stage)
-    corpus = _make_corpus(folder, settings, journal, jobs, progress)
-    kept = _make_labels(folder, corpus, settings, journal)
+    demo = _Demo(Path(out_dir), settings or DemoSettings(CorpusSettings(seed=seed)), jobs, progress)
+    journal = _Journal(demo.folder, demo.settings.to_dict(), on_stage)
+    journal.run("corpus", demo.make_corpus)
+    labels = journal.run("labels", demo.make_labels)
     scores = []
     for front_end in FRONT_ENDS:
-        _make_shards(folder, corpus, front_end, journal, jobs, progress)
-        run = _make_run(folder, corpus, front_end, settings, journal, progress)
-        scores.append(_measure(folder, corpus, front_end, run, journal))
-    heard = _listen(folder, corpus, journal)
-    return DemoResult(folder, tuple(journal.stages), kept, tuple(scores), heard)
+        journal.run(f"{front_end} shards", lambda name=front_end: demo.make_shards(name))  # type: ignore[misc]
+        journal.run(f"{front_end} training", lambda name=front_end: demo.train(name))  # type: ignore[misc]
+        seconds = journal.stages[-1].seconds
+        found = journal.run(f"{front_end} evaluation", lambda name=front_end: demo.measure(name))  # type: ignore[misc]
+        scores.append(_score(front_end, demo.run_folder(front_end), seconds, found))
+    heard = demo.heard(journal.run("prediction", demo.listen))
+    kept = tuple(Kept(*row) for row in labels["kept"])
+    return DemoResult(demo.folder, tuple(journal.stages), kept, tuple(scores), heard)
 
 
-def _make_corpus(folder: Path, settings: DemoSettings, journal: Journal, jobs: int, progress: bool) -> Corpus:
-    corpus = Corpus(folder / "corpus", settings.corpus)
-    if journal.found("corpus") is None:
-        with journal.stage("corpus") as found:
-            corpus = write_corpus(folder / "corpus", settings.corpus, jobs=jobs, progress=progress)
-            truth = corpus.read_truth()
-            artists, minutes = {row["artist"] for row in truth}, len(truth) * settings.corpus.seconds / 60
-            found["detail"] = f"{len(truth)} mp3 files, {minutes:.0f} minutes by {len(artists)} artists"
-    return corpus
+class _Journal:
+    """The finished stages of a demo in its ``demo.json``, with what each found out."""
 
-
-def _make_labels(folder: Path, corpus: Corpus, settings: DemoSettings, journal: Journal) -> tuple[Kept, ...]:
-    """Read the tags, split the tracks by artist, and build Models 1 and 2 from the training tracks only."""
-    from folksong.labels.top import SUBJECTIVE_TAGS, drop, top
-    from folksong.splits import make_split
-    from folksong.tags.sources.delimited import read_artists
-    from folksong.tags.sources.read_tags import read_tags
-
-    known = journal.found("labels")
-    if known is None:
-        with journal.stage("labels") as found:
-            table = read_tags(corpus.tags_path)
-            artists = read_artists(corpus.tracks_csv)
-            split = make_split(
-                table, fractions=settings.fractions, artists=artists, seed=settings.corpus.seed
-            )
-            split.write(folder / "split.json")
-            popular = top(
-                table.select_tracks(split.training),
-                settings.n_labels,
-                provenance={"split_sha256": split.sha256()},
-            )
-            spaces = {"popular": popular, "filtered": drop(popular, SUBJECTIVE_TAGS)}
-            kept = []
-            for name, space in spaces.items():
-                space.write(folder / f"{name}.labels.json")
-                coverage = space.coverage(table)
-                kept.append([name, len(space), coverage.counts, coverage.tracks])
-            found["kept"] = kept
-            found["detail"] = (
-                f"{table.n_counts:,} counts of {table.n_tags:,} tags; {len(spaces['popular'])} popular, "
-                f"{len(spaces['filtered'])} after the filter"
-            )
-        known = found
-    return tuple(Kept(*row) for row in known["kept"])
-
-
-def _make_shards(
-    folder: Path, corpus: Corpus, front_end: str, journal: Journal, jobs: int, progress: bool
-) -> None:
-    from folksong.audio.catalogue import read_catalogue
-    from folksong.shards.writer import write_shards
-    from folksong.tags.sources.read_tags import read_tags
-
-    name = f"{front_end} shards"
-    if journal.found(name) is None:
-        with journal.stage(name) as found:
-            manifest = write_shards(
-                read_catalogue(corpus.tracks_csv),
-                folder / "shards" / front_end,
-                read_tags(corpus.tags_path),
-                audio_format=front_end,
-                jobs=jobs,
-                seed=corpus.settings.seed,
-                progress=progress,
-            )
-            found["detail"] = f"{manifest.n_tracks} records in {len(manifest.files)} files"
-
-
-def _make_run(
-    folder: Path,
-    corpus: Corpus,
-    front_end: str,
-    settings: DemoSettings,
-    journal: Journal,
-    progress: bool,
-) -> Path:
-    from folksong.runs import CONFIG_NAME
-    from folksong.training.config import Config
-    from folksong.training.loop import resume, train
-
-    run, name = folder / "runs" / front_end, f"{front_end} training"
-    if journal.found(name) is None:
-        with journal.stage(name) as found:
-            if (run / CONFIG_NAME).exists():
-                finished = resume(run, shards_dir=folder / "shards" / front_end, progress=progress)
-            else:
-                config = Config.from_dict(training_config(settings))
-                write_json(folder / "config.json", config.to_dict())
-                finished = train(
-                    front_end,
-                    folder / "shards" / front_end,
-                    out=run,
-                    config=config,
-                    labels=folder / "filtered.labels.json",
-                    tags=corpus.tags_path,
-                    split=folder / "split.json",
-                    epochs=dict(settings.epochs)[front_end],
-                    multi_tag=True,
-                    seed=settings.corpus.seed,
-                    progress=progress,
+    def __init__(
+        self, folder: Path, settings: Mapping[str, Any], on_stage: Callable[[Stage], None] | None = None
+    ) -> None:
+        self.stages: list[Stage] = []
+        self._path, self._on_stage = folder / NAME, on_stage
+        self._content: dict[str, Any] = {"format": FORMAT, "settings": dict(settings), "stages": {}}
+        if self._path.exists():
+            found = read_json(self._path)
+            if not isinstance(found, dict) or found.get("settings") != self._content["settings"]:
+                raise FolksongError(
+                    f"{folder}: holds a demo made with other settings, or by another version; to start over, delete "
+                    "that folder or choose another one"
                 )
-            best = finished.best_row()
-            found["detail"] = (
-                f"best of {len(finished.history())} epochs: {best['epoch']}, validation PR-AUC "
-                f"{best['pr_auc_macro']:.3f}"
+            self._content = found
+        elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise FolksongError(f"{folder}: is not an empty folder and no demo; choose another folder")
+        else:
+            write_json(self._path, self._content)
+
+    def run(self, name: str, work: Callable[[], Found]) -> Found:
+        """Return what a stage found out, now or in an earlier call; the time of interrupted attempts is added up."""
+        entry = self._content["stages"].setdefault(name, {"seconds": 0.0})
+        skipped = "detail" in entry
+        if not skipped:
+            began = time.monotonic()
+            found: Found = {}
+            try:
+                found = work()
+            finally:
+                entry["seconds"] = round(entry["seconds"] + time.monotonic() - began, 2)
+                if found:
+                    entry |= {"detail": found.pop("detail"), "found": found}
+                write_json(self._path, self._content)
+        self.stages.append(Stage(name, entry["detail"], entry["seconds"], skipped))
+        if self._on_stage is not None:
+            self._on_stage(self.stages[-1])
+        return dict(entry["found"])
+
+
+@dataclass(frozen=True)
+class _Demo:
+    """The stages; each returns what it found out as JSON values, with one line about it as ``detail``."""
+
+    folder: Path
+    settings: DemoSettings
+    jobs: int
+    progress: bool
+
+    @property
+    def corpus(self) -> Corpus:
+        return Corpus(self.folder / "corpus", self.settings.corpus)
+
+    @property
+    def tags(self) -> Path:
+        return self.folder / "cleaned.db"
+
+    def run_folder(self, front_end: str) -> Path:
+        return self.folder / "runs" / front_end
+
+    def make_corpus(self) -> Found:
+        settings = self.settings.corpus
+        corpus = write_corpus(self.corpus.root, settings, jobs=self.jobs, progress=self.progress)
+        truth = corpus.read_truth()
+        artists, minutes = {row["artist"] for row in truth}, len(truth) * settings.seconds / 60
+        return {"detail": f"{len(truth)} mp3 files, {minutes:.0f} minutes by {len(artists)} artists"}
+
+    def make_labels(self) -> Found:
+        """Clean the tags, split the tracks by artist, and build label spaces from the training tracks only."""
+        from folksong.labels import SUBJECTIVE_TAGS, drop, top
+        from folksong.splits import make_split
+        from folksong.tags.cleaning.clean import clean
+        from folksong.tags.cleaning.recipe import default_recipe
+        from folksong.tags.sources.delimited import read_artists
+        from folksong.tags.sources.read_tags import read_tags
+
+        settings, corpus = self.settings, self.corpus
+        raw = read_tags(corpus.tags_path)
+        cleaned = clean(raw, default_recipe(), source=os.fspath(corpus.tags_path))
+        cleaned.write(self.tags)
+        table, artists = cleaned.table, read_artists(corpus.tracks_csv)
+        split = make_split(table, fractions=settings.fractions, artists=artists, seed=settings.corpus.seed)
+        split.write(self.folder / "split.json")
+        popular = top(
+            table.select_tracks(split.training),
+            settings.n_labels,
+            provenance={"split_sha256": split.sha256()},
+        )
+        spaces = {
+            "popular": popular,
+            "filtered": drop(popular, SUBJECTIVE_TAGS, ignore_case=True),
+        }
+        kept = []
+        for name, space in spaces.items():
+            space.write(self.folder / f"{name}.labels.json")
+            coverage = space.coverage(table)
+            kept.append([name, len(space), coverage.counts, coverage.tracks])
+        meanings = {
+            final: [row["kind"], row["concept"]]
+            for row in reversed(corpus.read_tag_truth())
+            if (final := cleaned.log.final(row["tag"])) in spaces["filtered"].names
+        }
+        return {
+            "detail": f"{raw.n_tags:,} tags, {table.n_tags:,} after cleaning; {len(spaces['filtered'])} labels",
+            "kept": kept,
+            "meanings": meanings,
+        }
+
+    def make_shards(self, front_end: str) -> Found:
+        from folksong.audio.catalogue import read_catalogue
+        from folksong.shards.writer import write_shards
+        from folksong.tags.sources.read_tags import read_tags
+
+        manifest = write_shards(
+            read_catalogue(self.corpus.tracks_csv),
+            self.folder / "shards" / front_end,
+            read_tags(self.tags),
+            audio_format=front_end,
+            jobs=self.jobs,
+            seed=self.settings.corpus.seed,
+            progress=self.progress,
+        )
+        return {"detail": f"{manifest.n_tracks} records in {len(manifest.files)} files"}
+
+    def train(self, front_end: str) -> Found:
+        from folksong.runs import CONFIG_NAME
+        from folksong.training.config import Config
+        from folksong.training.loop import resume, train
+
+        run, shards = self.run_folder(front_end), self.folder / "shards" / front_end
+        if (run / CONFIG_NAME).exists():
+            finished = resume(run, shards_dir=shards, progress=self.progress)
+        else:
+            config = Config.from_dict(training_config(self.settings))
+            write_json(self.folder / "config.json", config.to_dict())
+            finished = train(
+                front_end,
+                shards,
+                out=run,
+                config=config,
+                labels=self.folder / "filtered.labels.json",
+                tags=self.tags,
+                split=self.folder / "split.json",
+                epochs=dict(self.settings.epochs)[front_end],
+                multi_tag=True,
+                seed=self.settings.corpus.seed,
+                progress=self.progress,
             )
-    return run
+        best = finished.best_row()
+        return {
+            "detail": f"best of {len(finished.history())} epochs: {best['epoch']}, validation PR-AUC "
+            f"{best['pr_auc_macro']:.3f}"
+        }
+
+    def measure(self, front_end: str) -> Found:
+        """Tune thresholds on the validation part and measure on the test part."""
+        from folksong.evaluation.evaluate import evaluate
+        from folksong.evaluation.tuning import tune_thresholds
+
+        run, shards = self.run_folder(front_end), self.folder / "shards" / front_end
+        tune_thresholds(run, shards=shards)
+        measured = evaluate(run, shards=shards, tags=self.tags)
+        meanings = self._meanings()
+        by_kind: dict[str, list[float]] = {}
+        for label in measured.labels:
+            if label.roc_auc.value == label.roc_auc.value:  # not NaN
+                by_kind.setdefault(meanings[label.name][0], []).append(label.roc_auc.value)
+        roc, pr = measured.macro_roc_auc, measured.macro_pr_auc
+        return {
+            "detail": f"{measured.n_tracks} test tracks, macro ROC-AUC {roc.value:.3f}",
+            "n_tracks": measured.n_tracks,
+            "macro_roc_auc": [roc.value, roc.low, roc.high],
+            "macro_pr_auc": [pr.value, pr.low, pr.high],
+            "chance": pr.chance,
+            "by_kind": {kind: [len(values), sum(values) / len(values)] for kind, values in by_kind.items()},
+        }
+
+    def listen(self) -> Found:
+        """Let both taggers hear the clips whose artists are not in the corpus."""
+        from folksong.prediction import load_tagger
+
+        meanings = self._meanings()
+        heard: dict[str, dict[str, Any]] = {path.name: {} for path in self.corpus.unseen}
+        for front_end in FRONT_ENDS:
+            tagger = load_tagger(self.run_folder(front_end))
+            for path in self.corpus.unseen:
+                found = tagger.predict(path)
+                genre = next(
+                    (
+                        concept
+                        for label, _ in found.ranked()
+                        for kind, concept in [meanings[label]]
+                        if kind == "genre"
+                    ),
+                    "",
+                )
+                heard[path.name][front_end] = {
+                    "labels": found.ranked(5, tagger.thresholds) or found.ranked(1),
+                    "genre": genre,
+                }
+        return {"detail": f"{len(heard)} clips by artists that the taggers never heard", "heard": heard}
+
+    def heard(self, found: Found) -> tuple[Heard, ...]:
+        truth = {row["file"]: row for row in self.corpus.read_unseen_truth()}
+        return tuple(
+            Heard(
+                self.corpus.root / "unseen" / name,
+                _in_words(truth[name]),
+                truth[name]["genre"],
+                {
+                    front_end: [tuple(pair) for pair in entry["labels"]]
+                    for front_end, entry in entries.items()
+                },
+                {front_end: entry["genre"] for front_end, entry in entries.items()},
+            )
+            for name, entries in found["heard"].items()
+        )
+
+    def _meanings(self) -> dict[str, list[str]]:
+        """Return label -> its kind and concept in the hidden truth."""
+        found: dict[str, list[str]] = read_json(self.folder / NAME)["stages"]["labels"]["found"]["meanings"]
+        return found
+
+
+def _score(front_end: str, run: Path, seconds: float, found: Found) -> Score:
+    roc, pr = tuple(found["macro_roc_auc"]), tuple(found["macro_pr_auc"])
+    by_kind = {kind: (int(number), float(mean)) for kind, (number, mean) in found["by_kind"].items()}
+    return Score(front_end, run, found["n_tracks"], roc, pr, found["chance"], seconds, by_kind)
 
 
 def training_config(settings: DemoSettings) -> dict[str, Any]:
@@ -281,72 +429,6 @@ def training_config(settings: DemoSettings) -> dict[str, Any]:
         },
         "tags": {"top": settings.n_labels},
     }
-
-
-def _measure(folder: Path, corpus: Corpus, front_end: str, run: Path, journal: Journal) -> Score:
-    from folksong.evaluation.evaluate import evaluate
-
-    name = f"{front_end} evaluation"
-    known = journal.found(name)
-    if known is None:
-        with journal.stage(name) as found:
-            measured = evaluate(run, shards=folder / "shards" / front_end, tags=corpus.tags_path)
-            kinds = {row["tag"]: row["kind"] for row in corpus.read_tag_truth()}
-            by_kind: dict[str, list[float]] = {}
-            for label in measured.labels:
-                if label.roc_auc.value == label.roc_auc.value:  # not NaN
-                    by_kind.setdefault(kinds[label.name], []).append(label.roc_auc.value)
-            roc, pr = measured.macro_roc_auc, measured.macro_pr_auc
-            found["n_tracks"] = measured.n_tracks
-            found["roc_auc"], found["pr_auc"] = [roc.value, roc.low, roc.high], [pr.value, pr.low, pr.high]
-            found["chance"] = pr.chance
-            found["by_kind"] = {
-                kind: [len(values), sum(values) / len(values)] for kind, values in by_kind.items()
-            }
-            found["detail"] = f"{measured.n_tracks} test tracks, macro ROC-AUC {roc.value:.3f}"
-        known = found
-    training = next(stage for stage in journal.stages if stage.name == f"{front_end} training")
-    return Score(
-        front_end,
-        run,
-        known["n_tracks"],
-        _three(known["roc_auc"]),
-        _three(known["pr_auc"]),
-        known["chance"],
-        training.seconds,
-        {kind: (int(number), float(mean)) for kind, (number, mean) in known["by_kind"].items()},
-    )
-
-
-def _three(values: list[float]) -> tuple[float, float, float]:
-    value, low, high = values
-    return float(value), float(low), float(high)
-
-
-def _listen(folder: Path, corpus: Corpus, journal: Journal) -> tuple[Heard, ...]:
-    """Let both taggers hear the clips whose artists are not in the corpus."""
-    from folksong.prediction import load_tagger
-
-    known = journal.found("prediction")
-    if known is None:
-        with journal.stage("prediction") as found:
-            heard: dict[str, dict[str, Any]] = {path.name: {} for path in corpus.unseen}
-            for front_end in FRONT_ENDS:
-                tagger = load_tagger(folder / "runs" / front_end)
-                for path in corpus.unseen:
-                    heard[path.name][front_end] = tagger.tag(path, top=5)
-            found["heard"] = heard
-            found["detail"] = f"{len(heard)} clips by artists that the taggers never heard"
-        known = found
-    truth = {row["file"]: row for row in corpus.read_unseen_truth()}
-    return tuple(
-        Heard(
-            corpus.root / "unseen" / name,
-            _in_words(truth[name]),
-            {front_end: [(label, score) for label, score in pairs] for front_end, pairs in labels.items()},
-        )
-        for name, labels in known["heard"].items()
-    )
 
 
 def _in_words(row: dict[str, str]) -> str:

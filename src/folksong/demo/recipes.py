@@ -7,18 +7,19 @@ voices cut across. Every field is a number or a name that another file defines; 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from functools import cache
 from importlib import resources
-from typing import Any, TypeVar
+from typing import Any
 
-from folksong.errors import FileFormatError, nearest
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
-Settings = TypeVar("Settings")
+from folksong.errors import FileFormatError
+
+STRICT = ConfigDict(extra="forbid")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Timbre:
     """A pitched instrument; ``data/sounds.toml`` explains the fields."""
 
@@ -41,7 +42,7 @@ class Timbre:
     tags: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Stroke:
     """One percussion sound; ``data/drums.toml`` explains the fields."""
 
@@ -58,7 +59,7 @@ class Stroke:
     metal_hz: float = 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Part:
     """One instrument's part in a subgenre; ``data/genres.toml`` explains the fields."""
 
@@ -70,7 +71,7 @@ class Part:
     level: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class VoicePart:
     """Who sings in a subgenre, how and how often."""
 
@@ -81,7 +82,7 @@ class VoicePart:
     level: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Subgenre:
     """How the pieces of a subgenre sound."""
 
@@ -98,7 +99,7 @@ class Subgenre:
     voice: VoicePart | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Genre:
     """Subgenres, what they have in common, and how often each era and mood occurs among them.
 
@@ -115,7 +116,7 @@ class Genre:
     pump: float = 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Mood:
     """What a mood does to a piece; ``data/facets.toml`` explains the fields."""
 
@@ -134,7 +135,7 @@ class Mood:
     against: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Era:
     """How the records of a decade sound; ``data/facets.toml`` explains the fields."""
 
@@ -151,7 +152,7 @@ class Era:
     half_rate: float = 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Vowel:
     """Formants of a vowel: centres in Hz and levels in dB."""
 
@@ -159,7 +160,7 @@ class Vowel:
     decibels: tuple[float, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Sex:
     """Pitch in Hz and formant factor of a voice."""
 
@@ -167,7 +168,7 @@ class Sex:
     formants: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class VoiceStyle:
     """A way of singing or speaking; ``data/voices.toml`` explains the fields."""
 
@@ -216,45 +217,29 @@ def read_recipes() -> Recipes:
     drums, facets = read_data("drums.toml"), read_data("facets.toml")
     voices, harmony = read_data("voices.toml"), read_data("harmony.toml")
     return Recipes(
-        genres={name: _genre(name, table) for name, table in read_data("genres.toml").items()},
-        timbres=_all(Timbre, read_data("sounds.toml"), "sounds.toml"),
-        strokes=_all(Stroke, drums["sounds"], "drums.toml"),
+        genres=checked(dict[str, Genre], read_data("genres.toml"), "genres.toml"),
+        timbres=checked(dict[str, Timbre], read_data("sounds.toml"), "sounds.toml"),
+        strokes=checked(dict[str, Stroke], drums["sounds"], "drums.toml"),
         kits=drums["kits"],
         patterns=drums["patterns"],
-        moods=_all(Mood, facets["moods"], "facets.toml"),
-        eras=_all(Era, facets["eras"], "facets.toml"),
-        vowels=_all(Vowel, voices["vowels"], "voices.toml"),
-        sexes=_all(Sex, voices["sexes"], "voices.toml"),
-        styles=_all(VoiceStyle, voices["styles"], "voices.toml"),
+        moods=checked(dict[str, Mood], facets["moods"], "facets.toml"),
+        eras=checked(dict[str, Era], facets["eras"], "facets.toml"),
+        vowels=checked(dict[str, Vowel], voices["vowels"], "voices.toml"),
+        sexes=checked(dict[str, Sex], voices["sexes"], "voices.toml"),
+        styles=checked(dict[str, VoiceStyle], voices["styles"], "voices.toml"),
         scales={name: tuple(steps) for name, steps in harmony["scales"].items()},
         chords={name: tuple(steps) for name, steps in harmony["chords"].items()},
     )
 
 
-def _genre(name: str, table: Mapping[str, Any]) -> Genre:
-    subgenres = {}
-    for subname, values in table["subgenres"].items():
-        where = f"genres.toml: {name}.{subname}"
-        values = dict(values)
-        values["parts"] = tuple(_one(Part, part, where) for part in values["parts"])
-        if "voice" in values:
-            values["voice"] = _one(VoicePart, values["voice"], where)
-        subgenres[subname] = _one(Subgenre, values, where)
-    common = tuple(_one(Part, part, f"genres.toml: {name}") for part in table.get("common", ()))
-    return _one(Genre, {**table, "subgenres": subgenres, "common": common}, f"genres.toml: {name}")
+def checked(kind: Any, content: Any, where: str) -> Any:
+    """Return the content of a table as objects of a kind; `where` is for messages.
 
-
-def _all(kind: type[Settings], tables: Mapping[str, Mapping[str, Any]], where: str) -> dict[str, Settings]:
-    return {name: _one(kind, values, f"{where}: {name}") for name, values in tables.items()}
-
-
-def _one(kind: type[Settings], values: Mapping[str, Any], where: str) -> Settings:
-    known = tuple(entry.name for entry in fields(kind))  # type: ignore[arg-type]
-    for key in values:
-        if key not in known:
-            raise FileFormatError(f"{where}: unknown key {key!r}{nearest(key, known)}")
-    return kind(**{key: _frozen(value) for key, value in values.items()})
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(_frozen(entry) for entry in value) if isinstance(value, list) else value
+    Raises:
+        FileFormatError: a key is unknown or missing, or a value is wrong.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(content)
+    except ValidationError as error:
+        found = error.errors()[0]
+        raise FileFormatError(f"{where}: {'.'.join(map(str, found['loc']))}: {found['msg']}") from error

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.signal import lfilter
 
+from folksong.demo.instruments import Samples, hertz
 from folksong.demo.recipes import Recipes, Sex, VoiceStyle, Vowel
-from folksong.demo.tones import Samples, hertz
 
 Array = npt.NDArray[np.float64]
 FORMANT_BANDWIDTH_HZ = (90.0, 110.0, 160.0, 220.0)

@@ -1,7 +1,8 @@
 """Word vectors in text files: a word and its numbers on each line, separated by blanks.
 
 GloVe has no header; word2vec and fastText (``.vec``) begin with a line of two whole numbers, words and dimensions.
-In the 840B GloVe files a few words hold blanks themselves (``. . .``): the last `dimension` fields are the numbers.
+Where most lines hold tabs, these separate fields too. In the 840B GloVe files a few words hold blanks themselves
+(``. . .``): the last `dimension` fields are the numbers.
 """
 
 from __future__ import annotations
@@ -150,6 +151,12 @@ def _read_blocks(stream: IO[bytes], path: Path, *, progress: bool) -> Iterator[B
     from tqdm import tqdm
 
     lines = stream.readlines(SAMPLE_BYTES)
+    tabs = 2 * sum(b"\t" in line for line in lines) > len(lines)
+
+    def blanks(lines: list[bytes]) -> list[bytes]:
+        return [line.replace(b"\t", b" ") for line in lines] if tabs else lines
+
+    lines = blanks(lines)
     header = _header(lines[0]) if lines else None
     parser = _Parser(_dimension(lines[1:] if header else lines, path), path)
     lines = lines[1:] if header else lines
@@ -162,7 +169,7 @@ def _read_blocks(stream: IO[bytes], path: Path, *, progress: bool) -> Iterator[B
             if block is not None:
                 n_found += len(block.words)
                 yield block
-            lines = stream.readlines(BLOCK_BYTES)
+            lines = blanks(stream.readlines(BLOCK_BYTES))
     if not n_found:
         raise FileFormatError(f"{path}: holds no word vectors")
     parser.check(at_end=True)

@@ -14,10 +14,9 @@ and a full-batch step costs N × N whatever the number of tracks. The gradients 
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +24,6 @@ import scipy.sparse as sp
 
 from folksong.errors import FolksongError
 from folksong.tags.table import TagTable
-
-logger = logging.getLogger(__name__)
 
 Matrix = npt.NDArray[np.float64]
 Output = Literal["softmax", "sigmoid"]
@@ -55,17 +52,12 @@ class SkipGramCounts:
     pairs: Matrix
 
 
-@dataclass
-class Weights:
+class Weights(NamedTuple):
     """The network: hidden (N, d), output (d, N) and the outputs' bias (N,)."""
 
     hidden: Matrix
     output: Matrix
     bias: Matrix
-
-    def arrays(self) -> tuple[Matrix, Matrix, Matrix]:
-        """Return the arrays, in a fixed order."""
-        return self.hidden, self.output, self.bias
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +72,7 @@ class SkipGram:
 
     tags: tuple[str, ...]
     vectors: npt.NDArray[np.float32]
-    losses: tuple[float, ...] = field(default=())
+    losses: tuple[float, ...] = ()
 
 
 def train_skipgram(
@@ -121,11 +113,12 @@ def train_skipgram(
     weights = initial_weights(len(tags), dimension or int(len(tags) ** 0.5), rng)
     with threadpool_limits(1, "blas"):  # the same sums on any number of cores
         if batch_size is None:
+            steps = [sum_samples(presence)] * FULL_BATCH_STEPS_PER_EPOCH
             rate = learning_rate or FULL_BATCH_LEARNING_RATE
-            losses = _train_on_counts(weights, sum_samples(presence), output, epochs or 100, rate)
+            losses = _train(weights, lambda: steps, output, epochs or 100, rate, last_only=True)
         else:
-            rate = learning_rate or MINI_BATCH_LEARNING_RATE
-            losses = _train_in_batches(weights, presence, output, epochs or 50, rate, batch_size, rng)
+            size, rate = batch_size, learning_rate or MINI_BATCH_LEARNING_RATE
+            losses = _train(weights, lambda: _batches(presence, size, rng), output, epochs or 50, rate)
     lengths = np.linalg.norm(weights.hidden, axis=1, keepdims=True)
     vectors = weights.hidden / np.maximum(lengths, 1e-12)
     return SkipGram(tuple(tags), vectors.astype(np.float32), tuple(losses))
@@ -174,78 +167,40 @@ def loss_and_gradient(weights: Weights, counts: SkipGramCounts, output: Output) 
     return float(loss.sum() * scale), Weights(by_hidden, hidden.T @ slope, slope.sum(axis=0))
 
 
-class _Adam:
-    """Adam (Kingma & Ba 2015), changing the weights in place."""
-
-    def __init__(self, weights: Weights, learning_rate: float) -> None:
-        self.rate = learning_rate
-        self.step = 0
-        self.means = [np.zeros_like(array) for array in weights.arrays()]
-        self.squares = [np.zeros_like(array) for array in weights.arrays()]
-
-    def update(self, weights: Weights, gradient: Weights) -> None:
-        self.step += 1
-        rate = self.rate * (1 - 0.999**self.step) ** 0.5 / (1 - 0.9**self.step)
-        moments = zip(weights.arrays(), gradient.arrays(), self.means, self.squares, strict=True)
-        for array, slope, mean, square in moments:
-            mean += 0.1 * (slope - mean)
-            square += 0.001 * (slope * slope - square)
-            array -= rate * mean / (np.sqrt(square) + 1e-8)
-
-
-class _EarlyStop:
-    """Says when `PATIENCE` epochs brought no relative improvement of `MIN_RELATIVE_IMPROVEMENT`."""
-
-    def __init__(self) -> None:
-        self.best = np.inf
-        self.waited = 0
-
-    def __call__(self, loss: float) -> bool:
-        if not np.isfinite(loss):
-            raise FolksongError("the skip-gram's loss is no longer finite; choose a smaller learning rate")
-        if loss < self.best * (1 - MIN_RELATIVE_IMPROVEMENT):
-            self.best, self.waited = loss, 0
-        else:
-            self.waited += 1
-        return self.waited >= PATIENCE
-
-
-def _train_on_counts(
-    weights: Weights, counts: SkipGramCounts, output: Output, epochs: int, rate: float
-) -> list[float]:
-    adam, stop = _Adam(weights, rate), _EarlyStop()
-    losses: list[float] = []
-    for _ in range(epochs):
-        for _ in range(FULL_BATCH_STEPS_PER_EPOCH):
-            loss, gradient = loss_and_gradient(weights, counts, output)
-            adam.update(weights, gradient)
-        losses.append(loss)
-        if stop(loss):
-            break
-    return losses
-
-
-def _train_in_batches(
+def _train(
     weights: Weights,
-    presence: sp.csr_matrix,
+    epoch: Callable[[], Iterable[SkipGramCounts]],
     output: Output,
     epochs: int,
     rate: float,
-    batch_size: int,
-    rng: np.random.Generator,
+    *,
+    last_only: bool = False,
 ) -> list[float]:
-    adam, stop = _Adam(weights, rate), _EarlyStop()
+    """Change the weights in place, by Adam (Kingma & Ba 2015), and return the loss of each epoch.
+
+    An epoch's loss is the mean over its samples, or with `last_only` that of its last step. Training ends when
+    `PATIENCE` epochs brought no relative improvement of `MIN_RELATIVE_IMPROVEMENT`.
+    """
+    moments = [(array, np.zeros_like(array), np.zeros_like(array)) for array in weights]
+    step, waited, best = 0, 0, np.inf
     losses: list[float] = []
-    for _ in range(epochs):
+    while len(losses) < epochs and waited < PATIENCE:
         total, n_samples = 0.0, 0
-        for counts in _batches(presence, batch_size, rng):
+        for counts in epoch():
             loss, gradient = loss_and_gradient(weights, counts, output)
-            adam.update(weights, gradient)
+            step += 1
+            corrected = rate * (1 - 0.999**step) ** 0.5 / (1 - 0.9**step)
+            for (array, mean, square), slope in zip(moments, gradient, strict=True):
+                mean += 0.1 * (slope - mean)
+                square += 0.001 * (slope * slope - square)
+                array -= corrected * mean / (np.sqrt(square) + 1e-8)
             size = int(counts.inputs.sum())
-            total, n_samples = total + loss * size, n_samples + size
+            total, n_samples = (loss, 1) if last_only else (total + loss * size, n_samples + size)
         losses.append(total / max(n_samples, 1))
-        if stop(losses[-1]):
-            break
+        if not np.isfinite(losses[-1]):
+            raise FolksongError("the skip-gram's loss is no longer finite; choose a smaller learning rate")
+        better = losses[-1] < best * (1 - MIN_RELATIVE_IMPROVEMENT)
+        best, waited = (losses[-1], 0) if better else (best, waited + 1)
     return losses
 
 

@@ -36,29 +36,14 @@ class VectorCoverage:
     Attributes:
         missing: (tag, count) of the tags without a vector, most popular first.
         partly: (tag, its unknown words) of the tags whose vector lacks a word, most popular first.
-        n_tags: distinct tags in the table.
-        n_counts: (track, tag) pairs in the table.
+        tags: share of distinct tags that have a vector; NaN without tags.
+        counts: share of (track, tag) pairs whose tag has one; NaN without counts.
     """
 
     missing: tuple[tuple[str, int], ...]
     partly: tuple[tuple[str, tuple[str, ...]], ...]
-    n_tags: int
-    n_counts: int
-
-    @property
-    def counts_lost(self) -> int:
-        """Number of (track, tag) pairs whose tag has no vector."""
-        return sum(count for _, count in self.missing)
-
-    @property
-    def counts(self) -> float:
-        """Share of (track, tag) pairs whose tag has a vector."""
-        return 1 - self.counts_lost / self.n_counts if self.n_counts else float("nan")
-
-    @property
-    def tags(self) -> float:
-        """Share of distinct tags that have a vector."""
-        return 1 - len(self.missing) / self.n_tags if self.n_tags else float("nan")
+    tags: float
+    counts: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,18 +74,25 @@ class TagVectors:
 
         A tag of the table that was never embedded counts as missing.
         """
-        counts = dict(zip(*_popularity(table), strict=True))
-        known = set(self.tags)
+        ranking, known = table.popularity(), set(self.tags)
+        counts = dict(zip(ranking.tags, ranking.counts.tolist(), strict=True))
+        missing = tuple((tag, count) for tag, count in counts.items() if tag not in known)
+        lost = sum(count for _, count in missing)
         return VectorCoverage(
-            tuple((tag, count) for tag, count in counts.items() if tag not in known),
+            missing,
             tuple((tag, self.unknown_words[tag]) for tag in counts if tag in self.unknown_words),
-            table.n_tags,
-            table.n_counts,
+            1 - len(missing) / table.n_tags if table.n_tags else float("nan"),
+            1 - lost / table.n_counts if table.n_counts else float("nan"),
         )
 
 
 def embed_tags(
-    tags: Iterable[str], vectors: WordVectors, *, split_hyphens: bool = True, decades: bool = True
+    tags: Iterable[str],
+    vectors: WordVectors,
+    *,
+    split_hyphens: bool = True,
+    decades: bool = True,
+    keep_case: bool = False,
 ) -> TagVectors:
     """Give each tag its unit vector.
 
@@ -109,12 +101,13 @@ def embed_tags(
         vectors: word vectors; a sentence model embeds the tag as a whole.
         split_hyphens: retry an unknown word split at ``-`` and ``/`` (the original recipe did not).
         decades: bring decades to one form first.
+        keep_case: do not lower the case: for vocabularies, such as word2vec's, that know names.
 
     Returns:
         The tags that have a vector, in the order given, and the others in `TagVectors.missing`.
     """
     names = list(tags)
-    words_of = [tag_words(tag) for tag in names]
+    words_of = [tag_words(tag, keep_case=keep_case) for tag in names]
     if decades:
         form = _decade_forms(vectors)
         words_of = [[form.get(word, word) for word in words] for words in words_of]
@@ -142,13 +135,13 @@ def embed_tags(
     )
 
 
-def tag_words(tag: str) -> list[str]:
-    """Return the words of a tag: lower case, without ``. ! ? ,``, split on blanks.
+def tag_words(tag: str, *, keep_case: bool = False) -> list[str]:
+    """Return the words of a tag: lower case unless kept, without ``. ! ? ,``, split on blanks.
 
     >>> tag_words("R.E.M. Rocks!")
     ['rem', 'rocks']
     """
-    return tag.lower().translate(PUNCTUATION).split()
+    return (tag if keep_case else tag.lower()).translate(PUNCTUATION).split()
 
 
 @cache
@@ -221,8 +214,3 @@ class _UnitVectors:
         units = self._parts[0] if len(self._parts) == 1 else np.concatenate(self._parts)
         rows = [self.row_of[word] for word in vocabulary]
         return np.asarray(used @ (units if rows == list(range(len(units))) else units[rows]))
-
-
-def _popularity(table: TagTable) -> tuple[list[str], list[int]]:
-    ranking = table.popularity()
-    return list(ranking.tags), ranking.counts.tolist()

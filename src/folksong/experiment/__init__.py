@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from folksong.experiment.cells import Cell, make_cells
-from folksong.experiment.plan import Plan, read_plan
-from folksong.experiment.running import CellResult, run_experiment
-from folksong.experiment.search import SearchResult, Trial, run_search
-from folksong.experiment.shipped import shipped_plans, write_shipped_plan
+from folksong.experiment.cells import Cell
+from folksong.experiment.plan import Plan
+from folksong.experiment.read_plan import read_plan, shipped_plan, shipped_plans
+from folksong.experiment.run_experiment import CellResult, run_experiment
+from folksong.experiment.run_search import SearchResult, Trial, run_search
 
 __all__ = [
     "Cell",
@@ -14,10 +14,9 @@ __all__ = [
     "Plan",
     "SearchResult",
     "Trial",
-    "make_cells",
     "read_plan",
     "run_experiment",
     "run_search",
+    "shipped_plan",
     "shipped_plans",
-    "write_shipped_plan",
 ]

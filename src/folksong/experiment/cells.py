@@ -86,9 +86,9 @@ def make_cells(
                             "tags": table_sha256,
                             "split": split_sha256,
                             "loss": options.to_dict(),
-                            "vectors": plan.data.vectors if options.kind == "semantic" else None,
+                            "vectors": str(plan.vectors()) if options.kind == "semantic" else None,
                             "settings": config.to_dict(),
-                            "training": plan.training.of(front_end),
+                            "training": plan.training.of(front_end, grid.epochs),
                             "min_weight": plan.data.min_weight,
                             "seed": seed,
                         }

@@ -1,31 +1,30 @@
-"""The plan of an experiment: a TOML file that names data, label spaces, losses, and which of them are combined.
+"""The plan of an experiment, checked: data, label spaces, losses, which of them are combined, what is searched.
 
-Paths are relative to the file. A plan may begin with ``extends = "NAME"`` and say only what differs from that shipped
-plan (`folksong.experiment.shipped`). Every key is checked; an unknown one is an error that names the nearest known.
+`folksong.experiment.read_plan` reads one from a TOML file. Every key is checked.
 """
 
 from __future__ import annotations
 
-import os
 import tomllib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from folksong.errors import FileFormatError, FolksongError, nearest
-from folksong.experiment.changes import lay_over
-from folksong.experiment.search_settings import Search
-from folksong.experiment.shipped import shipped_plan, shipped_plans
-from folksong.files import describe_os_error
+from folksong.errors import FolksongError, nearest
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 FrontEnd = Literal["waveform", "log-mel-spectrogram"]
-Builder = Literal["file", "top", "drop", "kmeans", "genres", "npmi", "skipgram", "hybrid"]
+Builder = Literal[
+    "file", "dictionary", "top", "drop", "kmeans", "main_tags", "genres", "npmi", "skipgram", "hybrid"
+]
 Epochs = Annotated[int, Field(ge=1)]
+Value = bool | int | float | str
+Figure = Literal["macro_roc_auc", "macro_pr_auc", "micro_roc_auc", "micro_pr_auc"]
 PLAIN_LOSS = "bce"
 DEFAULT_EPOCHS = 100
+SEARCHED = ("spaces", "losses", "settings", "training", "data.vectors")
+"""Where searched settings may lie: what else is under ``data`` decides the tracks that trials are measured on."""
 
 
 class Section(BaseModel):
@@ -44,7 +43,7 @@ class Data(Section):
         split: a ``*.split.json``; without one it is made, by `fractions` and seed 0.
         fractions: of the split that is made.
         artists: a CSV of artists, for the split that is made.
-        vectors: word vectors, for the builders that need them.
+        vectors: word vectors, for the builders that need them; or several by name, the first for whoever names none.
         min_weight: keep tags with a weight greater than this.
         settings: a ``config.json`` as `folksong train --config` takes it, in the place of the plan's own `settings`.
         truth: a CSV with the columns ``tag`` and ``concept`` (and ``kind``): what each tag means, if that is known; the
@@ -57,20 +56,30 @@ class Data(Section):
     split: str | None = None
     fractions: tuple[float, float, float] = (80, 10, 10)
     artists: str | None = None
-    vectors: str | None = None
+    vectors: str | Annotated[dict[Name, str], Field(min_length=1)] | None = None
     min_weight: float | None = None
     settings: str | None = None
     truth: str | None = None
 
 
 class Space(BaseModel):
-    """A label space: its builder, the space it starts from, and the builder's further arguments."""
+    """A label space: its builder, the space it starts from, and the builder's further arguments.
+
+    Args:
+        builder: what builds it.
+        of: the label space it starts from.
+        path: of the builders ``file`` and ``dictionary``: the file; of ``genres``: a ``genres.txt`` that chooses.
+        choice_of: of the builder ``genres``: the label space of as many labels whose genres and pairs are proposed.
+        vectors: which of the plan's word vectors.
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
     builder: Builder
     of: str | None = None
     path: str | None = None
+    choice_of: str | None = None
+    vectors: str | None = None
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -79,29 +88,96 @@ class Space(BaseModel):
 
 
 class Grid(Section):
-    """All combinations of these are cells."""
+    """All combinations of these are cells; `epochs` instead of the plan's, where it is given."""
 
     spaces: tuple[str, ...] = Field(min_length=1)
     front_ends: tuple[FrontEnd, ...] = Field(min_length=1)
     losses: tuple[str, ...] = (PLAIN_LOSS,)
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
+    epochs: Epochs | None = None
 
 
 class Training(Section):
     """How every cell is trained; `epochs` may differ between front-ends."""
 
-    epochs: Epochs | dict[FrontEnd, Epochs] = 100
+    epochs: Epochs | dict[FrontEnd, Epochs] = DEFAULT_EPOCHS
     precision: Literal["auto", "32", "bf16", "16", "64"] = "auto"
     multi_tag: bool = True
 
-    def of(self, front_end: str) -> dict[str, Any]:
-        """Return epochs, precision and multi_tag of a front-end."""
-        epochs = (
-            self.epochs
-            if isinstance(self.epochs, int)
-            else {str(key): value for key, value in self.epochs.items()}.get(front_end, DEFAULT_EPOCHS)
-        )
+    def of(self, front_end: str, epochs: int | None = None) -> dict[str, Any]:
+        """Return epochs (those of the grid where it has its own), precision and multi_tag of a front-end."""
+        if epochs is not None:
+            pass
+        elif isinstance(self.epochs, int):
+            epochs = self.epochs
+        else:
+            epochs = next((n for name, n in self.epochs.items() if name == front_end), DEFAULT_EPOCHS)
         return {"epochs": epochs, "precision": self.precision, "multi_tag": self.multi_tag}
+
+
+class Range(Section):
+    """All numbers from `low` to `high`, both included; whole numbers if both ends are; `log` draws their logarithm."""
+
+    low: int | float
+    high: int | float
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Range:
+        if not self.low < self.high:
+            raise ValueError(f"low ({self.low}) must be less than high ({self.high})")
+        if self.log and self.low <= 0:
+            raise ValueError(f"with log, low must be more than 0, not {self.low}")
+        return self
+
+    @property
+    def whole(self) -> bool:
+        """Whether only whole numbers are drawn."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+
+class Search(Section):
+    """A search over settings of the plan; every trial is the plan with some settings changed.
+
+    Args:
+        parameters: setting, as ``spaces.model-3.n_clusters`` -> a list of values, or a range.
+        sampler: ``grid`` tries all combinations of the lists, ``random`` draws, ``tpe`` learns from the trials so far
+            (Optuna's tree-structured Parzen estimator).
+        trials: how many; all combinations for a grid.
+        seed: of ``random`` and ``tpe``.
+        figure: what is maximised, on the validation part: the mean over the cells of the plan's grid.
+        on: a label space of the plan: every trial is measured on its tags and on the same tracks; a tag that a trial's
+            labels do not know is at chance. Without it, each is measured on its own labels.
+    """
+
+    parameters: dict[str, Annotated[tuple[Value, ...], Field(min_length=1)] | Range] = Field(min_length=1)
+    sampler: Literal["grid", "random", "tpe"] = "grid"
+    trials: Annotated[int, Field(ge=1)] | None = None
+    seed: Annotated[int, Field(ge=0)] = 0
+    figure: Figure = "macro_pr_auc"
+    on: str | None = None
+
+    @model_validator(mode="after")
+    def _can_be_done(self) -> Search:
+        for key, values in self.parameters.items():
+            at_key(key, None)
+            if not any(key == place or key.startswith(f"{place}.") for place in SEARCHED):
+                raise ValueError(
+                    f"parameters.{key}: only settings below {', '.join(SEARCHED)} can be searched"
+                )
+            if isinstance(values, Range) and self.sampler == "grid":
+                raise ValueError(
+                    f"parameters.{key}: a grid needs a list of values; a range is for random or tpe"
+                )
+        if self.sampler != "grid" and self.trials is None:
+            raise ValueError(f"trials: say how many trials the sampler {self.sampler} may make")
+        if self.sampler == "grid" and self.trials is not None:
+            raise ValueError("trials: a grid tries all combinations; leave this out, or take random or tpe")
+        return self
+
+    def changes(self, chosen: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the chosen values as tables to lay over the plan."""
+        return [at_key(key, value) for key, value in chosen.items()]
 
 
 class Plan(Section):
@@ -115,6 +191,7 @@ class Plan(Section):
         training: how every cell is trained.
         settings: sections of a ``config.json`` of a training: ``[settings.model-training]`` and so on.
         search: settings to search over; without it the plan's cells are run as they are.
+        published: published figures to print beside the plan's own: a TSV, or the name of one that ships.
         folder: where relative paths start.
     """
 
@@ -125,6 +202,7 @@ class Plan(Section):
     training: Training = Training()
     settings: dict[str, Any] = Field(default_factory=dict)
     search: Search | None = None
+    published: str | None = None
     folder: Path = Path()
 
     @property
@@ -136,66 +214,27 @@ class Plan(Section):
         """Return a path of the plan as the reader's own."""
         return self.folder / Path(path).expanduser()
 
+    def vectors(self, name: str | None = None) -> Path | str:
+        """Return where word vectors are: a file of the plan's, or a name of some that ship.
 
-def read_plan(path: str | os.PathLike[str], changes: Mapping[str, Any] | None = None) -> Plan:
-    """Read and check a plan.
+        Args:
+            name: which, where the plan has several; None takes the first.
 
-    Args:
-        path: a file, or the name of a plan that ships in the package.
-        changes: tables laid over those of the file; paths in them, too, are relative to the plan's folder.
-
-    Raises:
-        FolksongError: the file cannot be read, and no shipped plan is called so.
-        FileFormatError: it is not TOML, a key or value is wrong, or a name is used that nothing defines.
-    """
-    content, folder = read_content(path)
-    return make_plan(lay_over(content, changes or {}), folder, os.fspath(path))
-
-
-def read_content(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Path]:
-    """Return what a plan says, laid over what it extends, and the folder where its paths start."""
-    file = Path(path)
-    try:
-        # results may lie in a folder of the plan's name
-        if not file.is_file() and os.fspath(path) in shipped_plans():
-            content, folder = shipped_plan(os.fspath(path)).content, Path.cwd()
-        else:
-            content = tomllib.loads(file.read_text(encoding="utf-8"))
-            folder = file.absolute().parent
-    except OSError as error:
-        raise FolksongError(
-            f"{describe_os_error(error, file)}; plans that ship with folksong are {', '.join(shipped_plans())}"
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise FileFormatError(f"{file}: not valid TOML ({error})") from error
-    base = content.pop("extends", None)
-    if base is None:
-        return content, folder
-    try:
-        return lay_over(read_content(shipped_plan(str(base)).name)[0], content), folder
-    except FolksongError as error:
-        raise FileFormatError(f"{file}: extends: {error}") from error
+        Raises:
+            FolksongError: the plan names none, or none of that name.
+        """
+        given = self.data.vectors
+        if given is None:
+            raise FolksongError("needs word vectors; name them in the plan (data.vectors)")
+        if isinstance(given, dict):
+            if name is not None and name not in given:
+                raise FolksongError(f"data.vectors: none called {name!r}{nearest(name, list(given))}")
+            given = given[name] if name is not None else next(iter(given.values()))
+        beside = self.place(given)
+        return beside if beside.exists() else given
 
 
-def make_plan(content: Mapping[str, Any], folder: Path, source: str) -> Plan:
-    """Check what a plan says; `source` is for messages.
-
-    Raises:
-        FileFormatError: a key or value is wrong, or a name is used that nothing defines.
-    """
-    if "folder" in content:
-        raise FileFormatError(f"{source}: unknown key 'folder'; paths are relative to the file")
-    try:
-        plan = Plan.model_validate({**content, "folder": folder})
-        _check_names(plan)
-    except ValidationError as error:
-        raise FileFormatError(f"{source}: " + "; ".join(map(_explain, error.errors()))) from error
-    except FolksongError as error:
-        raise FileFormatError(f"{source}: {error}") from error
-    return plan
-
-
-def _check_names(plan: Plan) -> None:
+def check_names(plan: Plan) -> None:
     """Check that every name used is defined, and that no space starts from itself."""
     losses = [PLAIN_LOSS, *plan.losses]
     if plan.settings and plan.data.settings is not None:
@@ -216,6 +255,9 @@ def _check_names(plan: Plan) -> None:
     if on is not None and on not in plan.spaces:
         raise FolksongError(f"search.on: no label space {on!r}{nearest(on, list(plan.spaces))}")
     for name, space in plan.spaces.items():
+        if space.choice_of is not None and space.choice_of not in plan.spaces:
+            near = nearest(space.choice_of, list(plan.spaces))
+            raise FolksongError(f"spaces.{name}.choice_of: no label space {space.choice_of!r}{near}")
         seen = [name]
         while space.of is not None:
             if space.of not in plan.spaces:
@@ -228,18 +270,24 @@ def _check_names(plan: Plan) -> None:
             space = plan.spaces[space.of]
 
 
-def _explain(error: Any) -> str:
-    where = [str(part) for part in error["loc"]]
-    if error["type"] == "extra_forbidden":
-        sections: dict[str, type[BaseModel]] = {
-            "data": Data,
-            "grid": Grid,
-            "training": Training,
-            "search": Search,
-        }
-        section = sections.get(where[0], Plan)
-        known = [name for name in section.model_fields if name != "folder"]
-        return (
-            f"unknown key {'.'.join(where)!r}{nearest(where[-1], known) or '; known are ' + ', '.join(known)}"
-        )
-    return f"{'.'.join(where)}: {error['msg'].removeprefix('Value error, ')}"
+def at_key(key: str, value: Any) -> dict[str, Any]:
+    """Return a value at a dotted key as nested tables; a part with a dot in it stands in quotes.
+
+    >>> at_key('spaces."model-4.1".linkage', "single")
+    {'spaces': {'model-4.1': {'linkage': 'single'}}}
+
+    Raises:
+        FolksongError: this is no key.
+    """
+    try:
+        nested = tomllib.loads(f"{key} = 0")
+    except tomllib.TOMLDecodeError as error:
+        raise FolksongError(f"{key!r} is no key of a plan ({error}); parts are joined by dots") from error
+    result: dict[str, Any] = nested
+    place = nested
+    while True:
+        (name,) = place
+        if place[name] == 0:
+            place[name] = value
+            return result
+        place = place[name]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from folksong.errors import FolksongError
-from folksong.experiment.search_settings import Range, Search
+from folksong.experiment.plan import Range, Search
 from folksong.files import is_locked, locked
 
 if TYPE_CHECKING:

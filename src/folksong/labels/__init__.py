@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from folksong.labels.analysis.cooccurrence import LabelCooccurrence, cooccurrence
 from folksong.labels.analysis.diff import diff
 from folksong.labels.analysis.explain import explain
 from folksong.labels.analysis.map import write_map
@@ -14,23 +15,26 @@ from folksong.labels.npmi import npmi
 from folksong.labels.skipgram import skipgram
 from folksong.labels.space import Coverage, Label, LabelSpace
 from folksong.labels.spherical_kmeans import SphericalKMeans
-from folksong.labels.top import SUBJECTIVE_TAGS, drop, top
+from folksong.labels.top import SUBJECTIVE_TAGS, drop, main_tags, top
 
 __all__ = [
     "SUBJECTIVE_TAGS",
     "Coverage",
     "GenreChoice",
     "Label",
+    "LabelCooccurrence",
     "LabelSpace",
     "Pair",
     "PairScores",
     "SphericalKMeans",
+    "cooccurrence",
     "diff",
     "drop",
     "explain",
     "hybrid",
     "keep_genres",
     "kmeans",
+    "main_tags",
     "npmi",
     "propose_genres",
     "read_genres",

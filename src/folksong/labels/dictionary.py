@@ -1,96 +1,197 @@
 """The earlier project's files: ``tags_dict_x.pkl``, a pickled dict of tag -> cluster number.
 
-A pickle can run any code when it is loaded. These are read by an unpickler that can make nothing but text, numbers,
-dicts, lists, tuples and NumPy scalars, and refuses all else by name before it is looked up.
+A pickle can run any code when it is loaded, or ask for endless time and memory. So these are never unpickled: their
+opcodes are read one by one, and whatever a dict of text and numbers does not need is refused by name before anything
+is made of it. Python 2's pickles and NumPy's scalars are such dicts too.
+
+A classifier's outputs are the ranks of the distinct cluster numbers, in rising order: filtered dictionaries have gaps.
 """
 
 from __future__ import annotations
 
-import io
 import os
 import pickle
-from collections.abc import Iterable, Mapping
+import pickletools
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
 from folksong.errors import FileFormatError, FolksongError
-from folksong.files import describe_os_error, sha256_file
+from folksong.files import atomic_write, describe_os_error, open_regular, sha256_file
 from folksong.labels.genres import keep_genres, read_genres
 from folksong.labels.kmeans import keep_labels_with
 from folksong.labels.space import Label, LabelSpace
-from folksong.labels.top import SUBJECTIVE_TAGS, top
-from folksong.tags.table import TagTable
+from folksong.labels.top import top
+from folksong.tags.sources.read_tags import Tags, as_table
 
 MOST_BYTES = 256 << 20
 """A dictionary of all half a million tags of last.fm takes about 20 MB."""
-
-SCALAR_MAKERS = {
-    ("numpy.core.multiarray", "scalar"),
-    ("numpy._core.multiarray", "scalar"),
-    ("numpy", "core.multiarray.scalar"),
-}
+MOST_BITS = 64
+MOST_SHOWN = 60
 DTYPE_KINDS = "biufSU"
+
+NUMBERS = {"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"}
+TEXTS = {"UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"}
+BYTES = {"SHORT_BINBYTES", "BINBYTES", "BINBYTES8"}
+OLD_TEXTS = {"STRING", "BINSTRING", "SHORT_BINSTRING"}
+"""Python 2's strings, which are bytes: tags in UTF-8, or the bytes of a NumPy scalar."""
+CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+TUPLES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+MARK = object()
+
+
+class _RefusedError(Exception):
+    """The pickle asks for something that a dict of text and numbers does not need."""
+
+
+def _refuse(what: str) -> NoReturn:
+    raise _RefusedError(
+        f"it asks for {what}" if len(what) <= MOST_SHOWN else f"it asks for {what[:MOST_SHOWN]}…"
+    )
 
 
 class _Dtype:
-    """Stands for ``numpy.dtype`` while unpickling: only plain numbers and text, and no state of its own."""
+    """Stands for ``numpy.dtype``: only plain numbers and text, and no state of its own."""
 
     def __init__(self, code: object, align: object = False, copy: object = False) -> None:
-        if not isinstance(code, str):
-            _refuse("numpy.dtype", "of an unusual kind")
+        text = code.decode("latin-1") if isinstance(code, bytes) else code
+        if not isinstance(text, str) or len(text) > 16:
+            _refuse("numpy.dtype of an unusual kind")
         try:
-            self.dtype: np.dtype[Any] = np.dtype(code)
+            self.dtype: np.dtype[Any] = np.dtype(text)
         except TypeError:
-            _refuse("numpy.dtype", f"{code!r}")
+            _refuse(f"numpy.dtype {text!r}")
         if self.dtype.kind not in DTYPE_KINDS or self.dtype.fields is not None:
-            _refuse("numpy.dtype", f"{code!r}")
+            _refuse(f"numpy.dtype {text!r}")
 
-    def __setstate__(self, state: object) -> None:
-        if isinstance(state, tuple) and len(state) > 1 and state[1] == ">":
+    def set_state(self, state: object) -> None:
+        if isinstance(state, tuple) and len(state) > 1 and state[1] in (">", b">"):
             self.dtype = self.dtype.newbyteorder(">")
 
 
 def _scalar(dtype: object, data: object) -> object:
-    if not isinstance(dtype, _Dtype):
-        _refuse("numpy scalar", "without a dtype")
-    raw = data.encode("latin-1") if isinstance(data, str) else data
-    if not isinstance(raw, bytes) or len(raw) != dtype.dtype.itemsize:
-        _refuse("numpy scalar", "whose bytes do not fit its dtype")
-    return np.frombuffer(raw, dtype.dtype)[0].item()
+    if not isinstance(dtype, _Dtype) or not isinstance(data, bytes) or len(data) != dtype.dtype.itemsize:
+        _refuse("a numpy scalar whose bytes do not fit its dtype")
+    return np.frombuffer(data, dtype.dtype)[0].item()
 
 
 def _encode(text: object, encoding: object) -> bytes:
     """Stand for ``_codecs.encode``, which Python 3 uses for bytes in the oldest protocols."""
     if not isinstance(text, str) or encoding != "latin1":
-        _refuse("_codecs.encode", "with other arguments than a pickle needs")
+        _refuse("_codecs.encode with other arguments than a pickle needs")
     return text.encode("latin-1")
 
 
-def _refuse(name: str, detail: str = "") -> NoReturn:
-    raise pickle.UnpicklingError(f"it asks for {name}{' ' + detail if detail else ''}")
+FUNCTIONS: Mapping[str, Callable[..., object]] = {
+    "numpy.core.multiarray.scalar": _scalar,
+    "numpy._core.multiarray.scalar": _scalar,
+    "numpy.dtype": _Dtype,
+    "_codecs.encode": _encode,
+}
 
 
-class _RestrictedUnpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in SCALAR_MAKERS:
-            return _scalar
-        if (module, name) == ("numpy", "dtype"):
-            return _Dtype
-        if (module, name) == ("_codecs", "encode"):
-            return _encode
-        _refuse(f"{module}.{name}")
+class _Machine:
+    """The pickle machine, as far as a dict of text and numbers needs it; nothing it makes can hold a container."""
 
-    def persistent_load(self, pid: Any) -> NoReturn:
-        _refuse("a persistent object")
+    def __init__(self) -> None:
+        self.stack: list[Any] = []
+        self.memo: dict[int, Any] = {}
+
+    def run(self, data: bytes) -> object:
+        """Return what the pickle holds."""
+        for opcode, argument, _ in pickletools.genops(data):
+            if opcode.name == "STOP":
+                return self.stack.pop()
+            self._do(opcode.name, argument)
+        raise EOFError("no end")
+
+    def _do(self, name: str, argument: Any) -> None:
+        stack = self.stack
+        if name in ("PROTO", "FRAME"):
+            return
+        if name in NUMBERS or name in TEXTS or name in BYTES:
+            if isinstance(argument, int) and argument.bit_length() > MOST_BITS:
+                _refuse(f"a whole number of more than {MOST_BITS} bits")
+            stack.append(argument)
+        elif name in OLD_TEXTS:
+            stack.append(argument.encode("latin-1"))
+        elif name in CONSTANTS:
+            stack.append(CONSTANTS[name])
+        elif name == "MARK":
+            stack.append(MARK)
+        elif name == "EMPTY_DICT":
+            stack.append({})
+        elif name in ("DICT", "SETITEM", "SETITEMS"):
+            self._set_items(name)
+        elif name in TUPLES or name == "TUPLE":
+            items = (
+                self._since_mark() if name == "TUPLE" else [stack.pop() for _ in range(TUPLES[name])][::-1]
+            )
+            if any(isinstance(item, tuple | dict) for item in items):
+                _refuse("containers within containers")
+            stack.append(tuple(items))
+        elif name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
+            self.memo[len(self.memo) if argument is None else argument] = stack[-1]
+        elif name in ("GET", "BINGET", "LONG_BINGET"):
+            stack.append(self.memo[argument])
+        elif name in ("GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD"):
+            self._call(name, argument)
+        elif name in ("PERSID", "BINPERSID"):
+            _refuse("a persistent object")
+        elif name == "INST":
+            _refuse(str(argument).replace(" ", "."))
+        else:
+            _refuse(f"what the pickle opcode {name} makes")
+
+    def _call(self, name: str, argument: Any) -> None:
+        stack = self.stack
+        if name == "REDUCE":
+            arguments, function = stack.pop(), stack.pop()
+            if not callable(function) or not isinstance(arguments, tuple):
+                raise TypeError("a call of something that is no function")
+            stack.append(function(*arguments))
+        elif name == "BUILD":
+            state = stack.pop()
+            if not isinstance(stack[-1], _Dtype):
+                _refuse("the state of an object")
+            stack[-1].set_state(state)
+        else:
+            path = argument.split(" ") if name == "GLOBAL" else [stack.pop(), stack.pop()][::-1]
+            full = ".".join(str(part)[:MOST_SHOWN] for part in path)
+            if full not in FUNCTIONS:
+                _refuse(full)
+            stack.append(FUNCTIONS[full])
+
+    def _set_items(self, name: str) -> None:
+        """Put pairs into a dict: keys are text, values are no containers."""
+        items = [self.stack.pop(), self.stack.pop()][::-1] if name == "SETITEM" else self._since_mark()
+        if name == "DICT":
+            self.stack.append({})
+        if not isinstance(self.stack[-1], dict):
+            raise TypeError("an entry of something that is no dict")
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            if isinstance(key, tuple | dict) or isinstance(value, tuple | dict):
+                _refuse("containers within containers")
+            self.stack[-1][key.decode("utf-8") if isinstance(key, bytes) else key] = value
+
+    def _since_mark(self) -> list[Any]:
+        place = len(self.stack) - 1
+        while self.stack[place] is not MARK:
+            place -= 1
+            if place < 0:
+                raise IndexError("no mark")
+        items = self.stack[place + 1 :]
+        del self.stack[place:]
+        return items
 
 
 def read_tag_dictionary(path: str | os.PathLike[str]) -> dict[str, int]:
     """Read a dictionary of tag -> cluster number.
 
     Args:
-        path: the ``.pkl`` file, or a folder with exactly one.
+        path: the ``.pkl`` file, or a folder with exactly one ``tags_dict_*.pkl``.
 
     Raises:
         FolksongError: there is none, or several.
@@ -98,60 +199,71 @@ def read_tag_dictionary(path: str | os.PathLike[str]) -> dict[str, int]:
     """
     file = _find_pickle(Path(path))
     try:
-        if file.stat().st_size > MOST_BYTES:
-            raise FileFormatError(
-                f"{file}: larger than any dictionary of tags ({MOST_BYTES >> 20} MiB); not read"
-            )
-        content = _RestrictedUnpickler(io.BytesIO(file.read_bytes()), encoding="utf-8").load()
+        with open_regular(file) as stream:
+            if os.fstat(stream.fileno()).st_size > MOST_BYTES:
+                raise FileFormatError(
+                    f"{file}: larger than any dictionary of tags ({MOST_BYTES >> 20} MiB); not read"
+                )
+            content = _Machine().run(stream.read())
     except OSError as error:
         raise FolksongError(describe_os_error(error, file)) from error
-    except pickle.UnpicklingError as error:
+    except _RefusedError as error:
         raise FileFormatError(
             f"{file}: refused, {error}; a tags dictionary holds only text and numbers, so this is another file or "
             "a hostile one"
         ) from error
-    except (ValueError, EOFError, TypeError, AttributeError, IndexError, KeyError, MemoryError, OverflowError,
-            RecursionError, ImportError) as error:  # fmt: skip
-        raise FileFormatError(f"{file}: not a whole pickle ({type(error).__name__}: {error})") from error
+    except FileFormatError:
+        raise
+    except (ValueError, EOFError, TypeError, IndexError, KeyError, MemoryError, OverflowError) as error:
+        detail = f"{type(error).__name__}: {str(error)[:MOST_SHOWN]}"
+        raise FileFormatError(f"{file}: not a whole pickle ({detail})") from error
     if not isinstance(content, dict):
         raise FileFormatError(
             f"{file}: holds a {type(content).__name__}, not a dict of tag -> cluster number"
         )
+    if not content:
+        raise FileFormatError(f"{file}: holds no tags")
     numbers: dict[str, int] = {}
     for tag, number in content.items():
         whole = type(number) is int or (type(number) is float and number.is_integer())
         if not isinstance(tag, str) or not whole or number < 0:
-            raise FileFormatError(f"{file}: {tag!r} -> {number!r} is not a tag and its cluster number")
+            shown = f"{_shown(tag)} -> {_shown(number)}"
+            raise FileFormatError(f"{file}: {shown} is not a tag and its cluster number")
         numbers[tag] = int(number)
-    if not numbers:
-        raise FileFormatError(f"{file}: holds no tags")
+    return numbers
+
+
+def write_tag_dictionary(space: LabelSpace, path: str | os.PathLike[str]) -> dict[str, int]:
+    """Write a label space as the earlier project's dictionary (protocol 4), aliases included, and return it.
+
+    A tag of several labels gets the number of its main one, since a dictionary has one number for each tag.
+    """
+    numbers = {spelling: space.labels_of(spelling)[0] for spelling in space.spellings}
+    with atomic_write(path) as stream:
+        stream.write(pickle.dumps(numbers, protocol=4))
     return numbers
 
 
 def space_of_dictionary(
-    numbers: Mapping[str, int], table: TagTable, *, provenance: Mapping[str, Any] | None = None
+    numbers: Mapping[str, int], tags: Tags, *, provenance: Mapping[str, Any] | None = None
 ) -> LabelSpace:
-    """Turn a dictionary into a label space whose labels are in the order of the cluster numbers.
+    """Turn a dictionary into a label space: a label for each distinct number, in rising order.
 
-    Tags of a cluster are ordered by their counts in `table`, and the first names it. Cluster numbers must be 0 to
-    k − 1, so that ``genres.txt`` means the same clusters; a gap is an error.
+    Tags of a cluster are ordered by their counts in `tags`, and the first names it. The provenance's
+    ``cluster_numbers`` keeps the numbers that each label had.
     """
-    counts = dict(zip(table.tags, table.counts.tolist(), strict=True))
+    counts = as_table(tags).counts_by_tag
     members: dict[int, list[str]] = {}
     for tag in sorted(numbers, key=lambda tag: (-counts.get(tag, 0), tag)):
         members.setdefault(numbers[tag], []).append(tag)
-    missing = sorted(set(range(len(members))) - set(members))
-    if missing:
-        raise FolksongError(
-            f"the dictionary has {len(members)} clusters, but none has the number {missing[0]}"
-        )
-    labels = tuple(Label(members[number][0], tuple(members[number])) for number in range(len(members)))
-    return LabelSpace(labels, provenance={"builder": "dictionary", **(provenance or {})})
+    labels = tuple(Label(members[number][0], tuple(members[number])) for number in sorted(members))
+    known = {"builder": "dictionary", "cluster_numbers": [[number] for number in sorted(members)]}
+    return LabelSpace(labels, provenance={**known, **(provenance or {})})
 
 
 def read_legacy_space(
     dictionary: str | os.PathLike[str],
-    table: TagTable,
+    tags: Tags,
     *,
     genres: str | os.PathLike[str] | None = None,
     remove: Iterable[str] | None = None,
@@ -160,45 +272,50 @@ def read_legacy_space(
     """Build the label space that the earlier project's options stand for.
 
     Args:
-        dictionary: ``--dictionary-dir``: the ``.pkl`` or a folder with exactly one.
-        table: the tags, for popularity.
-        genres: ``--genre-path``: a ``genres.txt``; only its clusters stay, and its pairs are merged.
-        remove: ``--filter``: only the clusters stay that hold at least one of the 100 most popular tags that this
-            list does not remove (`SUBJECTIVE_TAGS` ships with the package); None filters nothing.
+        dictionary: the ``.pkl``, or a folder with exactly one ``tags_dict_*.pkl``.
+        tags: a tag table, or where to read it, for popularity.
+        genres: a ``genres.txt``, or its folder; only its clusters stay, and its pairs are merged. It counts the ranks
+            of the distinct cluster numbers.
+        remove: only the clusters stay that hold at least one of the 100 most popular tags that this list does not
+            remove (`SUBJECTIVE_TAGS` ships with the package); None filters nothing.
         provenance: further entries for the space's provenance.
 
     Raises:
         FolksongError: a file is damaged or hostile, or no label is left.
     """
+    table = as_table(tags)
     file = _find_pickle(Path(dictionary))
     numbers = read_tag_dictionary(file)
     space = space_of_dictionary(
         numbers, table, provenance={"dictionary_sha256": sha256_file(file), **(provenance or {})}
     )
+    more = {"filtered": True} if remove is not None else {}
     if genres is not None:
         space = keep_genres(space, read_genres(genres), table)
     if remove is not None:
         removed = set(remove)
         wanted = [tag for tag in top(table, 100).names if tag not in removed]
-        labels = keep_labels_with(space.labels, wanted)
-        space = LabelSpace(labels, space.aliases, {**space.provenance, "filtered": True})
-    return space
-
-
-def filtered_legacy_space(dictionary: str | os.PathLike[str], table: TagTable) -> LabelSpace:
-    """Build the space of ``--dictionary-dir`` with ``--filter`` and the list that ships with the package."""
-    return read_legacy_space(dictionary, table, remove=SUBJECTIVE_TAGS)
+        space = LabelSpace(keep_labels_with(space.labels, wanted), provenance=space.provenance)
+    kept = [sorted({numbers[tag] for tag in label.tags}) for label in space.labels]
+    return LabelSpace(space.labels, provenance={**space.provenance, **more, "cluster_numbers": kept})
 
 
 def _find_pickle(path: Path) -> Path:
     if not path.is_dir():
         return path
-    found = sorted(path.glob("*.pkl"))
+    found = sorted(path.glob("tags_dict_*.pkl"))
     if len(found) == 1:
         return found[0]
     shown = ", ".join(file.name for file in found[:5])
     raise FolksongError(
-        f"{path}: holds {len(found)} .pkl files{f' ({shown})' if shown else ''}; name the dictionary itself"
+        f"{path}: holds {len(found)} dictionaries ({shown}); name one of them"
         if found
-        else f"{path}: holds no .pkl file; name the folder of tags_dict_x.pkl, or the file"
+        else f"{path}: holds no tags_dict_*.pkl; name the folder of one, or the file"
     )
+
+
+def _shown(value: object) -> str:
+    """Return a text or number as a message can show it."""
+    if isinstance(value, str | bytes):
+        return repr(value[:MOST_SHOWN]) + ("…" if len(value) > MOST_SHOWN else "")
+    return str(value)[:MOST_SHOWN]

@@ -22,7 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from folksong.errors import FileFormatError, FolksongError
-from folksong.files import atomic_write, describe_os_error
+from folksong.files import atomic_write, read_text
+from folksong.labels.analysis.cooccurrence import cooccurrence
 from folksong.labels.space import Label, LabelSpace
 from folksong.labels.wording import data_lines
 from folksong.tags.sources.read_tags import Tags, as_table
@@ -30,6 +31,8 @@ from folksong.tags.sources.read_tags import Tags, as_table
 logger = logging.getLogger(__name__)
 
 Pair = tuple[int, int]
+
+GENRES_FILE = "genres.txt"
 
 
 @dataclass(frozen=True)
@@ -56,19 +59,16 @@ class GenreProposal:
 
 
 def read_genres(path: str | os.PathLike[str]) -> GenreChoice:
-    """Read a ``genres.txt`` file.
+    """Read a ``genres.txt`` file, or the one in a folder.
 
     Raises:
         FolksongError: the file is missing.
         FileFormatError: it does not hold a list of whole numbers and a list of pairs of them.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise FolksongError(describe_os_error(error, path)) from error
-    except UnicodeDecodeError as error:
-        raise FileFormatError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
-    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    path = Path(path, GENRES_FILE) if Path(path).is_dir() else Path(path)
+    lines = [
+        line for line in read_text(path).splitlines() if line.strip() and not line.lstrip().startswith("#")
+    ]
     if not 1 <= len(lines) <= 2:
         raise FileFormatError(
             f"{path}: needs two lines of JSON (cluster numbers; pairs to merge), not {len(lines)}"
@@ -121,6 +121,7 @@ def propose_genres(
     *,
     min_share: float = 0.5,
     correlation: float = 0.3,
+    m: float | None = None,
     words: Iterable[str] | None = None,
 ) -> GenreProposal:
     """Propose which clusters are genres and which pairs of them to merge.
@@ -131,6 +132,8 @@ def propose_genres(
         min_share: a cluster is a genre when at least this share of its counts belongs to tags that name one.
         correlation: two genres are to be merged when their presence in tracks correlates at least so much (Pearson,
             which is the phi coefficient here).
+        m: two genres are to be merged instead when they are m-correlated, n_ij > min(n_i, n_j) / m by the tracks that
+            they share; the earlier project took 3/2.
         words: genre words instead of the list that ships with the package.
     """
     table = as_table(tags)
@@ -143,10 +146,11 @@ def propose_genres(
         shares[number] = named / total if total else 0.0
     genres = tuple(int(number) for number in np.flatnonzero(shares >= min_share))
     correlations = label_correlations(space, table)
-    merges = sorted(
-        ((i, j) for i in genres for j in genres if i < j and correlations[i, j] >= correlation),
-        key=lambda pair: (-correlations[pair], pair),
-    )
+    pairs = [(i, j) for i in genres for j in genres if i < j and correlations[i, j] >= correlation]
+    if m is not None:
+        shared = cooccurrence(space, table).correlated(m)
+        pairs = [(pair.first, pair.second) for pair in shared if {pair.first, pair.second} <= set(genres)]
+    merges = sorted(pairs, key=lambda pair: (-correlations[pair], pair))
     return GenreProposal(GenreChoice(genres, tuple(merges)), shares, correlations)
 
 

@@ -36,10 +36,9 @@ from folksong.labels.overlapping import TagGroups, share_labels
 from folksong.labels.space import LabelSpace
 from folksong.labels.spherical_kmeans import SphericalKMeans
 from folksong.labels.wording import stems_of
-from folksong.tags.cleaning.merging import rename_tags
 from folksong.tags.cleaning.spelling import variants
 from folksong.tags.sources.read_tags import Tags, as_table
-from folksong.tags.table import TagTable
+from folksong.tags.table import TagTable, rename_tags
 
 logger = logging.getLogger(__name__)
 
@@ -176,10 +175,19 @@ def hybrid_vectors(
         words = np.zeros((len(tags), vectors.dimension), np.float32)  # zeros where no word has a vector
         row_of = {tag: row for row, tag in enumerate(tags)}
         words[[row_of[tag] for tag in embedded.tags]] = embedded.vectors
-        predicted = predict_from_words(words, own, counts >= MIN_CONTEXT_COUNT)
-        joined = own + predicted * np.where(own.any(axis=1), meaning / counts, 1.0)[:, None]
+        if own.any():
+            predicted = predict_from_words(words, own, counts >= MIN_CONTEXT_COUNT)
+            joined = own + predicted * np.where(own.any(axis=1), meaning / counts, 1.0)[:, None]
+        else:
+            logger.warning("no two tags share a track: the labels go by word vectors alone")
+            joined = words.astype(np.float64)
     placed = np.flatnonzero(joined.any(axis=1))
     kept = tuple(tags[row] for row in placed)
+    if not kept:
+        raise FolksongError(
+            f"none of the {len(tags)} tags with more than {threshold} counts shares a track with another, so that "
+            "there is no co-occurrence to go by; give word vectors, or build labels of the most popular tags"
+        )
     if len(kept) < len(tags):
         logger.info("%d of %d tags have neither co-occurrence nor a vector", len(tags) - len(kept), len(tags))
     joined = joined[placed] / np.linalg.norm(joined[placed], axis=1, keepdims=True)
@@ -265,8 +273,9 @@ def _divide(groups: TagGroups, n_clusters: int, n_init: int, seed: int) -> Numbe
     learned = groups.counts >= LEARN_FROM_COUNTS
     if learned.sum() < n_clusters:
         raise FolksongError(
-            f"{n_clusters} clusters were asked for, but only {learned.sum()} tags have {LEARN_FROM_COUNTS} counts or "
-            "more, variants and linked tags together; ask for fewer clusters"
+            f"{n_clusters} clusters were asked for, but only {learned.sum()} tags share tracks with others (or have a "
+            f"word vector) and have {LEARN_FROM_COUNTS} counts or more, variants and linked tags together; ask for "
+            "fewer clusters"
         )
     model = SphericalKMeans(n_clusters, n_init=n_init, seed=seed).fit(groups.points[learned])
     chosen = model.predict(groups.points)

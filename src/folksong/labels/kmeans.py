@@ -34,6 +34,7 @@ def kmeans(
     keep_with: LabelSpace | Iterable[str] | None = None,
     n_init: int = 10,
     split_hyphens: bool = True,
+    keep_case: bool = False,
     seed: int = 0,
     provenance: Mapping[str, Any] | None = None,
 ) -> LabelSpace:
@@ -49,6 +50,7 @@ def kmeans(
             space makes this the filtered variant; None keeps all, the baseline.
         n_init: starts of k-means, of which the best is kept.
         split_hyphens: retry an unknown word split at ``-`` and ``/`` (the original recipe did not).
+        keep_case: look words up as they are written, not in lower case.
         seed: of k-means.
         provenance: further entries for the space's provenance, for example the SHA-256 of the split.
 
@@ -56,7 +58,11 @@ def kmeans(
         FolksongError: fewer tags with a vector than clusters, or `keep_with` leaves none.
     """
     table = as_table(tags)
-    names, vectors = _frequent_vectors(table, vectors, threshold, n_clusters, split_hyphens)
+    if not isinstance(vectors, TagVectors):
+        words = as_vectors(vectors)
+        frequent = frequent_tags(table, threshold)
+        vectors = embed_tags(frequent, words, split_hyphens=split_hyphens, keep_case=keep_case)
+    names, vectors = _frequent_vectors(table, vectors, threshold, n_clusters)
     labels = labels_of_clusters(
         names, SphericalKMeans(n_clusters, n_init=n_init, seed=seed).fit(vectors.vectors).labels_
     )
@@ -66,19 +72,17 @@ def kmeans(
         wanted = keep_with.tags if isinstance(keep_with, LabelSpace) else tuple(keep_with)
         labels = keep_labels_with(labels, wanted)
         settings["kept_with"] = len(wanted)
-    settings |= {"n_init": n_init, "split_hyphens": split_hyphens, "seed": seed}
+    settings |= {"n_init": n_init, "split_hyphens": split_hyphens, "keep_case": keep_case, "seed": seed}
     settings |= {"n_tracks": table.n_tracks, "table_sha256": table.sha256()}
     settings |= {"vectors": vectors.source, "vectors_sha256": vectors.sha256}
     return LabelSpace(labels, provenance={**settings, **(provenance or {})})
 
 
 def _frequent_vectors(
-    table: TagTable, vectors: VectorSource | TagVectors, threshold: int, n_clusters: int, split_hyphens: bool
+    table: TagTable, vectors: TagVectors, threshold: int, n_clusters: int
 ) -> tuple[list[str], TagVectors]:
     """Return the tags with enough counts that have a vector, most popular first, and their vectors."""
     tags = frequent_tags(table, threshold)
-    if not isinstance(vectors, TagVectors):
-        vectors = embed_tags(tags, as_vectors(vectors), split_hyphens=split_hyphens)
     row_of = {tag: row for row, tag in enumerate(vectors.tags)}
     kept = [tag for tag in tags if tag in row_of]
     if len(kept) < n_clusters:

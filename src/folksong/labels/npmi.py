@@ -1,4 +1,8 @@
-"""Model 4.1: inside each genre, clusters of tags by linkage on the co-occurrence distance 1 − NPMI."""
+"""Model 4.1: inside each genre, clusters of tags by linkage on the co-occurrence distance 1 − NPMI.
+
+P(i) and P(i, j) are shares of tracks. The thesis behind the project takes them of the genre's co-occurrence matrix
+instead (``shares="pairs"``): P(i, j) = n_ij / N and P(i) = n_i / N with N = Σ n_ij, n_i = n_ii.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +14,13 @@ import numpy as np
 from folksong.errors import FolksongError
 from folksong.labels.space import Label, LabelSpace
 from folksong.labels.subgenres import Cuts, Distances, Numbers, Subgenres, cluster_genres
-from folksong.tags.cooccurrence import npmi_distance
+from folksong.tags.cooccurrence import counts, npmi_distance, npmi_of_shares
 from folksong.tags.sources.read_tags import Tags, as_table
 from folksong.tags.table import TagTable
 
 Linkage = Literal["average", "complete", "single"]
 Population = Literal["all", "genre"]
+Shares = Literal["tracks", "pairs"]
 
 LINKAGES: tuple[Linkage, ...] = ("average", "complete", "single")
 
@@ -26,6 +31,8 @@ def npmi(
     *,
     linkage: Linkage = "average",
     population: Population = "all",
+    shares: Shares = "tracks",
+    drop_rare: bool = False,
     keep_main: bool = False,
     main_as_label: bool = False,
     provenance: Mapping[str, Any] | None = None,
@@ -38,6 +45,8 @@ def npmi(
         genres: the genre clusters.
         linkage: "average", "complete" or "single".
         population: the tracks that shares are taken over: "all", or those of the "genre" only.
+        shares: of "tracks", or of the "pairs" that the genre's co-occurrence matrix counts.
+        drop_rare: leave out tags rarer than the fourth root of the genre's most frequent one's count.
         keep_main: cluster the main genre with the others.
         main_as_label: make the main genre a label of its own.
         provenance: further entries for the space's provenance.
@@ -45,7 +54,9 @@ def npmi(
     Raises:
         FolksongError: an unknown linkage or population, or no label is left.
     """
-    found = cluster_by_npmi(tags, genres, linkage=linkage, population=population, keep_main=keep_main)
+    found = cluster_by_npmi(
+        tags, genres, linkage=linkage, population=population, shares=shares, drop_rare=drop_rare, keep_main=keep_main
+    )  # fmt: skip
     return found.to_space(main_as_label=main_as_label, provenance=provenance)
 
 
@@ -55,6 +66,8 @@ def cluster_by_npmi(
     *,
     linkage: Linkage = "average",
     population: Population = "all",
+    shares: Shares = "tracks",
+    drop_rare: bool = False,
     keep_main: bool = False,
 ) -> Subgenres:
     """Cluster the tags of each genre, with the trees and silhouettes; arguments as for `npmi`."""
@@ -62,6 +75,8 @@ def cluster_by_npmi(
         raise FolksongError(f"the linkage must be one of {', '.join(LINKAGES)}, not {linkage!r}")
     if population not in ("all", "genre"):
         raise FolksongError(f"the population must be 'all' or 'genre', not {population!r}")
+    if shares not in ("tracks", "pairs"):
+        raise FolksongError(f"shares are of 'tracks' or 'pairs', not {shares!r}")
     table = as_table(tags)
 
     def cut(genre: Label, members: tuple[str, ...], numbers: range) -> Cuts:
@@ -69,12 +84,21 @@ def cluster_by_npmi(
         from scipy.spatial.distance import squareform
 
         tracks = table if population == "all" else tracks_with(table, genre.tags)
-        distances = npmi_distance(tracks, members)
+        distances = (
+            npmi_distance(tracks, members) if shares == "tracks" else _distance_of_pairs(tracks, members)
+        )
         tree = link(squareform(distances, checks=False), linkage)
         return Cuts(distances, {k: cut_tree(tree, k) for k in numbers}, tree)
 
-    settings = {"builder": "npmi", "linkage": linkage, "population": population}
-    return cluster_genres(table, genres, cut, keep_main=keep_main, settings=settings)
+    settings = {"builder": "npmi", "linkage": linkage, "population": population, "shares": shares}
+    return cluster_genres(table, genres, cut, drop_rare=drop_rare, keep_main=keep_main, settings=settings)
+
+
+def _distance_of_pairs(table: TagTable, tags: Sequence[str]) -> Distances:
+    """Return 1 − NPMI from shares of all the co-occurrences among `tags`: (n, n)."""
+    together = counts(table, tags)
+    joint = together / together.sum()
+    return 1.0 - npmi_of_shares(joint, np.diagonal(joint).copy())
 
 
 def tracks_with(table: TagTable, tags: Sequence[str]) -> TagTable:

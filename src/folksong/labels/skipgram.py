@@ -22,6 +22,7 @@ def skipgram(
     batch_size: int | None = None,
     epochs: int | None = None,
     n_init: int = 10,
+    drop_rare: bool = False,
     keep_main: bool = False,
     main_as_label: bool = False,
     seed: int = 0,
@@ -37,6 +38,7 @@ def skipgram(
         batch_size: None trains full-batch on the co-occurrence counts; the original took 10 samples.
         epochs: at most so many; None takes the default of `train_skipgram`.
         n_init: starts of k-means, of which the best is kept.
+        drop_rare: leave out tags rarer than the fourth root of the genre's most frequent one's count.
         keep_main: cluster the main genre with the others.
         main_as_label: make the main genre a label of its own.
         seed: of the network and of k-means.
@@ -46,8 +48,8 @@ def skipgram(
         FolksongError: an unknown output, or no label is left.
     """
     found = cluster_by_skipgram(
-        tags, genres, output=output, batch_size=batch_size, epochs=epochs, n_init=n_init, keep_main=keep_main,
-        seed=seed,
+        tags, genres, output=output, batch_size=batch_size, epochs=epochs, n_init=n_init, drop_rare=drop_rare,
+        keep_main=keep_main, seed=seed,
     )  # fmt: skip
     return found.to_space(main_as_label=main_as_label, provenance=provenance)
 
@@ -60,6 +62,7 @@ def cluster_by_skipgram(
     batch_size: int | None = None,
     epochs: int | None = None,
     n_init: int = 10,
+    drop_rare: bool = False,
     keep_main: bool = False,
     seed: int = 0,
 ) -> Subgenres:
@@ -78,4 +81,4 @@ def cluster_by_skipgram(
 
     settings = {"builder": "skipgram", "output": output, "batch_size": batch_size, "epochs": epochs}
     settings |= {"n_init": n_init, "seed": seed}
-    return cluster_genres(table, genres, cut, keep_main=keep_main, settings=settings)
+    return cluster_genres(table, genres, cut, drop_rare=drop_rare, keep_main=keep_main, settings=settings)

@@ -89,12 +89,6 @@ class GenreClustering:
         """The mean silhouette of the chosen clustering; NaN where the genre stays one label."""
         return max(self.silhouettes.values()) if self.silhouettes else float("nan")
 
-    def silhouette_samples(self) -> npt.NDArray[np.float64]:
-        """Return the silhouette of each tag (n,)."""
-        if self.numbers is None:
-            raise FolksongError(f"the genre {self.genre.name!r} was not clustered")
-        return silhouette_samples(self.distances, self.numbers)
-
 
 @dataclass(frozen=True, eq=False)
 class Subgenres:
@@ -152,6 +146,7 @@ def cluster_genres(
     genres: LabelSpace,
     cut: Callable[[Label, tuple[str, ...], range], Cuts],
     *,
+    drop_rare: bool,
     keep_main: bool,
     settings: Mapping[str, Any],
 ) -> Subgenres:
@@ -161,6 +156,7 @@ def cluster_genres(
         table: the tags of the tracks.
         genres: the genre clusters.
         cut: gives the clusterings of a genre's tags (the second argument) into so many clusters (the third).
+        drop_rare: leave out tags rarer than the fourth root of the genre's most frequent one's count.
         keep_main: cluster the main genre with the others.
         settings: the builder and its parameters, for the provenance.
     """
@@ -173,6 +169,8 @@ def cluster_genres(
             logger.warning("genre %r: %d of its tags are on no track and left out", label.name, unused)
         if not used:
             continue
+        if drop_rare:
+            used = [tag for tag in used if counts[tag] >= counts[used[0]] ** 0.25]
         genre = Label(label.name, tuple(used))
         main, tags = (None, genre.tags) if keep_main else (used[0], genre.tags[1:])
         if len(tags) < FEWEST_TAGS:
@@ -186,7 +184,12 @@ def cluster_genres(
         result.append(_best(genre, main, tags, cut(genre, tags, to_try)))
         if not result[-1].clusters:
             logger.warning("genre %r: every cluster is a single tag; it stays one label", label.name)
-    learned = {"keep_main": keep_main, "n_tracks": table.n_tracks, "table_sha256": table.sha256()}
+    learned: dict[str, Any] = {
+        "drop_rare": drop_rare,
+        "keep_main": keep_main,
+        "n_tracks": table.n_tracks,
+        "table_sha256": table.sha256(),
+    }
     return Subgenres(tuple(result), genres, {**settings, **learned})
 
 

@@ -1,4 +1,4 @@
-"""Models 1 and 2: the most popular tags, and those less the subjective ones."""
+"""Models 1 and 2: the most popular tags, and those less the subjective ones; the most popular tag of each label."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from folksong.errors import FolksongError
+from folksong.errors import FolksongError, nearest
 from folksong.labels.space import Label, LabelSpace
 from folksong.tags.sources.read_tags import Tags, as_table
 from folksong.tags.tag_lists import shipped_list
@@ -15,6 +15,9 @@ logger = logging.getLogger(__name__)
 
 SUBJECTIVE_TAGS: tuple[str, ...] = shipped_list()
 """The 20 tags that Model 2 leaves out of the 100 most popular of last.fm."""
+
+NAMED = 3
+"""So many listed tags that match nothing are named."""
 
 
 def top(
@@ -75,8 +78,8 @@ def drop(space: LabelSpace, tags: Iterable[str], ignore_case: bool = False) -> L
 
     Args:
         space: the labels so far.
-        tags: what to take out. A tag that matches nothing is named in a warning, with the tags of the space that
-            would match ignoring case.
+        tags: what to take out. Those that match nothing are counted in a warning, which names the first few and the
+            tags of the space nearest to them.
         ignore_case: match tags whatever their case.
 
     Raises:
@@ -108,20 +111,38 @@ def drop(space: LabelSpace, tags: Iterable[str], ignore_case: bool = False) -> L
     )
 
 
+def main_tags(space: LabelSpace, tags: Tags) -> LabelSpace:
+    """Build the space of each label's most popular tag alone: what a label of many tags is compared with.
+
+    Order and number of the labels stay, so that what is said of them by number (``genres.txt``) holds here too.
+
+    Args:
+        space: the labels.
+        tags: a tag table, or where to read it, for popularity: counts, ties by code point.
+
+    Raises:
+        FolksongError: two labels have the same most popular tag, which only overlapping labels can.
+    """
+    table = as_table(tags)
+    counts = dict(zip(table.tags, table.counts.tolist(), strict=True))
+    mains = [min(label.tags, key=lambda tag: (-counts.get(tag, 0), tag)) for label in space.labels]
+    twice = next((tag for number, tag in enumerate(mains) if tag in mains[:number]), None)
+    if twice is not None:
+        raise FolksongError(f"{twice!r} is the most popular tag of two labels; labels must not overlap here")
+    return LabelSpace(
+        tuple(Label(tag, (tag,)) for tag in mains),
+        {raw: member for raw, member in space.aliases.items() if member in mains},
+        {"builder": "main_tags", "of": dict(space.provenance)},
+    )
+
+
 def _warn_of_unmatched(listed: tuple[str, ...], members: list[str], ignore_case: bool) -> None:
     present = {tag.casefold() if ignore_case else tag for tag in members}
-    by_fold: dict[str, list[str]] = {}
-    for tag in members:
-        by_fold.setdefault(tag.casefold(), []).append(tag)
     unmatched = [tag for tag in listed if (tag.casefold() if ignore_case else tag) not in present]
     if not unmatched:
         return
-    near = [(tag, by_fold[tag.casefold()]) for tag in unmatched if tag.casefold() in by_fold]
-    hint = ""
-    if near:
-        pairs = ", ".join(f"{tag!r} ({' '.join(map(repr, found))})" for tag, found in near)
-        hint = f"; ignoring case these would match: {pairs}"
+    first = "; ".join(f"{tag!r}{nearest(tag, members).replace(';', ',')}" for tag in unmatched[:NAMED])
+    more = f" and {len(unmatched) - NAMED:,} more" if len(unmatched) > NAMED else ""
     logger.warning(
-        "%d of %d listed tags match no tag of the label space: %s%s",
-        len(unmatched), len(listed), ", ".join(map(repr, unmatched)), hint,
-    )  # fmt: skip
+        "%d of %d listed tags match no tag of the label space: %s%s", len(unmatched), len(listed), first, more
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -37,36 +38,37 @@ def draw_long_tail(table: TagTable, path: str | os.PathLike[str]) -> None:
         raise FolksongError("the table holds no tags to draw")
     covered, tracks = coverage_curve(table)
     shown = np.unique(np.geomspace(1, len(counts), min(POINTS, len(counts))).round().astype(np.int64))
-    names = [_short(tag) for tag in table.tags[order][shown - 1]]
-    series = {
-        "counts": covered[shown - 1] / table.n_counts,
-        "tracks": tracks[shown - 1] / table.n_tracks,
+    curves = {
+        "counts covered": covered[shown - 1] / table.n_counts,
+        "tracks covered": tracks[shown - 1] / table.n_tracks,
     }
     if _is_page(path):
-        go = _plotly()
+        from plotly import graph_objects as go
         from plotly.subplots import make_subplots
 
+        names = [escape(_short(tag)) for tag in table.tags[order][shown - 1]]
         figure = make_subplots(specs=[[{"secondary_y": True}]])
         figure.add_trace(go.Scatter(x=shown, y=counts[shown - 1], text=names, name="tracks per tag"))
-        for name, values in series.items():
-            figure.add_trace(
-                go.Scatter(x=shown, y=values, text=names, name=f"{name} covered by the top tags"),
-                secondary_y=True,
-            )
-        figure.update_xaxes(type="log", title="tags by popularity")
-        figure.update_yaxes(type="log", title="tracks per tag", secondary_y=False)
+        for name, values in curves.items():
+            figure.add_trace(go.Scatter(x=shown, y=values, text=names, name=name), secondary_y=True)
+        figure.update_xaxes(type="log", title="tags by popularity", dtick=1)
+        figure.update_yaxes(type="log", title="tracks per tag", dtick=1, secondary_y=False)
         figure.update_yaxes(range=[0, 1], tickformat=".0%", title="share covered", secondary_y=True)
+        figure.update_layout(legend={"orientation": "h", "y": -0.2})
         _write_page(figure, path, "The long tail of tags")
         return
     figure, axes = _figure(9, 5)
-    axes.loglog(shown, counts[shown - 1], color="C0")
+    axes.loglog(shown, counts[shown - 1], color="C0", label="tracks per tag")
     axes.set(xlabel="tags by popularity", ylabel="tracks per tag", title="The long tail of tags")
     axes.grid(alpha=0.3)
+    for axis, most in ((axes.xaxis, len(counts)), (axes.yaxis, int(counts[0]))):
+        _label_decades(axis, most)
     right = axes.twinx()
-    for number, (name, values) in enumerate(series.items(), 1):
-        right.plot(shown, values, color=f"C{number}", label=f"{name} covered")
+    for number, (name, values) in enumerate(curves.items(), 1):
+        right.plot(shown, values, color=f"C{number}", label=name)
     right.set(ylim=(0, 1), ylabel="share covered by the top tags")
-    right.legend(loc="center left")
+    right.yaxis.set_major_formatter("{x:.0%}")
+    figure.legend(loc="outside lower center", ncols=3)
     _write_picture(figure, path)
 
 
@@ -77,7 +79,9 @@ def draw_histogram(distribution: Distribution, path: str | os.PathLike[str], *, 
     if not labels:
         raise FolksongError(f"there are no values to draw for {title!r}")
     if _is_page(path):
-        figure = _plotly().Figure(_plotly().Bar(x=labels, y=numbers))
+        from plotly import graph_objects as go
+
+        figure = go.Figure(go.Bar(x=labels, y=numbers))
         figure.update_yaxes(title="number")
         _write_page(figure, path, title)
         return
@@ -103,10 +107,11 @@ def draw_heat_map(
         tags: (n,) rows and columns.
         path: ``.png``, ``.svg``, ``.pdf`` or ``.html``.
         title: above the map.
-        limits: least and greatest colour; by default those of the values off the diagonal.
+        limits: least and greatest colour, -x and x for colours that diverge from 0; by default those of the values
+            off the diagonal.
 
     Raises:
-        FolksongError: there are more than 300 tags, or none, or plotly is not installed.
+        FolksongError: there are more than 300 tags, or none.
     """
     if not 0 < len(tags) <= MOST_TAGS:
         raise FolksongError(f"a heat map of {len(tags)} tags cannot be read; choose 1 to {MOST_TAGS}")
@@ -115,29 +120,43 @@ def draw_heat_map(
         others = values[~np.eye(len(tags), dtype=bool) & np.isfinite(values)]
         limits = (float(others.min()), float(others.max())) if len(others) else (0.0, 1.0)
     names = _distinct([_short(tag) for tag in tags])
+    around = -limits[0] == limits[1]  # of values around 0, the colours diverge from white
     if _is_page(path):
-        go = _plotly()
+        from plotly import graph_objects as go
+
+        shown = [escape(name) for name in names]
         figure = go.Figure(
             go.Heatmap(
-                z=np.where(np.isfinite(values), values, np.nan), x=names, y=names, zmin=limits[0], zmax=limits[1],
-                colorscale="Viridis", hovertemplate="row %{y}<br>column %{x}<br>%{z:.4g}<extra></extra>",
+                z=np.where(np.isfinite(values), values, np.nan), x=shown, y=shown, zmin=limits[0], zmax=limits[1],
+                colorscale="RdBu_r" if around else "Viridis",
+                hovertemplate="row %{y}<br>column %{x}<br>%{z:.4g}<extra></extra>",
             )
         )  # fmt: skip
-        pixels = 300 + 14 * len(tags)
-        figure.update_layout(width=pixels, height=pixels)
-        figure.update_xaxes(tickfont={"size": 9}, dtick=1, tickangle=90)
-        figure.update_yaxes(tickfont={"size": 9}, dtick=1, autorange="reversed", scaleanchor="x")
-        _write_page(figure, path, title)
+        figure.update_xaxes(tickfont={"size": 9}, dtick=1, tickangle=90, constrain="domain")
+        figure.update_yaxes(
+            tickfont={"size": 9}, dtick=1, autorange="reversed", scaleanchor="x", constrain="domain"
+        )
+        _write_page(figure, path, title, least_pixels=200 + 12 * len(tags))
         return
     plain = [name.replace("$", r"\$") for name in names]  # Matplotlib reads $ as the start of a formula
     side = 3 + 0.16 * len(tags)  # inches; 0.16 is the height of a line of 8 points and the space around it
     figure, axes = _figure(side + 1, side)
-    image = axes.imshow(values, vmin=limits[0], vmax=limits[1], cmap="viridis", interpolation="nearest")
+    colours = "RdBu_r" if around else "viridis"
+    image = axes.imshow(values, vmin=limits[0], vmax=limits[1], cmap=colours, interpolation="nearest")
     axes.set_xticks(range(len(tags)), plain, rotation=90, fontsize=8)
     axes.set_yticks(range(len(tags)), plain, fontsize=8)
     axes.set_title(title)
     figure.colorbar(image, ax=axes, fraction=0.04)
     _write_picture(figure, path)
+
+
+def _label_decades(axis: Any, most: int) -> None:
+    """Label a logarithmic axis from 1 to `most` at whole numbers that do not overlap."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if most < 1000 else (1,)))
+    axis.set_major_formatter("{x:,.0f}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _is_page(path: str | os.PathLike[str]) -> bool:
@@ -166,19 +185,21 @@ def _write_picture(figure: Any, path: str | os.PathLike[str]) -> None:
         figure.savefig(temporary, format=ending, dpi=150, metadata=metadata)
 
 
-def _write_page(figure: Any, path: str | os.PathLike[str], title: str) -> None:
-    figure.update_layout(title=title, template="plotly_white")
-    page = figure.to_html(include_plotlyjs=True, full_html=True, div_id="chart")
+def _write_page(figure: Any, path: str | os.PathLike[str], title: str, least_pixels: int = 0) -> None:
+    """Write a page that fills the window, however narrow, and scrolls where the chart needs `least_pixels`."""
+    figure.update_layout(title=title, template="plotly_white", margin={"l": 40, "r": 20})
+    chart = figure.to_html(
+        {"responsive": True, "displaylogo": False}, include_plotlyjs=True, full_html=False, div_id="chart",
+        default_height="100%",
+    )  # fmt: skip
+    size = f"min-width: {least_pixels}px; min-height: {least_pixels}px; height: 95vh"
     with atomic_write(path, "w") as stream:
-        stream.write(page)
-
-
-def _plotly() -> Any:
-    try:
-        import plotly.graph_objects as go
-    except ImportError as error:
-        raise FolksongError("HTML charts need plotly: pip install 'folksong[charts]'") from error
-    return go
+        stream.write(
+            '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">'
+            f"<title>{escape(title)}</title></head>\n"
+            f'<body style="margin: 0"><div style="{size}">{chart}</div></body></html>\n'
+        )
 
 
 def _short(tag: str) -> str:

@@ -1,27 +1,57 @@
-"""Which tags share tracks: co-occurrence counts, PMI, NPMI and the NPMI distance.
+"""Which tags share tracks: co-occurrence counts, P(j | i), PMI, NPMI, the NPMI distance, and which tags imply others.
 
 P(i) is the share of tracks that carry tag i, P(i, j) the share that carry both. The normalised pointwise mutual
 information is NPMI(i, j) = log(P(i) P(j)) / log P(i, j) − 1 (Bouma 2009), in [−1, 1], and the distance
 d(i, j) = 1 − NPMI(i, j), in [0, 2], with d(i, i) = 0; tags that never share a track are 2 apart, tags that both sit on
 every track 0.
+
+P(j | i) is the share of the tracks with tag i that carry tag j too. Two tags are equivalent where it is high both
+ways; i is contained in j where P(j | i) alone is high ("post-bop" in "jazz").
+
+`table` is a tag table or where to read it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
 from folksong.errors import FolksongError, nearest
+from folksong.tags.sources.read_tags import Tags, as_table
 from folksong.tags.table import TagTable
 
 Counts = npt.NDArray[np.int64]
 Matrix = npt.NDArray[np.float64]
+Tracks = npt.NDArray[np.bool_]
+BLOCK = 1000
+"""How many tags are compared with all others at a time: bounds the memory of one block of the product."""
 
 
-def counts(table: TagTable, tags: Sequence[str] | None = None) -> Counts:
+@dataclass(frozen=True)
+class Implication:
+    """Tag `tag` implies tag `other`.
+
+    Args:
+        tag: the tag that implies.
+        other: the tag that is implied.
+        together: number of tracks with both.
+        forward: P(other | tag).
+        backward: P(tag | other).
+    """
+
+    tag: str
+    other: str
+    together: int
+    forward: float
+    backward: float
+
+
+def counts(table: Tags, tags: Sequence[str] | None = None) -> Counts:
     """Return how many tracks carry both tags: (n, n) int64, symmetric, the tags' own counts on the diagonal.
 
     Args:
@@ -31,11 +61,11 @@ def counts(table: TagTable, tags: Sequence[str] | None = None) -> Counts:
     Raises:
         FolksongError: a tag is not in the table.
     """
-    presence = _presence(table, tags)
+    presence = _presence(as_table(table), tags)
     return np.asarray((presence.T @ presence).toarray(), np.int64)
 
 
-def pmi(table: TagTable, tags: Sequence[str] | None = None) -> Matrix:
+def pmi(table: Tags, tags: Sequence[str] | None = None) -> Matrix:
     """Return the pointwise mutual information log(P(i, j) / (P(i) P(j))): (n, n); −inf where never together."""
     joint, single = _shares(table, tags)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -44,7 +74,7 @@ def pmi(table: TagTable, tags: Sequence[str] | None = None) -> Matrix:
     return np.asarray(values, np.float64)
 
 
-def npmi(table: TagTable, tags: Sequence[str] | None = None) -> Matrix:
+def npmi(table: Tags, tags: Sequence[str] | None = None) -> Matrix:
     """Return the normalised pointwise mutual information: (n, n), in [−1, 1], 1 on the diagonal.
 
     −1 where two tags never share a track, 1 where both are on every track.
@@ -69,12 +99,104 @@ def npmi_of_shares(joint: Matrix, single: Matrix) -> Matrix:
     return values
 
 
-def npmi_distance(table: TagTable, tags: Sequence[str] | None = None) -> Matrix:
+def npmi_distance(table: Tags, tags: Sequence[str] | None = None) -> Matrix:
     """Return d = 1 − NPMI: (n, n), symmetric, in [0, 2], exactly 0 on the diagonal."""
     return 1.0 - npmi(table, tags)
 
 
-def _shares(table: TagTable, tags: Sequence[str] | None) -> tuple[Matrix, Matrix]:
+def conditional(table: Tags, tags: Sequence[str] | None = None) -> Matrix:
+    """Return P(j | i) at row i, column j: (n, n); a row is NaN where no track carries tag i."""
+    together = counts(table, tags)
+    single = np.diagonal(together)[:, None]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(together / single, np.float64)
+
+
+def tracks_with(
+    table: Tags,
+    *,
+    all_of: Sequence[str] = (),
+    any_of: Sequence[str | Sequence[str]] = (),
+    none_of: Sequence[str] = (),
+) -> Tracks:
+    """Return for each track whether it carries all of, at least one of, and none of these tags: (n_tracks,) bool.
+
+    A list left empty asks for nothing, so that no list at all gives every track. With lists in `any_of`, at least one
+    of each of them is asked for.
+
+    Raises:
+        FolksongError: a tag is not in the table.
+
+    >>> table = TagTable.from_pairs(["a", "a", "b", "c"], ["rock", "pop", "rock", "jazz"])
+    >>> tracks_with(table, all_of=["rock"], none_of=["pop"]).tolist()
+    [False, True, False]
+    >>> tracks_with(table, any_of=[["rock", "jazz"], ["pop", "jazz"]]).tolist()
+    [True, False, True]
+    """
+    table = as_table(table)
+    found: Tracks = np.ones(table.n_tracks, dtype=bool)
+    if all_of:
+        asked = tuple(dict.fromkeys(all_of))
+        found &= _number_of(table, asked) == len(asked)
+    single = [tag for tag in any_of if isinstance(tag, str)]
+    for group in [*([single] if single else []), *(group for group in any_of if not isinstance(group, str))]:
+        found &= _number_of(table, group) > 0
+    if none_of:
+        found &= _number_of(table, none_of) == 0
+    return found
+
+
+def implications(table: Tags, *, threshold: float = 0.9, min_count: int = 10) -> tuple[Implication, ...]:
+    """Return all pairs with P(other | tag) of at least `threshold`, both tags on at least `min_count` tracks.
+
+    Sorted by the number of tracks with both, largest first, then by the tags. Runs in blocks over the sparse table,
+    so that any number of tags fits in memory.
+
+    Raises:
+        FolksongError: the threshold is not above 0 and at most 1.
+    """
+    if not 0 < threshold <= 1:
+        raise FolksongError(f"the threshold is a share above 0 and at most 1, not {threshold}")
+    table = as_table(table)
+    columns = np.flatnonzero(table.counts >= max(min_count, 1))
+    presence = sp.csr_matrix(sp.csr_matrix(table.presence, dtype=np.int32).tocsc()[:, columns])
+    single = table.counts[columns]
+    transposed = sp.csr_matrix(presence.T)
+    found: list[tuple[int, int, int]] = []
+    for start in range(0, len(columns), BLOCK):
+        block = (transposed[start : start + BLOCK] @ presence).tocoo()
+        rows = block.row + start
+        high = (block.data >= threshold * single[rows] - 1e-9) & (rows != block.col)
+        found += zip(rows[high].tolist(), block.col[high].tolist(), block.data[high].tolist(), strict=True)
+    tags = table.tags[columns]
+    pairs = [
+        Implication(tags[i], tags[j], together, together / int(single[i]), together / int(single[j]))
+        for i, j, together in found
+    ]
+    return tuple(sorted(pairs, key=lambda pair: (-pair.together, pair.tag, pair.other)))
+
+
+def equivalents(table: Tags, *, threshold: float = 0.9, min_count: int = 10) -> tuple[Implication, ...]:
+    """Return the pairs that imply each other, each once: the rarer tag first (ties by code point)."""
+    return tuple(
+        pair
+        for pair in implications(table, threshold=threshold, min_count=min_count)
+        if pair.backward >= threshold - 1e-9
+        and (pair.forward > pair.backward or (pair.forward == pair.backward and pair.tag < pair.other))
+    )
+
+
+def contained(table: Tags, *, threshold: float = 0.9, min_count: int = 10) -> tuple[Implication, ...]:
+    """Return the pairs where `tag` is contained in `other` but not the other way round."""
+    return tuple(
+        pair
+        for pair in implications(table, threshold=threshold, min_count=min_count)
+        if pair.backward < threshold - 1e-9
+    )
+
+
+def _shares(table: Tags, tags: Sequence[str] | None) -> tuple[Matrix, Matrix]:
+    table = as_table(table)
     if table.n_tracks == 0:
         raise FolksongError("the tag table has no tracks; co-occurrence needs some")
     together = counts(table, tags)
@@ -86,8 +208,26 @@ def _presence(table: TagTable, tags: Sequence[str] | None) -> sp.csr_matrix:
     presence = sp.csr_matrix(table.presence, dtype=np.int32)
     if tags is None:
         return presence
-    missing = next((tag for tag in tags if tag not in table.tag_index), None)
-    if missing is not None:
-        hint = nearest(missing, table.tags.tolist()) if table.n_tags < 10_000 else ""
-        raise FolksongError(f"the tag {missing!r} is not in the table{hint}")
-    return sp.csr_matrix(presence[:, [table.tag_index[tag] for tag in tags]])
+    return sp.csr_matrix(presence[:, [_column(table, tag) for tag in tags]])
+
+
+def _column(table: TagTable, tag: str) -> int:
+    column = table.tag_index.get(tag)
+    if column is None:
+        hint = nearest(tag, table.tags.tolist()) if table.n_tags < 10_000 else ""
+        raise FolksongError(f"the tag {tag!r} is not in the table{hint}")
+    return column
+
+
+def _number_of(table: TagTable, tags: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Return how many of the distinct `tags` each track carries: (n_tracks,)."""
+    wanted = np.zeros(table.n_tags, dtype=bool)
+    wanted[[_column(table, tag) for tag in tags]] = True
+    hits = np.concatenate([[0], np.cumsum(wanted[table.weights.indices])])
+    return np.asarray(np.diff(hits[table.weights.indptr]), np.int64)
+
+
+MEASURES: dict[str, Callable[[Tags, Sequence[str] | None], npt.NDArray[Any]]] = {
+    "counts": counts, "conditional": conditional, "pmi": pmi, "npmi": npmi, "distance": npmi_distance,
+}  # fmt: skip
+"""What can be computed of all pairs of tags, by name."""

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from folksong.errors import FolksongError
 from folksong.files import json_value
+from folksong.tags.sources.read_tags import Tags, as_table
 from folksong.tags.table import TagTable
 
 COVERAGE_SIZES = (10, 20, 50, 100, 200, 500, 1000, 5000)
@@ -93,18 +94,19 @@ class Statistics:
 
 
 def tag_statistics(
-    table: TagTable, *, sizes: Sequence[int] = COVERAGE_SIZES, tracks: Iterable[str] | None = None
+    tags: Tags, *, sizes: Sequence[int] = COVERAGE_SIZES, tracks: Iterable[str] | None = None
 ) -> Statistics:
     """Return the statistics of a table.
 
     Args:
-        table: the tags.
+        tags: a tag table, or where to read it.
         sizes: the N of each "coverage of the top N".
         tracks: only these tracks count, if given.
 
     Raises:
         FolksongError: a size is less than 1.
     """
+    table = as_table(tags)
     if tracks is not None:
         table = table.select_tracks(tracks)
     per_track = np.diff(table.weights.indptr)

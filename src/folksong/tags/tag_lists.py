@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from importlib.resources import files
 from pathlib import Path
 
 from folksong.errors import FileFormatError, FolksongError
-from folksong.files import describe_os_error
+from folksong.files import read_text
+from folksong.tags.sources.delimited import plain, read_track_column
 
 REMOVE_LIST = "tags_remove.txt"
 
@@ -22,29 +24,40 @@ def read_tag_list(path: str | os.PathLike[str]) -> tuple[str, ...]:
         FolksongError: the file cannot be read.
         FileFormatError: it is not UTF-8 text.
     """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise FolksongError(describe_os_error(error, path)) from error
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise FileFormatError(
-            f"{path}: not UTF-8 text (byte {error.start}); save the list as UTF-8 and try again"
-        ) from error
-    return _tags(text)
+    return _tags(read_text(path))
 
 
-def read_remove_list(folder: str | os.PathLike[str]) -> tuple[str, ...]:
-    """Read ``tags_remove.txt`` of a folder, the file that ``--filter-path`` leads to.
+def read_track_ids(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Read a list of track ids: one a line, each as it stands there, whatever sign or blank it starts or ends with.
+
+    A table with a header (what `audio scan` writes, say) gives its column of track ids.
 
     Raises:
-        FolksongError: the folder has no such file.
+        FolksongError: the file cannot be read, or has no ids.
+        FileFormatError: it is not UTF-8 text.
     """
-    path = Path(folder, REMOVE_LIST)
+    lines = [line for line in read_text(path).split("\n") if line]
+    start = next((number for number, line in enumerate(lines) if not line.startswith("#")), 0)
+    header = [plain(name) for name in re.split(r"[,;\t|]", lines[start])] if lines else []
+    if any(name in ("trackid", "tid", "clipid") for name in header):
+        ids = lines[start + 1 :] if len(header) == 1 else tuple(read_track_column(path))
+    else:
+        ids = lines
+    if not ids:
+        raise FileFormatError(f"{path}: no track ids; the list has one a line")
+    return tuple(dict.fromkeys(ids))
+
+
+def read_remove_list(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Read a list of tags to leave out: a file, or the ``tags_remove.txt`` of a folder.
+
+    Raises:
+        FolksongError: there is no such file.
+    """
+    path = Path(path, REMOVE_LIST) if Path(path).is_dir() else Path(path)
     if not path.is_file():
         raise FolksongError(
-            f"{path}: no such file; --filter-path names a folder that holds {REMOVE_LIST}, one tag a line"
+            f"{path}: no such file; name a list of one tag a line, or its folder ({REMOVE_LIST})"
         )
     return read_tag_list(path)
 
@@ -55,7 +68,7 @@ def shipped_list(name: str = REMOVE_LIST) -> tuple[str, ...]:
 
 
 def _tags(text: str) -> tuple[str, ...]:
-    lines = (line.strip() for line in text.splitlines())
+    lines = (line.strip() for line in text.split("\n"))
     return tuple(
         dict.fromkeys(
             line[1:] if line.startswith(("\\#", "\\-")) else line

@@ -8,13 +8,11 @@ from hypothesis import strategies as st
 import folksong as fs
 from folksong.audio.msd import read_duplicates, read_mismatches
 from folksong.errors import FileFormatError, FolksongError
-from folksong.tags.cleaning.change_log import ChangeLog, changes_path
+from folksong.tags.cleaning.change_log import ChangeLog, changes_path, explain
 from folksong.tags.cleaning.clean import clean
-from folksong.tags.cleaning.explain import explain
-from folksong.tags.cleaning.merges import read_merges, shipped_merges, write_merges
-from folksong.tags.cleaning.merging import Merge
-from folksong.tags.cleaning.proposals import propose_merges
+from folksong.tags.cleaning.merges import propose_merges, read_merges, shipped_merges, write_merges
 from folksong.tags.cleaning.recipe import Recipe, default_recipe, default_recipe_text, read_recipe
+from folksong.tags.cleaning.spelling import Merge
 from folksong.tags.cleaning.steps import (
     DropTags,
     FoldCase,

@@ -3,16 +3,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import folksong as fs
-from folksong.tags.cleaning.merging import rename_tags
-from folksong.tags.cleaning.mistypings import allowed_distance, find_mistypings
 from folksong.tags.cleaning.spelling import (
     STAGES,
+    allowed_distance,
     canonical_form,
     difference,
+    find_mistypings,
     strip_accents,
     unify_blanks,
     variants,
 )
+from folksong.tags.table import rename_tags
 
 text = st.text(max_size=20) | st.text("aAéß&'n -s0619ies", max_size=12)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import folksong as fs
 from folksong.array_cache import content_key, path_beside
 from folksong.tags.sources.lastfm import write_lastfm
-from folksong.tags.sources.read_tags import as_table, read_cache, write_cache
+from folksong.tags.sources.read_tags import READERS, as_table, read_cache, write_cache
 
 words = st.text(max_size=6) | st.sampled_from(["\x00", "a\x00b", "x\ny", "🎸"])
 
@@ -49,7 +49,7 @@ def test_the_second_open_reads_the_copy_and_warns_again(
     assert "1 (the tag is empty)" in caplog.text
     # to be sure that it is the copy that is read: give it another table under the same key
     other = fs.TagTable.from_pairs(["z"], ["z"])
-    write_cache(other, copy, content_key(source, {"min_weight": None}))
+    write_cache(other, copy, content_key(source, {"min_weight": None, "readers": READERS}))
     assert fs.read_tags(source, cache=True).sha256() == other.sha256()
     assert fs.read_tags(source, cache=False).sha256() == first.sha256()
 

@@ -1,5 +1,8 @@
 import logging
+import shutil
 import sqlite3
+import subprocess
+import sys
 import tempfile
 from contextlib import closing
 from pathlib import Path
@@ -20,14 +23,19 @@ words = st.text(min_size=1, max_size=12) | st.sampled_from(
 rows_of = st.lists(st.tuples(words, words, st.sampled_from([0.0, 1.0, 0.5, 33.3, 100.0])), max_size=20)
 
 
-def make_database(path: Path, tids: list, tags: list, entries: list[tuple], create: str = "") -> Path:
+BARE = "CREATE TABLE tids (tid); CREATE TABLE tags (tag); CREATE TABLE tid_tag (tid, tag, val)"
+
+
+def make_database(
+    path: Path, tids: list, tags: list, entries: list[tuple], create: str = "", *, fill: bool = False
+) -> Path:
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(
             create
             or "CREATE TABLE tids (tid TEXT); CREATE TABLE tags (tag TEXT);"
             "CREATE TABLE tid_tag (tid INT, tag INT, val FLOAT);"
         )
-        if not create:
+        if not create or fill:
             connection.executemany("INSERT INTO tids VALUES (?)", [(tid,) for tid in tids])
             connection.executemany("INSERT INTO tags VALUES (?)", [(tag,) for tag in tags])
             connection.executemany("INSERT INTO tid_tag VALUES (?, ?, ?)", entries)
@@ -135,9 +143,9 @@ def test_null_text_and_huge_numbers_are_left_out_and_said(
     with caplog.at_level(logging.WARNING):
         table = read_lastfm(path)
     assert [(track, table.tags_of(track)) for track in table.track_ids] == [("a", [("x", 5.0)]), ("c", [])]
-    assert "5 (tid, tag or val is NULL or not a number)" in caplog.text
+    assert "4 (tid, tag or val is NULL or not a number)" in caplog.text
     assert "1 (tags holds NULL" in caplog.text
-    assert "2 (tid_tag names a row" in caplog.text
+    assert "3 (tid_tag names a row" in caplog.text
 
 
 def test_duplicate_rows_and_names_become_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -162,7 +170,7 @@ def test_latin_1_names_are_read_as_such(tmp_path: Path, caplog: pytest.LogCaptur
 def test_negative_weights_are_an_error_that_a_threshold_mends(tmp_path: Path) -> None:
     path = make_database(tmp_path / "t.db", ["a"], ["x", "y"], [(1, 1, 5), (1, 2, -3)])
     with pytest.raises(
-        FileFormatError, match=r"t\.db: 1 weights are negative, the first is -3 for tag 'y'.*--min-weight 0"
+        FileFormatError, match=r"t\.db: 1 weights are negative, the first is -3 for tag 'y'.*min_weight=0"
     ):
         read_lastfm(path)
     assert read_lastfm(path, min_weight=0).n_counts == 1
@@ -222,45 +230,97 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "odd", [None, (1, 1, 0.5), (1, 2, 2000), (2, 1, None), (1, 2_000_000, 3), (-1, 1, 3), (2, 2, "x")]
-)
-def test_both_ways_of_reading_entries_agree(
-    tmp_path: Path, odd: tuple | None, monkeypatch: pytest.MonkeyPatch
+    ("odd", "more"),
+    [
+        (None, 0), ((1, 1, 0.5), 0), ((2, 2, 2000), 1), ((2, 1, None), 0), ((1, 2_000_000, 3), 0), ((-1, 1, 3), 0),
+        ((2, 2, "x"), 0), ((2, 2, "7.5"), 1), (("2", b"2", 3), 1), ((2.0, 2, 3), 1), ((b"x", 1, 3), 0),
+    ],
+)  # fmt: skip
+def test_entries_of_mixed_types_are_read_as_numbers_where_they_are(
+    tmp_path: Path, odd: tuple | None, more: int
 ) -> None:
     entries = [(1, 1, 100), (1, 2, 0), (2, 1, 7.0), *([odd] if odd else [])]
-    path = make_database(tmp_path / "t.db", ["a", "b"], ["x", "y"], entries)
-    fast = read_lastfm(path)
-    monkeypatch.setattr("folksong.tags.sources.lastfm_entries._read_packed", lambda connection: None)
-    assert read_lastfm(path).sha256() == fast.sha256()
-    assert fast.n_counts == 3
-
-
-def test_packed_entries_are_read_in_blocks_whatever_gaps_there_are(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("folksong.tags.sources.lastfm_entries.PACKED_ROWS", 2)
-    path = make_database(tmp_path / "t.db", ["a", "b"], ["x", "y"], [])
-    with closing(sqlite3.connect(path)) as connection:
-        connection.executemany(
-            "INSERT INTO tid_tag (ROWID, tid, tag, val) VALUES (?, ?, ?, ?)",
-            [(3, 1, 1, 5), (4, 2, 1, 6), (90, 2, 2, 7), (10_000_000, 1, 2, 1023)],
-        )
-        connection.commit()
-    table = read_lastfm(path)
-    assert (table.tags_of("a"), table.tags_of("b")) == ([("y", 1023.0), ("x", 5.0)], [("y", 7.0), ("x", 6.0)])
-
-
-def test_large_row_ids_are_packed_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = make_database(tmp_path / "t.db", [], [], [])
-    large = 3_000_017
-    with closing(sqlite3.connect(path)) as connection:
-        connection.executemany("INSERT INTO tids (ROWID, tid) VALUES (?, ?)", [(1, "a"), (large, "b")])
-        connection.executemany("INSERT INTO tags (ROWID, tag) VALUES (?, ?)", [(2, "x"), (large + 5, "y")])
-        connection.executemany(
-            "INSERT INTO tid_tag VALUES (?, ?, ?)", [(1, 2, 5), (large, large + 5, 6), (large, 2, 7)]
-        )
-        connection.commit()
-    with monkeypatch.context() as patch:
-        patch.setattr("folksong.tags.sources.lastfm_entries.ENTRY", None)  # row by row it cannot be read
+    for name, create in (("typed", ""), ("bare", BARE)):
+        path = make_database(tmp_path / f"{name}.db", ["a", "b"], ["x", "y"], entries, create, fill=True)
         table = read_lastfm(path)
-    assert (table.tags_of("a"), table.tags_of("b")) == ([("x", 5.0)], [("x", 7.0), ("y", 6.0)])
+        assert table.n_counts == 3 + more
+        assert table.tags_of("a") == [("x", 100.0), ("y", 0.0)]
+        assert dict(table.tags_of("b"))["x"] == 7
+
+
+def test_issue23_4_blob_tags_read_the_same_with_and_without_gaps_of_row_ids(tmp_path: Path) -> None:
+    for gap in (0, 1):
+        path = make_database(tmp_path / f"{gap}.db", ["a"], [], [(1, 1, 5), (1, 2 + gap, 6)])
+        with closing(sqlite3.connect(path)) as connection:
+            connection.executemany(
+                "INSERT INTO tags (ROWID, tag) VALUES (?, ?)", [(1, b"rock"), (2 + gap, b"caf\xc3\xa9")]
+            )
+            connection.commit()
+        assert read_lastfm(path).tags_of("a") == [("café", 6.0), ("rock", 5.0)]
+
+
+def test_a_database_of_utf_16_reads_as_any_other(tmp_path: Path) -> None:
+    create = f"PRAGMA encoding = 'UTF-16'; {BARE}"
+    path = make_database(tmp_path / "t.db", ["Ä"], ["röck", "🎸"], [(1, 1, 5), (1, 2, 6)], create, fill=True)
+    assert read_lastfm(path).tags_of("Ä") == [("🎸", 6.0), ("röck", 5.0)]
+
+
+def test_c2_a_view_is_refused_for_it_may_never_end(tmp_path: Path) -> None:
+    endless = (
+        "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) "
+        "SELECT x AS tid, 1 AS tag, 1 AS val FROM c"
+    )
+    create = f"CREATE TABLE tids (tid); CREATE TABLE tags (tag); CREATE VIEW tid_tag AS {endless}"
+    path = make_database(tmp_path / "t.db", [], [], [], create)
+    with pytest.raises(FileFormatError, match="'tid_tag' is a view"):
+        read_lastfm(path)
+
+
+def write_wal(path: Path, keep_log: bool) -> sqlite3.Connection:
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    connection.executescript(
+        "CREATE TABLE tids (tid); CREATE TABLE tags (tag); CREATE TABLE tid_tag (tid, tag, val);"
+        "INSERT INTO tids VALUES ('a'); INSERT INTO tags VALUES ('x'); INSERT INTO tid_tag VALUES (1, 1, 5);"
+    )
+    connection.commit()
+    if not keep_log:
+        connection.close()
+    return connection
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_d7_a_wal_database_leaves_nothing_beside_it_and_may_lie_where_nothing_is_written(
+    tmp_path: Path, log: bool
+) -> None:
+    (tmp_path / "made").mkdir()
+    connection = write_wal(tmp_path / "made" / "t.db", keep_log=log)
+    folder = tmp_path / "read-only"
+    folder.mkdir()
+    for name in ("t.db", *(["t.db-wal"] if log else [])):
+        shutil.copyfile(tmp_path / "made" / name, folder / name)
+    connection.close()
+    before = sorted(file.name for file in folder.iterdir())
+    folder.chmod(0o555)
+    assert read_lastfm(folder / "t.db").tags_of("a") == [("x", 5.0)]
+    folder.chmod(0o755)
+    assert sorted(file.name for file in folder.iterdir()) == before
+
+
+def test_d7_a_locked_database_says_so(tmp_path: Path, database: Path) -> None:
+    lock = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None);"
+        "c.execute('BEGIN EXCLUSIVE'); print(flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", lock, str(database)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        with pytest.raises(
+            FolksongError, match=r"tags\.db: another program is writing to the database; try again"
+        ):
+            read_lastfm(database)
+        process.communicate()
+    assert read_lastfm(database).n_tracks == 3

@@ -11,7 +11,7 @@ import soundfile
 
 import folksong as fs
 from folksong.errors import FileFormatError, FolksongError
-from folksong.tags.sources.categories import categories, select_category
+from folksong.tags.sources.read_tags import categories, select_category
 
 
 def pairs_of(table: fs.TagTable) -> dict[tuple[str, str], float]:

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 import folksong as fs
+from folksong.tags.cleaning.change_log import explain
 from folksong.tags.cleaning.clean import clean
-from folksong.tags.cleaning.explain import explain
-from folksong.tags.cleaning.merges import write_merges
-from folksong.tags.cleaning.proposals import propose_merges
+from folksong.tags.cleaning.merges import propose_merges, write_merges
 from folksong.tags.cleaning.recipe import Recipe, default_recipe, read_recipe
 from folksong.tags.statistics import coverage_of_top
 

@@ -11,7 +11,6 @@ from folksong.embeddings.tags import embed_tags
 from folksong.embeddings.words import WordVectors
 from folksong.errors import FolksongError, nearest
 from folksong.labels.space import LabelSpace
-from folksong.tags.cooccurrence import npmi_of_shares
 from folksong.tags.sources.read_tags import Tags, as_table
 from folksong.tags.table import TagTable
 
@@ -72,11 +71,7 @@ def explain(
     labels = tuple(space.labels[number].name for number in space.labels_of(tag))
     if tag not in table.tag_index and not labels:
         raise FolksongError(f"the tag {tag!r} is in no label and on no track{nearest(tag, space.spellings)}")
-    member = (
-        None
-        if not labels
-        else (tag if any(tag in label.members for label in space.labels) else space.aliases[tag])
-    )
+    member = None if not labels else (tag if tag in space.tags else space.aliases[tag])
     column = table.tag_index.get(tag)
     return Explanation(
         tag,
@@ -99,12 +94,10 @@ def _cooccurring(
     shared = np.asarray((presence[:, [column]].T @ presence).toarray(), np.float64)[0]
     shared[column] = 0
     others = np.flatnonzero(shared >= min_shared)
-    n_tracks = table.n_tracks
-    values = []
-    for other in others:
-        both = shared[other] / n_tracks
-        single = table.counts[np.array([column, other])] / n_tracks
-        values.append(npmi_of_shares(np.array([[single[0], both], [both, single[1]]]), single)[0, 1])
+    single, both = table.counts / table.n_tracks, shared[others] / table.n_tracks
+    with np.errstate(divide="ignore"):
+        values = (np.log(single[column]) + np.log(single[others])) / np.log(both) - 1
+    values[both >= 1] = 1
     order = sorted(range(len(others)), key=lambda i: (-values[i], table.tags[others[i]]))[:n_neighbours]
     return tuple(_neighbour(space, table.tags[others[i]], float(values[i])) for i in order)
 

@@ -34,13 +34,15 @@ Method = Literal["umap", "pca"]
 
 NEAREST = 8
 MOST_PIXELS = 24
+MOST_NAMES = 40
+"""So many labels, the most popular, have their name on the map: more would cover each other."""
 
 SEARCH = """
 const plot = document.getElementById("map"), box = document.getElementById("search");
 box.oninput = () => {
   const wanted = box.value.toLowerCase(), found = [];
   plot.data[0].customdata.forEach((text, i) => { if (text.toLowerCase().includes(wanted)) found.push(i); });
-  Plotly.restyle(plot, {selectedpoints: [wanted ? found : null]});
+  Plotly.restyle(plot, {selectedpoints: [wanted ? found : null]}, [0]);
 };
 """
 PAGE = """<!DOCTYPE html>
@@ -49,7 +51,7 @@ PAGE = """<!DOCTYPE html>
 body {{ margin: 0; font: 14px/1.4 system-ui, sans-serif; }}
 header {{ padding: 8px 12px; height: 64px; box-sizing: border-box; overflow: hidden; }}
 header input {{ width: min(100%, 420px); box-sizing: border-box; padding: 4px; }}
-main {{ height: calc(100vh - 64px); height: calc(100dvh - 64px); }}
+main {{ height: calc(100vh - 64px); height: calc(100dvh - 64px); overflow: hidden; }}
 </style></head><body>
 <header><b>{title}</b> {summary}<br><input id="search" type="search" placeholder="Search tags and labels"
 aria-label="Search tags and labels"></header>
@@ -181,9 +183,18 @@ def _plot(
         hoverinfo="text",
         unselected={"marker": {"opacity": 0.06}},
     )
+    first = list({number: row for row, number in reversed(list(enumerate(labels)))}.values())
+    shown = sorted(first)[:MOST_NAMES]
+    captions = graph_objects.Scattergl(
+        x=plane[shown, 0].round(4).tolist(),
+        y=plane[shown, 1].round(4).tolist(),
+        mode="text",
+        text=[escape(names[row]) for row in shown],
+        hoverinfo="skip",
+    )
     axis = {"visible": False}
     figure = graph_objects.Figure(
-        points,
+        [points, captions],
         {
             "xaxis": axis,
             "yaxis": axis,
@@ -191,6 +202,7 @@ def _plot(
             "plot_bgcolor": "white",
             "margin": {"l": 0, "r": 0, "t": 0, "b": 0},
             "hoverlabel": {"align": "left"},
+            "showlegend": False,
         },
     )
     config = {"responsive": True, "scrollZoom": True, "displaylogo": False}

@@ -11,11 +11,10 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
-from folksong.errors import FileFormatError, FolksongError
-from folksong.files import describe_os_error
+from folksong.errors import FileFormatError
+from folksong.files import read_text
 from folksong.labels.space import LabelSpace
 from folksong.tags.sources.read_tags import Tags, as_table
 
@@ -77,15 +76,8 @@ def read_pairs(path: str | os.PathLike[str]) -> tuple[Pair, ...]:
         FolksongError: the file is missing.
         FileFormatError: a line is not ``same`` or ``apart`` and two tags, separated by tabs.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise FolksongError(describe_os_error(error, path)) from error
-    except UnicodeDecodeError as error:
-        raise FileFormatError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
     pairs: list[Pair] = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        line = line.rstrip("\r")
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip() or line.startswith("#"):
             continue
         match line.split("\t"):

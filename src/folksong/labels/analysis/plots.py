@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from folksong.files import atomic_path
-from folksong.labels.subgenres import GenreClustering
+from folksong.labels.subgenres import GenreClustering, silhouette_samples
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,8 +39,8 @@ def plot_silhouette(clustering: GenreClustering, path: str | os.PathLike[str]) -
     """Plot each tag's silhouette, cluster by cluster, beside the mean silhouette of each number of clusters."""
     from matplotlib.figure import Figure
 
-    values = clustering.silhouette_samples()
     assert clustering.numbers is not None
+    values = silhouette_samples(clustering.distances, clustering.numbers)
     order = np.lexsort((-values, clustering.numbers))
     height = max(3.0, INCHES_PER_TAG * len(order) + 1)
     figure = Figure(figsize=(10, min(height, 60)), layout="constrained")

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from folksong.errors import FileFormatError
+from folksong.errors import FileFormatError, FolksongError
 from folksong.files import atomic_write, read_document
+from folksong.tags.sources.read_tags import Tags, as_table
 
 FORMAT = "folksong.changes"
 VERSION = 1
@@ -115,7 +116,7 @@ class ChangeLog:
         Raises:
             FileFormatError: it is not one.
         """
-        content = read_document(path, FORMAT, VERSION, "a change log", "`folksong tags clean` writes them")
+        content = read_document(path, FORMAT, VERSION, "a change log", "cleaning tags writes them")
         try:
             return cls(
                 tuple(
@@ -138,6 +139,46 @@ class ChangeLog:
 def changes_path(path: str | os.PathLike[str]) -> Path:
     """Return where the change log of a cleaned table lies: beside it."""
     return Path(f"{os.fspath(path)}.changes.json")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """An original tag of a track, its weight, what happened to it and what it is now (None: dropped)."""
+
+    tag: str
+    weight: float
+    changes: tuple[Change, ...]
+    became: str | None
+
+
+def explain(original: Tags, log: ChangeLog, track_id: str, tag: str | None = None) -> tuple[Origin, ...]:
+    """Return where a track's tags come from: its original tags, heaviest first.
+
+    Args:
+        original: the table before cleaning, or where to read it.
+        log: of the cleaning.
+        track_id: the track.
+        tag: only what became this tag; None tells of all, those that were dropped included.
+
+    Raises:
+        FolksongError: the original table has no such track, or none of its tags became `tag`.
+    """
+    original = as_table(original)
+    if track_id not in original.track_index:
+        raise FolksongError(f"the source has no track {track_id!r}")
+    origins = tuple(
+        Origin(name, weight, log.changes_of(name), log.final(name))
+        for name, weight in original.tags_of(track_id)
+    )
+    if tag is None:
+        return origins
+    found = tuple(origin for origin in origins if origin.became == tag)
+    if not found:
+        now = sorted({origin.became for origin in origins if origin.became is not None})
+        raise FolksongError(
+            f"the track {track_id!r} does not carry {tag!r}; its cleaned tags: {', '.join(map(repr, now)) or 'none'}"
+        )
+    return found
 
 
 def _entries(entries: Mapping[str, Any]) -> str:

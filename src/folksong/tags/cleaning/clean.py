@@ -7,11 +7,10 @@ import os
 from dataclasses import dataclass
 
 from folksong.tags.cleaning.change_log import ChangeLog, StepLog, changes_path
-from folksong.tags.cleaning.merging import rename_tags
-from folksong.tags.cleaning.recipe import Recipe
+from folksong.tags.cleaning.recipe import Recipe, default_recipe, read_recipe
 from folksong.tags.cleaning.steps import DropTracks, Step
-from folksong.tags.sources.read_tags import write_tags
-from folksong.tags.table import TagTable
+from folksong.tags.sources.read_tags import Tags, as_table, write_tags
+from folksong.tags.table import TagTable, rename_tags
 
 logger = logging.getLogger(__name__)
 
@@ -29,18 +28,29 @@ class Cleaned:
         self.log.write(changes_path(path))
 
 
-def clean(table: TagTable, recipe: Recipe, *, source: str = "", progress: bool = False) -> Cleaned:
+def clean(
+    tags: Tags,
+    recipe: Recipe | str | os.PathLike[str] | None = None,
+    *,
+    source: str | None = None,
+    progress: bool = False,
+) -> Cleaned:
     """Apply a recipe to a table.
 
     Steps are applied again until nothing changes (merging makes counts grow, and dropping makes words rarer, which can
     settle another merge), so that cleaning twice equals cleaning once. Merging never loses a (track, concept) pair.
 
     Args:
-        table: the tags.
-        recipe: the steps.
-        source: where the tags came from, kept in the log.
+        tags: a tag table, or where to read it.
+        recipe: the steps, or the file that has them; by default the recipe that ships in the package.
+        source: where the tags came from, kept in the log; by default the path, if one is given.
         progress: show progress bars.
     """
+    table = as_table(tags)
+    if not isinstance(recipe, Recipe):
+        recipe = default_recipe() if recipe is None else read_recipe(recipe)
+    if source is None:
+        source = "" if isinstance(tags, TagTable) else os.fspath(tags)
     sha256 = table.sha256()
     logs: list[StepLog] = []
     changed = True

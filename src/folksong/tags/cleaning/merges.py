@@ -13,18 +13,19 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib.resources import files
-from pathlib import Path
 
 from folksong.errors import FileFormatError, FolksongError, nearest
-from folksong.files import atomic_write, describe_os_error
-from folksong.tags.cleaning.merging import Merge
+from folksong.files import atomic_write, read_text
+from folksong.tags.cleaning.spelling import Merge, canonical_form, variants
+from folksong.tags.cooccurrence import equivalents
+from folksong.tags.sources.read_tags import Tags, as_table
 
 SHIPPED = ("genres", "vocals")
 HEADER = """\
 # Merges of tags, those that move most counts first. Read them, then:
 #   - put a "-" in front of a line to reject that merge (a later step will not propose it again),
 #   - change the second column to merge into another tag, or add lines of your own: a tag, a tab, what it becomes.
-# Apply them with a recipe step  do = "merge", files = ["this file"]  and  folksong tags clean.
+# Apply them with a recipe step  do = "merge", files = ["this file"].
 # tag\tbecomes\ttracks\ttracks of that\twhy
 """
 _ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
@@ -43,6 +44,41 @@ class ReviewedMerges:
 
     accepted: dict[str, str] = field(default_factory=dict)
     rejected: frozenset[str] = frozenset()
+
+
+def propose_merges(
+    tags: Tags,
+    *,
+    min_count: int = 1,
+    mistyped: bool = True,
+    equivalent: float | None = None,
+    progress: bool = False,
+) -> tuple[Merge, ...]:
+    """Return merges worth a look, those that move most counts first.
+
+    Args:
+        tags: a tag table, or where to read it.
+        min_count: tags on fewer tracks take no part.
+        mistyped: propose mistyped long words too.
+        equivalent: propose tags too that stand on the same tracks: P(one | other) at least this, both ways.
+        progress: show a progress bar.
+    """
+    table = as_table(tags)
+    merges = list(variants(table, min_count=min_count, mistyped=mistyped, progress=progress))
+    if equivalent is not None:
+        taken = {merge.source for merge in merges}
+        for pair in equivalents(table, threshold=equivalent, min_count=min_count):
+            if (
+                pair.tag in taken
+                or pair.other in taken
+                or canonical_form(pair.tag) == canonical_form(pair.other)
+            ):
+                continue
+            taken.add(pair.tag)
+            counts = (int(table.counts[table.tag_index[tag]]) for tag in (pair.tag, pair.other))
+            reason = f"on the same tracks ({pair.forward:.0%} and {pair.backward:.0%})"
+            merges.append(Merge(pair.tag, pair.other, reason, *counts))
+    return tuple(sorted(merges, key=lambda merge: (-merge.source_count, merge.target, merge.source)))
 
 
 def write_merges(merges: Iterable[Merge], path: str | os.PathLike[str]) -> None:
@@ -67,13 +103,7 @@ def read_merges(path: str | os.PathLike[str]) -> ReviewedMerges:
         FolksongError: it cannot be read.
         FileFormatError: a line has no second column, or a tag becomes two things; the message gives the line.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise FolksongError(describe_os_error(error, path)) from error
-    except UnicodeDecodeError as error:
-        raise FileFormatError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
-    return _parse(text, path)
+    return _parse(read_text(path), path)
 
 
 def shipped_merges(name: str) -> ReviewedMerges:
@@ -94,7 +124,6 @@ def _parse(text: str, path: str | os.PathLike[str]) -> ReviewedMerges:
     accepted: dict[str, str] = {}
     rejected: set[str] = set()
     for number, line in enumerate(text.split("\n"), 1):
-        line = line.removesuffix("\r")
         if not line.strip() or line.startswith("#"):
             continue
         cells = line.removeprefix("-").split("\t")

@@ -16,9 +16,8 @@ from typing import Any
 
 from folksong.audio.msd import read_duplicates, read_mismatches
 from folksong.errors import FileFormatError, FolksongError, nearest
-from folksong.files import describe_os_error
+from folksong.files import read_text
 from folksong.tags.cleaning.merges import read_merges, shipped_merges
-from folksong.tags.cleaning.merging import WEIGHTS
 from folksong.tags.cleaning.steps import (
     Context,
     DropTags,
@@ -33,6 +32,7 @@ from folksong.tags.cleaning.steps import (
     TextStep,
     form_of,
 )
+from folksong.tags.table import MERGED
 from folksong.tags.tag_lists import read_tag_list, shipped_list
 
 
@@ -48,7 +48,7 @@ class Recipe:
     weights: str = "maximum"
 
     def __post_init__(self) -> None:
-        if self.weights not in WEIGHTS:
+        if self.weights not in MERGED:
             raise FolksongError(f"weights must be 'maximum' or 'sum', not {self.weights!r}")
         steps = _resolve_aliases(sorted(self.steps, key=lambda step: step.phase))
         object.__setattr__(self, "steps", tuple(steps))
@@ -72,13 +72,7 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
         FolksongError: a file it names cannot be read.
         FileFormatError: it is no recipe; the message names the step and setting at fault.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise FolksongError(describe_os_error(error, path)) from error
-    except UnicodeDecodeError as error:
-        raise FileFormatError(f"{path}: not UTF-8 text (byte {error.start})") from error
-    return _parse(text, path, Path(path).parent)
+    return _parse(read_text(path), path, Path(path).parent)
 
 
 def default_recipe_text() -> str:

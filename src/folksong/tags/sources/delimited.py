@@ -1,31 +1,84 @@
-"""Tags in delimited text or Parquet, long (track, tag[, weight]) or wide (one column per tag); and artists.
+"""Tags in delimited text or Parquet, in one of three layouts; and artists.
 
-Read as they are: HetRec 2011 (``artistID, tagValue, weight``), MTG-Jamendo (``TRACK_ID, TAG``, or its ragged files
-whose last column is ``TAGS``), MagnaTagATune (``annotations_final.csv``, wide), last.fm's top tags
-(``count, name, search``).
+Long: a row holds a track, a tag (or a cell of several) and maybe a weight. Wide: one column a tag. Ragged: a line
+holds a track and then all its tags. Read as they are: HetRec 2011 (``artistID, tagValue, weight``), MTG-Jamendo
+(``TRACK_ID, TAG``, or its ragged files whose last column is ``TAGS``), MagnaTagATune (``annotations_final.csv``,
+wide), last.fm's top tags (``count, name, search``).
+
+Names of columns are compared by their letters and digits only, whatever their case: ``TRACK_ID``, ``track id`` and
+``trackID`` are one.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from folksong.errors import FileFormatError, FolksongError
+from folksong.errors import FileFormatError, FolksongError, nearest
 from folksong.files import atomic_path
-from folksong.tags.sources import columns as names
-from folksong.tags.sources.entries import Dropped, require_threshold, table_of_entries
-from folksong.tags.sources.frames import read_frame, utf8_bytes
-from folksong.tags.table import Strings, TagTable
+from folksong.recordings import AUDIO_EXTENSIONS
+from folksong.tags.sources.entries import (
+    Dropped,
+    UnclearSourceError,
+    distinct_names,
+    require_threshold,
+    table_of_entries,
+)
+from folksong.tags.sources.frames import (
+    PANDAS_INDEX,
+    PARQUET_MAGIC,
+    TWICE,
+    quotes_are_closed,
+    read_bytes,
+    read_frame,
+    split_lines,
+    table_text,
+)
+from folksong.tags.table import TagTable
 
 logger = logging.getLogger(__name__)
 
 SEPARATOR_OF = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
-LAYOUTS = ("long", "wide")
+LAYOUTS = ("long", "wide", "ragged")
+# In order of preference. Artists stand in for tracks where a file (HetRec 2011) tags artists and has no tracks.
+TRACK_NAMES = (
+    "trackid", "tid", "track", "songid", "song", "clipid", "recordingid", "recording", "itemid", "item", "msdid",
+    "filename", "file", "path", "mp3path", "artistid", "artistmbid", "artist", "artistname", "id",
+)  # fmt: skip
+PATH_NAMES = frozenset({"filename", "file", "path", "mp3path"})
+TAG_NAMES = ("tag", "tagvalue", "tagname", "label", "genre")
+CELL_NAMES = ("tags", "labels", "genres")
+"""Of columns whose cells hold several tags each."""
+WEIGHT_NAMES = ("weight", "val", "value", "tagweight", "count", "score")
+ARTIST_NAMES = ("artistid", "artistmbid", "artist", "artistname", "performer")
+METADATA_NAMES = frozenset(
+    {*TRACK_NAMES, *ARTIST_NAMES, "albumid", "album", "releaseid", "userid", "duration", "year"}
+)
+LASTFM_TOP_TAGS = {"count", "name", "search"}
+"""last.fm's list of an artist's top tags calls the artist "search", the tag "name" and the weight "count"."""
+TAG_SEPARATORS = ("|", ";", ",")
+"""What parts the tags of a cell, if not said: the first of these that some cell holds."""
+MOST_JOINED = 0.2
+"""A column of single tags with a separator in more of its cells is thought to hold several tags a cell."""
+DECIMAL_COMMA = r"^\s*\d+,\d+\s*$"
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Which column is what; `separators` part the tags within a cell, if given."""
+
+    track: str
+    tag: str | None
+    weight: str | None
+    separators: str | None
 
 
 def read_delimited(
@@ -36,44 +89,52 @@ def read_delimited(
     track_column: str | None = None,
     tag_column: str | None = None,
     weight_column: str | None = None,
-    separator: str | None = None,
-    encoding: str = "utf-8",
-    quotes: bool | None = None,
+    separators: str | None = None,
+    **text: Any,
 ) -> TagTable:
     """Read tags from CSV, TSV or Parquet.
+
+    The audio ending of ids in a column of paths is left out, as in the ids of recordings in a folder.
 
     Args:
         path: the file.
         min_weight: keep the pairs with a weight greater than this; None keeps all.
-        layout: ``"long"``, ``"wide"``, or None: long where a tag column is found. In a wide file every column of
-            numbers is a tag, and a cell that is empty or 0 means that the track does not carry it.
+        layout: ``"long"``, ``"wide"``, ``"ragged"``, or None: ragged where a header ends in ``TAGS`` and a row is
+            longer, long where a tag column is found, else wide. In a wide file every column of numbers is a tag (or
+            of True and False, if there are such), and a cell that is empty, 0 or False means that the track does not
+            carry it.
         track_column: the column of track ids; None recognises the usual names.
         tag_column: the column of tags (long).
         weight_column: the column of weights (long); without one all weights are 1.
-        separator: of the text; None finds it.
-        encoding: of the text.
-        quotes: whether cells may be quoted; None finds it.
+        separators: characters that part several tags in one cell; None finds them in a column ``tags``, ``labels``
+            or ``genres``.
+        text: ``separator``, ``encoding`` and ``quotes`` of `folksong.tags.sources.frames.read_frame`.
 
     Raises:
         FolksongError: the file cannot be read, or a named column is not there.
-        FileFormatError: it holds no table of tags; the message says what was found and how to name the columns.
+        FileFormatError: it holds no table of tags; the message says what was found.
     """
     require_threshold(min_weight)
     if layout not in (None, *LAYOUTS):
-        raise FolksongError(f"layout must be 'long' or 'wide', not {layout!r}")
-    frame = _read_ragged(path, encoding)
-    if frame is None:
-        frame = read_frame(path, separator=separator, encoding=encoding, quotes=quotes)
-    track, tag, weight = names.long_columns(path, frame.columns, track_column, tag_column, weight_column)
-    if layout == "long" or (layout is None and tag is not None):
-        if track is None or tag is None:
-            what, option = ("track id", "track_column") if track is None else ("tag", "tag_column")
-            raise FileFormatError(
-                f"{path}: no column looks like a {what} (columns: {names.listed(frame.columns)}); name it with "
-                f"{option}=... (--{option.replace('_', '-')})"
-            )
-        return _long_table(path, frame, track, tag, weight, min_weight)
-    return _wide_table(path, frame, names.track_column(path, frame.columns, track_column), min_weight)
+        raise FolksongError(f"layout must be one of {', '.join(LAYOUTS)}, not {layout!r}")
+    frame = read_table(path, ragged=layout == "ragged", **text)
+    found = _layout(path, frame, layout, (track_column, tag_column, weight_column), separators)
+    dropped = Dropped(path)
+    frame = frame.with_columns(_track_ids(found.track).alias(found.track))
+    known = (frame[found.track] != "").fill_null(False)
+    dropped.add("the track id is empty", len(frame) - int(known.sum()))
+    table = (_wide_table if found.tag is None else _long_table)(
+        frame.filter(known), found, dropped, min_weight
+    )
+    if not table.n_tracks:
+        raise FileFormatError(f"{path}: no tags; the table is empty")
+    return table
+
+
+def read_table(path: str | os.PathLike[str], *, ragged: bool = False, **text: Any) -> pl.DataFrame:
+    """Read a file as a frame; a ragged one as a long frame, whose last column is ``TAG``."""
+    frame = _read_ragged(path, ragged, **text)
+    return read_frame(path, **text) if frame is None else frame
 
 
 def write_delimited(table: TagTable, path: str | os.PathLike[str]) -> None:
@@ -90,13 +151,16 @@ def write_delimited(table: TagTable, path: str | os.PathLike[str]) -> None:
         raise FolksongError(f"{path}: the name must end in .csv, .tsv or .parquet (or .db for SQLite)")
     matrix = table.weights
     rows = np.repeat(np.arange(table.n_tracks), np.diff(matrix.indptr))
-    frame = pl.DataFrame(
-        {
-            "track_id": pl.Series(table.track_ids.tolist(), dtype=pl.String)[rows],
-            "tag": pl.Series(table.tags.tolist(), dtype=pl.String)[matrix.indices],
-            "weight": pl.Series(matrix.data, dtype=pl.Float32),
-        }
-    )
+    try:
+        frame = pl.DataFrame(
+            {
+                "track_id": pl.Series(table.track_ids.tolist(), dtype=pl.String)[rows],
+                "tag": pl.Series(table.tags.tolist(), dtype=pl.String)[matrix.indices],
+                "weight": pl.Series(matrix.data, dtype=pl.Float32),
+            }
+        )
+    except UnicodeEncodeError as error:
+        raise FolksongError(f"{path}: the name {error.object[:60]!r} is not valid Unicode") from error
     with atomic_path(path) as temporary:
         if ending == ".parquet":
             frame.write_parquet(temporary)
@@ -115,33 +179,34 @@ def read_artists(
     *,
     track_column: str | None = None,
     artist_column: str | None = None,
-    separator: str | None = None,
-    encoding: str = "utf-8",
+    **text: Any,
 ) -> dict[str, str]:
-    """Read which artist a track is by: track id -> artist. Rows without an artist are passed over.
+    """Read which artist a track is by: track id -> artist, in Unicode's NFC form.
+
+    Rows without an artist are passed over.
 
     Raises:
-        FileFormatError: no artist or track column is found, or a track has two artists.
+        FileFormatError: no artist or track column is found, a track has two artists, or no row has one.
     """
-    frame = _read_ragged(path, encoding)
-    if frame is None:
-        frame = read_frame(path, separator=separator, encoding=encoding)
+    frame = read_table(path, **text)
     artist = (
-        names.chosen_column(path, frame.columns, artist_column)
+        chosen_column(path, frame.columns, artist_column)
         if artist_column
-        else names.find_column(frame.columns, names.ARTIST_NAMES)
+        else find_column(frame.columns, ARTIST_NAMES)
     )
     if artist is None:
         raise FileFormatError(
-            f"{path}: no column looks like an artist (columns: {names.listed(frame.columns)}); name it with "
-            "artist_column=... (--artist-column)"
+            f"{path}: no column looks like an artist (columns: {listed(frame.columns)}); name it with "
+            "artist_column"
         )
     others = [column for column in frame.columns if column != artist]
-    track = names.track_column(path, others, track_column)
+    track = track_column_of(path, others, track_column)
     pairs = frame.select(
-        pl.col(track).cast(pl.String).alias("track"), pl.col(artist).cast(pl.String).alias("artist")
+        _track_ids(track).alias("track"), pl.col(artist).cast(pl.String).str.normalize("NFC").alias("artist")
     )
     pairs = pairs.filter((pl.col("track") != "") & (pl.col("artist") != "")).unique()
+    if not len(pairs):
+        raise FileFormatError(f"{path}: the column {artist!r} names no artist of any track")
     twice = pairs.filter(pl.col("track").is_duplicated()).sort("track", "artist")
     if len(twice):
         first = twice["track"][0]
@@ -152,107 +217,261 @@ def read_artists(
     return dict(zip(pairs["track"].to_list(), pairs["artist"].to_list(), strict=True))
 
 
-def _long_table(
+def read_track_column(path: str | os.PathLike[str]) -> list[str]:
+    """Read the track ids of a table, in its order."""
+    frame = read_table(path)
+    ids = frame.select(_track_ids(track_column_of(path, frame.columns))).to_series()
+    return ids.drop_nulls().to_list()
+
+
+def plain(name: str) -> str:
+    """Return the letters and digits of a column's name, in lower case.
+
+    >>> plain("TRACK_ID")
+    'trackid'
+    """
+    return "".join(character for character in name.casefold() if character.isalnum())
+
+
+def find_column(columns: Sequence[str], usual: Sequence[str]) -> str | None:
+    """Return the column that bears the most preferred of the usual names, or None."""
+    by_plain: dict[str, str] = {}
+    for column in columns:
+        by_plain.setdefault(plain(column), column)
+    return next((by_plain[name] for name in usual if name in by_plain), None)
+
+
+def chosen_column(path: str | os.PathLike[str], columns: Sequence[str], choice: str) -> str:
+    """Return the column that the user named.
+
+    Raises:
+        FolksongError: there is none of this name; the message gives the nearest and all there are.
+    """
+    if choice in columns:
+        return choice
+    raise FolksongError(
+        f"{path}: no column is called {choice!r}{nearest(choice, list(columns))} (columns: {listed(columns)})"
+    )
+
+
+def track_column_of(path: str | os.PathLike[str], columns: Sequence[str], choice: str | None = None) -> str:
+    """Return the column of track ids.
+
+    Raises:
+        FileFormatError: no column has a usual name.
+    """
+    found = chosen_column(path, columns, choice) if choice else find_column(columns, TRACK_NAMES)
+    found = found or next((name for name in PANDAS_INDEX if name in columns), None)
+    if found is None:
+        raise UnclearSourceError(
+            f"{path}: no column looks like a track id (columns: {listed(columns)}); say which is",
+            track_column="NAME",
+        )
+    return found
+
+
+def listed(columns: Sequence[str], most: int = 12) -> str:
+    """Return the first columns' names for a message."""
+    names = ", ".join(repr(column.partition(TWICE)[0][:40]) for column in columns[:most])
+    return names + (f" and {len(columns) - most} more" if len(columns) > most else "")
+
+
+def _layout(
     path: str | os.PathLike[str],
     frame: pl.DataFrame,
-    track: str,
-    tag: str,
-    weight: str | None,
-    min_weight: float | None,
-) -> TagTable:
-    dropped = Dropped(path)
-    pairs = frame.select(
-        pl.col(track).cast(pl.String).alias("track"),
-        pl.col(tag).cast(pl.String).alias("tag"),
-        (pl.col(weight).cast(pl.Float32, strict=False) if weight else pl.lit(1.0, pl.Float32)).alias(
-            "weight"
-        ),
+    layout: str | None,
+    choices: tuple[str | None, str | None, str | None],
+    separators: str | None,
+) -> _Layout:
+    """Find out which column is what, and tell."""
+    columns = frame.columns
+    lastfm = {plain(column) for column in columns} == LASTFM_TOP_TAGS
+    chosen = [chosen_column(path, columns, choice) if choice else None for choice in choices]
+    free = [column for column in columns if column not in chosen]
+    usual = (
+        (("search",), ("name",), ("count",))
+        if lastfm
+        else (TRACK_NAMES, (*TAG_NAMES, *CELL_NAMES), WEIGHT_NAMES)
     )
-    for column, reason in (("track", "the track id is empty"), ("tag", "the tag is empty")):
-        known = pairs[column].is_not_null() & (pairs[column] != "")
-        dropped.add(reason, len(pairs) - int(known.sum()))
-        pairs = pairs.filter(known)
-    known = pairs["weight"].is_not_null()
-    dropped.add(f"the weight in {weight!r} is empty or not a number", len(pairs) - int(known.sum()))
+    track, tag, weight = (one or find_column(free, names) for one, names in zip(chosen, usual, strict=True))
+    if track is None:
+        track = track_column_of(path, free)
+    if layout == "wide" or (layout is None and tag is None):
+        logger.debug("%s: track ids from the column %r, a tag from each column of numbers", path, track)
+        return _Layout(track, None, None, None)
+    if tag is None:
+        raise UnclearSourceError(
+            f"{path}: no column looks like a tag (columns: {listed(columns)}); say which is",
+            tag_column="NAME",
+        )
+    if separators is None and frame[tag].dtype == pl.String:
+        separators = _separators_of(path, frame[tag], tag)
+    logger.debug(
+        "%s: track ids from the column %r, tags from %r%s, weights %s", path, track, tag,
+        f" (several a cell, parted by {separators!r})" if separators else "", f"from {weight!r}" if weight else "1",
+    )  # fmt: skip
+    return _Layout(track, tag, weight, separators)
+
+
+def _separators_of(path: str | os.PathLike[str], cells: pl.Series, tag: str) -> str | None:
+    """Return what parts the tags of a cell in a column of several, None in one of single tags."""
+    shares = {
+        mark: cells.str.contains(mark, literal=True).fill_null(False).sum() / max(len(cells), 1)
+        for mark in TAG_SEPARATORS
+    }
+    if plain(tag) in CELL_NAMES:
+        return next((mark for mark, share in shares.items() if share), None)
+    joined = {mark: share for mark, share in shares.items() if share > MOST_JOINED}
+    for mark, share in joined.items():
+        logger.warning(
+            "%s: %.0f%% of the cells of %r hold %r; if that parts several tags, read the source with separators=%r",
+            path, 100 * share, tag, mark, mark,
+        )  # fmt: skip
+    return None
+
+
+def _track_ids(column: str) -> pl.Expr:
+    """Return a column's track ids; those of paths to recordings come without their ending."""
+    ids = pl.col(column).cast(pl.String)
+    if plain(column) not in PATH_NAMES:
+        return ids
+    endings = "|".join(re.escape(ending) for ending in sorted(AUDIO_EXTENSIONS))
+    return ids.str.replace(f"(?i)(?:{endings})$", "")
+
+
+def _long_table(frame: pl.DataFrame, found: _Layout, dropped: Dropped, min_weight: float | None) -> TagTable:
+    if found.tag is None:
+        raise AssertionError("a long table has a tag column")
+    weight = pl.lit(1.0, pl.Float32) if found.weight is None else _number(pl.col(found.weight))
+    pairs = frame.select(
+        pl.col(found.track).alias("track"),
+        pl.col(found.tag).alias("tag"),
+        weight.alias("weight"),
+    )
+    if pairs["tag"].dtype == pl.List(pl.String):
+        pairs = pairs.explode("tag")
+    pairs = pairs.with_columns(pl.col("tag").cast(pl.String))
+    if found.separators:
+        apart = pl.col("tag").str.replace_all(f"[{re.escape(found.separators)}]", "\x00").str.split("\x00")
+        pairs = pairs.with_columns(apart).explode("tag")
+        # a list as Python prints it, ['rock', 'pop'], has brackets and quotation marks
+        pairs = pairs.with_columns(pl.col("tag").str.strip_chars(" \t[]'\""))
+    known = (pairs["tag"] != "").fill_null(False)
+    dropped.add("the tag is empty", len(pairs) - int(known.sum()))
     pairs = pairs.filter(known)
-    track_ids, rows = _codes(pairs["track"])
-    tags, columns = _codes(pairs["tag"])
+    known = pairs["weight"].is_not_null()
+    if found.weight is not None and not known.all():
+        _refuse_decimal_comma(dropped.path, frame, found.weight)
+    dropped.add(f"the weight in {found.weight!r} is empty or not a number", len(pairs) - int(known.sum()))
+    pairs = pairs.filter(known)
+    track_ids, rows = distinct_names(pairs["track"])
+    tags, columns = distinct_names(pairs["tag"])
     return table_of_entries(
         track_ids, tags, rows, columns, pairs["weight"].to_numpy(), dropped=dropped, min_weight=min_weight
     )
 
 
-def _wide_table(
-    path: str | os.PathLike[str], frame: pl.DataFrame, track: str, min_weight: float | None
-) -> TagTable:
-    dropped = Dropped(path)
-    frame = frame.with_columns(pl.col(track).cast(pl.String))
-    known = frame[track].is_not_null() & (frame[track] != "")
-    dropped.add("the track id is empty", len(frame) - int(known.sum()))
-    frame = frame.filter(known)
-    candidates = [
-        name for name in frame.columns if name != track and names.plain(name) not in names.METADATA_NAMES
-    ]
-    numbers = frame.select(pl.col(candidates).cast(pl.Float32, strict=False))
-    tags = [
-        name
-        for name in candidates
-        if numbers[name].null_count() == (frame[name].is_null() | (frame[name].cast(pl.String) == "")).sum()
-    ]
-    if not tags:
+def _number(cell: pl.Expr) -> pl.Expr:
+    return cell.cast(pl.String).str.strip_chars().cast(pl.Float32, strict=False)
+
+
+def _refuse_decimal_comma(path: str | os.PathLike[str], frame: pl.DataFrame, column: str) -> None:
+    odd = frame.filter(pl.col(column).cast(pl.String).str.contains(DECIMAL_COMMA).fill_null(False))
+    if len(odd):
         raise FileFormatError(
-            f"{path}: neither a tag column nor columns of numbers were found (columns: {names.listed(frame.columns)}); "
-            "name the tag column with tag_column=... (--tag-column)"
+            f"{path}: the numbers in {column!r} have decimal commas ({odd[column][0]!r}); write them with points"
+        )
+
+
+def _wide_table(frame: pl.DataFrame, found: _Layout, dropped: Dropped, min_weight: float | None) -> TagTable:
+    path, track = dropped.path, found.track
+    candidates = [
+        name
+        for name in frame.columns
+        if name != track
+        and plain(name.partition(TWICE)[0]) not in METADATA_NAMES
+        and not frame[name].dtype.is_nested()
+    ]
+    cells = frame.select(pl.col(candidates).cast(pl.String).str.strip_chars().replace("", None))
+    truths = frame.select(
+        pl.col(candidates)
+        .cast(pl.String)
+        .str.to_lowercase()
+        .replace_strict({"true": 1.0, "false": 0.0}, default=None)
+    ).cast(pl.Float32)
+    numbers = cells.cast(pl.Float32, strict=False)
+    full = {name: numbers[name].null_count() == cells[name].null_count() for name in candidates}
+    true = {name: truths[name].null_count() == cells[name].null_count() < len(frame) for name in candidates}
+    if any(true.values()):  # of one-hot columns and numbers, the numbers are something else
+        full, numbers = true, truths
+    tags = [name for name in candidates if full[name]]
+    if not tags:
+        for name in candidates:
+            _refuse_decimal_comma(path, frame, name)
+        raise UnclearSourceError(
+            f"{path}: neither a tag column nor columns of numbers were found (columns: {listed(frame.columns)}); say "
+            "which column holds tags",
+            tag_column="NAME",
         )
     skipped = [name for name in frame.columns if name != track and name not in tags]
     if skipped:
-        logger.info("%s: a wide file of %d tags; not tags: %s", path, len(tags), names.listed(skipped))
-    track_ids, rows = _codes(frame[track])
-    order = sorted(range(len(tags)), key=tags.__getitem__)
-    values = np.nan_to_num(numbers.select([tags[place] for place in order]).to_numpy(), copy=True)
-    entry_rows, columns = np.nonzero(values)
-    array = np.empty(len(tags), dtype=object)
-    array[:] = [tags[place] for place in order]
+        level = logging.WARNING if set(skipped) & set(candidates) else logging.INFO
+        logger.log(level, "%s: a wide file of %d tags; not tags: %s", path, len(tags), listed(skipped))
+    track_ids, rows = distinct_names(frame[track])
+    values = np.nan_to_num(numbers.select(tags).to_numpy(), copy=True)
+    entry_rows, entry_columns = np.nonzero(values)
+    names, numbers_of = distinct_names(
+        pl.Series([name.partition(TWICE)[0] for name in tags], dtype=pl.String)
+    )
     return table_of_entries(
         track_ids,
-        array,
+        names,
         rows[entry_rows],
-        columns,
-        values[entry_rows, columns],
+        numbers_of[entry_columns],
+        values[entry_rows, entry_columns],
         dropped=dropped,
         min_weight=min_weight,
     )
 
 
-def _codes(column: pl.Series) -> tuple[Strings, npt.NDArray[np.int64]]:
-    """Return the distinct names in code point order (that of UTF-8 bytes) and each row's number among them."""
-    distinct = column.unique().sort()
-    numbers = column.cast(pl.Enum(distinct)).to_physical().to_numpy().astype(np.int64)
-    array = np.empty(len(distinct), dtype=object)
-    array[:] = distinct.to_list()
-    return array, numbers
+def _read_ragged(
+    path: str | os.PathLike[str],
+    asked: bool,
+    *,
+    separator: str | None = None,
+    encoding: str = "utf-8",
+    quotes: bool | None = None,
+) -> pl.DataFrame | None:
+    """Read a file whose lines go on with as many tags as a track has, as a long frame; None for any other.
 
-
-def _read_ragged(path: str | os.PathLike[str], encoding: str) -> pl.DataFrame | None:
-    """Read a file of MTG-Jamendo's own shape as a long frame; None for any other.
-
-    Its last column is ``TAGS``, and each row goes on with as many tab-separated tags as the track has.
+    Its header, if it has one, ends in ``TAGS``, and what is before that stands in each line before the tags; without
+    a header the first cell of a line is the track.
     """
-    try:
-        with Path(path).open("rb") as stream:
-            header = stream.readline(1 << 16).rstrip(b"\r\n").split(b"\t")
-            if len(header) < 2 or header[-1].strip().lower() != b"tags":
-                return None
-            data = stream.read()
-    except OSError:
-        return None  # the general reader says what is wrong
-    fields = [name.decode("utf-8", "replace") for name in header[:-1]]
-    lines = utf8_bytes(path, data, encoding).decode("utf-8").splitlines() if data.strip() else []
+    data = read_bytes(path)
+    if data.startswith(PARQUET_MAGIC):
+        return None
+    head = data[: 1 << 16].partition(b"\n")[0]
+    if not asked and not re.search(
+        rb"tags\"?\s*$", head.partition(b"\r")[0].replace(b"\x00", b""), re.IGNORECASE
+    ):
+        return None
+    data, separator = table_text(path, data, separator, encoding)
+    lines = split_lines(
+        path, data, separator, quotes_are_closed(data, separator) if quotes is None else quotes
+    )
+    header = lines[0]
+    if not asked and max(map(len, lines)) <= len(header):
+        return None
+    headed = plain(header[-1]) in (*CELL_NAMES, *TAG_NAMES) or plain(header[0]) in TRACK_NAMES
+    fields = (
+        (header[:-1] if plain(header[-1]) in (*CELL_NAMES, *TAG_NAMES) else header[:1])
+        if headed
+        else ["track_id"]
+    )
     kept: dict[str, list[str]] = {name: [] for name in (*fields, "TAG")}
-    for line in lines:
-        cells = line.split("\t")
-        for tag in cells[len(fields) :]:
-            for name, cell in zip(fields, cells, strict=False):
+    for line in lines[1:] if headed else lines:
+        for tag in filter(None, line[len(fields) :]):
+            for name, cell in zip(fields, line, strict=False):
                 kept[name].append(cell)
             kept["TAG"].append(tag)
     return pl.DataFrame(kept, schema=dict.fromkeys(kept, pl.String))

@@ -16,10 +16,9 @@ import polars as pl
 
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import describe_os_error
-from folksong.tags.sources.columns import plain
-from folksong.tags.sources.entries import Dropped, table_of_entries
+from folksong.tags.sources.delimited import plain
+from folksong.tags.sources.entries import Dropped, RowNumbers, distinct_names, table_of_entries
 from folksong.tags.sources.frames import find_separator, utf8_bytes
-from folksong.tags.sources.row_ids import RowNumbers, sorted_names
 from folksong.tags.table import Strings, TagTable
 
 TABLES = ("tids", "tags", "tid_tag")
@@ -69,8 +68,8 @@ def read_dumps(folder: str | os.PathLike[str], *, min_weight: float | None = Non
     )
     known = numbers.drop_nulls()
     dropped.add("tid, tag or val is empty or not a number", len(numbers) - len(known))
-    rows = track_rows.numbers(known["tid"].to_numpy())
-    places = tag_rows.numbers(known["tag"].to_numpy())
+    rows = track_rows.of(known["tid"].to_numpy())
+    places = tag_rows.of(known["tag"].to_numpy())
     found = (rows >= 0) & (places >= 0)
     dropped.add("tid_tag names a row that tids or tags lacks", int((~found).sum()))
     return table_of_entries(
@@ -115,8 +114,11 @@ def _read_names(path: Path, column: str, dropped: Dropped) -> tuple[RowNumbers, 
             )
         # pandas' own index is nameless and starts at 0, where SQLite's row ids start at 1
         row_ids = numbers.to_numpy() + (1 if ids == "" and numbers.min() == 0 else 0)
-    names = frame[named].replace("", None).to_list()
-    return sorted_names(row_ids.tolist(), names, path.name, dropped)
+    known = (frame[named] != "").fill_null(False)
+    dropped.add(f"{path.name} has an empty name; its pairs are left out with it", int((~known).sum()))
+    found, positions = distinct_names(frame[named].filter(known))
+    dropped.add(f"{path.name} has the name twice; both rows are read as one", len(positions) - len(found))
+    return RowNumbers(row_ids[known.to_numpy()], positions), found
 
 
 def _entry_columns(path: Path, frame: pl.DataFrame) -> tuple[str, str, str]:

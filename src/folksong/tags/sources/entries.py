@@ -1,4 +1,4 @@
-"""The entries of a source on their way into a `TagTable`: what is dropped, and that it is said.
+"""The entries of a source on their way into a `TagTable`: names and numbers, what is dropped, and that it is said.
 
 Every reader of ``folksong.tags`` ends here, so that a weight threshold, a negative weight or a duplicate row means
 the same whatever the source was.
@@ -10,14 +10,29 @@ import logging
 import math
 import os
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from folksong.errors import FileFormatError, FolksongError
 from folksong.tags.table import Strings, TagTable
 
 logger = logging.getLogger(__name__)
+
+
+class UnclearSourceError(FileFormatError):
+    """A source that can be read once more is known of it.
+
+    Args:
+        message: what is unclear.
+        options: of `read_tags`, by name, with which it may be read.
+    """
+
+    def __init__(self, message: str, **options: Any) -> None:
+        super().__init__(message)
+        self.options = options
 
 
 @dataclass
@@ -41,6 +56,36 @@ class Dropped:
         if self.reasons:
             listed = ", ".join(f"{number:,} ({reason})" for reason, number in self.reasons.items())
             logger.warning("%s: rows left out: %s", self.path, listed)
+
+
+def distinct_names(names: pl.Series) -> tuple[Strings, npt.NDArray[np.int64]]:
+    """Return the distinct names in code point order (that of UTF-8 bytes) and each row's number among them."""
+    distinct = names.unique().sort()
+    numbers = names.cast(pl.Enum(distinct)).to_physical().to_numpy().astype(np.int64)
+    array = np.empty(len(distinct), dtype=object)
+    array[:] = distinct.to_list()
+    return array, numbers
+
+
+class RowNumbers:
+    """Row ids of a database's table -> positions in its sorted names, -1 for an id that has none."""
+
+    def __init__(self, row_ids: npt.NDArray[np.int64], positions: npt.NDArray[np.int64]) -> None:
+        order = np.argsort(row_ids, kind="stable")
+        self._row_ids, self._positions = row_ids[order], positions[order].astype(np.int32)
+
+    def of(self, row_ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
+        """Return the position of each row id."""
+        known = self._row_ids
+        if not len(known):
+            return np.full(len(row_ids), -1, np.int32)
+        if known[-1] - known[0] == len(known) - 1:  # no gaps, as a rule
+            places = np.clip(row_ids - known[0], 0, len(known) - 1)
+        else:
+            places = np.minimum(np.searchsorted(known, row_ids), len(known) - 1)
+        positions: npt.NDArray[np.int32] = self._positions[places]
+        right = known[places] == row_ids
+        return positions if right.all() else np.where(right, positions, np.int32(-1))
 
 
 def require_threshold(min_weight: float | None) -> None:
@@ -109,8 +154,9 @@ def _refuse_negative(
         return
     negative = np.flatnonzero(weights < 0)
     first = negative[0]
-    raise FileFormatError(
+    raise UnclearSourceError(
         f"{path}: {len(negative):,} weights are negative, the first is {weights[first]:g} for tag "
         f"{str(tags[columns[first]])[:60]!r} of track {str(track_ids[rows[first]])[:60]!r}; weights run from 0 up: "
-        "correct them, or leave them out with min_weight=0 (--min-weight 0)"
+        "correct them, or leave them out with min_weight=0",
+        min_weight=0,
     )

@@ -3,29 +3,40 @@
 Tables ``tids(tid)``, ``tags(tag)`` and ``tid_tag(tid, tag, val)``; in ``tid_tag``, ``tid`` and ``tag`` are row ids
 of the other two tables and ``val`` is the weight, 0 to 100
 (http://millionsongdataset.com/lastfm, ``lastfm_tags.db``).
+
+It is read as Arrow columns through ADBC, which expects one type a column where SQLite has one a cell: every query
+selects cells of one type, and the few of other types are read again as text.
 """
 
 from __future__ import annotations
 
-import itertools
 import os
+import shutil
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import atomic_path, describe_os_error
-from folksong.tags.sources.entries import Dropped, require_threshold, table_of_entries
-from folksong.tags.sources.lastfm_entries import read_entries
-from folksong.tags.sources.row_ids import RowNumbers, sorted_names
+from folksong.tags.sources.entries import (
+    Dropped,
+    RowNumbers,
+    distinct_names,
+    require_threshold,
+    table_of_entries,
+)
 from folksong.tags.table import Strings, TagTable
 
 SQLITE_MAGIC = b"SQLite format 3\x00"
-BLOCK_ROWS = 1 << 16
+WAL_VERSION = 2
+"""Bytes 18 and 19 of a database whose journal is a write-ahead log."""
 COLUMNS_OF = {"tids": ("tid",), "tags": ("tag",), "tid_tag": ("tid", "tag", "val")}
+NUMBERS = "typeof(tid) = 'integer' AND typeof(tag) = 'integer' AND typeof(val) IN ('integer', 'real')"
 SCHEMA = """
 CREATE TABLE tids (tid TEXT);
 CREATE TABLE tags (tag TEXT);
@@ -37,33 +48,47 @@ CREATE UNIQUE INDEX idx_tags_tag ON tags (tag);
 CREATE INDEX idx_tid_tag_tid ON tid_tag (tid);
 CREATE INDEX idx_tid_tag_tag ON tid_tag (tag);
 """
+ENTRIES = pl.Schema({"tid": pl.Int64, "tag": pl.Int64, "val": pl.Float64})
+Query = Callable[[str], pl.DataFrame]
 
 
 def read_lastfm(path: str | os.PathLike[str], *, min_weight: float | None = None) -> TagTable:
     """Read a last.fm tag database; tracks and tags come in the order of their code points.
+
+    Nothing is created or changed beside the file, one with a write-ahead log included.
 
     Args:
         path: the database.
         min_weight: keep the pairs with ``val > min_weight``; None keeps all, weight 0 included.
 
     Raises:
-        FolksongError: there is no such file, or it cannot be read.
+        FolksongError: there is no such file, it cannot be read, or another program is writing to it.
         FileFormatError: it is not SQLite, is damaged, lacks a table or column, or has negative weights.
     """
+    import adbc_driver_manager
+
     require_threshold(min_weight)
     dropped = Dropped(path)
-    with closing(_open(path)) as connection:
-        try:
-            _require_schema(connection, path)
-            track_rows, track_ids = _read_names(connection, "tids", "tid", dropped)
-            tag_rows, tags = _read_names(connection, "tags", "tag", dropped)
-            tids, tag_ids, weights = read_entries(connection, dropped)
-        except sqlite3.DatabaseError as error:
-            raise FileFormatError(
-                f"{path}: the database cannot be read ({error}); it may be damaged or incomplete: fetch it again, "
-                "or try `sqlite3 FILE .recover`"
+    try:
+        with _opened(path) as query:
+            _require_schema(query, path)
+            track_rows, track_ids = _read_names(query, "tids", "tid", dropped)
+            tag_rows, tags = _read_names(query, "tags", "tag", dropped)
+            entries = _read_entries(query, dropped)
+    except (adbc_driver_manager.Error, pl.exceptions.PolarsError) as error:
+        reason = str(error).split("\n")[0].split("[SQLite] ")[-1]
+        if "locked" in reason:
+            raise FolksongError(
+                f"{path}: another program is writing to the database; try again when it has finished, or read a copy"
             ) from error
-    rows, columns = track_rows.numbers(tids), tag_rows.numbers(tag_ids)
+        raise FileFormatError(
+            f"{path}: the database cannot be read ({reason}); it may be damaged or incomplete: fetch it again, "
+            "or try `sqlite3 FILE .recover`"
+        ) from error
+    rows, columns = (
+        numbers.of(entries[name].to_numpy()) for numbers, name in ((track_rows, "tid"), (tag_rows, "tag"))
+    )
+    weights = entries["val"].cast(pl.Float32).to_numpy()
     known = (rows >= 0) & (columns >= 0)
     if not known.all():
         dropped.add("tid_tag names a row that tids or tags lacks", int((~known).sum()))
@@ -86,10 +111,13 @@ def write_lastfm(table: TagTable, path: str | os.PathLike[str]) -> None:
                 connection.execute("PRAGMA synchronous = OFF")
                 connection.executescript(SCHEMA)
                 with connection:
-                    connection.executemany(
-                        "INSERT INTO tids (tid) VALUES (?)", ((t,) for t in table.track_ids)
-                    )
-                    connection.executemany("INSERT INTO tags (tag) VALUES (?)", ((t,) for t in table.tags))
+                    for name, column, names in (
+                        ("tids", "tid", table.track_ids),
+                        ("tags", "tag", table.tags),
+                    ):
+                        connection.executemany(
+                            f"INSERT INTO {name} ({column}) VALUES (?)", ((one,) for one in names)
+                        )
                     connection.executemany(
                         "INSERT INTO tid_tag (tid, tag, val) VALUES (?, ?, ?)", _entries(table)
                     )
@@ -119,31 +147,63 @@ def _entries(table: TagTable) -> Iterator[tuple[int, int, float]]:
         )
 
 
-def _open(path: str | os.PathLike[str]) -> sqlite3.Connection:
+@contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[Query]:
+    """Open a database for reading and yield a function that gives a query's rows as a frame."""
+    import adbc_driver_manager
+    import adbc_driver_sqlite
+
+    source = Path(path).resolve()
     try:
-        if not is_sqlite(path):
+        with source.open("rb") as stream:
+            head = stream.read(20)
+        if not head.startswith(SQLITE_MAGIC):
             raise FileFormatError(
                 f"{path}: not a SQLite database; a text table of tags needs a name that ends in .csv or .tsv"
             )
+        log, shared = (Path(f"{source}{ending}") for ending in ("-wal", "-shm"))
+        logged = head[18] == WAL_VERSION and log.exists() and log.stat().st_size > 0
     except OSError as error:
         raise FolksongError(describe_os_error(error, path)) from error
-    # Read-only, so that nothing is ever created or changed beside the user's file.
-    return sqlite3.connect(f"{Path(path).resolve().as_uri()}?mode=ro", uri=True)
+    with tempfile.TemporaryDirectory() as folder:
+        mode = "mode=ro"
+        if head[18] == WAL_VERSION and not logged:
+            mode = "immutable=1"  # nothing is in the log: SQLite need not make the files of one
+        elif logged and not shared.exists():
+            try:
+                for file in (source, log):
+                    shutil.copyfile(file, Path(folder, file.name))
+            except OSError as error:
+                raise FolksongError(describe_os_error(error, folder)) from error
+            source = Path(folder, source.name)
+        with (
+            adbc_driver_sqlite.connect(f"{source.as_uri()}?{mode}") as database,
+            adbc_driver_manager.AdbcConnection(database) as connection,
+        ):
+
+            def query(text: str) -> pl.DataFrame:
+                with adbc_driver_manager.AdbcStatement(connection) as statement:
+                    statement.set_options(**{"adbc.sqlite.query.batch_rows": str(1 << 16)})
+                    statement.set_sql_query(text)
+                    return pl.DataFrame(statement.execute_query()[0])
+
+            yield query
 
 
-def _require_schema(connection: sqlite3.Connection, path: str | os.PathLike[str]) -> None:
-    present = {
-        name
-        for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")
-    }
+def _require_schema(query: Query, path: str | os.PathLike[str]) -> None:
+    kinds = dict(query("SELECT name, type FROM sqlite_master WHERE type IN ('table', 'view')").rows())
     for table, columns in COLUMNS_OF.items():
-        if table not in present:
+        if table not in kinds:
             raise FileFormatError(
-                f"{path}: the table {table!r} is missing (found: {', '.join(sorted(present)) or 'none'}); a last.fm "
+                f"{path}: the table {table!r} is missing (found: {', '.join(sorted(kinds)) or 'none'}); a last.fm "
                 "tag database has tids(tid), tags(tag) and tid_tag(tid, tag, val), as lastfm_tags.db of the Million "
                 "Song Dataset"
             )
-        found = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+        if kinds[table] == "view":  # it has no row ids, and may never end
+            raise FileFormatError(
+                f"{path}: {table!r} is a view; store its rows as a table (CREATE TABLE ... AS SELECT ...)"
+            )
+        found = query(f"SELECT name FROM pragma_table_info('{table}')")["name"].to_list()
         lacking = [column for column in columns if column not in found]
         if lacking:
             raise FileFormatError(
@@ -151,70 +211,48 @@ def _require_schema(connection: sqlite3.Connection, path: str | os.PathLike[str]
             )
 
 
-def _read_names(
-    connection: sqlite3.Connection, table: str, column: str, dropped: Dropped
-) -> tuple[RowNumbers, Strings]:
-    """Read a table of names: row id -> position, and the distinct names in code point order."""
-    query = f"SELECT ROWID, {column} FROM {table}"
+def _read_names(query: Query, table: str, column: str, dropped: Dropped) -> tuple[RowNumbers, Strings]:
+    """Read a table of names, whatever type a cell has: row id -> position, and the names in code point order."""
+    # The bytes of a text are UTF-8, which a BLOB mostly is too; in a database of UTF-16, SQLite has to convert.
+    utf8 = query("PRAGMA encoding")["encoding"][0] == "UTF-8"
+    cell = f"CAST({column} AS {'BLOB' if utf8 else 'TEXT'})"
+    frame = query(f"SELECT ROWID AS id, {cell} AS name FROM {table} WHERE {column} IS NOT NULL")
+    total = query(f"SELECT COUNT(*) AS n FROM {table}")["n"][0]
+    dropped.add(f"{table} holds NULL; its pairs are left out with it", total - len(frame))
+    names = frame["name"] if len(frame) else frame["name"].cast(pl.String)
     try:
-        names = _read_blocks(connection, table, column)
-        if names is not None:
-            first = connection.execute(f"SELECT MIN(ROWID) FROM {table}").fetchone()[0]
-            return sorted_names(range(first, first + len(names)), names, table, dropped)
-        pairs = connection.execute(query).fetchall()
-    except sqlite3.OperationalError as error:
-        if "decode" not in str(error).lower():
-            raise
-        pairs = _read_damaged_text(connection, query, dropped, column)
-    return sorted_names([row_id for row_id, _ in pairs], [name for _, name in pairs], table, dropped)
+        names = names.cast(pl.String)
+    except pl.exceptions.ComputeError:
+        texts = [_decoded(name) for name in names]
+        odd = sum(text.encode() != name for text, name in zip(texts, names, strict=True))
+        dropped.note(f"{odd:,} of the {column} names are not UTF-8 and were read as Latin-1")
+        names = pl.Series(texts, dtype=pl.String)
+    found, numbers = distinct_names(names)
+    dropped.add(f"{table} holds the name twice; both rows are read as one", len(names) - len(found))
+    return RowNumbers(frame["id"].to_numpy(), numbers), found
 
 
-def _read_blocks(connection: sqlite3.Connection, table: str, column: str) -> list[str] | None:
-    """Read the names of a table whose row ids have no gaps, a block as one text: a fifth of the time of rows.
-
-    None where there is a gap, NULL, or a name that holds the character that parts the names.
-    """
-    total = int(connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0])
+def _decoded(name: bytes) -> str:
     try:
-        first, last = (
-            connection.execute(f"SELECT {b}(ROWID) FROM {table}").fetchone()[0] for b in ("MIN", "MAX")
-        )
-    except sqlite3.OperationalError:  # a view has no row ids
-        return None
-    if not total or last - first + 1 != total:
-        return None
-    query = (
-        f"SELECT group_concat({column}, char(0)), COUNT({column}) FROM {table} WHERE ROWID BETWEEN ? AND ?"
-    )
-    names: list[str] = []
-    for start in range(first, last + 1, BLOCK_ROWS):
-        end = min(start + BLOCK_ROWS - 1, last)
-        text, number = connection.execute(query, (start, end)).fetchone()
-        found = text.split("\x00") if number == end - start + 1 else []
-        if len(found) != end - start + 1:
-            return None
-        names += found
-    return names
+        return name.decode("utf-8")
+    except UnicodeDecodeError:
+        return name.decode("latin-1")  # which every byte string is
 
 
-def _read_damaged_text(
-    connection: sqlite3.Connection, query: str, dropped: Dropped, column: str
-) -> list[tuple[int, str | None]]:
-    """Read names of which some are not UTF-8: those are taken as Latin-1, which every byte string is."""
-    odd = itertools.count()
-
-    def decode(raw: bytes) -> str:
-        try:
-            return raw.decode("utf-8")
-        except UnicodeDecodeError:
-            next(odd)
-            return raw.decode("latin-1")
-
-    connection.text_factory = decode
+def _read_entries(query: Query, dropped: Dropped) -> pl.DataFrame:
+    """Read ``tid_tag`` as numbers; numbers stored as text count, NULL and other text are left out."""
     try:
-        pairs = connection.execute(query).fetchall()
-    finally:
-        connection.text_factory = str
-    number = next(odd)
-    dropped.note(f"{number:,} of the {column} names are not UTF-8 and were read as Latin-1")
-    return pairs
+        entries = query("SELECT tid, tag, val FROM tid_tag")
+        if entries.schema == ENTRIES and not sum(entries.null_count().row(0)):
+            return entries
+    except pl.exceptions.ComputeError:  # cells of several types
+        pass
+    entries = query(f"SELECT tid, tag, CAST(val AS REAL) AS val FROM tid_tag WHERE {NUMBERS}")
+    entries = entries.cast(ENTRIES)
+    if query("SELECT COUNT(*) AS n FROM tid_tag")["n"][0] > len(entries):
+        cells = ", ".join(f"COALESCE(CAST({name} AS TEXT), '') AS {name}" for name in COLUMNS_OF["tid_tag"])
+        texts = query(f"SELECT {cells} FROM tid_tag WHERE NOT ({NUMBERS})")
+        numbers = texts.select(pl.all().str.strip_chars().cast(pl.Float64, strict=False)).drop_nulls()
+        entries = entries.vstack(numbers.cast(ENTRIES, strict=False).drop_nulls())
+        dropped.add("tid, tag or val is NULL or not a number", len(texts) - len(numbers))
+    return entries

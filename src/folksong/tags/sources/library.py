@@ -1,7 +1,8 @@
-"""A music library's own tags: the genre, mood and grouping fields that its files carry.
+"""Tags of a folder of recordings: the folders they lie in, or the genre, mood and grouping fields that they carry.
 
-Read by mutagen (an extra: it is GPL). A field may hold several values, and a value several tags apart by ``;`` or
-``/``.
+With class folders, each folder between the root and a recording is a tag, so ``Wind/Flute/a.ogg`` carries two. Track
+ids are paths without their ending (`folksong.recordings`). The fields are read by mutagen (an extra: it is GPL); one
+may hold several values, and a value several tags apart by ``;`` or ``/``.
 """
 
 from __future__ import annotations
@@ -10,18 +11,23 @@ import logging
 import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from folksong.errors import FileFormatError, FolksongError
-from folksong.recordings import recordings_by_id
-from folksong.tags.sources.categories import JOIN
-from folksong.tags.sources.entries import Dropped
+from folksong.recordings import AUDIO_EXTENSIONS, recordings_by_id
+from folksong.tags.sources.entries import Dropped, UnclearSourceError
 from folksong.tags.table import TagTable, table_of_sets
 
+JOIN = "---"
+"""Parts a tag's category from its name, as MTG-Jamendo writes them: ``mood---dark``."""
 logger = logging.getLogger(__name__)
 
 FIELDS = ("genre", "mood", "grouping")
 SEPARATORS = ";/"
+LOOKED_AT = 10
+"""So many recordings of class folders are looked at for genres of their own."""
 # ID3 frames, MP4 atoms and ASF attributes by field; Vorbis and APE comments bear the fields' own names.
 _NAMES = {
     "tcon": "genre", "\xa9gen": "genre", "wm/genre": "genre", "genre": "genre",
@@ -75,6 +81,46 @@ def read_library(
                 found[track_id] += [f"{field}{JOIN}{name}" if categories else name for name in names]
     dropped.warn()
     return table_of_sets(found)
+
+
+def read_folders(root: str | os.PathLike[str]) -> TagTable:
+    """Read the folders that recordings lie in as their tags.
+
+    Raises:
+        FolksongError: there is no such folder.
+        FileFormatError: there are no recordings in it, or they lie in no folders of their own.
+    """
+    recordings = recordings_by_id(root)
+    if not recordings:
+        raise FileFormatError(
+            f"{root}: no recordings ({', '.join(sorted(AUDIO_EXTENSIONS))}) in this folder or below it"
+        )
+    tags_of = {track_id: track_id.split("/")[:-1] for track_id in sorted(recordings)}
+    if not any(tags_of.values()):
+        raise UnclearSourceError(
+            f"{root}: {len(recordings)} recordings, but no folders of classes that could be their tags; the files' own "
+            "genre, mood and grouping fields are the format 'library'",
+            format="library",
+        )
+    if _carry_tags(list(recordings.values())[:LOOKED_AT]):
+        logger.info(
+            "%s: folders are the tags; the files carry genres of their own too, which the format 'library' reads",
+            root,
+        )
+    return table_of_sets(tags_of)
+
+
+def _carry_tags(paths: Sequence[Path]) -> bool:
+    """Say whether most of these files carry a field of `FIELDS`; no where mutagen is not installed."""
+    try:
+        import mutagen
+    except ImportError:
+        return False
+    number = 0
+    for path in paths:
+        with suppress(mutagen.MutagenError, OSError, ValueError, EOFError):
+            number += any(_values(mutagen.File(path)))
+    return 2 * number > len(paths)
 
 
 def _values(file: Any) -> Iterator[tuple[str, str]]:

@@ -17,13 +17,17 @@ from folksong.errors import FolksongError, nearest
 from folksong.files import describe_os_error
 from folksong.tags.sources.delimited import LAYOUTS, read_delimited, write_delimited
 from folksong.tags.sources.dumps import find_dumps, read_dumps
-from folksong.tags.sources.folders import read_folders
 from folksong.tags.sources.lastfm import is_sqlite, read_lastfm, write_lastfm
-from folksong.tags.sources.library import read_library
-from folksong.tags.table import Strings, TagTable
+from folksong.tags.sources.library import JOIN, read_folders, read_library
+from folksong.tags.table import Strings, TagTable, rename_tags
 
 FORMATS = ("lastfm", *LAYOUTS, "folders", "dumps", "library")
-DELIMITED_OPTIONS = ("track_column", "tag_column", "weight_column", "separator", "encoding", "quotes")
+READERS = 2
+"""Change it when what a reader makes of a source changes: copies of before are not used then."""
+DELIMITED_OPTIONS = (
+    *("track_column", "tag_column", "weight_column"),
+    *("separator", "encoding", "quotes", "separators"),
+)
 LIBRARY_OPTIONS = ("fields", "separators", "categories")
 SQLITE_ENDINGS = (".db", ".sqlite", ".sqlite3")
 LEAST_CACHED_BYTES = 32 << 20
@@ -82,12 +86,12 @@ def read_tags(
     ):
         return _read(path, found, min_weight, options)
     chosen = {"min_weight": min_weight, **options, **({} if format is None else {"format": format})}
-    key, copy = content_key(path, chosen), path_beside(path, chosen)
+    key, copy = content_key(path, {**chosen, "readers": READERS}), path_beside(path, chosen)
     table = read_cache(copy, key)
     if table is None:
         with _warnings() as warnings:
             table = _read(path, found, min_weight, options)
-        if content_key(path, chosen) == key:  # it was not changed while it was read
+        if content_key(path, {**chosen, "readers": READERS}) == key:  # it was not changed while it was read
             write_cache(table, copy, key, warnings)
     return table
 
@@ -109,7 +113,45 @@ def write_tags(table: TagTable, path: str | os.PathLike[str]) -> None:
         write_delimited(table, path)
 
 
+def split_category(tag: str) -> tuple[str | None, str]:
+    """Return a tag's category (None if it has none) and its name.
+
+    >>> split_category("mood/theme---dark"), split_category("rock")
+    (('mood/theme', 'dark'), (None, 'rock'))
+    """
+    category, joined, name = tag.partition(JOIN)
+    return (category, name) if joined and category and name else (None, tag)
+
+
+def categories(table: TagTable) -> dict[str | None, tuple[str, ...]]:
+    """Return the tags of each category, in the table's order."""
+    found: dict[str | None, list[str]] = {}
+    for tag in table.tags:
+        found.setdefault(split_category(tag)[0], []).append(tag)
+    return {category: tuple(tags) for category, tags in found.items()}
+
+
+def select_category(table: TagTable, category: str, *, keep_prefix: bool = False) -> TagTable:
+    """Return the table of one category's tags, by their names alone unless `keep_prefix`.
+
+    Raises:
+        FolksongError: no tag is of this category.
+    """
+    known = categories(table)
+    if category not in known:
+        names = sorted(name for name in known if name is not None)
+        raise FolksongError(
+            f"no tag is of the category {category!r}{nearest(category, names)} "
+            f"(categories: {', '.join(names) or 'none'})"
+        )
+    names_of: dict[str, str | None] = dict.fromkeys(table.tags)
+    names_of.update({tag: tag if keep_prefix else split_category(tag)[1] for tag in known[category]})
+    return rename_tags(table, names_of)
+
+
 def _recognise(path: str | os.PathLike[str]) -> str:
+    if Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir():
+        raise FolksongError(f"{path}: neither a file nor a folder; tags cannot be read from it")
     if Path(path).is_dir():
         return "folders" if find_dumps(path) is None else "dumps"
     try:

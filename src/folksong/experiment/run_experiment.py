@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -15,17 +15,14 @@ from tqdm import tqdm
 
 from folksong.errors import FolksongError
 from folksong.evaluation.cells import EXPERIMENT_FORMAT, EXPERIMENT_NAME, EXPERIMENT_VERSION
-from folksong.experiment.cells import Cell, cell_folder, loss_of, make_cells, space_file
-from folksong.experiment.data import ExperimentData, read_data
-from folksong.experiment.plan import Plan, read_plan
-from folksong.experiment.spaces import build_spaces
+from folksong.experiment.cells import Cell, cell_folder, loss_of
+from folksong.experiment.plan import Plan
+from folksong.experiment.prepare import SPLIT_NAME, prepare
+from folksong.experiment.read_plan import read_plan
 from folksong.files import locked, write_json
-from folksong.labels.space import LabelSpace
 from folksong.training.config import Config
 
 logger = logging.getLogger(__name__)
-
-SPLIT_NAME = "plan.split.json"
 
 
 @dataclass(frozen=True)
@@ -75,44 +72,18 @@ def run_experiment(
         raise FolksongError(f"jobs must be at least 1, not {jobs}")
     folder = Path(out)
     ready = prepare(plan if isinstance(plan, Plan) else read_plan(plan), folder, progress=progress)
-    cells = ready.cells
-    results = {cell.name: CellResult(cell, cell_folder(folder, cell), "kept") for cell in cells}
-    waiting = [cell for cell in cells if not is_done(results[cell.name].run)]
+    results = {cell.name: CellResult(cell, cell_folder(folder, cell), "kept") for cell in ready.cells}
+    waiting = [cell for cell in ready.cells if not is_done(results[cell.name].run)]
     write_results(folder, results.values())
-    bar = tqdm(total=len(cells), initial=len(cells) - len(waiting), unit="cell", disable=not progress)
-    with bar:
-        for result in _run_cells(ready.data.plan, folder, ready.data.config, waiting, jobs):
+    n_kept = len(results) - len(waiting)
+    with tqdm(total=len(results), initial=n_kept, unit="cell", disable=not progress) as bar:
+        for result in _run_cells(ready.plan, folder, ready.config, waiting, jobs):
             results[result.cell.name] = result
             bar.update()
             if result.error:
                 logger.warning("%s failed: %s", result.cell.name, result.error)
             write_results(folder, results.values())
     return list(results.values())
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A plan ready to run: its data, its label spaces and its cells."""
-
-    data: ExperimentData
-    spaces: Mapping[str, LabelSpace]
-    cells: Sequence[Cell]
-
-
-def prepare(plan: Plan, folder: Path, *, also: Iterable[str] = (), progress: bool = False) -> Prepared:
-    """Read a plan's data, build its label spaces (and those named by `also`), and write both where cells find them."""
-    with locked(folder / "locks" / "data"):
-        data = read_data(plan, folder, progress=progress)
-        split = data.split
-        training = data.table.select_tracks(split.training)
-        spaces = build_spaces(data.plan, training, split.sha256(), also=also)
-        cells = make_cells(
-            data.plan, spaces, data.config, table_sha256=data.table.sha256(), split_sha256=split.sha256()
-        )
-        split.write(folder / SPLIT_NAME)
-        for name, space in spaces.items():
-            space.write(folder / "spaces" / space_file(name, space.sha256()))
-    return Prepared(data, spaces, cells)
 
 
 def _run_cells(
@@ -193,22 +164,15 @@ def _train_and_evaluate(plan: Plan, folder: Path, config: Config, cell: Cell, pl
                 tags=plan.place(str(plan.data.tags)),
                 split=folder / SPLIT_NAME,
                 min_weight=plan.data.min_weight,
-                **plan.training.of(cell.front_end),
+                **cell.inputs["training"],
                 loss=loss,
-                loss_embeddings=_vectors(plan) if loss.kind == "semantic" else None,
+                loss_embeddings=plan.vectors() if loss.kind == "semantic" else None,
                 seed=cell.seed,
             )
         evaluate(run)
     except FolksongError as error:
         return str(error)
     return None
-
-
-def _vectors(plan: Plan) -> str:
-    if plan.data.vectors is None:
-        raise FolksongError("the semantic loss needs word vectors; name them in the plan (data.vectors)")
-    beside = plan.place(plan.data.vectors)
-    return os.fspath(beside) if beside.exists() else plan.data.vectors
 
 
 def is_done(run: Path) -> bool:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import tomllib
-
 import pytest
 from click.testing import CliRunner
 
 from folksong.cli import main
 from folksong.errors import FileFormatError, FolksongError
-from folksong.experiment.changes import at_key, lay_over, read_settings
-from folksong.experiment.data import read_data
-from folksong.experiment.plan import read_plan
-from folksong.experiment.shipped import shipped_plan, shipped_plans, write_shipped_plan
-from folksong.experiment.spaces import build_spaces
+from folksong.experiment.plan import at_key
+from folksong.experiment.prepare import build_spaces, prepare
+from folksong.experiment.read_plan import (
+    lay_over,
+    read_plan,
+    read_settings,
+    shipped_plan,
+    shipped_plans,
+)
 from folksong.training.config import Config
 
 MODELS = {
@@ -32,9 +34,9 @@ MODELS = {
 def test_every_shipped_plan_is_right_but_for_its_data(name, tmp_path):
     plan = read_plan(name)
     Config.from_dict(plan.settings)
-    assert shipped_plan(name).about.endswith(".")
-    with pytest.raises(FolksongError, match=r"data.tags: the plan names no tags; .* --tags"):
-        read_data(plan, tmp_path)
+    assert shipped_plan(name).startswith("# ")
+    with pytest.raises(FolksongError, match=r"data.tags: the plan names no tags"):
+        prepare(plan, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["all-models", "all-models-small"])
@@ -122,14 +124,6 @@ def test_settings_are_laid_over_table_by_table():
         read_settings(["a..b=1"])
 
 
-def test_a_copy_to_edit_is_the_plan_itself(tmp_path):
-    path = write_shipped_plan("all-models-small", tmp_path / "mine.toml")
-    assert read_plan(path).spaces == read_plan("all-models-small").spaces
-    tomllib.loads(path.read_text())
-    with pytest.raises(FolksongError, match="is there already"):
-        write_shipped_plan("all-models", path)
-
-
 def test_settings_are_given_once(tmp_path):
     changes = {"data": {"settings": "config.json"}}
     with pytest.raises(FileFormatError, match="settings: given twice"):
@@ -151,11 +145,18 @@ def test_commands_list_copy_and_complain(tmp_path, monkeypatch):
     assert all(name in listed.output for name in shipped_plans())
     copied = runner.invoke(main, ["experiment", "all-models", "--write-plan", str(tmp_path / "mine.toml")])
     assert copied.exit_code == 0, copied.output
-    assert (tmp_path / "mine.toml").read_text() == shipped_plan("all-models").text
+    assert (tmp_path / "mine.toml").read_text() == shipped_plan("all-models")
+    assert read_plan(tmp_path / "mine.toml").spaces == read_plan("all-models").spaces
+    (tmp_path / "mine.toml").write_text("# mine")
+    kept = runner.invoke(main, ["experiment", "all-models", "--write-plan", str(tmp_path / "mine.toml")])
+    assert (kept.exit_code, (tmp_path / "mine.toml").read_text()) == (1, "# mine")
     for arguments, message in (
         ([], "--list shows the plans"),
         (["all-models", "--shards", "mel"], "is not FRONT-END=DIR"),
-        (["all-models", "--out", str(tmp_path / "out")], "the plan names no tags"),
+        (
+            ["all-models", "--out", str(tmp_path / "out")],
+            "the plan names no tags; name them there, or by --tags",
+        ),
         (["all-models", "--set", "spaces.model-1.m=3", "--tags", str(tmp_path / "none.csv")], "no such file"),
     ):
         found = runner.invoke(main, ["experiment", *arguments])

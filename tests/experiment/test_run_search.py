@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -10,14 +11,16 @@ from click.testing import CliRunner
 from folksong.cli import main
 from folksong.errors import FileFormatError, FolksongError
 from folksong.evaluation.compare import current_evaluation
-from folksong.experiment.plan import make_plan, read_plan
-from folksong.experiment.search import prepare, run_search, study_name, work
-from folksong.experiment.search_settings import Search
+from folksong.experiment.plan import Search
+from folksong.experiment.prepare import prepare
+from folksong.experiment.read_plan import make_plan, read_plan
+from folksong.experiment.run_search import run_search, study_name, work
 from folksong.experiment.study import SharedStudy, combinations
 from folksong.runs import Run
 
 optuna = pytest.importorskip("optuna", reason="searching is an extra")
 
+MODULE = sys.modules[run_search.__module__]
 SEARCH = {"parameters": {"spaces.top.n": [2, 5]}, "figure": "macro_roc_auc"}
 
 
@@ -77,8 +80,6 @@ def test_a_grid_is_tried_once_and_what_is_trained_is_kept(plan, tmp_path):
 
 def test_what_a_killed_worker_was_at_is_tried_again(plan, tmp_path, monkeypatch):
     """A worker that dies in a trial leaves it begun; the next command sees that its lock is free."""
-    from folksong.experiment import search as module
-
     out = tmp_path / "out"
     study = SharedStudy(plan.search, study_name(prepare(plan, out)), out)
     study.begin()
@@ -88,7 +89,7 @@ def test_what_a_killed_worker_was_at_is_tried_again(plan, tmp_path, monkeypatch)
         assert [trial.state.name for trial in study.study.trials] == ["RUNNING", "WAITING"]
     study.begin()
     assert [trial.state.name for trial in study.study.trials] == ["FAIL", "WAITING", "WAITING"]
-    monkeypatch.setattr(module, "_try", lambda *arguments: float(arguments[3]["spaces.top.n"]))
+    monkeypatch.setattr(MODULE, "_try", lambda *arguments: float(arguments[3]["spaces.top.n"]))
     work(plan, out)
     finished = {trial.params["spaces.top.n"]: trial.value for trial in study.finished()}
     assert finished == {2: 2.0, 5: 5.0}
@@ -96,8 +97,6 @@ def test_what_a_killed_worker_was_at_is_tried_again(plan, tmp_path, monkeypatch)
 
 
 def test_trials_that_fail_say_why_and_are_tried_again(plan, tmp_path, monkeypatch):
-    from folksong.experiment import search as module
-
     out = tmp_path / "out"
 
     def fail(*arguments):
@@ -105,23 +104,21 @@ def test_trials_that_fail_say_why_and_are_tried_again(plan, tmp_path, monkeypatc
             raise FolksongError("no such luck")
         return 0.5
 
-    monkeypatch.setattr(module, "_try", fail)
+    monkeypatch.setattr(MODULE, "_try", fail)
     found = run_search(plan, out)
     assert [(trial.parameters["spaces.top.n"], trial.error) for trial in found.trials] == [
         (5, None),
         (2, "no such luck"),
     ]
-    monkeypatch.setattr(module, "_try", lambda *_: 0.7)
+    monkeypatch.setattr(MODULE, "_try", lambda *_: 0.7)
     again = run_search(plan, out)
     assert [(trial.parameters["spaces.top.n"], trial.value) for trial in again.trials] == [(2, 0.7), (5, 0.5)]
 
 
 def test_samplers_draw_so_many_trials_and_learn(plan, tmp_path, monkeypatch):
     """Twelve trials in all, also when the command is given twice; the values lie in their ranges."""
-    from folksong.experiment import search as module
-
     monkeypatch.setattr(
-        module, "_try", lambda *arguments: -abs(arguments[3]["settings.model-training.batch_size"] - 8.0)
+        MODULE, "_try", lambda *arguments: -abs(arguments[3]["settings.model-training.batch_size"] - 8.0)
     )
     ranges = {
         "settings.model-training.batch_size": {"low": 2, "high": 64, "log": True},
@@ -181,11 +178,9 @@ def test_the_shipped_grid_is_model_3s():
 
 
 def test_command_prints_the_trials_best_first(plan, tmp_path, monkeypatch):
-    from folksong.experiment import search as module
-
     text = json.dumps(plan.model_dump(mode="json", exclude={"folder", "search"}, exclude_none=True))
     (tmp_path / "plan.json").write_text(text)
-    monkeypatch.setattr(module, "_try", lambda *arguments: float(arguments[3]["spaces.top.n"]))
+    monkeypatch.setattr(MODULE, "_try", lambda *arguments: float(arguments[3]["spaces.top.n"]))
     monkeypatch.setattr("folksong.experiment.read_plan", lambda *_: plan)
     out = CliRunner().invoke(main, ["experiment", "grid", "--out", str(tmp_path / "out"), "--no-report"])
     assert out.exit_code == 0, out.output

@@ -17,19 +17,29 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from folksong.errors import FolksongError
-from folksong.experiment.changes import lay_over
-from folksong.experiment.objective import figure_of_runs
-from folksong.experiment.plan import Plan, make_plan, read_plan
-from folksong.experiment.running import Prepared, prepare, run_cell
-from folksong.experiment.search_settings import Search
+from folksong.evaluation.compare import current_evaluation
+from folksong.evaluation.projection import common_tags, project
+from folksong.experiment.plan import Plan, Search
+from folksong.experiment.prepare import Prepared, prepare
+from folksong.experiment.read_plan import lay_over, make_plan, read_plan
+from folksong.experiment.run_experiment import run_cell
 from folksong.experiment.study import SharedStudy
 from folksong.files import write_json
+from folksong.labels.space import LabelSpace
+from folksong.metrics import summarise
 from folksong.runs import Run
+from folksong.tags.table import TagTable
 
 logger = logging.getLogger(__name__)
 
 RESULT_NAME = "search.json"
+PART = "validation"
+_IN_SUMMARIES = {name: name.replace("pr_auc", "average_precision") for name in (
+    "macro_roc_auc", "macro_pr_auc", "micro_roc_auc", "micro_pr_auc",
+)}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -90,7 +100,7 @@ def run_search(
     search, folder = _search_of(opened), Path(out)
     if jobs < 1:
         raise FolksongError(f"jobs must be at least 1, not {jobs}")
-    ready = prepare(opened, folder, also=_also(search), progress=progress)
+    ready = prepare(opened, folder, also=filter(None, [search.on]), progress=progress)
     study = SharedStudy(search, study_name(ready), folder)
     study.begin()
     if jobs == 1:
@@ -113,12 +123,12 @@ def run_search(
 
 def study_name(ready: Prepared) -> str:
     """Return the name of a plan's study: a hash of all that decides what its trials come to."""
-    plan = ready.data.plan
+    plan = ready.plan
     content = {
         "plan": _content(plan),
         "search": _search_of(plan).model_dump(mode="json"),
-        "tags": ready.data.table.sha256(),
-        "split": ready.data.split.sha256(),
+        "tags": ready.table.sha256(),
+        "split": ready.split.sha256(),
         "cells": [cell.sha256 for cell in ready.cells],
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
@@ -127,7 +137,7 @@ def study_name(ready: Prepared) -> str:
 def work(plan: Plan, folder: Path, threads: int | None = None) -> None:
     """Be a worker: try one combination after another until none is left."""
     search = _search_of(plan)
-    ready = prepare(plan, folder, also=_also(search))
+    ready = prepare(plan, folder, also=filter(None, [search.on]))
     study = SharedStudy(search, study_name(ready), folder)
     with study.worker() as name:
         while (trial := study.next_trial(name)) is not None:
@@ -150,18 +160,18 @@ def _try(
     threads: int | None,
 ) -> float:
     """Train the cells of the plan with the chosen settings; return the figure and leave the runs in `runs`."""
-    content = _content(ready.data.plan)
+    content = _content(ready.plan)
     for change in search.changes(chosen):
         content = lay_over(content, change)
-    changed = make_plan(content, ready.data.plan.folder, "search.parameters")
+    changed = make_plan(content, ready.plan.folder, "search.parameters")
     trial = prepare(changed, folder)
     for cell in trial.cells:
-        found = run_cell(trial.data.plan, folder, trial.data.config, cell, threads)
+        found = run_cell(trial.plan, folder, trial.config, cell, threads)
         if found.error is not None:
             raise FolksongError(found.error)
         runs.append(f"runs/{cell.name}")
     reference = None if search.on is None else ready.spaces[search.on]
-    return figure_of_runs([Run.open(folder / run) for run in runs], search, ready.data.table, reference)
+    return figure_of_runs([Run.open(folder / run) for run in runs], search, ready.table, reference)
 
 
 def _results(study: SharedStudy, folder: Path) -> SearchResult:
@@ -195,11 +205,42 @@ def _content(plan: Plan) -> dict[str, Any]:
     return plan.model_dump(mode="json", exclude={"folder", "search"})
 
 
-def _also(search: Search) -> list[str]:
-    return [] if search.on is None else [search.on]
-
-
 def _search_of(plan: Plan) -> Search:
     if plan.search is None:
         raise FolksongError("the plan has no [search] section")
     return plan.search
+
+
+def figure_of_runs(
+    runs: Sequence[Run], search: Search, table: TagTable, reference: LabelSpace | None
+) -> float:
+    """Return the mean over `runs` of what `search` maximises.
+
+    Args:
+        runs: of one trial.
+        search: names the figure.
+        table: the tags of all tracks.
+        reference: the label space that `search.on` names.
+
+    Raises:
+        FolksongError: the figure is undefined, since no label has both positive and negative tracks.
+    """
+    values = [_figure(run, search, table, reference) for run in runs]
+    if not values or np.isnan(values).any():
+        raise FolksongError(
+            f"{search.figure} of the {PART} part is undefined: no label has both positive and negative tracks"
+        )
+    return float(np.mean(values))
+
+
+def _figure(run: Run, search: Search, table: TagTable, reference: LabelSpace | None) -> float:
+    found = current_evaluation(run, PART)
+    if reference is None:
+        return float(getattr(found, search.figure).value)
+    tags = common_tags([reference], table.select_tracks(found.tracks.track_ids))
+    if not tags:
+        raise FolksongError(f"search.on: no track of the {PART} part carries a tag of this label space")
+    projected = project(found.tracks, run.labels, tags, table, unknown_at_chance=True)
+    used = projected.select(projected.measured)
+    summary = summarise(used.targets, used.scores, labels=used.labels, micro="micro" in search.figure)
+    return float(getattr(summary, _IN_SUMMARIES[search.figure]))

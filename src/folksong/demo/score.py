@@ -1,6 +1,7 @@
-"""Who plays what and when: the notes of each part of a piece.
+"""Who plays what and when: harmony, rhythm, and the notes of each part of a piece.
 
-A role turns a pattern and the harmony into notes:
+A pattern is a string, one character a step: ``x`` strong, ``o`` medium, ``-`` weak, ``.`` rest. Swing moves the
+middle of every beat: 0.5 leaves it, 0.667 makes a shuffle. A role turns a pattern and the harmony into notes:
 
 ========== =====================================================================
 chords     all tones of the bar's chord
@@ -17,20 +18,104 @@ melody     a tune of one bar that comes back changed at its end
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
-from folksong.demo.harmony import Harmony
 from folksong.demo.recipes import Part
-from folksong.demo.rhythm import Grid, Onset, onsets
-from folksong.demo.tones import Note
 
+VELOCITIES = {"x": 1.0, "o": 0.65, "-": 0.35}
 RIFF_DEGREES = (0, 0, 0, 1, 2, 4, -1, 3)
 STRUM_SECONDS = 0.011
 MELODY_REACH = 5
 """How many scale steps a melody goes from its middle."""
 REST = 0.12
 """Share of a melody's notes left out, a new choice in every bar."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """A note of a part: start and duration in seconds, pitch as a MIDI number, velocity 0 to 1."""
+
+    start: float
+    duration: float
+    pitch: float
+    velocity: float
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Tempo in beats a minute, steps a beat, and where the middle of a beat lies."""
+
+    tempo: float
+    steps_per_beat: int = 4
+    swing: float = 0.5
+
+    def seconds(self, step: float) -> float:
+        """Return when a step begins."""
+        beat, within = divmod(step / self.steps_per_beat, 1.0)
+        if within < 0.5:
+            within *= 2.0 * self.swing
+        else:
+            within = self.swing + (within - 0.5) * 2.0 * (1.0 - self.swing)
+        return (beat + within) * 60.0 / self.tempo
+
+    @property
+    def step_seconds(self) -> float:
+        """The mean length of a step."""
+        return 60.0 / self.tempo / self.steps_per_beat
+
+
+@dataclass(frozen=True)
+class Onset:
+    """One event of a pattern: the number of its step from the start of the piece, its time and its velocity."""
+
+    step: int
+    seconds: float
+    velocity: float
+
+
+def onsets(pattern: str, grid: Grid, seconds: float) -> list[Onset]:
+    """Return the events of a pattern repeated for that long.
+
+    >>> [round(onset.seconds, 2) for onset in onsets("x.o.", Grid(tempo=60, steps_per_beat=4), 2)]
+    [0.0, 0.5, 1.0, 1.5]
+    """
+    found = []
+    step = 0
+    while pattern and (time := grid.seconds(step)) < seconds:
+        character = pattern[step % len(pattern)]
+        if character in VELOCITIES:
+            found.append(Onset(step, time, VELOCITIES[character]))
+        step += 1
+    return found
+
+
+@dataclass(frozen=True)
+class Harmony:
+    """Key (semitones above C), scale, chord shape and the degrees of successive bars."""
+
+    key: int
+    scale: tuple[int, ...]
+    shape: tuple[int, ...]
+    progression: tuple[int, ...]
+
+    def pitch(self, degree: int, octave: int) -> float:
+        """Return the MIDI pitch of a scale degree (0 is the tonic; any integer) in an octave.
+
+        >>> Harmony(0, (0, 2, 4, 5, 7, 9, 11), (0, 2, 4), (0,)).pitch(8, 4)
+        74.0
+        """
+        octaves, step = divmod(degree, len(self.scale))
+        return float(12 * (octave + 1 + octaves) + self.key + self.scale[step])
+
+    def root(self, bar: int) -> int:
+        """Return the degree that bar `bar` stands on."""
+        return self.progression[bar % len(self.progression)]
+
+    def chord(self, bar: int) -> list[int]:
+        """Return the degrees that sound in bar `bar`."""
+        return [self.root(bar) + step for step in self.shape]
 
 
 def arrange_part(

@@ -12,7 +12,7 @@ from folksong.cli import main
 from folksong.errors import FolksongError
 from folksong.experiment import read_plan, run_experiment
 from folksong.experiment.cells import cell_folder
-from folksong.experiment.running import _run_cells, run_cell
+from folksong.experiment.run_experiment import _run_cells, run_cell
 from folksong.training.config import Config
 
 MEL = "log-mel-spectrogram"

@@ -1,0 +1,229 @@
+"""What the containers of sound say of themselves, and where they are wrong: wav, aiff, au and Ogg.
+
+Decoders take sizes at their word. A recorder that was switched off, or a program that wrote into a pipe, leaves sizes
+of 0, all ones or some other large number; then the sound goes on to the end of the file. A file that holds fewer bytes
+than it promises was cut, which libsndfile takes in silence. Ogg streams may follow one another in a file (chained), of
+which libsndfile reads the first.
+"""
+
+from __future__ import annotations
+
+import io
+import mmap
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import IO, Literal
+
+MAPPED_BYTES = 32 << 20  # larger files are mapped rather than read
+CHUNKS_MAX = 1000
+UNKNOWN_LENGTH = (
+    0x7FFF_0000  # writers that cannot seek back leave 0x7ffff000, 0x80000000, all ones and their like
+)
+MISCOUNT_BYTES = 64  # sizes that are off by a header's length
+MPEG_IN_WAV, WAV_EXTENSIBLE = (0x50, 0x55), 0xFFFE
+OGG_LAST_PAGE = 0x04  # flag of the page that ends a stream
+OGG_PAGE_BYTES_MAX = 27 + 255 + 255 * 255
+Order = Literal["little", "big"]
+_RIFF_ORDERS: dict[bytes, Order] = {b"RIFF": "little", b"RIFX": "big", b"RF64": "little", b"BW64": "little"}
+_OGG_FIRST_PAGE = re.compile(rb"OggS\x00[\x02\x06]", re.DOTALL)
+
+
+class Region(io.RawIOBase):
+    """A part of an open file as a file of its own, read-only, some of whose bytes may read otherwise.
+
+    Args:
+        stream: the file.
+        start: the first byte.
+        end: the byte after the last.
+        patches: position in the region -> bytes to read there instead.
+    """
+
+    def __init__(
+        self, stream: IO[bytes], start: int, end: int, patches: Mapping[int, bytes] | None = None
+    ) -> None:
+        self._stream, self._start, self._size = stream, start, max(0, end - start)
+        self._patches = dict(patches or {})
+        self._position = 0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is the file as it stands, which a decoder reads faster by itself."""
+        return not self._patches and self._start == 0 and self._stream.seek(0, os.SEEK_END) == self._size
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def readinto(self, buffer: bytearray | memoryview | mmap.mmap) -> int:  # type: ignore[override]
+        view = memoryview(buffer).cast("B")
+        wanted = min(len(view), max(0, self._size - self._position))
+        self._stream.seek(self._start + self._position)
+        content = self._stream.read(wanted)
+        view[: len(content)] = content
+        for place, patch in self._patches.items():
+            begin, end = max(place, self._position), min(place + len(patch), self._position + len(content))
+            if begin < end:
+                view[begin - self._position : end - self._position] = patch[begin - place : end - place]
+        self._position += len(content)
+        return len(content)
+
+
+def content_of(stream: IO[bytes], size: int) -> bytes | mmap.mmap:
+    """Return a file's bytes; those of a large one stay on disk until they are looked at."""
+    if size > MAPPED_BYTES:
+        return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+    stream.seek(0)
+    return stream.read()
+
+
+@dataclass(frozen=True)
+class WavLayout:
+    """Where the sound of a wav file lies.
+
+    Args:
+        coding: the number of its coding; 1 is plain samples.
+        start: first byte of the sound.
+        end: the byte after its last.
+        patches: position -> bytes: the right sizes where those in the file are wrong.
+        damage: what is missing, or None.
+    """
+
+    coding: int
+    start: int
+    end: int
+    patches: Mapping[int, bytes]
+    damage: str | None
+
+
+def read_wav(stream: IO[bytes], start: int, size: int) -> WavLayout | None:
+    """Read the chunks of a RIFF file up to its sound; None if it has none, or is of another kind.
+
+    Args:
+        stream: the file.
+        start: where the RIFF header begins.
+        size: of the file, bytes.
+    """
+    stream.seek(start)
+    head = stream.read(12)
+    order: Order | None = _RIFF_ORDERS.get(head[:4])
+    if order is None:
+        return None
+    coding, long_length = 0, None
+    position = start + 12
+    for _ in range(CHUNKS_MAX):
+        stream.seek(position)
+        name, length = stream.read(4), int.from_bytes(stream.read(4), order)
+        position += 8
+        if name == b"data":
+            promised = length if long_length is None else long_length
+            end, is_wrong, damage = _sound_end(stream, position, size, promised)
+            patches = {}
+            if is_wrong and damage is None and long_length is None:
+                patches = {
+                    start + 4: min(size - start - 8, 0xFFFFFFFF).to_bytes(4, order),
+                    position - 4: min(end - position, 0xFFFFFFFF).to_bytes(4, order),
+                }
+            return WavLayout(coding, position, end, patches, damage)
+        content = stream.read(min(length, 40))
+        if len(name) < 4:
+            return None
+        if name == b"fmt ":
+            coding = int.from_bytes(content[:2], order)
+            if coding == WAV_EXTENSIBLE:  # the coding is the beginning of a GUID then
+                coding = int.from_bytes(content[24:26], order)
+        elif name == b"ds64":
+            long_length = int.from_bytes(content[8:16], order)
+        position += length + length % 2
+    return None
+
+
+def _sound_end(stream: IO[bytes], start: int, size: int, promised: int) -> tuple[int, bool, str | None]:
+    """Return where the sound of a wav file ends, whether its size is wrong, and what is missing."""
+    there = size - start
+    if promised == 0 and there and not _is_chunk(stream, start, size):
+        return size, True, None
+    if promised <= there:
+        return start + promised, False, None
+    return size, True, _missing(size, size + promised - there)
+
+
+def _missing(size: int, promised: int) -> str | None:
+    """Say how much is missing of a file that should be `promised` bytes long."""
+    is_miscount = promised - size <= MISCOUNT_BYTES
+    if promised >= UNKNOWN_LENGTH or is_miscount:
+        return None
+    return f"holds {size} of the {promised} bytes that it promises"
+
+
+def _is_chunk(stream: IO[bytes], position: int, size: int) -> bool:
+    """Say whether another chunk of a RIFF file begins here."""
+    stream.seek(position)
+    name, length = stream.read(4), int.from_bytes(stream.read(4), "little")
+    return (
+        len(name) == 4
+        and name.isascii()
+        and name.decode().isprintable()
+        and position + 8 + length <= size + 1
+    )
+
+
+def describe_cut(stream: IO[bytes], name: str, start: int, end: int) -> str | None:
+    """Return what is missing at the end of an aiff, au or Ogg file, or None where nothing seems to be.
+
+    Args:
+        stream: the file.
+        name: its format.
+        start: its first byte.
+        end: the byte after its last.
+    """
+    stream.seek(start)
+    head = stream.read(12)
+    if name == "aiff":
+        return _missing(end - start, int.from_bytes(head[4:8], "big") + 8)
+    if name == "au":
+        return _missing(end - start, int.from_bytes(head[4:8], "big") + int.from_bytes(head[8:12], "big"))
+    return _describe_cut_ogg(stream, start, end) if name == "ogg" else None
+
+
+def _describe_cut_ogg(stream: IO[bytes], start: int, end: int) -> str | None:
+    """Look at the last page: it must be whole and marked as the end of its stream."""
+    stream.seek(max(start, end - OGG_PAGE_BYTES_MAX))
+    tail = stream.read(end - stream.tell())
+    begin = tail.rfind(b"OggS\x00")
+    if begin < 0 or len(tail) - begin < 27:
+        return "cut: it ends without a last page"
+    lengths = tail[begin + 27 : begin + 27 + tail[begin + 26]]
+    if len(lengths) < tail[begin + 26] or begin + 27 + len(lengths) + sum(lengths) > len(tail):
+        return "cut in the middle of a page"
+    if not tail[begin + 5] & OGG_LAST_PAGE:
+        return "cut: its last page is not the end of the stream"
+    return None
+
+
+def ogg_links(stream: IO[bytes], start: int, size: int) -> list[tuple[int, int]]:
+    """Return (first byte, byte after the last) of each of the Ogg streams that follow one another in a file.
+
+    Streams that run side by side (a picture beside the sound) begin with pages that touch, and count as one.
+    """
+    content = content_of(stream, size)
+    starts = [start]
+    follows = start
+    for found in _OGG_FIRST_PAGE.finditer(content, start):
+        position = found.start()
+        if position != follows and position > start:
+            starts.append(position)
+        n_lengths = content[position + 26] if position + 27 <= size else 0
+        follows = position + 27 + n_lengths + sum(content[position + 27 : position + 27 + n_lengths])
+    return list(zip(starts, [*starts[1:], size], strict=True))

@@ -1,0 +1,204 @@
+"""What an experiment learns from: tags, split, settings, shards and label spaces, read or made as its plan says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from folksong import labels
+from folksong.embeddings.read_vectors import read_vectors
+from folksong.embeddings.words import WordVectors
+from folksong.errors import FolksongError
+from folksong.experiment.cells import Cell, make_cells, space_file
+from folksong.experiment.plan import Plan, Space
+from folksong.files import locked
+from folksong.labels.dictionary import read_legacy_space
+from folksong.labels.space import LabelSpace
+from folksong.splits import Split, make_split
+from folksong.tags.table import TagTable
+from folksong.training.config import Config
+
+SPLIT_NAME = "plan.split.json"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A plan ready to run.
+
+    Args:
+        plan: the plan, with a folder of shards for every front-end that it uses.
+        table: all tags.
+        split: the parts.
+        config: settings of all trainings.
+        spaces: label spaces by name, built from the training part.
+        cells: its cells.
+    """
+
+    plan: Plan
+    table: TagTable
+    split: Split
+    config: Config
+    spaces: Mapping[str, LabelSpace]
+    cells: Sequence[Cell]
+
+
+def prepare(plan: Plan, folder: Path, *, also: Iterable[str] = (), progress: bool = False) -> Prepared:
+    """Read a plan's data, write the shards that are missing, build its label spaces, and write them for its cells.
+
+    Args:
+        plan: the plan.
+        folder: the experiment's; shards are written into ``shards/FRONT-END`` there.
+        also: names of label spaces to build though no grid uses them.
+        progress: show a bar for the shards.
+
+    Raises:
+        FolksongError: tags, audio, settings or a builder's argument are wrong; the message names the plan's key.
+    """
+    from folksong.tags.sources.delimited import read_artists
+    from folksong.tags.sources.read_tags import read_tags
+
+    data = plan.data
+    if data.tags is None:
+        raise FolksongError("data.tags: the plan names no tags; name them there")
+    with locked(folder / "locks" / "data"):
+        config = _read_config(plan)
+        table = read_tags(plan.place(data.tags), min_weight=data.min_weight)
+        if data.split is not None:
+            split = Split.read(plan.place(data.split))
+        else:
+            artists = None if data.artists is None else read_artists(plan.place(data.artists))
+            split = make_split(table, fractions=data.fractions, artists=artists)
+        plan = _with_shards(plan, table, folder, progress)
+        spaces = build_spaces(plan, table.select_tracks(split.training), split.sha256(), also=also)
+        cells = make_cells(plan, spaces, config, table_sha256=table.sha256(), split_sha256=split.sha256())
+        split.write(folder / SPLIT_NAME)
+        for name, space in spaces.items():
+            space.write(folder / "spaces" / space_file(name, space.sha256()))
+    return Prepared(plan, table, split, config, spaces, cells)
+
+
+def _read_config(plan: Plan) -> Config:
+    if plan.data.settings is not None:
+        return Config.read(plan.place(plan.data.settings))
+    return Config.from_dict(plan.settings, "settings")
+
+
+def _with_shards(plan: Plan, table: TagTable, out: Path, progress: bool) -> Plan:
+    """Return the plan with shards for all its front-ends; write those that it does not name."""
+    from folksong.audio.catalogue import read_catalogue, scan_folder
+    from folksong.shards.writer import write_shards
+
+    used = dict.fromkeys(front_end for grid in plan.grid for front_end in grid.front_ends)
+    missing = [front_end for front_end in used if front_end not in plan.data.shards]
+    if not missing:
+        return plan
+    if plan.data.audio is None:
+        raise FolksongError(
+            f"data.shards: none for {' and '.join(missing)}; name them there, or the recordings as data.audio"
+        )
+    place = plan.place(plan.data.audio)
+    tracks = scan_folder(place) if place.is_dir() else read_catalogue(place)
+    shards = dict(plan.data.shards)
+    for front_end in missing:
+        folder = out.absolute() / "shards" / front_end
+        write_shards(tracks, folder, table, audio_format=front_end, progress=progress)
+        shards[front_end] = str(folder)
+    return plan.model_copy(update={"data": plan.data.model_copy(update={"shards": shards})})
+
+
+def build_spaces(
+    plan: Plan, table: TagTable, split_sha256: str, *, also: Iterable[str] = ()
+) -> dict[str, LabelSpace]:
+    """Build all label spaces that the plan's grids use, and those they start from.
+
+    Args:
+        plan: the plan.
+        table: the tags of the training part.
+        split_sha256: kept in the spaces' provenance, so that `train` knows that no test track took part.
+        also: names of further spaces to build.
+
+    Raises:
+        FolksongError: a builder's argument is unknown or out of range; the message names the space.
+    """
+    built: dict[str, LabelSpace] = {}
+
+    @cache
+    def word_vectors(name: str | None) -> WordVectors:
+        return read_vectors(plan.vectors(name))
+
+    def build(name: str) -> LabelSpace:
+        if name not in built:
+            space = plan.spaces[name]
+            start = None if space.of is None else build(space.of)
+            chosen_on = start if space.choice_of is None else build(space.choice_of)
+            provenance = {"split_sha256": split_sha256}
+            try:
+                if space.builder == "genres" and start is not None and chosen_on is not None:
+                    built[name] = _keep_genres(plan, space, start, chosen_on, table, provenance)
+                else:
+                    built[name] = _build(plan, space, start, table, word_vectors, provenance)
+            except (FolksongError, TypeError) as error:
+                raise FolksongError(f"spaces.{name}: {error}") from error
+        return built[name]
+
+    for name in [name for grid in plan.grid for name in grid.spaces] + list(also):
+        build(name)
+    return built
+
+
+def _build(
+    plan: Plan,
+    space: Space,
+    start: LabelSpace | None,
+    table: TagTable,
+    vectors: Callable[[str | None], WordVectors],
+    provenance: dict[str, Any],
+) -> LabelSpace:
+    more = space.arguments
+    if space.builder == "file":
+        if space.path is None:
+            raise FolksongError("a space from a file needs its path")
+        return LabelSpace.read(plan.place(space.path))
+    if space.builder == "dictionary":
+        if space.path is None:
+            raise FolksongError("a dictionary of clusters needs its path")
+        removed = labels.SUBJECTIVE_TAGS if more.pop("filtered", False) else None
+        return read_legacy_space(plan.place(space.path), table, remove=removed, provenance=provenance, **more)
+    if space.builder == "top":
+        return labels.top(table, provenance=provenance, **more)
+    if space.builder == "kmeans":
+        return labels.kmeans(table, vectors(space.vectors), keep_with=start, provenance=provenance, **more)
+    if space.builder == "hybrid":
+        given = None if plan.data.vectors is None else vectors(space.vectors)
+        return labels.hybrid(table, given, provenance=provenance, **more)
+    if start is None:
+        raise FolksongError(f"the builder {space.builder} starts from another space; name it with of = ...")
+    if space.builder == "drop":
+        return labels.drop(start, more.pop("tags", labels.SUBJECTIVE_TAGS), **more)
+    if space.builder == "main_tags":
+        return labels.main_tags(start, table)
+    builder = labels.npmi if space.builder == "npmi" else labels.skipgram
+    return builder(table, start, provenance=provenance, **more)
+
+
+def _keep_genres(
+    plan: Plan,
+    space: Space,
+    start: LabelSpace,
+    chosen_on: LabelSpace,
+    table: TagTable,
+    provenance: dict[str, Any],
+) -> LabelSpace:
+    """Keep the genres of `start`: those of a file, or those proposed for `chosen_on`, whose labels it mirrors."""
+    if len(start.labels) != len(chosen_on.labels):
+        raise FolksongError(
+            f"choice_of: {space.choice_of} has {len(chosen_on.labels)} labels, {space.of} has {len(start.labels)}"
+        )
+    if space.path is not None:
+        choice = labels.read_genres(plan.place(space.path))
+    else:
+        choice = labels.propose_genres(chosen_on, table, **space.arguments).choice
+    return labels.keep_genres(start, choice, table, provenance=provenance)

@@ -1,0 +1,125 @@
+"""Published figures beside an experiment's own, table by table.
+
+A file of published figures is tab-separated with the columns ``space``, ``front_end``, ``table``, ``what``, ``labels``
+and the four averages; ``space`` is the name of a label space of the plan. ``thesis`` ships in the package: every result
+table of the thesis that folksong continues.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from statistics import fmean
+
+from folksong.errors import FileFormatError, FolksongError
+from folksong.experiment.plan import PLAIN_LOSS, Plan
+from folksong.experiment.run_experiment import CellResult
+
+FIGURES = ("micro_pr_auc", "micro_roc_auc", "macro_pr_auc", "macro_roc_auc")
+COLUMNS = ("space", "front_end", "table", "what", "labels", *FIGURES)
+
+
+@dataclass(frozen=True)
+class PublishedRow:
+    """One published training, and ours where it was run.
+
+    Args:
+        table: of the publication.
+        what: the label space in the publication's words.
+        front_end: ``waveform`` or ``log-mel-spectrogram``.
+        n_labels: published number of labels, None where it is not said.
+        published: figure -> value.
+        ours: figure -> mean over seeds; empty where it was not run.
+        our_labels: our number of labels.
+        n_seeds: trainings in the mean.
+    """
+
+    table: str
+    what: str
+    front_end: str
+    n_labels: int | None
+    published: Mapping[str, float]
+    ours: Mapping[str, float]
+    our_labels: int | None = None
+    n_seeds: int = 0
+
+
+def beside_published(plan: Plan, results: Iterable[CellResult]) -> list[PublishedRow]:
+    """Return every published training of the plan's file with the mean of our figures on the test part.
+
+    Raises:
+        FolksongError: the plan names no published figures, or their file is missing.
+        FileFormatError: the file lacks a column or holds no number where one belongs.
+    """
+    from folksong.evaluation.tables import read_evaluation
+
+    if plan.published is None:
+        raise FolksongError("the plan names no published figures (published = ...)")
+    found: dict[tuple[str, str], list[Path]] = {}
+    for result in results:
+        if result.status != "failed" and result.cell.loss == PLAIN_LOSS:
+            found.setdefault((result.cell.space, result.cell.front_end), []).append(result.run)
+    rows = []
+    for row in _read(plan):
+        runs = [
+            read_evaluation(run / "evaluation") for run in found.get((row["space"], row["front_end"]), ())
+        ]
+        rows.append(
+            PublishedRow(
+                table=row["table"],
+                what=row["what"],
+                front_end=row["front_end"],
+                n_labels=int(row["labels"]) if row["labels"] else None,
+                published={name: float(row[name]) for name in FIGURES},
+                ours={name: fmean(getattr(run, name).value for run in runs) for name in FIGURES}
+                if runs
+                else {},
+                our_labels=len(runs[0].labels) if runs else None,
+                n_seeds=len(runs),
+            )
+        )
+    return rows
+
+
+def published_table(rows: Sequence[PublishedRow]) -> tuple[tuple[str, ...], list[list[str]]]:
+    """Return headers and cells: each figure as published and, behind an arrow, ours."""
+    headers = ("table", "label space", "front-end", "labels", *(name.replace("_", " ") for name in FIGURES))
+    cells = [
+        [
+            row.table,
+            row.what,
+            row.front_end,
+            f"{row.n_labels or '–'} → {row.our_labels or '–'}",
+            *(f"{row.published[name]:.3f} → {_number(row.ours.get(name))}" for name in FIGURES),
+        ]
+        for row in rows
+    ]
+    return headers, cells
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None or value != value else f"{value:.3f}"
+
+
+def _read(plan: Plan) -> list[dict[str, str]]:
+    shipped = files("folksong.experiment").joinpath("published", f"{plan.published}.tsv")
+    source = shipped if shipped.is_file() else plan.place(str(plan.published))
+    if not source.is_file():
+        raise FolksongError(f"{source}: no such file of published figures, and none of that name ships")
+    reader = csv.DictReader(source.read_text(encoding="utf-8").splitlines(), delimiter="\t")
+    missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+    if missing:
+        raise FileFormatError(f"{source}: no column {', '.join(missing)}")
+    rows = list(reader)
+    for number, row in enumerate(rows, 2):
+        for name in FIGURES:
+            try:
+                float(row[name])
+            except (TypeError, ValueError):
+                raise FileFormatError(
+                    f"{source}: line {number}: {name} is no number: {row[name]!r}"
+                ) from None
+    return rows

@@ -1,0 +1,74 @@
+"""Co-occurrence of labels in tracks: n_ij tracks have labels i and j, n_i have label i.
+
+The normalised matrix n_ij / √(n_i n_j) is for looking at. Two labels are m-correlated when n_ij > min(n_i, n_j) / m:
+with m = 3/2, when more than two thirds of the rarer one's tracks have the other too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from folksong.errors import FolksongError
+from folksong.labels.space import LabelSpace
+from folksong.tags.sources.read_tags import Tags
+
+
+class CorrelatedPair(NamedTuple):
+    """Two labels by their numbers, the tracks that have both, and their normalised co-occurrence."""
+
+    first: int
+    second: int
+    tracks: int
+    normalised: float
+
+
+@dataclass(frozen=True, eq=False)
+class LabelCooccurrence:
+    """How labels share tracks.
+
+    Attributes:
+        names: (n_labels,) the labels.
+        counts: (n_labels, n_labels) int64, symmetric, each label's own tracks on the diagonal.
+    """
+
+    names: tuple[str, ...]
+    counts: npt.NDArray[np.int64]
+
+    @property
+    def normalised(self) -> npt.NDArray[np.float64]:
+        """(n_labels, n_labels) n_ij / √(n_i n_j), in [0, 1]; 0 where a label is on no track."""
+        roots = np.sqrt(np.diagonal(self.counts))
+        scale = np.outer(roots, roots)
+        zeros = np.zeros(scale.shape)
+        return np.asarray(np.minimum(np.divide(self.counts, scale, out=zeros, where=scale > 0), 1.0))
+
+    def correlated(self, m: float = 1.5) -> list[CorrelatedPair]:
+        """Return the m-correlated pairs, the strongest first.
+
+        Raises:
+            FolksongError: m is not a number above 0.
+        """
+        if not m > 0:
+            raise FolksongError(f"m must be a number above 0, not {m}")
+        own, normalised = np.diagonal(self.counts), self.normalised
+        rows, columns = np.nonzero(np.triu(m * self.counts > np.minimum.outer(own, own), k=1))
+        pairs = [
+            CorrelatedPair(i, j, int(self.counts[i, j]), float(normalised[i, j]))
+            for i, j in zip(rows.tolist(), columns.tolist(), strict=True)
+        ]
+        return sorted(pairs, key=lambda pair: (-pair.normalised, pair.first, pair.second))
+
+
+def cooccurrence(space: LabelSpace, tags: Tags) -> LabelCooccurrence:
+    """Count how labels share tracks.
+
+    Args:
+        space: the labels.
+        tags: a tag table, or where to read it; for the tracks of one part give ``table.select_tracks(split.test)``.
+    """
+    present = space.encode(tags).astype(np.int64)
+    return LabelCooccurrence(space.names, np.asarray((present.T @ present).toarray(), np.int64))
