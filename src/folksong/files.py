@@ -13,10 +13,10 @@ import json
 import math
 import numbers
 import os
+import secrets
 import shutil
 import socket
 import stat
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -58,25 +58,20 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         FolksongError: the file cannot be written; the message says why (a full disk, no permission).
     """
     target = Path(path)
-    temporary: Path | None = None
+    # The name is known before the file is there: whatever stops the block from then on, the file is removed.
+    temporary = target.with_name(f".{target.name[:50]}.{secrets.token_hex(4)}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(
-            prefix=f".{target.name[:100]}.", suffix=".part", dir=target.parent
-        )
-        os.close(descriptor)
-        temporary = Path(name)
-        temporary.chmod(0o666 & ~_umask())
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         yield temporary
         with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
         temporary.replace(target)
-        temporary = None
         _sync_folder(target.parent)
     except OSError as error:
         raise FolksongError(describe_os_error(error, target)) from error
     finally:
-        if temporary is not None:
+        with suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
@@ -297,12 +292,6 @@ def sha256_file(path: str | os.PathLike[str]) -> str:
         while block := stream.read(HASH_BLOCK_BYTES):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _sync_folder(folder: Path) -> None:

@@ -24,7 +24,7 @@ import numpy as np
 from tqdm import tqdm
 
 from folksong.audio.log_mel import FeaturePreset
-from folksong.audio.workers import Workers, ended_by_sigterm, n_processes
+from folksong.audio.workers import Workers, n_processes, stoppable
 from folksong.errors import FolksongError
 from folksong.files import atomic_write, locked, read_json, write_json
 from folksong.recordings import some_of
@@ -120,7 +120,7 @@ def write_shards(
     numbers = _range(start_stop, plan.n_files)
     if not overwrite and (finished := _finished(plan)) is not None:
         return finished
-    with ended_by_sigterm(), _reserved(plan, numbers, overwrite=overwrite):
+    with stoppable(), _reserved(plan, numbers, overwrite=overwrite):
         _write_files(plan, numbers, n_processes(jobs), limit_seconds, check_disk, progress)
         return _finish(plan)
 
