@@ -26,7 +26,7 @@ import numpy as np
 LIMIT_SECONDS = 10.0
 LIMIT_BYTES = 1 << 30
 UNFORESEEN = "cannot be decoded ("  # measure_file's words for an exception that is no AudioError
-KINDS = ("mp3", "ogg", "flac", "wav", "m4a")
+KINDS = ("mp3", "ogg", "flac", "wav", "m4a", "aac", "aiff", "au", "caf", "webm", "oga")
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,6 @@ class Finding:
 
 def write_seeds(folder: Path) -> None:
     """Write small sound files of every kind, rate and number of channels."""
-    import av
     import soundfile
 
     rng = np.random.default_rng(0)
@@ -62,8 +61,29 @@ def write_seeds(folder: Path) -> None:
     soundfile.write(folder / "opus.ogg", tone, 48000, format="OGG", subtype="OPUS")
     soundfile.write(folder / "six.wav", np.repeat(tone, 3, axis=1), 48000)
     soundfile.write(folder / "six.ogg", np.repeat(tone, 3, axis=1), 48000)
-    for kind, codec in (("aac", "aac"), ("alac", "alac")):
-        with av.open(str(folder / f"{kind}.m4a"), "w", format="mp4") as container:
+    for kind in ("aiff", "au", "caf"):
+        soundfile.write(folder / f"two.{kind}", tone, 48000)
+    for kind in ("mp3", "ogg"):  # joined and chained
+        (folder / f"joined.{kind}").write_bytes(
+            (folder / f"44100_2.{kind}").read_bytes() + (folder / f"48000_1.{kind}").read_bytes() * 2
+        )
+    write_ffmpeg_seeds(folder, tone)
+
+
+def write_ffmpeg_seeds(folder: Path, tone: np.ndarray) -> None:
+    """Write `tone`, (n_samples, 2) at 48 kHz, in the formats that FFmpeg decodes."""
+    import av
+
+    codecs = {
+        "aac.m4a": "aac",
+        "alac.m4a": "alac",
+        "raw.aac": "aac",
+        "opus.webm": "libopus",
+        "flac.oga": "flac",
+    }
+    formats = {"m4a": "mp4", "aac": "adts", "webm": "webm", "oga": "ogg"}
+    for name, codec in codecs.items():
+        with av.open(str(folder / name), "w", format=formats[name.partition(".")[2]]) as container:
             stream = container.add_stream(codec, rate=48000)
             stream.layout = "stereo"
             samples = np.ascontiguousarray(tone.T, np.float32)

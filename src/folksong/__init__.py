@@ -15,11 +15,13 @@ __version__ = "0.1.0"
 _MODULE_OF = {
     "FolksongError": "folksong.errors",
     "LabelSpace": "folksong.labels.space",
+    "Run": "folksong.runs",
     "Split": "folksong.splits",
     "TagTable": "folksong.tags.table",
     "Tagger": "folksong.models.tagger",
     "WordVectors": "folksong.embeddings.words",
     "clean": "folksong.tags.cleaning.clean",
+    "compare": "folksong.evaluation.compare",
     "embed_tags": "folksong.embeddings.tags",
     "evaluate": "folksong.evaluation.evaluate",
     "load_tagger": "folksong.prediction",
@@ -27,7 +29,9 @@ _MODULE_OF = {
     "read_tags": "folksong.tags.sources.read_tags",
     "read_vectors": "folksong.embeddings.read_vectors",
     "scan_folder": "folksong.audio.catalogue",
-    "train": "folksong.training.loop",
+    "resume": "folksong.training.resume",
+    "train": "folksong.training.train",
+    "tune_thresholds": "folksong.evaluation.tune_thresholds",
     "write_shards": "folksong.shards.writer",
 }
 _MODULES = {
@@ -41,11 +45,13 @@ _MODULES = {
 __all__ = [
     "FolksongError",
     "LabelSpace",
+    "Run",
     "Split",
     "TagTable",
     "Tagger",
     "WordVectors",
     "clean",
+    "compare",
     "cooccurrence",
     "embed_tags",
     "evaluate",
@@ -56,9 +62,11 @@ __all__ = [
     "read_catalogue",
     "read_tags",
     "read_vectors",
+    "resume",
     "scan_folder",
     "splits",
     "train",
+    "tune_thresholds",
     "write_shards",
 ]
 
@@ -69,10 +77,13 @@ if TYPE_CHECKING:
     from folksong.embeddings.tags import embed_tags
     from folksong.embeddings.words import WordVectors
     from folksong.errors import FolksongError
+    from folksong.evaluation.compare import compare
     from folksong.evaluation.evaluate import evaluate
+    from folksong.evaluation.tune_thresholds import tune_thresholds
     from folksong.labels.space import LabelSpace
     from folksong.models.tagger import Tagger
     from folksong.prediction import load_tagger
+    from folksong.runs import Run
     from folksong.shards.writer import write_shards
     from folksong.splits import Split
     from folksong.tags import cooccurrence
@@ -80,7 +91,8 @@ if TYPE_CHECKING:
     from folksong.tags.sources.read_tags import read_tags
     from folksong.tags.table import TagTable
     from folksong.training import losses
-    from folksong.training.loop import train
+    from folksong.training.resume import resume
+    from folksong.training.train import train
 
 
 def __getattr__(name: str) -> Any:

@@ -59,7 +59,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path)
     # The name is known before the file is there: whatever stops the block from then on, the file is removed.
-    temporary = target.with_name(f".{target.name[:50]}.{secrets.token_hex(4)}.part")
+    shown = os.fsencode(target.name)[:100].decode("utf-8", "ignore")
+    temporary = target.with_name(f".{shown}.{secrets.token_hex(4)}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -125,6 +126,20 @@ def test_d1_what_a_scan_writes_comes_back(tmp_path):
     assert tracks == scan_folder(root)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="names of any bytes")
+@pytest.mark.parametrize("name", [b"caf\xe9", b"two\nlines"])
+def test_d1_a_folder_whose_name_no_list_can_hold(tmp_path, name):
+    root = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
+    root.mkdir()
+    soundfile.write(tmp_path / "a.wav", tone(300), 16000)
+    (tmp_path / "a.wav").rename(root / "a.wav")
+    with pytest.raises(FolksongError, match="cannot hold this name; rename the folder, or link to it"):
+        scan_tree(root, tmp_path / "tracks.csv", jobs=1)
+    (tmp_path / "music").symlink_to(root)
+    scan_tree(tmp_path / "music", tmp_path / "tracks.csv", jobs=1)
+    assert read_catalogue(tmp_path / "tracks.csv")[0].path == tmp_path / "music/a.wav"
+
+
 def test_a_second_scan_reads_only_what_changed(tree, tmp_path, monkeypatch):
     out = tmp_path / "tracks.csv"
     scan_tree(tree, out, jobs=1)
@@ -148,7 +163,7 @@ def test_spoiled_memory_is_measured_anew(tree, tmp_path):
     lines = listed.read_text().splitlines()
     lines[3] = lines[3].replace(",16000,", ",sixteen,", 1)
     lines[4] = lines[4][:20]
-    listed.write_text("\n".join(lines))
+    listed.write_text("\n".join([*lines, ""]))
     assert scan_tree(tree, out, jobs=1).n_measured == 2
     assert out.read_bytes() == first
 
@@ -163,7 +178,7 @@ def test_what_is_no_memory_is_not_believed(tmp_path, content):
 
 
 def test_another_threshold_of_silence_is_another_memory(tmp_path):
-    entry = FileFacts("a.mp3", 5, 7)
+    entry = FileFacts("a.mp3", 5, 7, problem="none")
     file_facts.KnownFiles.read(tmp_path / "t.csv", 60.0).write([entry])
     assert file_facts.KnownFiles.read(tmp_path / "t.csv", 60.0).has(entry)
     assert not file_facts.KnownFiles.read(tmp_path / "t.csv", 40.0).has(entry)

@@ -160,8 +160,8 @@ def test_thresholds_are_tuned_kept_and_used(tiny_run, recordings, tmp_path):
     file = recordings / "tone.wav"
     result = run_folksong("predict", folder, file, "--threshold", "tuned")
     assert result.exit_code == 1
-    assert "has no tuned thresholds; `folksong thresholds" in result.stderr
-    result = run_folksong("thresholds", folder)
+    assert "has no tuned thresholds; `folksong evaluate" in result.stderr
+    result = run_folksong("evaluate", folder, "--tune")
     assert result.exit_code == 0, result.output
     stored = json.loads((folder / "thresholds.json").read_text())
     values = {entry["name"]: entry["threshold"] for entry in stored["labels"]}

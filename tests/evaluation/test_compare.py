@@ -12,12 +12,11 @@ from click.testing import CliRunner
 
 from folksong.cli import main
 from folksong.errors import FolksongError
-from folksong.evaluation.compare import compare, current_evaluation, same_tracks
-from folksong.evaluation.evaluate import evaluate
+from folksong.evaluation.common_tags import common_tags, project, same_tracks
+from folksong.evaluation.compare import compare
+from folksong.evaluation.evaluate import current_evaluation, evaluate, write_evaluation
 from folksong.evaluation.figures import measure
-from folksong.evaluation.projection import common_tags, project
-from folksong.evaluation.scored import ScoredTracks
-from folksong.evaluation.tables import write_evaluation
+from folksong.evaluation.scores import ScoredTracks
 from folksong.labels.space import Label, LabelSpace
 from folksong.metrics import summarise
 from folksong.runs import Run
@@ -54,19 +53,19 @@ def test_differences_are_of_the_same_tracks_and_labels(folders):
     found = compare(folders, **FEW)
     assert (found.ground, found.n_tracks, len(found.names)) == ("labels", 12, 5)
     first, second = (current_evaluation(Run.open(folder), "test") for folder in folders)
-    difference = found.runs[1].differences["macro_roc_auc"]
+    difference = found.groups[1].differences["macro_roc_auc"]
     assert difference.value == pytest.approx(second.macro_roc_auc.value - first.macro_roc_auc.value)
     assert difference.low > 0.1
     assert difference.p < 0.05
-    assert found.runs[0].differences == {}
-    for number, of_label in enumerate(found.runs[1].label_differences):
+    assert found.groups[0].differences == {}
+    for number, of_label in enumerate(found.label_differences(1)):
         expected = second.labels[number].roc_auc.value - first.labels[number].roc_auc.value
         assert of_label.value == pytest.approx(expected)
 
 
 def test_pairing_narrows_the_interval(folders):
     """A run that errs on the same tracks differs by less than its own figure is uncertain."""
-    runs = compare([folders[0], folders[0]], **FEW).runs
+    runs = compare([folders[0], folders[0]], **FEW).groups
     assert runs[1].differences["macro_roc_auc"].value == 0
     assert (runs[1].differences["macro_roc_auc"].low, runs[1].differences["macro_roc_auc"].high) == (0, 0)
     assert runs[1].differences["macro_roc_auc"].p == 1
@@ -95,12 +94,12 @@ def test_other_label_spaces_are_projected_on_common_tags(tiny_run, folders, tmp_
     measured = targets.any(axis=1)
     tonal = np.isin(found.names, ["tone", "chirp"])
     for column in np.flatnonzero(tonal):  # the same score for both tags: right about the other kinds only
-        auc = found.runs[1].label_roc_auc[column]
+        auc = found.groups[1].label_roc_auc[column]
         either = targets[measured][:, tonal].any(axis=1)
         expected = summarise(targets[measured][:, column], either.astype(float)).macro_roc_auc
         assert auc == pytest.approx(expected)
         assert auc < 1
-    assert found.runs[1].label_roc_auc[found.names.index("noise")] == 1
+    assert found.groups[1].label_roc_auc[found.names.index("noise")] == 1
     with pytest.raises(FolksongError, match="different label spaces; compare them on the tags"):
         compare([folders[1], other], ground="labels", **FEW)
 
@@ -114,8 +113,8 @@ def test_projecting_on_its_own_single_tags_changes_nothing(tiny_run, folders):
     found = compare([folders[0], folders[1]], ground="tags", **FEW)
     labels = compare([folders[0], folders[1]], ground="labels", **FEW)
     for name in found.names:
-        assert found.runs[1].label_roc_auc[found.names.index(name)] == pytest.approx(
-            labels.runs[1].label_roc_auc[labels.names.index(name)]
+        assert found.groups[1].label_roc_auc[found.names.index(name)] == pytest.approx(
+            labels.groups[1].label_roc_auc[labels.names.index(name)]
         )
 
 

@@ -12,9 +12,8 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from folksong.errors import FileFormatError, FolksongError
-from folksong.evaluation.evaluate import evaluate
-from folksong.evaluation.scored import ScoredTracks
-from folksong.evaluation.tables import read_evaluation
+from folksong.evaluation.evaluate import evaluate, read_evaluation
+from folksong.evaluation.scores import ScoredTracks
 from folksong.prediction import load_tagger
 from folksong.runs import Run
 
@@ -170,7 +169,7 @@ def test_changed_and_missing_tags(tiny_run, tmp_path, caplog):
     folder = copy_of(tiny_run, tmp_path, tags={**content["tags"], "path": str(tags)})
     with caplog.at_level(logging.WARNING, "folksong"):
         evaluate(folder, write=False, **FEW)
-        assert not caplog.records
+        assert "tags have changed" not in caplog.text
         with tags.open("a") as stream:
             stream.write('"tone/1","noise",1.0\n')
         evaluate(folder, write=False, **FEW)
@@ -197,7 +196,7 @@ def test_unknown_part_and_part_without_records(tiny_run, tmp_path):
 
 def test_damaged_and_missing_results(evaluated, tmp_path):
     source = Run.open(evaluated.run).evaluation_dir
-    with pytest.raises(FolksongError, match=r"validation.json: not there; .*--part validation"):
+    with pytest.raises(FolksongError, match=r"validation.json: not there; evaluate the validation part"):
         read_evaluation(source, "validation")
     for name in ("test.json", "test.npz"):
         shutil.copy(source / name, tmp_path)
@@ -207,7 +206,7 @@ def test_damaged_and_missing_results(evaluated, tmp_path):
         with pytest.raises(FileFormatError, match=r"test.npz: not the scores of an evaluation, or damaged"):
             read_evaluation(tmp_path)
     (tmp_path / "test.npz").write_bytes(whole)
-    with pytest.raises(FolksongError, match=r"none.npz: no such file.*folksong evaluate"):
+    with pytest.raises(FolksongError, match=r"none.npz: no such file.*evaluate the run"):
         ScoredTracks.read(tmp_path / "none.npz")
     content = json.loads((tmp_path / "test.json").read_text())
     del content["micro_roc_auc"]
@@ -215,5 +214,5 @@ def test_damaged_and_missing_results(evaluated, tmp_path):
     with pytest.raises(FileFormatError, match=r"damaged \(KeyError: 'micro_roc_auc'"):
         read_evaluation(tmp_path)
     (tmp_path / "test.json").write_text("{}")
-    with pytest.raises(FileFormatError, match="not an evaluation of this version"):
+    with pytest.raises(FileFormatError, match="not an evaluation"):
         read_evaluation(tmp_path)

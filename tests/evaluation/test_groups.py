@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -11,16 +13,16 @@ from click.testing import CliRunner
 
 from folksong.cli import main
 from folksong.errors import FileFormatError, FolksongError
-from folksong.evaluation import common_tags as ground
-from folksong.evaluation.cells import NamedRun, open_runs
-from folksong.evaluation.compare import current_evaluation
-from folksong.evaluation.frontier import SIDE_BY_SIDE, _side_by_side, group_numbers, plot_frontier
-from folksong.evaluation.projection import common_tags, project
+from folksong.evaluation.common_tags import common_tags, project
+from folksong.evaluation.compare import difference
+from folksong.evaluation.evaluate import current_evaluation
+from folksong.evaluation.figures import averages, measure_tracks
+from folksong.evaluation.groups import NamedRun, group_runs, open_runs
+from folksong.evaluation.plots import SIDE_BY_SIDE, plot_frontier, side_by_side
 from folksong.evaluation.recovery import read_truth, recovery
 from folksong.evaluation.report import render_markdown
 from folksong.evaluation.report_data import collect
-from folksong.evaluation.scored import ScoredTracks
-from folksong.evaluation.seeds import average, group_runs, measure_tracks, paired_difference
+from folksong.evaluation.scores import ScoredTracks
 from folksong.files import write_json
 from folksong.labels.space import Label, LabelSpace
 from folksong.metrics import average_precision, roc_auc
@@ -41,17 +43,17 @@ def scored(seed, n_tracks=60, quality=1.0, targets=None):
 def test_the_mean_over_seeds_is_one_figure_with_the_seeds_beside_it():
     runs = [scored(seed) for seed in range(3)]
     measured = [measure_tracks(tracks, 400) for tracks in runs]
-    found = average(measured)
+    found = averages(measured)
     own = [float(np.mean(roc_auc(tracks.targets, tracks.scores))) for tracks in runs]
-    assert found["macro_roc_auc"]["seeds"] == pytest.approx(own)
-    assert found["macro_roc_auc"]["value"] == pytest.approx(np.mean(own))
+    assert found["macro_roc_auc"].seeds == pytest.approx(own)
+    assert found["macro_roc_auc"].value == pytest.approx(np.mean(own))
     precision = [np.mean(average_precision(tracks.targets, tracks.scores)) for tracks in runs]
-    assert found["macro_average_precision"]["value"] == pytest.approx(np.mean(precision))
-    assert found["macro_average_precision"]["chance"] == pytest.approx(runs[0].targets.mean())
-    widths = [one["high"] - one["low"] for one in (average([m])["macro_roc_auc"] for m in measured)]
+    assert found["macro_pr_auc"].value == pytest.approx(np.mean(precision))
+    assert found["macro_pr_auc"].chance == pytest.approx(runs[0].targets.mean())
+    widths = [one.high - one.low for one in (averages([m])["macro_roc_auc"] for m in measured)]
     mean = found["macro_roc_auc"]
-    assert mean["low"] < mean["value"] < mean["high"]
-    assert mean["high"] - mean["low"] < max(widths), "a mean of three moves less with the tracks than they do"
+    assert mean.low < mean.value < mean.high
+    assert mean.high - mean.low < max(widths), "a mean of three moves less with the tracks than they do"
 
 
 def test_differences_are_taken_seed_by_seed():
@@ -65,20 +67,20 @@ def test_differences_are_taken_seed_by_seed():
     of, minus = (
         {seed: measure_tracks(tracks, 300) for seed, tracks in runs.items()} for runs in (better, worse)
     )
-    found = paired_difference(of, minus, "macro_roc_auc")
+    found = difference(of, minus, "macro_roc_auc")
     each = [of[seed].summary.macro_roc_auc - minus[seed].summary.macro_roc_auc for seed in range(3)]
-    assert found["seeds"] == pytest.approx(each)
-    assert found["value"] == pytest.approx(np.mean(each))
-    assert 0 < found["low"] < found["value"] < found["high"]
-    same = paired_difference(minus, minus, "macro_roc_auc")
-    assert (same["value"], same["low"], same["high"], same["p"]) == (0.0, 0.0, 0.0, 1.0)
+    assert found.seeds == pytest.approx(each)
+    assert found.value == pytest.approx(np.mean(each))
+    assert 0 < found.low < found.value < found.high
+    same = difference(minus, minus, "macro_roc_auc")
+    assert (same.value, same.low, same.high, same.p) == (0.0, 0.0, 0.0, 1.0)
 
     # Only seeds that both have are paired; without one, the means are compared.
-    two = paired_difference({0: of[0], 7: of[1]}, minus, "macro_roc_auc")
-    assert two["seeds"] == pytest.approx(each[:1])
-    none = paired_difference({7: of[1]}, {0: minus[0]}, "macro_roc_auc")
-    assert none["seeds"] == []
-    assert none["value"] == pytest.approx(of[1].summary.macro_roc_auc - minus[0].summary.macro_roc_auc)
+    two = difference({0: of[0], 7: of[1]}, minus, "macro_roc_auc")
+    assert two.seeds == pytest.approx(each[:1])
+    none = difference({7: of[1]}, {0: minus[0]}, "macro_roc_auc")
+    assert none.seeds == ()
+    assert none.value == pytest.approx(of[1].summary.macro_roc_auc - minus[0].summary.macro_roc_auc)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +103,7 @@ def experiment(tiny_run, tmp_path_factory):
             shutil.copytree(evaluated, place)
             space.write(place / "labels.json")
             config = json.loads((place / "config.json").read_text())
-            config["options"]["seed"] = seed
+            config["settings"]["runtime"]["seed"] = seed
             write_json(place / "config.json", config)
             fake_evaluation(place, space, seed)
             cells.append({"run": f"runs/{place.name}", "space": name, "loss": "bce", "done": True})
@@ -111,8 +113,8 @@ def experiment(tiny_run, tmp_path_factory):
 
 def fake_evaluation(place, space, seed):
     """Give a run's evaluation the labels of `space`, and scores that know them more or less."""
+    from folksong.evaluation.evaluate import write_evaluation
     from folksong.evaluation.figures import measure
-    from folksong.evaluation.tables import write_evaluation
 
     run = Run.open(place)
     old = current_evaluation(run, "test")
@@ -157,44 +159,44 @@ def test_runs_are_grouped_by_all_but_their_seed(experiment):
         ("single", (0, 1), (0, 1)),
         ("pairs", (0, 1), (2, 3)),
     ]
-    assert [group.one_tag_labels for group in groups] == [True, False]
     twice = [named[0], NamedRun(named[0].run, "single", "bce")]
     assert len(group_runs(twice, ["a", "b"])) == 2, "the same seed twice is no average"
 
 
 def test_a_report_holds_groups_grounds_pairs_and_recovery(experiment, tmp_path, monkeypatch):
-    monkeypatch.setattr(ground, "LEAST_TRACKS", 1)  # the test part has a dozen tracks
+    monkeypatch.setattr(
+        import_module("folksong.evaluation.compare"), "LEAST_TRACKS", 1
+    )  # the test part has a dozen tracks
     truth = tmp_path / "truth.csv"
     truth.write_text(
         "tag,kind,concept\ntone,k,pitched\nchirp,k,pitched\nnoise,k,noisy\nclicks,k,noisy\nodd,o,odd\nrare,o,rare\n"
     )
-    data = collect([experiment], n_resamples=50, truth=truth)
-    assert [(group["name"], group["n_labels"], group["seeds"]) for group in data["groups"]] == [
-        ("single", 5, [0, 1]),
-        ("pairs", 2, [0, 1]),
+    report = collect([experiment], n_resamples=50, truth=truth)
+    assert [(one.group.name, len(one.group.labels), one.group.seeds) for one in report.groups] == [
+        ("single", 5, (0, 1)),
+        ("pairs", 2, (0, 1)),
     ]
-    assert [group["recovery"]["known"] for group in data["groups"]] == [0.0, 1.0]
-    assert data["groups"][1]["recovery"]["all_tags"] == 1.0
-    common, everything = data["grounds"]
-    assert (common["key"], common["names"]) == ("common", 4)  # "odd" is known to one space only
-    assert everything["key"] == "all"
-    assert [entry["known"] for entry in everything["groups"]] == [5, 4]
-    assert everything["names"] >= 5
-    for on in data["grounds"]:
-        first, second = on["groups"]
-        assert first["differences"] == {}
-        found = second["differences"]["macro_roc_auc"]
-        expected = second["figures"]["macro_roc_auc"]["value"] - first["figures"]["macro_roc_auc"]["value"]
-        assert found["value"] == pytest.approx(expected)
-        assert len(found["seeds"]) == 2
-    (pair,) = data["pairs"]
-    assert (pair["first"], pair["second"], pair["names"]) == (0, 1, 4)
-    text = render_markdown(data, "x")
+    assert [one.recovery.known for one in report.groups] == [0.0, 1.0]
+    assert report.groups[1].recovery.all_tags == 1.0
+    common, everything = report.grounds
+    assert (common.ground, len(common.names)) == ("tags", 4)  # "odd" is known to one space only
+    assert everything.ground == "all"
+    assert [one.known for one in everything.groups] == [5, 4]
+    assert len(everything.names) >= 5
+    for on in report.grounds:
+        first, second = on.groups
+        assert first.differences == {}
+        found = second.differences["macro_roc_auc"]
+        expected = second.figures["macro_roc_auc"].value - first.figures["macro_roc_auc"].value
+        assert found.value == pytest.approx(expected)
+        assert len(found.seeds) == 2
+    assert report.pairs == (), "two groups are a pair already"
+    text = render_markdown(report, "x")
     assert "## Recovery of what tags mean" in text
     assert "at least 5 of the tracks carry" in text
     assert "4 runs (2 apart from their seeds)" in text
-    plot_frontier(data, tmp_path / "a.png")
-    plot_frontier(data, tmp_path / "b.png")
+    plot_frontier(report, tmp_path / "a.png")
+    plot_frontier(report, tmp_path / "b.png")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     found = CliRunner().invoke(
         main,
@@ -261,18 +263,35 @@ def test_damaged_truth_says_what_is_wrong(tmp_path):
         read_truth(tmp_path / "none.csv")
 
 
-def test_a_name_has_one_number_on_all_front_ends(tmp_path):
-    groups = [{"name": name} for name in ("a", "b", "a", "c")]
-    assert group_numbers(groups) == [1, 2, 1, 3]
-    empty = {"groups": [{"name": "a", "coverage": None}], "grounds": []}
+def test_every_two_groups_are_compared_on_what_both_know(experiment, tmp_path):
+    shutil.copytree(experiment / "runs/single-0", tmp_path / "third")
+    config = json.loads((tmp_path / "third/config.json").read_text())
+    config["split_sha256"] = "0" * 64  # something that tells it apart
+    write_json(tmp_path / "third/config.json", config)
+    report = collect([experiment, tmp_path / "third"], n_resamples=5)
+    found = [(tuple(one.group.name for one in pair.groups), pair.ground) for pair in report.pairs]
+    assert found == [
+        (("single", "pairs"), "tags"),
+        (("single", "third"), "labels"),
+        (("pairs", "third"), "tags"),
+    ]
+    same = report.pairs[1].groups[1].differences["macro_roc_auc"]
+    assert (same.value, same.seeds) == (0.0, (0.0,))
+    assert len(report.pairs[0].names) == 4
+    assert "## Two by two" in render_markdown(report, "x")
+
+
+def test_no_frontier_without_coverage(experiment, tmp_path):
+    report = collect([experiment], n_resamples=5)
+    groups = tuple(replace(group, coverage=None) for group in report.groups)
     with pytest.raises(FolksongError, match="no label space's coverage is known"):
-        plot_frontier(empty, tmp_path / "a.png")
+        plot_frontier(replace(report, groups=groups), tmp_path / "a.png")
 
 
 def test_points_with_nearly_the_same_share_stand_side_by_side():
     """No two places are nearer than the marks are wide, the order of shares stays, and nobody moves without need."""
     shares = [0.5, 0.16, 0.16, None, 0.165, 0.18, 0.9]
-    places = _side_by_side(shares)
+    places = side_by_side(shares)
     least = 2 * SIDE_BY_SIDE * (0.9 - 0.16)
     known = sorted((share, place) for share, place in zip(shares, places, strict=True) if share is not None)
     assert [place for _, place in known] == sorted(place for _, place in known)

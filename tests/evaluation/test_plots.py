@@ -10,7 +10,7 @@ import pytest
 from folksong.errors import FolksongError
 from folksong.evaluation.figures import measure
 from folksong.evaluation.plots import plot_labels, short_name
-from folksong.evaluation.scored import ScoredTracks
+from folksong.evaluation.scores import ScoredTracks
 
 
 def figures_of(n_labels, names=()):

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from folksong.cli import main
 from folksong.errors import FileFormatError, FolksongError
-from folksong.evaluation.compare import current_evaluation
+from folksong.evaluation.evaluate import current_evaluation
 from folksong.experiment.plan import Search
 from folksong.experiment.prepare import prepare
 from folksong.experiment.read_plan import make_plan, read_plan

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from folksong.errors import FileFormatError, FolksongError
-from folksong.labels import GenreChoice, keep_genres, kmeans, propose_genres, read_genres, write_genres
+from folksong.labels import (
+    GenreChoice,
+    keep_genres,
+    kmeans,
+    propose_genres,
+    propose_tags,
+    read_genres,
+    write_genres,
+)
 from folksong.labels.genres import genre_words, label_correlations, names_genre
 from folksong.labels.space import Label, LabelSpace
 from folksong.tags.table import TagTable
@@ -132,3 +140,24 @@ def test_on_clusters(table, vectors):
     space = kmeans(table, vectors, threshold=5, n_clusters=3)
     proposal = propose_genres(space, table)
     assert {space.labels[number].name for number in proposal.choice.genres} == {"metal", "electronic"}
+
+
+def test_popular_tags_of_a_kind_are_proposed():
+    sizes = {
+        "rock": 40,
+        "Death-Metal": 30,
+        "seen live": 25,
+        "female vocalists": 20,
+        "folk": 3,
+        "male singers": 2,
+    }
+    pairs = [(f"t{track}", tag) for tag, size in sizes.items() for track in range(size)]
+    table = TagTable.from_pairs(*zip(*pairs, strict=True))
+    assert propose_tags(table, percentile=0) == (("rock", 40), ("Death-Metal", 30), ("folk", 3))
+    assert propose_tags(table, percentile=60) == (("rock", 40), ("Death-Metal", 30))  # 25 tracks or more
+    assert propose_tags(table, "voice", percentile=0) == (("female vocalists", 20), ("male singers", 2))
+    for settings in ({"kind": "mood"}, {"percentile": 101}):
+        with pytest.raises(
+            FolksongError, match="a kind is one of genre, voice and a percentile from 0 to 100"
+        ):
+            propose_tags(table, **settings)

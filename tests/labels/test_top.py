@@ -1,5 +1,7 @@
 import logging
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 import folksong as fs
@@ -110,3 +112,26 @@ def test_main_tags_are_each_labels_most_popular_tag_in_the_same_order():
     twice = fs.LabelSpace((Label("one", ("rap", "doom")), Label("two", ("rap",))))
     with pytest.raises(FolksongError, match="'rap' is the most popular tag of two labels"):
         fs.labels.main_tags(twice, table)
+
+
+EARLIER = Path(__file__).resolve().parents[3] / "shared" / "data" / "earlier-project"
+
+
+@pytest.mark.skipif(not EARLIER.is_dir(), reason=f"{EARLIER} (the earlier project's own files) is not here")
+def test_coverage_of_the_published_counts() -> None:
+    rows = (EARLIER / "top100.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    popular = {row.split("\t")[0]: int(row.split("\t")[1]) for row in rows}
+    fill, rest = min(popular.values()) - 1, 8_598_630 - sum(popular.values())
+    sizes = [*popular.values(), *[fill] * (rest // fill), rest % fill]
+    names = [*popular, *(f"rare {number}" for number in range(len(sizes) - len(popular)))]
+    tracks = np.concatenate([np.arange(size) for size in sizes])
+    columns = np.repeat(np.arange(len(sizes)), sizes)
+    track_ids = [f"t{number}" for number in range(max(sizes))]
+    table = fs.TagTable.from_codes(track_ids, names, tracks, columns, np.ones(len(tracks), np.float32))
+    space = fs.labels.top(table, 100)
+    assert space.coverage(table).n_counts == 1_929_985
+    assert space.coverage(table).counts == pytest.approx(0.224452, abs=1e-6)
+    filtered = fs.labels.drop(space, fs.labels.SUBJECTIVE_TAGS)
+    assert (len(filtered), filtered.coverage(table).n_counts) == (80, 1_606_067)
+    assert filtered.coverage(table).counts == pytest.approx(0.18678, abs=5e-6)
+    assert space.coverage(table).all_counts == 8_598_630

@@ -29,7 +29,7 @@ def test_averages_are_scikit_learns_over_the_labels_kept(case):
         expected = roc_auc_score(kept_targets, kept_scores, average=average)
         assert getattr(summary, f"{average}_roc_auc") == pytest.approx(expected, abs=1e-12)
         expected = average_precision_score(kept_targets, kept_scores, average=average)
-        assert getattr(summary, f"{average}_average_precision") == pytest.approx(expected, abs=1e-12)
+        assert getattr(summary, f"{average}_pr_auc") == pytest.approx(expected, abs=1e-12)
 
 
 def test_chance_and_lift(case):
@@ -39,7 +39,7 @@ def test_chance_and_lift(case):
     np.testing.assert_allclose(summary.lift[:4], summary.average_precision[:4] / targets[:, :4].mean(axis=0))
     assert np.isnan(summary.lift[4])
     assert summary.macro_chance == pytest.approx(targets[:, :4].mean())
-    assert summary.macro_lift == pytest.approx(summary.macro_average_precision / targets[:, :4].mean())
+    assert summary.macro_lift == pytest.approx(summary.macro_pr_auc / targets[:, :4].mean())
     assert summary.micro_chance == pytest.approx(targets[:, :4].mean())
 
 
@@ -60,7 +60,7 @@ def test_micro_is_left_out_when_not_asked_for(case):
 
 def test_no_label_kept_gives_nan_and_no_warning(recwarn):
     summary = metrics.summarise(np.zeros((5, 2)), np.zeros((5, 2)))
-    assert np.isnan([summary.macro_roc_auc, summary.micro_average_precision, summary.macro_lift]).all()
+    assert np.isnan([summary.macro_roc_auc, summary.micro_pr_auc, summary.macro_lift]).all()
     assert not recwarn.list
 
 

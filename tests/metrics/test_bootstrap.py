@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from math import erf
 
 import numpy as np
@@ -34,17 +35,16 @@ def test_each_resample_equals_measuring_the_drawn_tracks(decimals):
         # The micro averages of all resamples are over the labels of the whole sample, here the first three.
         micro = metrics.summarise(targets[drawn, :3].reshape(-1, 1), scores[drawn, :3].reshape(-1, 1))
         assert found.micro_roc_auc[number] == pytest.approx(micro.macro_roc_auc, abs=1e-12)
-        assert found.micro_average_precision[number] == pytest.approx(
-            micro.macro_average_precision, abs=1e-12
-        )
+        assert found.micro_pr_auc[number] == pytest.approx(micro.macro_pr_auc, abs=1e-12)
 
 
 def test_same_seed_same_resamples_whatever_the_block(monkeypatch):
     targets, scores = simulate(np.random.default_rng(1), 200, [0.3, 0.2])
     together = metrics.bootstrap(targets, scores, n_resamples=40, seed=3)
-    monkeypatch.setattr("folksong.metrics.bootstrap.BLOCK_BYTES", 4 * 200 * 7)
-    monkeypatch.setattr("folksong.metrics.bootstrap.LEAST_AT_ONCE", 1)
-    monkeypatch.setattr("folksong.metrics.bootstrap.VALUES_AT_ONCE", 90)
+    module = import_module("folksong.metrics.bootstrap")  # the package holds the function by this name
+    monkeypatch.setattr(module, "BLOCK_BYTES", 4 * 200 * 7)
+    monkeypatch.setattr(module, "LEAST_AT_ONCE", 1)
+    monkeypatch.setattr(module, "VALUES_AT_ONCE", 90)
     np.testing.assert_array_equal(
         metrics.bootstrap(targets, scores, n_resamples=40, seed=3).roc_auc, together.roc_auc
     )
@@ -64,11 +64,11 @@ def test_intervals_of_the_macro_means_hold_what_such_samples_give(n_tracks, prev
         targets, scores = simulate(rng, n_tracks, [prevalence] * 8)
         summary = metrics.summarise(targets, scores, micro=False)
         found = metrics.bootstrap(targets, scores, n_resamples=150, seed=case, level=0.9)
-        values.append((summary.macro_roc_auc, summary.macro_average_precision))
+        values.append((summary.macro_roc_auc, summary.macro_pr_auc))
         ends.append(
             (
                 found.interval(found.macro_roc_auc, summary.macro_roc_auc),
-                found.interval(found.macro_average_precision, summary.macro_average_precision),
+                found.interval(found.macro_pr_auc, summary.macro_pr_auc),
             )
         )
     mean = np.mean(values, axis=0)
@@ -86,7 +86,7 @@ def test_interval_shapes_and_undefined_labels():
     assert ends.shape == (2, 2)
     assert ends[0, 0] < ends[1, 0]
     assert np.isnan(ends[:, 1]).all()
-    assert found.interval(found.macro_average_precision, 0.5).shape == (2,)
+    assert found.interval(found.macro_pr_auc, 0.5).shape == (2,)
     assert np.isnan(found.micro_roc_auc).all()  # not asked for
     assert found.micro_roc_auc.shape == (50,)
 

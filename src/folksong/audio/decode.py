@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 LOUDEST = 64.0  # 36 dB over full scale: beyond it the numbers are not audio (integers stored as floats, flipped bits)
 MAX_SECONDS = 3 * 3600.0
 JOIN_MARGIN = 1 << 12  # samples
-EXPECTED_SAMPLES_MAX = 1 << 26  # a damaged header may promise years
+EXPECTED_SAMPLES_MAX = 3 << 26  # three hours at 16 kHz; a damaged header may promise years
 
 
 @dataclass(frozen=True, eq=False)

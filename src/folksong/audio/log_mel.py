@@ -13,8 +13,8 @@ The presets live in `presets.json`. Decibels are cut off `top_db` below the loud
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
 from importlib import resources
 from typing import Any, Literal, get_args
@@ -30,6 +30,7 @@ BLOCK_SAMPLES = (
     48 * 2048
 )  # windowed samples at once: a block stays in the second-level cache, memory stays flat
 BANDS_AT_ONCE = 16
+CHUNK_FRAMES = 3072  # of a track that comes in blocks
 # A float32 transform spreads an error over all bins that follows from the frame's mean power: in a band whose bins
 # lie this far below it (53 dB) it can come to 1e-3 dB; such frames are transformed again in float64.
 FAINT = 10**-5.3
@@ -256,6 +257,61 @@ def log_mel(waveform: npt.ArrayLike, preset: FeaturePreset) -> Matrix:
     mel *= np.float32(10)
     if preset.top_db is not None:
         np.maximum(mel, mel.max() - np.float32(preset.top_db), out=mel)
+    return mel
+
+
+def log_mel_blocks(blocks: Iterable[Matrix], preset: FeaturePreset) -> Iterator[Matrix]:
+    """Yield the log-mel-spectrogram of a track that comes in blocks, without the floor that `top_db` sets.
+
+    The floor hangs on the loudest point of the whole track: ``np.maximum(block, maximum - top_db)`` makes it
+    `log_mel`'s, within rounding.
+
+    Args:
+        blocks: mono samples, (n,) each.
+        preset: how.
+
+    Yields:
+        (n_mels, n_frames) float32.
+    """
+    n_fft, hop, half = preset.n_fft, preset.hop_length, preset.n_fft // 2
+    at_once = CHUNK_FRAMES * hop + n_fft
+    waiting: list[Matrix] = []
+    n_waiting = n_samples = 0
+    padded = False
+    for block in blocks:
+        waiting.append(np.array(block, np.float32))
+        n_waiting += len(block)
+        n_samples += len(block)
+        if n_waiting < at_once:
+            continue
+        samples = np.concatenate(waiting)
+        if not padded:
+            samples, padded = np.pad(samples, (half, 0), mode=preset.pad_mode), True
+        n_frames = (len(samples) - n_fft - half) // hop  # what the end may need for its reflection stays
+        yield _unlimited(_sliding(samples, n_fft, hop)[:n_frames], preset)
+        waiting, n_waiting = [samples[n_frames * hop :]], len(samples) - n_frames * hop
+    if n_samples:
+        samples = np.concatenate(waiting)
+        samples = np.pad(samples, (0 if padded else half, half), mode=preset.pad_mode)
+        yield _unlimited(_sliding(samples, n_fft, hop), preset)
+
+
+def _unlimited(frames: Matrix, preset: FeaturePreset) -> Matrix:
+    """Return the scaled bands of frames (n_frames, n_fft), without a floor below the loudest: (n_mels, n_frames)."""
+    mel = np.empty((preset.n_mels, len(frames)), np.float32)
+    _mel_power(frames, preset, mel)
+    if preset.scaling == "log10":
+        assert preset.gain is not None
+        mel *= np.float32(preset.gain)
+        mel += np.float32(1)
+        return np.log10(mel, out=mel)
+    assert preset.amin is not None
+    faint = _faint_frames(mel, replace(preset, top_db=None))
+    if len(faint):
+        mel[:, faint] = _mel_power_of_faint(frames, faint, preset)
+    np.maximum(mel, np.float32(preset.amin), out=mel)
+    np.log10(mel, out=mel)
+    mel *= np.float32(10)
     return mel
 
 

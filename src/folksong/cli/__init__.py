@@ -24,7 +24,6 @@ from folksong.cli.report import report
 from folksong.cli.shards import shards
 from folksong.cli.split import split
 from folksong.cli.tags import tags
-from folksong.cli.thresholds import thresholds
 from folksong.cli.train import train
 
 
@@ -51,5 +50,4 @@ main.add_command(report)
 main.add_command(shards)
 main.add_command(split)
 main.add_command(tags)
-main.add_command(thresholds)
 main.add_command(train)

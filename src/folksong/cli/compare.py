@@ -7,28 +7,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from folksong.cli.common import FolksongCommand, echo_table, seed_option, wants_progress
+from folksong.cli.evaluate import interval_text, lift_text, part_option, resamples_option
 
 if TYPE_CHECKING:
     from folksong.evaluation.compare import Comparison
 
 SHOWN_LABELS = 5
-_NAMES = {
-    "macro_roc_auc": "macro ROC-AUC",
-    "macro_average_precision": "macro PR-AUC",
-    "micro_roc_auc": "micro ROC-AUC",
-    "micro_average_precision": "micro PR-AUC",
-}
 
 
 @click.command(cls=FolksongCommand)
 @click.argument("runs", type=click.Path(), nargs=-1, required=True, metavar="RUN RUN...")
-@click.option(
-    "--part",
-    type=click.Choice(["test", "validation", "training"]),
-    default="test",
-    show_default=True,
-    help="The part of the splits to compare on; the tracks that all runs have in it.",
-)
+@part_option("The part of the splits to compare on; the tracks that all runs have in it.")
 @click.option(
     "--on",
     "ground",
@@ -47,14 +36,7 @@ _NAMES = {
     show_default=True,
     help="Project only on tags that so many of the tracks carry.",
 )
-@click.option(
-    "--resamples",
-    "n_resamples",
-    type=click.IntRange(1),
-    default=1000,
-    show_default=True,
-    help="Of the paired bootstrap that gives the intervals.",
-)
+@resamples_option("Of the paired bootstrap that gives the intervals.")
 @seed_option("Of the bootstrap.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of the tables.")
 def compare(runs: tuple[str, ...], as_json: bool, **options: Any) -> None:
@@ -70,8 +52,12 @@ def compare(runs: tuple[str, ...], as_json: bool, **options: Any) -> None:
       folksong compare runs/bce runs/semantic --part validation --json
     """  # fmt: skip
     from folksong.evaluation.compare import compare as compare_runs
+    from folksong.evaluation.evaluate import current_evaluation
+    from folksong.runs import Run
 
-    found = compare_runs(runs, progress=wants_progress(), **options)
+    for run in runs:
+        current_evaluation(Run.open(run), options["part"], progress=wants_progress())
+    found = compare_runs(runs, **options)
     if as_json:
         import json
 
@@ -81,49 +67,42 @@ def compare(runs: tuple[str, ...], as_json: bool, **options: Any) -> None:
 
 
 def _echo(found: Comparison) -> None:
+    from folksong.evaluation.figures import NAMES
+
     what = "labels" if found.ground == "labels" else "tags that all label spaces know"
     click.echo(
         f"{found.part} part: {found.n_tracks:,} common tracks, compared on {len(found.names):,} {what}\n"
     )
-    for key, name in _NAMES.items():
-        rows = []
-        for run in found.runs:
-            figure, difference = run.figures[key], run.differences.get(key)
-            row: list[object] = [
-                run.run,
-                run.n_labels,
-                figure.value,
-                f"{figure.low:.3f} to {figure.high:.3f}",
-            ]
-            if "precision" in key:
-                row.append(figure.lift)
+    interval = f"{found.level:.0%} interval"
+    for key, name in NAMES.items():
+        rows: list[list[object]] = []
+        for one in found.groups:
+            figure, difference = one.figures[key], one.differences.get(key)
+            row = [one.group.runs[0].path, len(one.group.labels), figure.value, interval_text(figure)]
+            row += [lift_text(figure)] if key.endswith("pr_auc") else []
             if difference is not None:
-                row += [
-                    f"{difference.value:+.3f}",
-                    f"{difference.low:+.3f} to {difference.high:+.3f}",
-                    difference.p,
-                ]
+                row += [f"{difference.value:+.3f}", interval_text(difference, "+"), difference.p]
             rows.append(row)
-        headers = ["run", "labels", name, "95% interval", *(["lift"] if "precision" in key else [])]
-        echo_table(rows, [*headers, "difference", "95% interval", "p"], floats=".3f")
+        lift = ["lift"] if key.endswith("pr_auc") else []
+        echo_table(rows, ["run", "labels", name, interval, *lift, "difference", interval, "p"], floats=".3f")
         click.echo()
-    for run in found.runs[1:]:
-        _echo_labels(found, run.run, run.label_differences)
+    for number in range(1, len(found.groups)):
+        _echo_labels(found, number)
 
 
-def _echo_labels(found: Comparison, run: str, differences: tuple[Any, ...]) -> None:
+def _echo_labels(found: Comparison, number: int) -> None:
     """Print the labels on which a run gains and loses most."""
-    pairs = [
-        (found.names[n], difference)
-        for n, difference in enumerate(differences)
-        if difference.p == difference.p
-    ]
-    pairs.sort(key=lambda pair: -pair[1].value)
-    shown = pairs if len(pairs) <= 2 * SHOWN_LABELS else [*pairs[:SHOWN_LABELS], *pairs[-SHOWN_LABELS:]]
-    click.echo(f"{run}: ROC-AUC of single {found.ground}, most gained and most lost")
+    pairs = zip(found.names, found.label_differences(number), strict=True)
+    defined = [(name, difference) for name, difference in pairs if difference.p == difference.p]
+    defined.sort(key=lambda pair: -pair[1].value)
+    few = len(defined) <= 2 * SHOWN_LABELS
+    shown = defined if few else [*defined[:SHOWN_LABELS], *defined[-SHOWN_LABELS:]]
+    path = found.groups[number].group.runs[0].path
+    click.echo(f"{path}: ROC-AUC of single {found.ground}, most gained and most lost")
     rows = [
-        (name, f"{difference.value:+.3f}", f"{difference.low:+.3f} to {difference.high:+.3f}", difference.p)
+        (name, f"{difference.value:+.3f}", interval_text(difference, "+"), difference.p)
         for name, difference in shown
     ]
-    echo_table(rows, (found.ground[:-1], "difference", "95% interval", "p"), floats=".3f")
+    headers = (found.ground[:-1], "difference", f"{found.level:.0%} interval", "p")
+    echo_table(rows, headers, floats=".3f")
     click.echo()

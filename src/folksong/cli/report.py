@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from folksong.cli.common import FolksongCommand, wants_progress
+from folksong.cli.common import FolksongCommand, OutputFile, wants_progress
+from folksong.cli.evaluate import part_option, resamples_option
 
 
 @click.command(cls=FolksongCommand)
@@ -16,27 +17,14 @@ from folksong.cli.common import FolksongCommand, wants_progress
     "-o",
     "--out",
     "path",
-    type=click.Path(dir_okay=False),
+    type=OutputFile(),
     default="report.html",
     show_default=True,
     help="The HTML file; it needs no other file and no network.",
 )
 @click.option("--title", default="folksong report", show_default=True, help="Its heading.")
-@click.option(
-    "--part",
-    type=click.Choice(["test", "validation", "training"]),
-    default="test",
-    show_default=True,
-    help="The part of the runs' splits that is shown.",
-)
-@click.option(
-    "--resamples",
-    "n_resamples",
-    type=click.IntRange(1),
-    default=1000,
-    show_default=True,
-    help="Of the bootstraps.",
-)
+@part_option("The part of the runs' splits that is shown.")
+@resamples_option("Of the bootstraps.")
 @click.option(
     "--truth",
     type=click.Path(),
@@ -49,9 +37,7 @@ from folksong.cli.common import FolksongCommand, wants_progress
     metavar="DIR",
     help="Also write PNGs: the frontier, and the labels of each label space's first seed.",
 )
-@click.option(
-    "--markdown", type=click.Path(dir_okay=False), metavar="FILE", help="Also write the tables in Markdown."
-)
+@click.option("--markdown", type=OutputFile(), metavar="FILE", help="Also write the tables in Markdown.")
 def report(runs: tuple[str, ...], path: str, **options: Any) -> None:
     """Write one interactive HTML page about RUNs; the folder of an experiment stands for all its finished cells.
 

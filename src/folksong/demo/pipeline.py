@@ -6,10 +6,11 @@ Every step is the public function that any user would call, and leaves what the 
 demo.json               what is done, with times and figures
 config.json             settings of the trainings, as `folksong train --config` takes them
 corpus/                 the corpus (folksong.demo.corpus)
-cleaned.db              its tags after the default cleaning recipe; changes beside it
 split.json              training, validation and test tracks, by artist
-popular.labels.json     Model 1: the most popular tags of the training tracks
-filtered.labels.json    Model 2: those less the subjective ones; the taggers learn these
+popular.labels.json     Model 1: the most popular tags of the training tracks, cleaned by the default recipe
+filtered.labels.json    Model 2: those less the subjective ones
+hybrid.labels.json      nearly all tags, grouped by what they are used with
+learned.labels.json     what the taggers learn: the hybrid's genres, correlated ones merged, and the rest of Model 2
 shards/FRONT-END/       the recordings, encoded once
 runs/FRONT-END/         a tagger with tuned thresholds: `folksong predict` and `folksong evaluate` take this folder
 ```
@@ -17,6 +18,7 @@ runs/FRONT-END/         a tagger with tuned thresholds: `folksong predict` and `
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -27,6 +29,9 @@ from typing import Any
 from folksong.demo.corpus import Corpus, CorpusSettings, write_corpus
 from folksong.errors import FolksongError
 from folksong.files import read_json, write_json
+from folksong.labels.space import LabelSpace
+
+logger = logging.getLogger(__name__)
 
 FRONT_ENDS = ("log-mel-spectrogram", "waveform")
 FORMAT = "folksong.demo"
@@ -41,6 +46,7 @@ class DemoSettings:
     Attributes:
         corpus: seed (of everything) and size of the corpus.
         n_labels: how many popular tags Model 1 takes.
+        n_clusters: of the hybrid.
         window_seconds: length of a training window.
         fractions: shares of the training, validation and test tracks.
         epochs: of each front-end's training.
@@ -48,9 +54,10 @@ class DemoSettings:
 
     corpus: CorpusSettings = field(default_factory=CorpusSettings)
     n_labels: int = 60
+    n_clusters: int = 80
     window_seconds: float = 3.0
-    fractions: tuple[float, float, float] = (60.0, 20.0, 20.0)
-    epochs: tuple[tuple[str, int], ...] = (("log-mel-spectrogram", 10), ("waveform", 11))
+    fractions: tuple[float, float, float] = (70.0, 15.0, 15.0)
+    epochs: tuple[tuple[str, int], ...] = (("log-mel-spectrogram", 36), ("waveform", 24))
 
     def __post_init__(self) -> None:
         if self.n_labels < 1 or any(number < 1 for _, number in self.epochs):
@@ -66,6 +73,7 @@ class DemoSettings:
             "corpus": {**asdict(self.corpus), "genres": list(self.corpus.genres)},
             "corpus_fingerprint": self.corpus.fingerprint(),
             "n_labels": self.n_labels,
+            "n_clusters": self.n_clusters,
             "window_seconds": self.window_seconds,
             "fractions": list(self.fractions),
             "epochs": dict(self.epochs),
@@ -240,10 +248,6 @@ class _Demo:
     def corpus(self) -> Corpus:
         return Corpus(self.folder / "corpus", self.settings.corpus)
 
-    @property
-    def tags(self) -> Path:
-        return self.folder / "cleaned.db"
-
     def run_folder(self, front_end: str) -> Path:
         return self.folder / "runs" / front_end
 
@@ -256,7 +260,7 @@ class _Demo:
 
     def make_labels(self) -> Found:
         """Clean the tags, split the tracks by artist, and build label spaces from the training tracks only."""
-        from folksong.labels import SUBJECTIVE_TAGS, drop, top
+        from folksong.labels import SUBJECTIVE_TAGS, drop, hybrid, keep_genres, propose_genres, top
         from folksong.splits import make_split
         from folksong.tags.cleaning.clean import clean
         from folksong.tags.cleaning.recipe import default_recipe
@@ -265,32 +269,35 @@ class _Demo:
 
         settings, corpus = self.settings, self.corpus
         raw = read_tags(corpus.tags_path)
-        cleaned = clean(raw, default_recipe(), source=os.fspath(corpus.tags_path))
-        cleaned.write(self.tags)
+        cleaned = clean(raw, default_recipe())
         table, artists = cleaned.table, read_artists(corpus.tracks_csv)
         split = make_split(table, fractions=settings.fractions, artists=artists, seed=settings.corpus.seed)
         split.write(self.folder / "split.json")
-        popular = top(
-            table.select_tracks(split.training),
-            settings.n_labels,
-            provenance={"split_sha256": split.sha256()},
-        )
-        spaces = {
-            "popular": popular,
-            "filtered": drop(popular, SUBJECTIVE_TAGS, ignore_case=True),
-        }
+        training, aliases = table.select_tracks(split.training), cleaned.log.aliases(table.tags)
+        provenance = {"split_sha256": split.sha256()}
+        popular = top(training, settings.n_labels, aliases=aliases, provenance=provenance)
+        filtered = drop(popular, SUBJECTIVE_TAGS, ignore_case=True)
+        spaces = {"popular": popular, "filtered": filtered}
+        try:
+            spaces["hybrid"] = hybrid(training, None, n_clusters=settings.n_clusters, provenance=provenance)
+            choice = propose_genres(spaces["hybrid"], training).choice
+            spaces["learned"] = _joined(keep_genres(spaces["hybrid"], choice, training), filtered, aliases)
+        except FolksongError as error:
+            logger.warning("the tags of this corpus are too few to group (%s)", error)
+            spaces["learned"] = filtered
         kept = []
         for name, space in spaces.items():
             space.write(self.folder / f"{name}.labels.json")
-            coverage = space.coverage(table)
+            coverage = space.coverage(raw)
             kept.append([name, len(space), coverage.counts, coverage.tracks])
+        learned = spaces["learned"].names
         meanings = {
             final: [row["kind"], row["concept"]]
             for row in reversed(corpus.read_tag_truth())
-            if (final := cleaned.log.final(row["tag"])) in spaces["filtered"].names
+            if (final := cleaned.log.final(row["tag"])) in learned
         }
         return {
-            "detail": f"{raw.n_tags:,} tags, {table.n_tags:,} after cleaning; {len(spaces['filtered'])} labels",
+            "detail": f"{raw.n_tags:,} tags, {table.n_tags:,} after cleaning; {len(learned)} labels to learn",
             "kept": kept,
             "meanings": meanings,
         }
@@ -303,7 +310,7 @@ class _Demo:
         manifest = write_shards(
             read_catalogue(self.corpus.tracks_csv),
             self.folder / "shards" / front_end,
-            read_tags(self.tags),
+            read_tags(self.corpus.tags_path),
             audio_format=front_end,
             jobs=self.jobs,
             seed=self.settings.corpus.seed,
@@ -314,11 +321,12 @@ class _Demo:
     def train(self, front_end: str) -> Found:
         from folksong.runs import CONFIG_NAME
         from folksong.training.config import Config
-        from folksong.training.loop import resume, train
+        from folksong.training.resume import resume
+        from folksong.training.train import train
 
         run, shards = self.run_folder(front_end), self.folder / "shards" / front_end
         if (run / CONFIG_NAME).exists():
-            finished = resume(run, shards_dir=shards, progress=self.progress)
+            finished = resume(run, shards=shards, progress=self.progress)
         else:
             config = Config.from_dict(training_config(self.settings))
             write_json(self.folder / "config.json", config.to_dict())
@@ -327,8 +335,8 @@ class _Demo:
                 shards,
                 out=run,
                 config=config,
-                labels=self.folder / "filtered.labels.json",
-                tags=self.tags,
+                labels=self.folder / "learned.labels.json",
+                tags=self.corpus.tags_path,
                 split=self.folder / "split.json",
                 epochs=dict(self.settings.epochs)[front_end],
                 multi_tag=True,
@@ -338,17 +346,17 @@ class _Demo:
         best = finished.best_row()
         return {
             "detail": f"best of {len(finished.history())} epochs: {best['epoch']}, validation PR-AUC "
-            f"{best['pr_auc_macro']:.3f}"
+            f"{best['macro_pr_auc']:.3f}"
         }
 
     def measure(self, front_end: str) -> Found:
         """Tune thresholds on the validation part and measure on the test part."""
         from folksong.evaluation.evaluate import evaluate
-        from folksong.evaluation.tuning import tune_thresholds
+        from folksong.evaluation.tune_thresholds import tune_thresholds
 
         run, shards = self.run_folder(front_end), self.folder / "shards" / front_end
         tune_thresholds(run, shards=shards)
-        measured = evaluate(run, shards=shards, tags=self.tags)
+        measured = evaluate(run, shards=shards, tags=self.corpus.tags_path)
         meanings = self._meanings()
         by_kind: dict[str, list[float]] = {}
         for label in measured.labels:
@@ -429,6 +437,16 @@ def training_config(settings: DemoSettings) -> dict[str, Any]:
         },
         "tags": {"top": settings.n_labels},
     }
+
+
+def _joined(genres: LabelSpace, others: LabelSpace, aliases: Mapping[str, str]) -> LabelSpace:
+    """Return the genres, and those of the other labels whose tags none of them holds."""
+    taken = {tag for label in genres.labels for tag in label.tags}
+    labels = [*genres.labels, *(label for label in others.labels if taken.isdisjoint(label.tags))]
+    members = {tag for label in labels for tag in label.tags}
+    spelled = {raw: genres.aliases.get(tag, tag) for raw, tag in aliases.items()} | dict(genres.aliases)
+    kept = {raw: tag for raw, tag in spelled.items() if tag in members and raw not in members}
+    return LabelSpace(tuple(labels), kept, {**others.provenance, "builder": "demo"})
 
 
 def _in_words(row: dict[str, str]) -> str:

@@ -1,177 +1,95 @@
-"""Groups of runs on common ground: the same tracks, and the same labels or tags.
+"""Taggers of different label spaces on common ground: the tags that all of them know, on the same tracks.
 
-Three grounds, since no single one is fair to all label spaces:
-
-``labels``  all runs have the same labels.
-``common``  the tags that every space knows. A space gains nothing by labels that are large or many; what a space leaves
-            out, or what only it knows, does not count.
-``all``     every tag that enough of the tracks carry, known or not; a tag that a space leaves out is at chance. What a
-            space keeps counts here as much as how well it is heard.
-
-Besides, every two groups of a front-end are compared on the tags that both of them know.
+Larger labels are more frequent, and frequent labels have a higher PR-AUC by that alone; figures of different label
+spaces do not compare. So each label's score stands for each of its member tags, and what is measured is how well these
+scores rank the tracks that carry the tag itself. A space that lumps tags together is thereby charged for what it can
+no longer tell apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+import logging
+from collections.abc import Sequence
 
-from folksong.evaluation.compare import FIGURES
-from folksong.evaluation.projection import common_tags, project
-from folksong.evaluation.scored import ScoredTracks
-from folksong.evaluation.seeds import Group, Measured, average, measure_tracks, paired_difference
+import numpy as np
+
+from folksong.errors import FolksongError
+from folksong.evaluation.scores import ScoredTracks
+from folksong.labels.space import LabelSpace
 from folksong.tags.table import TagTable
+from folksong.training.data import rows_of_tracks
 
-LEAST_TRACKS = 5  # that must carry a tag of the ground "all": with fewer, a tag's own figure is noise
+logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Grounds:
-    """All comparisons of some groups, as JSON values.
+def same_tracks(scored: Sequence[ScoredTracks]) -> list[ScoredTracks]:
+    """Return the tracks that all have, in the order of the first.
 
-    Args:
-        grounds: one entry a ground: ``key``, ``names`` (how many labels or tags), ``n_tracks``, and ``groups``: each
-            with its ``figures``, the ``reference`` (the first group of its front-end) and the ``differences`` from it.
-        pairs: every two groups of a front-end on what both know.
+    Raises:
+        FolksongError: there is none.
     """
-
-    grounds: list[dict[str, Any]]
-    pairs: list[dict[str, Any]]
-
-
-def compare_groups(
-    groups: Sequence[Group], scored: Sequence[ScoredTracks], table: TagTable | None, n_resamples: int
-) -> Grounds:
-    """Compare groups on all grounds.
-
-    Args:
-        groups: the groups.
-        scored: (n_runs,) each run's scores, on the same tracks in the same order.
-        table: the tags of the tracks; None leaves out what needs them.
-        n_resamples: of the bootstrap.
-    """
-    grounds: list[dict[str, Any]] = []
-    if len({group.labels.sha256() for group in groups}) == 1:
-        grounds.append(_ground("labels", groups, _on_labels(scored), n_resamples))
-    elif table is not None:
-        present = table.select_tracks(scored[0].track_ids)
-        common = common_tags([group.labels for group in groups], present)
-        if common:
-            grounds.append(_ground("common", groups, _on_tags(groups, scored, common, table), n_resamples))
-        frequent = _frequent(present)
-        if frequent:
-            grounds.append(_ground("all", groups, _on_tags(groups, scored, frequent, table), n_resamples))
-    return Grounds(grounds, _pairs(groups, scored, table, n_resamples))
-
-
-def _ground(
-    key: str, groups: Sequence[Group], scored: Sequence[ScoredTracks], n_resamples: int
-) -> dict[str, Any]:
-    measured = [
-        {
-            seed: measure_tracks(scored[row], n_resamples)
-            for seed, row in zip(group.seeds, group.rows, strict=True)
-        }
-        for group in groups
-    ]
-    entries = []
-    for number, group in enumerate(groups):
-        reference = next(place for place, other in enumerate(groups) if other.front_end == group.front_end)
-        entries.append(
-            {
-                "figures": average(list(measured[number].values())),
-                "known": sum(bool(group.labels.labels_of(tag)) for tag in scored[0].labels),
-                "reference": reference,
-                "differences": {}
-                if reference == number
-                else _differences(measured[number], measured[reference]),
-            }
-        )
-    return {
-        "key": key,
-        "names": len(scored[0].labels),
-        "n_tracks": int(scored[0].measured.sum()),
-        "groups": entries,
-    }
-
-
-def _pairs(
-    groups: Sequence[Group], scored: Sequence[ScoredTracks], table: TagTable | None, n_resamples: int
-) -> list[dict[str, Any]]:
-    """Compare every two groups of a front-end: on their labels where these are the same, else on common tags."""
+    common = set(scored[0].track_ids).intersection(*(tracks.track_ids for tracks in scored[1:]))
+    if not common:
+        raise FolksongError("the runs have no track of this part in common; train them with the same split")
+    order = [track_id for track_id in scored[0].track_ids if track_id in common]
     found = []
-    present = None if table is None else table.select_tracks(scored[0].track_ids)
-    for first in range(len(groups)):
-        for second in range(first + 1, len(groups)):
-            two = groups[first], groups[second]
-            if two[0].front_end != two[1].front_end:
-                continue
-            of_two = [scored[row] for group in two for row in group.rows]
-            if two[0].labels.sha256() == two[1].labels.sha256():
-                on = _on_labels(of_two)
-            elif table is not None and present is not None:
-                tags = common_tags([group.labels for group in two], present)
-                if not tags:
-                    continue
-                on = _on_tags(_renumbered(two), of_two, tags, table)
-            else:
-                continue
-            measured = [
-                {
-                    seed: measure_tracks(on[row], n_resamples)
-                    for seed, row in zip(group.seeds, group.rows, strict=True)
-                }
-                for group in _renumbered(two)
-            ]
-            figures = [average(list(one.values())) for one in measured]
-            found.append(
-                {
-                    "first": first,
-                    "second": second,
-                    "names": len(on[0].labels),
-                    "n_tracks": int(on[0].measured.sum()),
-                    "figures": [{name: one[name] for name in FIGURES[:2]} for one in figures],
-                    "differences": _differences(measured[1], measured[0]),
-                }
-            )
+    for tracks in scored:
+        row_of = {track_id: row for row, track_id in enumerate(tracks.track_ids)}
+        found.append(tracks.select([row_of[track_id] for track_id in order]))
+    if len(order) < max(map(len, scored)):
+        logger.warning("only %d tracks of this part are common to all runs", len(order))
     return found
 
 
-def _differences(of: Mapping[int, Measured], minus: Mapping[int, Measured]) -> dict[str, Any]:
-    return {name: paired_difference(of, minus, name) for name in FIGURES[:2]}
+def common_tags(spaces: Sequence[LabelSpace], table: TagTable, *, min_tracks: int = 1) -> tuple[str, ...]:
+    """Return the tags of `table` that belong to a label in every space (by themselves or an alias), popular first.
 
-
-def _renumbered(groups: Sequence[Group]) -> list[Group]:
-    """Return the groups with rows that count from 0."""
-    found, begin = [], 0
-    for group in groups:
-        rows = tuple(range(begin, begin + len(group.runs)))
-        found.append(Group(group.space, group.loss, group.front_end, group.runs, rows))
-        begin += len(rows)
-    return found
-
-
-def _on_labels(scored: Sequence[ScoredTracks]) -> list[ScoredTracks]:
-    """Return the tracks that every run measures."""
-    measured = scored[0].measured.copy()
-    for tracks in scored[1:]:
-        measured &= tracks.measured
-    return [tracks.select(measured) for tracks in scored]
-
-
-def _on_tags(
-    groups: Sequence[Group], scored: Sequence[ScoredTracks], tags: Sequence[str], table: TagTable
-) -> list[ScoredTracks]:
-    space_of = {row: group.labels for group in groups for row in group.rows}
-    return [
-        project(tracks, space_of[row], tags, table, unknown_at_chance=True)
-        for row, tracks in enumerate(scored)
-    ]
-
-
-def _frequent(present: TagTable) -> tuple[str, ...]:
-    popularity = present.popularity()
+    Args:
+        spaces: the label spaces.
+        table: the tags as listeners wrote them.
+        min_tracks: only tags that so many tracks of the table carry.
+    """
+    popularity = table.popularity()
     return tuple(
-        tag for tag, count in zip(popularity.tags, popularity.counts, strict=True) if count >= LEAST_TRACKS
+        tag
+        for tag, count in zip(popularity.tags, popularity.counts, strict=True)
+        if count >= max(min_tracks, 1) and all(space.labels_of(tag) for space in spaces)
     )
+
+
+def project(
+    tracks: ScoredTracks,
+    space: LabelSpace,
+    tags: Sequence[str],
+    table: TagTable,
+    *,
+    unknown_at_chance: bool = False,
+) -> ScoredTracks:
+    """Return the tracks with tags in the place of labels.
+
+    A tag's score is that of its label (of several, the highest); its targets are the tracks that carry the tag itself.
+    Tracks that carry none of `tags` are not measured.
+
+    Args:
+        tracks: scored by a tagger with the labels of `space`.
+        space: the label space.
+        tags: the tags to project on.
+        table: which track carries which tag.
+        unknown_at_chance: give a tag of no label the same score on every track, so that it is measured at chance.
+
+    Raises:
+        FolksongError: the scores are of other labels, or a tag belongs to no label of the space.
+    """
+    if tracks.labels != space.names:
+        raise FolksongError("the scores are of other labels than those of the space; evaluate the run again")
+    scores = np.zeros((len(tracks), len(tags)), np.float32)
+    for column, tag in enumerate(tags):
+        labels = space.labels_of(tag)
+        if labels:
+            scores[:, column] = tracks.scores[:, list(labels)].max(axis=1)
+        elif not unknown_at_chance:
+            raise FolksongError(f"the tag {tag!r} belongs to no label of the space")
+    columns = [table.tag_index[tag] for tag in tags]
+    presence = table.presence[:, columns].tocsr()
+    targets = rows_of_tracks(presence, table, tracks.track_ids).toarray().astype(np.uint8)
+    return ScoredTracks(tracks.track_ids, tuple(tags), targets, scores, np.asarray(targets.any(axis=1)))

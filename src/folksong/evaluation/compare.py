@@ -1,88 +1,98 @@
 """Runs against each other: the same tracks, the same labels or tags, and a paired bootstrap.
 
-All runs are measured on the tracks that all of them scored. Runs with the same label space are compared label by
-label, others on the tags that all their spaces know (`folksong.evaluation.projection`). The resamples of the bootstrap
-are the same for all runs, so that the interval of a difference sees that both runs find the same tracks hard.
+All runs are measured on the tracks that all of them scored; differences are from the first. The resamples of the
+bootstrap are the same for all, so that the interval of a difference sees that all runs find the same tracks hard. Runs
+that differ in their seed alone are compared as one by the report: their differences are taken seed by seed, seed 0
+against seed 0, and then averaged; a single run is the case of one seed.
+
+Since no single ground is fair to all label spaces, there are three:
+
+``labels``  all runs have the same labels.
+``tags``    the tags that every space knows. A space gains nothing by labels that are large or many; what a space leaves
+            out, or what only it knows, does not count.
+``all``     every tag that enough of the tracks carry, known or not; a tag that a space leaves out is at chance. What a
+            space keeps counts here as much as how well it is heard.
 """
 
 from __future__ import annotations
 
-import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from folksong.errors import FolksongError
-from folksong.evaluation.evaluate import evaluate
-from folksong.evaluation.figures import Average, Evaluation
-from folksong.evaluation.projection import common_tags, project
-from folksong.evaluation.scored import ScoredTracks
-from folksong.evaluation.scoring import open_shards, read_run_tags
-from folksong.evaluation.tables import read_evaluation
-from folksong.files import json_value, sha256_file
-from folksong.metrics import Bootstrap, Summary, bootstrap, centred_interval, summarise
+from folksong.evaluation.common_tags import common_tags, project, same_tracks
+from folksong.evaluation.evaluate import current_evaluation
+from folksong.evaluation.figures import FIGURES, Average, Measured, averages, mean_resampled, measure_tracks
+from folksong.evaluation.groups import Group, seed_of
+from folksong.evaluation.scores import ScoredTracks, open_shards
+from folksong.files import json_value
+from folksong.metrics import centred_interval
 from folksong.runs import Run
 from folksong.tags.table import TagTable
-
-logger = logging.getLogger(__name__)
+from folksong.training.data import read_run_tags
 
 Array = npt.NDArray[np.float64]
-Ground = Literal["auto", "labels", "tags"]
-FIGURES = ("macro_roc_auc", "macro_average_precision", "micro_roc_auc", "micro_average_precision")
+Measuring = Callable[[ScoredTracks], Measured]
+
+LEAST_TRACKS = 5  # that must carry a tag of the ground "all": with fewer, a tag's own figure is noise
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How much more a run reaches than the first one.
+    """How much more a group reaches than the first one.
 
     Args:
-        value: its figure minus that of the first run.
+        value: its figure minus that of the first; over several seeds, the mean of their differences.
         low: lower end of the interval of the difference.
         high: upper end.
         p: two-sided: the share of resamples whose difference strays at least as far from its mean as `value` from 0.
+        seeds: the difference of each seed that both have.
     """
 
     value: float
     low: float
     high: float
     p: float
+    seeds: tuple[float, ...] = ()
 
 
-@dataclass(frozen=True)
-class ComparedRun:
-    """One run on the common ground.
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """One group (of one run, or of a run for each seed) on the common ground.
 
     Args:
-        run: its folder.
-        n_labels: size of its own label space.
-        figures: macro and micro ROC-AUC and average precision, by the names in `FIGURES`.
-        differences: the same minus those of the first run; empty for the first run itself.
-        label_roc_auc: of each label or tag compared; NaN where undefined.
-        label_differences: ROC-AUC of each label or tag minus that of the first run; empty for the first run itself.
+        group: the group.
+        measured: seed -> its run's figures.
+        figures: mean over the seeds of each of `folksong.evaluation.figures.FIGURES`.
+        differences: the same minus those of the first group; empty for the first group itself.
+        label_roc_auc: (n_names,) of each label or tag compared, mean over the seeds; NaN where undefined.
+        known: how many of the names belong to a label of its label space.
     """
 
-    run: str
-    n_labels: int
+    group: Group
+    measured: Mapping[int, Measured]
     figures: Mapping[str, Average]
     differences: Mapping[str, Difference]
-    label_roc_auc: tuple[float, ...]
-    label_differences: tuple[Difference, ...]
+    label_roc_auc: Array
+    known: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Comparison:
     """What `compare` found.
 
     Args:
         part: the part measured.
-        ground: ``"labels"`` (all spaces are equal) or ``"tags"`` (projected on the tags that all spaces know).
+        ground: ``"labels"``, ``"tags"`` or ``"all"``.
         names: the labels or tags measured, also those without a positive or negative track.
         n_tracks: common tracks that carry at least one of them.
-        runs: in the order given; differences are from the first.
+        groups: in the order given; differences are from the first.
         level: of the intervals.
     """
 
@@ -90,11 +100,21 @@ class Comparison:
     ground: str
     names: tuple[str, ...]
     n_tracks: int
-    runs: tuple[ComparedRun, ...]
+    groups: tuple[Compared, ...]
     level: float
 
+    def label_differences(self, number: int) -> tuple[Difference, ...]:
+        """Return the difference in ROC-AUC of each label or tag, of the group `number` minus the first."""
+        mine, theirs = _paired(self.groups[number].measured, self.groups[0].measured)
+        values = _mean_summary(mine, "roc_auc") - _mean_summary(theirs, "roc_auc")
+        resampled = mean_resampled(mine, "roc_auc") - mean_resampled(theirs, "roc_auc")
+        return tuple(
+            _with_interval(float(value), resampled[:, column], self.level)
+            for column, value in enumerate(values)
+        )
+
     def to_dict(self) -> dict[str, Any]:
-        """Return the comparison as JSON values; undefined figures are null."""
+        """Return the comparison of single runs as JSON values; undefined figures are null."""
         return {
             "part": self.part,
             "ground": self.ground,
@@ -103,29 +123,34 @@ class Comparison:
             "names": list(self.names),
             "runs": [
                 {
-                    "run": run.run,
-                    "n_labels": run.n_labels,
-                    "figures": {name: json_value(vars(figure)) for name, figure in run.figures.items()},
-                    "differences": {name: json_value(vars(found)) for name, found in run.differences.items()},
-                    "label_roc_auc": json_value(list(run.label_roc_auc)),
-                    "label_differences": [json_value(vars(found)) for found in run.label_differences],
+                    "run": os.fspath(one.group.runs[0].path),
+                    "n_labels": len(one.group.labels),
+                    "figures": {name: _to_dict(figure) for name, figure in one.figures.items()},
+                    "differences": {name: _to_dict(found) for name, found in one.differences.items()},
+                    "label_roc_auc": json_value(one.label_roc_auc.tolist()),
+                    "label_differences": [_to_dict(found) for found in self.label_differences(number)]
+                    if number
+                    else [],
                 }
-                for run in self.runs
+                for number, one in enumerate(self.groups)
             ],
         }
+
+
+def _to_dict(figure: Average | Difference) -> Any:
+    return json_value({name: value for name, value in vars(figure).items() if name != "seeds"})
 
 
 def compare(
     runs: Sequence[Run | str | os.PathLike[str]],
     *,
     part: str = "test",
-    ground: Ground = "auto",
+    ground: Literal["auto", "labels", "tags"] = "auto",
     tags: str | os.PathLike[str] | None = None,
     min_tracks: int = 1,
     n_resamples: int = 1000,
     level: float = 0.95,
     seed: int = 0,
-    progress: bool = False,
 ) -> Comparison:
     """Compare runs on the tracks that all of them scored; the first is the one that the others are measured against.
 
@@ -140,7 +165,6 @@ def compare(
         n_resamples: of the bootstrap.
         level: of the intervals.
         seed: of the bootstrap.
-        progress: show a bar where a run is evaluated first.
 
     Raises:
         FolksongError: fewer than two runs, no common track or tag, or label spaces differ where labels are to be
@@ -149,147 +173,179 @@ def compare(
     if len(runs) < 2:
         raise FolksongError("a comparison needs two or more runs")
     opened = [run if isinstance(run, Run) else Run.open(run) for run in runs]
-    scored = [current_evaluation(run, part, progress=progress).tracks for run in opened]
-    scored = same_tracks(scored)
-    equal = all(run.labels.sha256() == opened[0].labels.sha256() for run in opened)
+    scored = same_tracks([current_evaluation(run, part).tracks for run in opened])
+    groups = [Group(run.path.name, None, run.front_end, (run,), (row,)) for row, run in enumerate(opened)]
+    measuring = partial(measure_tracks, n_resamples=n_resamples, level=level, seed=seed)
+    equal = _have_equal_labels(groups)
     if ground == "labels" and not equal:
         raise FolksongError(
             "the runs have different label spaces; compare them on the tags that all of them know"
         )
     if ground == "labels" or (ground == "auto" and equal):
-        measured = np.logical_and.reduce([tracks.measured for tracks in scored])
-        on_ground, used = [tracks.select(measured) for tracks in scored], "labels"
-    else:
-        table = read_run_tags(opened[0], open_shards(opened[0]), tags)
-        on_ground, used = project_all(opened, scored, table, min_tracks), "tags"
-    return _measure(opened, on_ground, part, used, n_resamples, level, seed)
-
-
-def current_evaluation(run: Run, part: str, *, progress: bool = False) -> Evaluation:
-    """Return a run's evaluation of `part`; make it if there is none, or if the weights have changed since."""
-    if (run.evaluation_dir / f"{part}.json").exists():
-        found = read_evaluation(run.evaluation_dir, part)
-        if found.settings.get("checkpoint_sha256") == sha256_file(run.best_checkpoint):
-            return found
-        logger.info("%s: has learned since its %s part was evaluated; evaluating again", run.path, part)
-    return evaluate(run, part=part, progress=progress)
-
-
-def same_tracks(scored: Sequence[ScoredTracks]) -> list[ScoredTracks]:
-    """Return the tracks that all have, in the order of the first.
-
-    Raises:
-        FolksongError: there is none.
-    """
-    common = set(scored[0].track_ids).intersection(*(tracks.track_ids for tracks in scored[1:]))
-    if not common:
-        raise FolksongError("the runs have no track of this part in common; train them with the same --split")
-    order = [track_id for track_id in scored[0].track_ids if track_id in common]
-    found = []
-    for tracks in scored:
-        row_of = {track_id: row for row, track_id in enumerate(tracks.track_ids)}
-        found.append(tracks.select([row_of[track_id] for track_id in order]))
-    if len(order) < max(map(len, scored)):
-        logger.warning("only %d tracks of this part are common to all runs", len(order))
-    return found
-
-
-def project_all(
-    runs: Sequence[Run], scored: Sequence[ScoredTracks], table: TagTable, min_tracks: int = 1
-) -> list[ScoredTracks]:
-    """Project all runs on the tags that all of them know, and keep the tracks that carry at least one.
-
-    Raises:
-        FolksongError: no tag is known to all.
-    """
-    present = table.select_tracks(scored[0].track_ids)
-    tags = common_tags([run.labels for run in runs], present, min_tracks=min_tracks)
-    if not tags:
+        return _compare_on("labels", part, groups, _on_labels(scored), measuring)
+    table = read_run_tags(opened[0], open_shards(opened[0]), tags)
+    known = common_tags(
+        [run.labels for run in opened], table.select_tracks(scored[0].track_ids), min_tracks=min_tracks
+    )
+    if not known:
         raise FolksongError(
             "no tag of these tracks belongs to a label in every run; there is no common ground"
         )
-    projected = [project(tracks, run.labels, tags, table) for run, tracks in zip(runs, scored, strict=True)]
-    return [tracks.select(tracks.measured) for tracks in projected]
+    return _compare_on("tags", part, groups, _on_tags(groups, scored, known, table), measuring)
 
 
-def _measure(
-    runs: Sequence[Run],
+def compare_groups(
+    groups: Sequence[Group],
     scored: Sequence[ScoredTracks],
+    table: TagTable | None,
     part: str,
-    ground: str,
-    n_resamples: int,
-    level: float,
-    seed: int,
-) -> Comparison:
-    if not len(scored[0]):
-        raise FolksongError("no common track has a label")
-    summaries: list[Summary] = []
-    resampled: list[Bootstrap] = []
-    for tracks in scored:
-        if (tracks.targets != scored[0].targets).any():
-            raise FolksongError(
-                "the runs were evaluated against different tags; evaluate them again with the same table (--tags)"
-            )
-        summaries.append(summarise(tracks.targets, tracks.scores, labels=tracks.labels))
-        resampled.append(
-            bootstrap(
-                tracks.targets,
-                tracks.scores,
-                n_resamples=n_resamples,
-                seed=seed,
-                level=level,
-                micro=True,
-                labels=tracks.labels,
-            )
-        )
-    compared = [
-        _compare_one(run, summary, found, None if place == 0 else (summaries[0], resampled[0]))
-        for place, (run, summary, found) in enumerate(zip(runs, summaries, resampled, strict=True))
+    measuring: Measuring,
+) -> list[Comparison]:
+    """Compare groups on every ground that there is: on labels if all have the same, else on common and on all tags.
+
+    Args:
+        groups: the groups.
+        scored: (n_runs,) each run's scores, on the same tracks in the same order.
+        table: the tags of the tracks; None leaves out what needs them.
+        part: what the tracks are.
+        measuring: `measure_tracks` with its settings.
+    """
+    if _have_equal_labels(groups):
+        return [_compare_on("labels", part, groups, _on_labels(scored), measuring)]
+    if table is None:
+        return []
+    present = table.select_tracks(scored[0].track_ids)
+    popularity = present.popularity()
+    frequent = tuple(
+        tag for tag, count in zip(popularity.tags, popularity.counts, strict=True) if count >= LEAST_TRACKS
+    )
+    grounds = (("tags", common_tags([group.labels for group in groups], present)), ("all", frequent))
+    return [
+        _compare_on(ground, part, groups, _on_tags(groups, scored, tags, table), measuring)
+        for ground, tags in grounds
+        if tags
     ]
-    return Comparison(part, ground, scored[0].labels, len(scored[0]), tuple(compared), level)
 
 
-def _compare_one(
-    run: Run, summary: Summary, resampled: Bootstrap, first: tuple[Summary, Bootstrap] | None
-) -> ComparedRun:
-    figures = {}
-    differences = {}
-    for name in FIGURES:
-        value, values = getattr(summary, name), getattr(resampled, name)
-        low, high = resampled.interval(values, value)
-        chance = 0.5 if name.endswith("auc") else summary.macro_chance
-        figures[name] = Average(float(value), float(low), float(high), chance)
-        if first is not None:
-            differences[name] = difference_of(
-                value - getattr(first[0], name), values - getattr(first[1], name), resampled.level
+def compare_pairs(
+    groups: Sequence[Group],
+    scored: Sequence[ScoredTracks],
+    table: TagTable | None,
+    part: str,
+    measuring: Measuring,
+) -> list[Comparison]:
+    """Compare every two groups of a front-end, or of a label space, on their labels if equal, else on common tags.
+
+    Args: as `compare_groups`.
+    """
+    found = []
+    for number, first in enumerate(groups):
+        for second in groups[number + 1 :]:
+            if first.front_end != second.front_end and first.name != second.name:
+                continue
+            of_two = [scored[row] for group in (first, second) for row in group.rows]
+            middle, end = len(first.rows), len(of_two)
+            two = [
+                Group(group.space, group.loss, group.front_end, group.runs, tuple(rows))
+                for group, rows in ((first, range(middle)), (second, range(middle, end)))
+            ]
+            of_pair = compare_groups(two, of_two, table, part, measuring)
+            found += [one for one in of_pair if one.ground != "all"]
+    return found
+
+
+def _have_equal_labels(groups: Sequence[Group]) -> bool:
+    return len({group.labels.sha256() for group in groups}) == 1
+
+
+def _on_labels(scored: Sequence[ScoredTracks]) -> list[ScoredTracks]:
+    """Return the tracks that every run measures."""
+    measured = np.logical_and.reduce([tracks.measured for tracks in scored])
+    return [tracks.select(measured) for tracks in scored]
+
+
+def _on_tags(
+    groups: Sequence[Group], scored: Sequence[ScoredTracks], tags: Sequence[str], table: TagTable
+) -> list[ScoredTracks]:
+    space_of = {row: group.labels for group in groups for row in group.rows}
+    return [
+        project(tracks, space_of[row], tags, table, unknown_at_chance=True)
+        for row, tracks in enumerate(scored)
+    ]
+
+
+def _compare_on(
+    ground: str, part: str, groups: Sequence[Group], scored: Sequence[ScoredTracks], measuring: Measuring
+) -> Comparison:
+    """Compare groups whose runs have the same tracks and names; `scored` is (n_runs,), in the order of their rows."""
+    if any((tracks.targets != scored[0].targets).any() for tracks in scored[1:]):
+        raise FolksongError(
+            "the runs were evaluated against different tags; evaluate them again with the same table"
+        )
+    names = scored[0].labels
+    compared: list[Compared] = []
+    for group in groups:
+        measured = {
+            seed_of(run): measuring(scored[row]) for run, row in zip(group.runs, group.rows, strict=True)
+        }
+        compared.append(
+            Compared(
+                group,
+                measured,
+                figures=averages(list(measured.values())),
+                differences={name: difference(measured, compared[0].measured, name) for name in FIGURES}
+                if compared
+                else {},
+                label_roc_auc=_mean_summary(list(measured.values()), "roc_auc"),
+                known=len(names)
+                if ground == "labels"
+                else sum(bool(group.labels.labels_of(tag)) for tag in names),
             )
-    of_labels: tuple[Difference, ...] = ()
-    if first is not None:
-        by_label, by_label_resampled = (
-            summary.roc_auc - first[0].roc_auc,
-            resampled.roc_auc - first[1].roc_auc,
         )
-        of_labels = tuple(
-            difference_of(value, by_label_resampled[:, number], resampled.level)
-            for number, value in enumerate(by_label.tolist())
-        )
-    return ComparedRun(
-        os.fspath(run.path), len(run.labels), figures, differences, tuple(summary.roc_auc.tolist()), of_labels
+    level = next(iter(compared[0].measured.values())).resampled.level
+    return Comparison(part, ground, names, int(scored[0].measured.sum()), tuple(compared), level)
+
+
+def difference(of: Mapping[int, Measured], minus: Mapping[int, Measured], name: str) -> Difference:
+    """Return how much more a figure is, taken seed by seed.
+
+    Args:
+        of: seed -> the run of one group.
+        minus: seed -> that of another, on the same tracks; without a common seed, means are compared.
+        name: one of `folksong.evaluation.figures.FIGURES`.
+    """
+    mine, theirs = _paired(of, minus)
+    each = [
+        float(getattr(a.summary, name) - getattr(b.summary, name)) for a, b in zip(mine, theirs, strict=False)
+    ]
+    return _with_interval(
+        float(_mean_summary(mine, name) - _mean_summary(theirs, name)),
+        mean_resampled(mine, name) - mean_resampled(theirs, name),
+        mine[0].resampled.level,
+        tuple(each) if set(of) & set(minus) else (),
     )
 
 
-def difference_of(value: float, values: Array, level: float) -> Difference:
-    """Return a difference with its interval and p.
+def _paired(
+    of: Mapping[int, Measured], minus: Mapping[int, Measured]
+) -> tuple[list[Measured], list[Measured]]:
+    common = sorted(set(of) & set(minus))
+    if not common:
+        return list(of.values()), list(minus.values())
+    return [of[seed] for seed in common], [minus[seed] for seed in common]
 
-    Args:
-        value: the difference of the tracks themselves.
-        values: (n_resamples,) that of each resample.
-        level: of the interval.
-    """
+
+def _mean_summary(measured: Sequence[Measured], name: str) -> Array:
+    values: Array = np.mean([getattr(one.summary, name) for one in measured], axis=0)
+    return values
+
+
+def _with_interval(value: float, values: Array, level: float, seeds: tuple[float, ...] = ()) -> Difference:
+    """Return a difference with its interval and p, from that of each resample, (n_resamples,)."""
     low, high = centred_interval(values, value, level)
     defined = values[~np.isnan(values)]
     if not len(defined) or np.isnan(value):
-        return Difference(np.nan, np.nan, np.nan, np.nan)
+        return Difference(np.nan, np.nan, np.nan, np.nan, seeds)
     as_far = np.abs(defined - defined.mean()) >= abs(value)
     p = (1 + int(as_far.sum())) / (1 + len(defined))
-    return Difference(float(value), float(low), float(high), p)
+    return Difference(float(value), float(low), float(high), p, seeds)

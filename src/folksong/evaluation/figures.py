@@ -1,13 +1,13 @@
-"""The figures of an evaluation: what scores come to, over all labels and for each, with intervals and chance.
+"""The figures of an evaluation: over all labels and for each, with bootstrap intervals over tracks, and chance.
 
-A bootstrap over tracks gives the intervals; labels without a positive (or negative) track in the part are listed and
-left out of the averages. ROC-AUC's chance level is 0.5, that of PR-AUC (average precision) the share of positives,
-beside which its lift is shown: a PR-AUC of 0.3 is poor for a label of half the tracks and excellent for a rare one.
+Labels without a positive (or negative) track in the part are listed and left out of the averages. ROC-AUC's chance
+level is 0.5, that of PR-AUC (average precision) the share of positives, beside which its lift is shown: a PR-AUC of 0.3
+is poor for a label of half the tracks and excellent for a rare one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -15,33 +15,101 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from folksong.evaluation.scored import ScoredTracks
-from folksong.metrics import Calibration, Summary, bootstrap, calibration, confusion, cooccurrence, summarise
+from folksong.errors import FolksongError
+from folksong.evaluation.scores import ScoredTracks
+from folksong.metrics import (
+    Bootstrap,
+    Calibration,
+    Summary,
+    bootstrap,
+    calibration,
+    centred_interval,
+    confusion,
+    cooccurrence,
+    summarise,
+)
 from folksong.prediction.thresholds import DEFAULT_THRESHOLD
 
 Array = npt.NDArray[np.float64]
 
+FIGURES = ("macro_roc_auc", "macro_pr_auc", "micro_roc_auc", "micro_pr_auc")
+NAMES = {name: name.replace("_roc_auc", " ROC-AUC").replace("_pr_auc", " PR-AUC") for name in FIGURES}
+"""How a table calls each of `FIGURES`."""
+
 
 @dataclass(frozen=True)
 class Average:
-    """One figure over all labels.
+    """One figure over all labels, or of one label.
 
     Args:
-        value: the figure.
+        value: the figure; of runs that differ in their seed alone, the mean.
         low: lower end of its interval.
         high: upper end.
         chance: what random scores reach.
+        seeds: the figure of each seed, where runs of several were averaged or compared.
     """
 
     value: float
     low: float
     high: float
     chance: float
+    seeds: tuple[float, ...] = ()
 
     @property
     def lift(self) -> float:
-        """The value divided by its chance level."""
-        return self.value / self.chance
+        """The value divided by its chance level; NaN where that is 0."""
+        return self.value / self.chance if self.chance > 0 else np.nan
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """One run's figures on some tracks and labels (or tags), and those of every bootstrap resample."""
+
+    summary: Summary
+    resampled: Bootstrap
+
+
+def measure_tracks(
+    tracks: ScoredTracks, n_resamples: int = 1000, level: float = 0.95, seed: int = 0
+) -> Measured:
+    """Measure the tracks marked as measured; equal seeds and numbers of tracks share their resamples.
+
+    Raises:
+        FolksongError: no track is.
+    """
+    used = tracks.select(tracks.measured)
+    if not len(used):
+        raise FolksongError("no track has a label")
+    resampled = bootstrap(
+        used.targets,
+        used.scores,
+        n_resamples=n_resamples,
+        seed=seed,
+        level=level,
+        micro=True,
+        labels=used.labels,
+    )
+    return Measured(summarise(used.targets, used.scores, labels=used.labels), resampled)
+
+
+def averages(measured: Sequence[Measured]) -> dict[str, Average]:
+    """Return each of `FIGURES`: its mean over runs (one a seed), with the interval of that mean over tracks."""
+    found = {}
+    for name in FIGURES:
+        values = tuple(float(getattr(one.summary, name)) for one in measured)
+        mean = float(np.mean(values))
+        ends = np.clip(
+            centred_interval(mean_resampled(measured, name), mean, measured[0].resampled.level), 0.0, 1.0
+        )
+        chance = 0.5 if name.endswith("roc_auc") else measured[0].summary.macro_chance
+        found[name] = Average(mean, float(ends[0]), float(ends[1]), chance, values)
+    return found
+
+
+def mean_resampled(measured: Sequence[Measured], name: str) -> Array:
+    """Return the mean over runs of a figure of each resample: (n_resamples, …)."""
+    values: Array = np.mean([getattr(one.resampled, name) for one in measured], axis=0)
+    return values
 
 
 @dataclass(frozen=True)
@@ -85,7 +153,7 @@ class LabelFigures:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What `evaluate` found; `folksong.evaluation.tables` writes and prints it.
+    """What `evaluate` found; `folksong.evaluation.results` writes and reads it.
 
     Args:
         run: the run's folder as it was given.
@@ -125,9 +193,14 @@ class Evaluation:
         return self.tracks.select(self.tracks.measured)
 
     @property
+    def defined(self) -> list[LabelFigures]:
+        """The labels in the averages: those with a positive and a negative track."""
+        return [figures for figures in self.labels if not np.isnan(figures.roc_auc.value)]
+
+    @property
     def macro_f1(self) -> float:
         """Mean F1 of the labels in the macro averages, at their thresholds."""
-        values = [figures.f1 for figures in self.labels if not np.isnan(figures.roc_auc.value)]
+        values = [figures.f1 for figures in self.defined]
         return float(np.mean(values)) if values else np.nan
 
     @cached_property
@@ -167,67 +240,47 @@ def measure(
         seed: of the bootstrap.
         settings: kept with the result.
     """
-    used = tracks.select(tracks.measured)
-    names = tracks.labels
-    summary = summarise(used.targets, used.scores, labels=names)
-    resampled = bootstrap(
-        used.targets, used.scores, n_resamples=n_resamples, seed=seed, level=level, micro=True, labels=names
-    )
-
+    found = measure_tracks(tracks, n_resamples, level, seed)
+    names, n_tracks = tracks.labels, int(tracks.measured.sum())
     return Evaluation(
         run=run,
         part=part,
-        n_tracks=len(used),
-        unlabelled=len(tracks) - len(used),
-        macro_roc_auc=_average(
-            summary.macro_roc_auc, resampled.interval(resampled.macro_roc_auc, summary.macro_roc_auc), 0.5
-        ),
-        macro_pr_auc=_average(
-            summary.macro_average_precision,
-            resampled.interval(resampled.macro_average_precision, summary.macro_average_precision),
-            summary.macro_chance,
-        ),
-        micro_roc_auc=_average(
-            summary.micro_roc_auc, resampled.interval(resampled.micro_roc_auc, summary.micro_roc_auc), 0.5
-        ),
-        micro_pr_auc=_average(
-            summary.micro_average_precision,
-            resampled.interval(resampled.micro_average_precision, summary.micro_average_precision),
-            summary.micro_chance,
-        ),
-        labels=_label_figures(
-            used,
-            summary,
-            resampled.interval(resampled.roc_auc, summary.roc_auc),
-            resampled.interval(resampled.average_precision, summary.average_precision),
-            np.broadcast_to(np.asarray(thresholds, np.float64), (len(names),)),
-        ),
-        no_positive=tuple(names[number] for number in summary.no_positive),
-        no_negative=tuple(names[number] for number in summary.no_negative),
+        n_tracks=n_tracks,
+        unlabelled=len(tracks) - n_tracks,
+        **{name: _single(average) for name, average in averages([found]).items()},
+        labels=_label_figures(tracks.select(tracks.measured), found, thresholds),
+        no_positive=tuple(names[number] for number in found.summary.no_positive),
+        no_negative=tuple(names[number] for number in found.summary.no_negative),
         level=level,
         settings={**(settings or {}), "n_resamples": n_resamples, "seed": seed},
         tracks=tracks,
     )
 
 
+def _single(average: Average) -> Average:
+    return Average(average.value, average.low, average.high, average.chance)
+
+
 def _label_figures(
-    used: ScoredTracks, summary: Summary, auc_ends: Array, precision_ends: Array, thresholds: Array
+    used: ScoredTracks, measured: Measured, thresholds: float | Array
 ) -> tuple[LabelFigures, ...]:
-    matrices = confusion(used.targets, used.scores, thresholds, labels=used.labels).tolist()
+    summary, resampled = measured.summary, measured.resampled
+    limits = np.broadcast_to(np.asarray(thresholds, np.float64), (len(used.labels),))
+    matrices = confusion(used.targets, used.scores, limits, labels=used.labels).tolist()
+    auc_ends = resampled.interval(resampled.roc_auc, summary.roc_auc)
+    precision_ends = resampled.interval(resampled.average_precision, summary.average_precision)
+
+    def figure(values: Array, ends: Array, number: int, chance: float) -> Average:
+        return Average(float(values[number]), float(ends[0, number]), float(ends[1, number]), chance)
+
     return tuple(
         LabelFigures(
             name=name,
             tracks=int(summary.positives[number]),
-            roc_auc=_average(summary.roc_auc[number], auc_ends[:, number], 0.5),
-            pr_auc=_average(
-                summary.average_precision[number], precision_ends[:, number], summary.chance[number]
-            ),
-            threshold=float(thresholds[number]),
+            roc_auc=figure(summary.roc_auc, auc_ends, number, 0.5),
+            pr_auc=figure(summary.average_precision, precision_ends, number, float(summary.chance[number])),
+            threshold=float(limits[number]),
             confusion=(tuple(matrices[number][0]), tuple(matrices[number][1])),
         )
         for number, name in enumerate(used.labels)
     )
-
-
-def _average(value: float, ends: Array, chance: float) -> Average:
-    return Average(float(value), float(ends[0]), float(ends[1]), float(chance))

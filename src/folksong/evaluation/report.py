@@ -1,13 +1,13 @@
 """The report of one or more runs: one HTML file that needs nothing else, tables in Markdown, and pictures.
 
-The page holds its data as JSON and draws it in the browser; tables of the runs are in its HTML. The same runs give the
-same bytes.
+The page holds Plotly and the charts as JSON; its tables are in its HTML. The same runs give the same bytes.
 """
 
 from __future__ import annotations
 
 import html
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
@@ -15,18 +15,46 @@ from pathlib import Path
 from typing import Any
 
 import folksong
-from folksong.evaluation.cells import open_runs
-from folksong.evaluation.compare import current_evaluation
-from folksong.evaluation.frontier import plot_frontier
-from folksong.evaluation.plots import plot_labels
-from folksong.evaluation.report_data import collect
-from folksong.evaluation.report_tables import Section, markdown_table, sections
+from folksong.evaluation.charts import (
+    calibration_chart,
+    curve_charts,
+    frontier_charts,
+    heat_charts,
+    prevalence_charts,
+)
+from folksong.evaluation.figures import Average, LabelFigures
+from folksong.evaluation.plots import colour_of, front_ends, plot_frontier, plot_labels
+from folksong.evaluation.report_data import (
+    Report,
+    ReportRun,
+    collect,
+    describe_space,
+    doubtful_tags,
+    examples,
+)
+from folksong.evaluation.report_tables import Section, markdown_table, number, sections
 from folksong.files import atomic_write
 from folksong.runs import Run
 
-TEXT_HEADERS = ("label space", "front-end", "first", "second")
-_CLASS = " class='number'"
+TEXT_HEADERS = {"label space", "front-end", "first", "second", "label", "tags", "track", "missed", "mistaken"}
 TALL_ROWS = 20  # a table with more of them scrolls in a box of its own
+SHOWN_TAGS = 12  # of a label's member tags
+WORST_LABELS = 10
+LABEL_HEADERS = (
+    *(
+        "label",
+        "tracks",
+        "ROC-AUC",
+        "interval",
+        "PR-AUC",
+        "interval",
+        "chance",
+        "lift",
+        "F1",
+        "threshold",
+        "tags",
+    ),
+)
 
 
 def write_report(
@@ -34,12 +62,10 @@ def write_report(
     path: str | os.PathLike[str],
     *,
     title: str = "folksong report",
-    part: str = "test",
-    n_resamples: int = 1000,
-    truth: str | os.PathLike[str] | None = None,
     pictures: str | os.PathLike[str] | None = None,
     markdown: str | os.PathLike[str] | None = None,
-    progress: bool = False,
+    more: Sequence[Section] = (),
+    **collecting: Any,
 ) -> Path:
     """Write the report of `runs` as one HTML file; runs without an up-to-date evaluation are evaluated.
 
@@ -48,93 +74,239 @@ def write_report(
             seed alone are one in all tables; where label spaces differ, all are also projected on common tags.
         path: the HTML file.
         title: its heading.
-        part: ``"test"``, ``"validation"`` or ``"training"``.
-        n_resamples: of the bootstraps.
-        truth: a CSV of what tags mean (columns ``tag`` and ``concept``): adds how well label spaces recover it.
         pictures: a folder that gets PNGs: the frontier, and the labels of the first seed of each group.
         markdown: a file that gets the tables in Markdown.
-        progress: show a bar where a run is evaluated first.
+        more: further tables, which come first.
+        collecting: further arguments of `folksong.evaluation.report_data.collect`: ``part``, ``n_resamples``,
+            ``truth``, ``progress``.
 
     Raises:
         FolksongError: as `folksong.evaluation.evaluate.evaluate`, or a file cannot be written.
     """
-    data = collect(runs, part=part, n_resamples=n_resamples, truth=truth, progress=progress)
+    report = collect(runs, **collecting)
     with atomic_write(path, "w") as stream:
-        stream.write(render(data, title))
+        stream.write(render(report, title, more))
     if markdown is not None:
         with atomic_write(markdown, "w") as stream:
-            stream.write(render_markdown(data, title))
+            stream.write(render_markdown(report, title, more))
     if pictures is not None:
-        _write_pictures(Path(pictures), data, [one.run for one in open_runs(runs)], part)
+        if any(group.coverage for group in report.groups):
+            plot_frontier(report, Path(pictures) / "frontier.png")
+        for group in report.groups:
+            first = report.runs[group.group.rows[0]]
+            plot_labels(first.evaluation, Path(pictures) / f"{first.name.replace('/', '-')}.png")
     return Path(path)
 
 
-def _write_pictures(folder: Path, data: Mapping[str, Any], runs: Sequence[Run], part: str) -> None:
-    if any(group["coverage"] for group in data["groups"]):
-        plot_frontier(data, folder / "frontier.png")
-    for group in data["groups"]:
-        first = group["runs"][0]
-        name = data["runs"][first]["name"].replace("/", "-")
-        plot_labels(current_evaluation(runs[first], part), folder / f"{name}.png")
-
-
-def render(data: Mapping[str, Any], title: str) -> str:
-    """Return the page as HTML."""
-    page = files("folksong.evaluation").joinpath("page")
-    parts = {
-        "title": html.escape(title),
-        "summary": html.escape(_summary(data)),
-        "level": f"{data['runs'][0]['level']:.0%}",
-        "tables": "".join(map(_html_section, sections(data))),
-        "footer": f"Made by folksong {folksong.__version__}.",
-        "css": page.joinpath("page.css").read_text(encoding="utf-8"),
-        "js": page.joinpath("page.js").read_text(encoding="utf-8"),
-        "data": _script_safe(data),
-    }
-    # One pass over the template, so that text which looks like a placeholder stays as it is.
-    pieces = page.joinpath("page.html").read_text(encoding="utf-8").split("{{")
-    return pieces[0] + "".join(
-        parts[piece[: piece.index("}}")]] + piece[piece.index("}}") + 2 :] for piece in pieces[1:]
-    )
-
-
-def render_markdown(data: Mapping[str, Any], title: str) -> str:
+def render_markdown(report: Report, title: str, more: Sequence[Section] = ()) -> str:
     """Return the tables of the report in Markdown."""
-    text = [f"# {title}", _summary(data)]
-    for section in sections(data):
+    text = [f"# {title}", _summary(report)]
+    for section in [*more, *sections(report)]:
         text += [f"## {section.title}", section.note, markdown_table(section.headers, section.rows)]
     return "\n\n".join(text) + "\n"
 
 
-def _summary(data: Mapping[str, Any]) -> str:
-    runs = data["runs"]
-    tracks = sorted({run["n_tracks"] for run in runs})
+def render(report: Report, title: str, more: Sequence[Section] = ()) -> str:
+    """Return the page as HTML."""
+    from plotly.offline import get_plotlyjs
+
+    charts: dict[str, Any] = {}
+    parts = {
+        "title": html.escape(title),
+        "summary": html.escape(_summary(report)),
+        "level": f"{report.level:.0%}",
+        "legend": _legend(report),
+        "frontier": _chooser("frontier", frontier_charts(report), charts),
+        "tables": "".join(map(_section, [*more, *sections(report)])),
+        "curves": _chooser("curves", curve_charts(report), charts),
+        "options": "".join(
+            f"<option value='run-{row}'>{html.escape(_describe(entry))}</option>"
+            for row, entry in enumerate(report.runs)
+        ),
+        "runs": "".join(_run(row, entry, charts) for row, entry in enumerate(report.runs)),
+        "footer": f"Made by folksong {folksong.__version__}.",
+        "css": _fill("page.css", {}),
+        "js": _fill("page.js", {}),
+        "plotly": get_plotlyjs(),
+    }
+    parts["charts"] = _script_safe(charts)
+    return _fill("page.html", parts)
+
+
+def _fill(template: str, parts: Mapping[str, str]) -> str:
+    """Return a template with its parts; in one pass, so that text which looks like a placeholder stays as it is."""
+    text = files("folksong.evaluation").joinpath("page", template).read_text(encoding="utf-8")
+    first, *pieces = text.split("{{")
+    filled = (parts[name] + rest for name, _, rest in (piece.partition("}}") for piece in pieces))
+    return first + "".join(filled)
+
+
+def _summary(report: Report) -> str:
+    runs, groups = len(report.runs), len(report.groups)
+    tracks = sorted({entry.evaluation.n_tracks for entry in report.runs})
     many = f"{tracks[0]:,}" if len(tracks) == 1 else f"{tracks[0]:,} to {tracks[-1]:,}"
-    groups = len(data["groups"])
-    seeds = f" ({groups} apart from their seeds)" if 1 < groups < len(runs) else ""
-    return f"{len(runs)} run{'s' * (len(runs) > 1)}{seeds}, measured on {many} tracks of the {data['part']} part."
+    seeds = f" ({groups} apart from their seeds)" if 1 < groups < runs else ""
+    return f"{runs} run{'s' * (runs > 1)}{seeds}, measured on {many} tracks of the {report.part} part."
 
 
-def _html_section(section: Section) -> str:
-    tall = " tall" if len(section.rows) > TALL_ROWS else ""
+def _describe(entry: ReportRun) -> str:
+    return f"{entry.name} ({describe_space(entry.run.labels)}, {entry.run.front_end})"
+
+
+def _legend(report: Report) -> str:
+    """Return the numbers of the label spaces and the shapes of the front-ends; it wraps where the page is narrow."""
+    names = {
+        entry.group.name: f"<span><b style='background:{colour_of(entry)}'>{entry.number}</b>"
+        f"{html.escape(entry.group.name)} ({len(entry.group.labels)} labels)</span>"
+        for entry in report.groups
+    }
+    shapes = [
+        f"<span>{shape} {html.escape(front_end)}</span>"
+        for shape, front_end in zip("●■▲◆", front_ends(report.groups), strict=False)
+    ]
+    return f"<div class='legend'>{''.join([*names.values(), *(shapes if len(shapes) > 1 else [])])}</div>"
+
+
+def _chooser(name: str, found: Mapping[str, Any], charts: dict[str, Any]) -> str:
+    """Return a chart, above it a choice of which is shown, and put them all among the page's."""
+    if not found:
+        return "<p class='note'>Not known for these runs.</p>"
+    keys = [f"{name}-{place}" for place in range(len(found))]
+    charts.update(zip(keys, found.values(), strict=True))
+    options = "".join(
+        f"<option value='{key}'>{html.escape(title)}</option>" for key, title in zip(keys, found, strict=True)
+    )
+    choice = (
+        f"<p class='no-print'><select aria-label='figure' data-chart='{name}'>{options}</select></p>"
+        if len(keys) > 1
+        else ""
+    )
+    return f"{choice}<div class='chart' id='{name}' data-key='{keys[0]}'></div>"
+
+
+def _run(row: int, entry: ReportRun, charts: dict[str, Any]) -> str:
+    """Return one run's part of the page, label by label."""
+    found, name = entry.evaluation, f"run-{row}"
+    doubts = doubtful_tags(found.measured)
+    heat = heat_charts(found)
+    charts.update({f"{name}-{key}": chart for key, chart in heat.items()})
+    charts[f"{name}-calibration"] = calibration_chart(found)
+    parts = {
+        "id": name,
+        "name": html.escape(_describe(entry)),
+        "prevalence": _chooser(f"{name}-prevalence", prevalence_charts(found), charts),
+        "labels": _table(LABEL_HEADERS, _label_rows(entry), "sortable"),
+        "worst": _table(("label", "ROC-AUC", "tags", "missed", "mistaken"), _worst_rows(entry)),
+        "maps": "".join(
+            f"<div class='chart' id='{name}-{key}' data-key='{name}-{key}'></div>" for key in heat
+        )
+        or "<p class='note'>Too many labels for a heat map.</p>",
+        "calibration": f"<div class='chart small' id='{name}-calibration' data-key='{name}-calibration'></div>",
+        "error": f"{found.calibration.pooled().error[0]:.3f}",
+        **{
+            kind: _table(
+                ("track", "label", "score", "threshold", "distance"),
+                [
+                    [
+                        doubt.track,
+                        doubt.label,
+                        *_numbers(doubt.score, doubt.threshold),
+                        f"{doubt.distance:.1f}",
+                    ]
+                    for doubt in pairs
+                ],
+            )
+            for kind, pairs in doubts.items()
+        },
+    }
+    return _fill("run.html", parts)
+
+
+def _numbers(*values: float) -> list[str]:
+    return [f"{value:.2f}" for value in values]
+
+
+def _label_rows(entry: ReportRun) -> list[list[str]]:
+    """Return a row a label, for `LABEL_HEADERS`, best ROC-AUC first."""
+    pairs = zip(entry.evaluation.labels, entry.run.labels.labels, strict=True)
+    ordered = sorted(
+        pairs, key=lambda pair: -pair[0].roc_auc.value if not math.isnan(pair[0].roc_auc.value) else 1.0
+    )
+    return [
+        [
+            figures.name,
+            f"{figures.tracks:,}",
+            *(number(figures.roc_auc.value), _interval(figures.roc_auc)),
+            *(number(figures.pr_auc.value), _interval(figures.pr_auc)),
+            *(number(figures.pr_auc.chance), number(figures.pr_auc.lift, 2)),
+            *(number(figures.f1), number(figures.threshold)),
+            _member_tags(label.tags),
+        ]
+        for figures, label in ordered
+    ]
+
+
+def _worst_rows(entry: ReportRun) -> list[list[str]]:
+    """Return the labels with the lowest ROC-AUC that at least 3 tracks carry, with examples."""
+    found = entry.evaluation
+    of_label: dict[str, tuple[int, LabelFigures]] = {
+        figures.name: (place, figures)
+        for place, figures in enumerate(found.labels)
+        if figures.tracks >= 3 and not math.isnan(figures.roc_auc.value)
+    }
+    worst = sorted(of_label.values(), key=lambda pair: pair[1].roc_auc.value)[:WORST_LABELS]
+    return [
+        [
+            figures.name,
+            number(figures.roc_auc.value),
+            _member_tags(entry.run.labels.labels[place].tags),
+            *(
+                ", ".join(f"{track} ({score:.2f})" for track, score in tracks)
+                for tracks in examples(found.measured, place)
+            ),
+        ]
+        for place, figures in worst
+    ]
+
+
+def _member_tags(tags: Sequence[str]) -> str:
+    more = f", … ({len(tags)})" if len(tags) > SHOWN_TAGS else ""
+    return ", ".join(tags[:SHOWN_TAGS]) + more
+
+
+def _interval(figure: Average) -> str:
+    return "–" if math.isnan(figure.low) else f"{figure.low:.3f} to {figure.high:.3f}"
+
+
+def _section(section: Section) -> str:
     return (
         f"<section><h2>{html.escape(section.title)}</h2><p class='note'>{html.escape(section.note)}</p>"
-        f"<div class='scroll{tall}'>{_html_table(section.headers, section.rows)}</div></section>"
+        f"{_table(section.headers, section.rows)}</section>"
     )
 
 
-def _html_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    def line(cells: Sequence[str], kind: str) -> str:
+def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "") -> str:
+    """Return a table in a box that scrolls by itself where the page is too narrow for it."""
+
+    def line(cells: Sequence[str], element: str) -> str:
         content = (
-            f"<{kind}{_CLASS if header not in TEXT_HEADERS else ''}>{_html_cell(cell)}</{kind}>"
+            f"<{element}{'' if header in TEXT_HEADERS else _NUMBER}>{_cell(cell)}</{element}>"
             for cell, header in zip(cells, headers, strict=True)
         )
         return f"<tr>{''.join(content)}</tr>"
 
-    return f"<table>{line(headers, 'th')}{''.join(line(row, 'td') for row in rows)}</table>"
+    tall = " tall" if len(rows) > TALL_ROWS else ""
+    body = "".join(line(row, "td") for row in rows)
+    return (
+        f"<div class='scroll{tall}'><table class='{kind}'><thead>{line(headers, 'th')}</thead>"
+        f"<tbody>{body}</tbody></table></div>"
+    )
 
 
-def _html_cell(text: str) -> str:
+_NUMBER = " class='number'"
+
+
+def _cell(text: str) -> str:
     """Return a cell; an interval in brackets goes on a line of its own, so that tables stay narrow."""
     value, bracket, interval = text.partition(" (")
     if not (bracket and interval.endswith(")") and " to " in interval):
@@ -142,7 +314,7 @@ def _html_cell(text: str) -> str:
     return f"{html.escape(value)}<br><small>{html.escape(interval[:-1])}</small>"
 
 
-def _script_safe(data: Mapping[str, Any]) -> str:
+def _script_safe(content: Mapping[str, Any]) -> str:
     """Return JSON that no tag or track id can end early: ``<`` cannot stand inside a script element."""
-    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

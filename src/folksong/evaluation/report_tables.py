@@ -2,48 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from folksong.evaluation.common_tags import LEAST_TRACKS
-
-GROUP_HEADERS = (
-    "label space",
-    "front-end",
-    "seeds",
-    "labels",
-    "counts kept",
-    "tracks kept",
-    "macro ROC-AUC",
-    "of the seeds",
-    "macro PR-AUC",
-    "chance",
-    "lift",
-)
-GROUND_HEADERS = (
-    "label space",
-    "front-end",
-    "macro ROC-AUC",
-    "of the seeds",
-    "difference",
-    "p",
-    "macro PR-AUC",
-    "chance",
-    "lift",
-    "difference",
-)
-PAIR_HEADERS = (
-    "first",
-    "second",
-    "on",
-    "ROC-AUC of the first",
-    "of the second",
-    "difference",
-    "by seed",
-    "p",
-)
-RECOVERY_HEADERS = ("label space", "labels", "tags", "meanings", "adjusted Rand index", "left-out tags alone")
+from folksong.evaluation.compare import LEAST_TRACKS, Comparison, Difference
+from folksong.evaluation.figures import Average
+from folksong.evaluation.report_data import Report
 
 OWN_NOTE = (
     "Macro is the mean over labels. Behind each value its {level} interval (a bootstrap over tracks of the mean over "
@@ -55,8 +20,10 @@ PROJECTION_NOTE = (
     "Each label's score stands for its member tags; measured is how well it ranks the tracks that carry the tag "
     "itself, so that a label space gains nothing by larger labels."
 )
-DIFFERENCE_NOTE = (
-    "Differences are from the first of the same front-end, seed by seed, with intervals over tracks."
+DIFFERENCE_NOTE = "Differences are from the first, seed by seed, with intervals over tracks."
+ALL_NOTE = (
+    f"Every tag that at least {LEAST_TRACKS} of the tracks carry, known or not; one that a space leaves out is at "
+    "chance (ROC-AUC 0.5)."
 )
 PAIR_NOTE = (
     "Every two on the tags that both of them know (with the same labels: on these), on the tracks that carry one; the "
@@ -71,7 +38,7 @@ RECOVERY_NOTE = (
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, what it means, and a table."""
+    """A heading, what it means, and a table: a cell for each of its headers in each row."""
 
     title: str
     note: str
@@ -79,182 +46,133 @@ class Section:
     rows: list[list[str]]
 
 
-def sections(data: Mapping[str, Any]) -> list[Section]:
+def sections(report: Report) -> list[Section]:
     """Return all tables of a report, those that need several groups only where there are several."""
-    found = [
-        Section(
-            "Label spaces, each on its own labels",
-            OWN_NOTE.format(level=f"{data['runs'][0]['level']:.0%}"),
-            GROUP_HEADERS,
-            group_rows(data),
-        )
-    ]
-    for ground in data["grounds"]:
-        title, note = _ground_words(ground)
-        found.append(Section(title, note, _ground_headers(ground), ground_rows(data, ground)))
-    if data["pairs"] and len(data["groups"]) > 2:
-        found.append(
-            Section(
-                "Two by two",
-                PAIR_NOTE,
-                PAIR_HEADERS,
-                pair_rows(data),
-            )
-        )
-    if any(group["recovery"] is not None for group in data["groups"]):
-        found.append(
-            Section(
-                "Recovery of what tags mean",
-                RECOVERY_NOTE,
-                RECOVERY_HEADERS,
-                recovery_rows(data),
-            )
-        )
+    found = [own_section(report), *map(ground_section, report.grounds)]
+    if report.pairs:
+        found.append(pair_section(report))
+    if any(group.recovery is not None for group in report.groups):
+        found.append(recovery_section(report))
     return found
 
 
-def group_rows(data: Mapping[str, Any]) -> list[list[str]]:
-    """Return a row a group, for `GROUP_HEADERS`."""
+def own_section(report: Report) -> Section:
+    """Return each group on its own labels."""
     rows = []
-    for group in data["groups"]:
-        auc, precision = group["figures"]["macro_roc_auc"], group["figures"]["macro_average_precision"]
-        kept = group["coverage"] or {"counts": None, "tracks": None}
+    for entry in report.groups:
+        auc, precision = entry.figures["macro_roc_auc"], entry.figures["macro_pr_auc"]
+        kept = entry.coverage or {}
         rows.append(
             [
-                group["name"],
-                group["front_end"],
-                str(len(group["seeds"])),
-                str(group["n_labels"]),
-                percent(kept["counts"]),
-                percent(kept["tracks"]),
-                with_interval(auc),
-                spread(auc),
-                with_interval(precision),
-                number(precision["chance"]),
-                number(_ratio(precision), 1),
+                *(entry.group.name, entry.group.front_end),
+                *(str(len(entry.group.seeds)), str(len(entry.group.labels))),
+                *("–" if key not in kept else f"{kept[key]:.1%}" for key in ("counts", "tracks")),
+                *(with_interval(auc), spread(auc)),
+                *(with_interval(precision), number(precision.chance), number(precision.lift, 2)),
             ]
         )
-    return rows
+    headers = (
+        "label space,front-end,seeds,labels,counts kept,tracks kept,macro ROC-AUC,of the seeds,macro PR-AUC"
+    )
+    note = OWN_NOTE.format(level=f"{report.level:.0%}")
+    return Section(
+        "Label spaces, each on its own labels", note, (*headers.split(","), "chance", "lift"), rows
+    )
 
 
-def ground_rows(data: Mapping[str, Any], ground: Mapping[str, Any]) -> list[list[str]]:
-    """Return a row a group on a ground, for its headers."""
+def ground_section(ground: Comparison) -> Section:
+    """Return all groups on a common ground, with their differences from the first."""
+    names, tracks = len(ground.names), f"{ground.n_tracks:,} tracks"
+    title, note = {
+        "labels": (
+            f"Common ground: {names} labels, {tracks}",
+            "All runs have the same labels and are measured on the same tracks.",
+        ),
+        "tags": (f"Common ground: {names} tags that all label spaces know, {tracks}", PROJECTION_NOTE),
+        "all": (
+            f"What is kept and how well it is heard: {names} tags, {tracks}",
+            f"{ALL_NOTE} {PROJECTION_NOTE}",
+        ),
+    }[ground.ground]
+    known = ground.ground == "all"
     rows = []
-    for entry, group in zip(ground["groups"], data["groups"], strict=True):
-        auc, precision = entry["figures"]["macro_roc_auc"], entry["figures"]["macro_average_precision"]
-        row = [group["name"], group["front_end"]]
-        if ground["key"] == "all":
-            row.append(str(entry["known"]))
-        row += [
-            with_interval(auc),
-            spread(auc),
-            *_difference_cells(entry["differences"].get("macro_roc_auc")),
-        ]
-        row += [with_interval(precision), number(precision["chance"]), number(_ratio(precision), 1)]
-        row += _difference_cells(entry["differences"].get("macro_average_precision"))[:1]
-        rows.append(row)
-    return rows
-
-
-def pair_rows(data: Mapping[str, Any]) -> list[list[str]]:
-    """Return a row for every two groups, for `PAIR_HEADERS`."""
-    groups = data["groups"]
-    several = len({group["front_end"] for group in groups}) > 1
-    rows = []
-    for pair in data["pairs"]:
-        one, other = groups[pair["first"]], groups[pair["second"]]
-        difference = pair["differences"]["macro_roc_auc"]
-        what = "labels" if one["space"] == other["space"] else "tags"
+    for one in ground.groups:
+        auc, precision = one.figures["macro_roc_auc"], one.figures["macro_pr_auc"]
+        of_auc, of_precision = (one.differences.get(name) for name in ("macro_roc_auc", "macro_pr_auc"))
         rows.append(
             [
-                one["name"] + (f" ({one['front_end']})" if several else ""),
-                other["name"],
-                f"{pair['names']} {what}",
-                number(pair["figures"][0]["macro_roc_auc"]["value"]),
-                number(pair["figures"][1]["macro_roc_auc"]["value"]),
-                with_interval(difference, "+"),
-                spread(difference, "+"),
-                number(difference["p"]),
+                *(one.group.name, one.group.front_end),
+                *([str(one.known)] if known else []),
+                *(with_interval(auc), spread(auc), with_interval(of_auc, "+")),
+                "–" if of_auc is None else number(of_auc.p),
+                *(with_interval(precision), number(precision.chance), number(precision.lift, 2)),
+                with_interval(of_precision, "+"),
             ]
         )
-    return rows
+    headers = [
+        "macro ROC-AUC",
+        "of the seeds",
+        "difference",
+        "p",
+        "macro PR-AUC",
+        "chance",
+        "lift",
+        "difference",
+    ]
+    first = ("label space", "front-end", *(["tags known"] if known else []))
+    return Section(title, f"{note} {DIFFERENCE_NOTE}", (*first, *headers), rows)
 
 
-def recovery_rows(data: Mapping[str, Any]) -> list[list[str]]:
-    """Return a row for each label space, for `RECOVERY_HEADERS`."""
+def pair_section(report: Report) -> Section:
+    """Return every two groups on what both know."""
+    several = len({entry.group.front_end for entry in report.groups}) > 1
+    rows = []
+    for pair in report.pairs:
+        names = [one.group.name + (f" ({one.group.front_end})" if several else "") for one in pair.groups]
+        difference = pair.groups[1].differences["macro_roc_auc"]
+        rows.append(
+            [
+                *names,
+                f"{len(pair.names)} {pair.ground}",
+                *(number(one.figures["macro_roc_auc"].value) for one in pair.groups),
+                *(with_interval(difference, "+"), spread(difference, "+"), number(difference.p)),
+            ]
+        )
+    headers = ["first", "second", "on", "ROC-AUC of the first", "of the second", "difference", "by seed", "p"]
+    return Section("Two by two", PAIR_NOTE, tuple(headers), rows)
+
+
+def recovery_section(report: Report) -> Section:
+    """Return how well each label space recovers what tags mean."""
     rows: dict[str, list[str]] = {}
-    for group in data["groups"]:
-        found = group["recovery"]
-        rows.setdefault(
-            group["space"],
-            [
-                group["space"],
-                str(group["n_labels"]),
-                f"{found['n_tags']:,} of {found['n_all']:,}",
-                str(found["n_meanings"]),
-                number(found["known"]),
-                number(found["all_tags"]),
-            ],
-        )
-    return list(rows.values())
+    for entry in report.groups:
+        found = entry.recovery
+        if found is not None:
+            counts = f"{found.n_tags:,} of {found.n_all:,}", str(found.n_meanings)
+            row = [entry.group.space, str(len(entry.group.labels)), *counts]
+            rows.setdefault(entry.group.space, [*row, number(found.known), number(found.all_tags)])
+    headers = ("label space", "labels", "tags", "meanings", "adjusted Rand index", "left-out tags alone")
+    return Section("Recovery of what tags mean", RECOVERY_NOTE, headers, list(rows.values()))
 
 
-def with_interval(figure: Mapping[str, Any], sign: str = "") -> str:
+def with_interval(figure: Average | Difference | None, sign: str = "") -> str:
     """Return ``0.712 (0.690 to 0.731)``; a dash where the figure is undefined."""
-    if figure["value"] is None:
+    if figure is None or math.isnan(figure.value):
         return "–"
-    if figure["low"] is None or figure["high"] is None:
-        return f"{figure['value']:{sign}.3f}"
-    return f"{figure['value']:{sign}.3f} ({figure['low']:{sign}.3f} to {figure['high']:{sign}.3f})"
+    if math.isnan(figure.low):
+        return f"{figure.value:{sign}.3f}"
+    return f"{figure.value:{sign}.3f} ({figure.low:{sign}.3f} to {figure.high:{sign}.3f})"
 
 
-def spread(figure: Mapping[str, Any], sign: str = "") -> str:
+def spread(figure: Average | Difference, sign: str = "") -> str:
     """Return the least and the most of the seeds' own figures; a dash where there is one seed."""
-    values = [value for value in figure["seeds"] if value is not None]
+    values = [value for value in figure.seeds if not math.isnan(value)]
     return "–" if len(values) < 2 else f"{min(values):{sign}.3f} to {max(values):{sign}.3f}"
 
 
-def number(value: float | None, digits: int = 3) -> str:
+def number(value: float, digits: int = 3) -> str:
     """Return a number, or a dash."""
-    return "–" if value is None else f"{value:.{digits}f}"
-
-
-def percent(value: float | None) -> str:
-    """Return a share as per cent, or a dash."""
-    return "–" if value is None else f"{value:.1%}"
-
-
-def _difference_cells(difference: Mapping[str, Any] | None) -> list[str]:
-    return ["–", "–"] if difference is None else [with_interval(difference, "+"), number(difference["p"])]
-
-
-def _ratio(figure: Mapping[str, Any]) -> float | None:
-    return None if figure["value"] is None or not figure["chance"] else figure["value"] / figure["chance"]
-
-
-def _ground_headers(ground: Mapping[str, Any]) -> tuple[str, ...]:
-    if ground["key"] != "all":
-        return GROUND_HEADERS
-    return (*GROUND_HEADERS[:2], "tags known", *GROUND_HEADERS[2:])
-
-
-def _ground_words(ground: Mapping[str, Any]) -> tuple[str, str]:
-    """Return a ground's title and note."""
-    tracks = f"{ground['n_tracks']:,} tracks"
-    if ground["key"] == "labels":
-        return (
-            f"Common ground: {ground['names']} labels, {tracks}",
-            f"All runs have the same labels and are measured on the same tracks. {DIFFERENCE_NOTE}",
-        )
-    if ground["key"] == "common":
-        title = f"Common ground: {ground['names']} tags that all label spaces know, {tracks}"
-        return title, f"{PROJECTION_NOTE} {DIFFERENCE_NOTE}"
-    left_out = (
-        f"Every tag that at least {LEAST_TRACKS} of the tracks carry, known or not; one that a space leaves out is at "
-        "chance (ROC-AUC 0.5)."
-    )
-    title = f"What is kept and how well it is heard: {ground['names']} tags, {tracks}"
-    return title, f"{left_out} {PROJECTION_NOTE} {DIFFERENCE_NOTE}"
+    return "–" if math.isnan(value) else f"{value:.{digits}f}"
 
 
 def markdown_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

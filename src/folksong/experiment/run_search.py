@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from folksong.errors import FolksongError
-from folksong.evaluation.compare import current_evaluation
-from folksong.evaluation.projection import common_tags, project
+from folksong.evaluation.common_tags import common_tags, project
+from folksong.evaluation.evaluate import current_evaluation
 from folksong.experiment.plan import Plan, Search
 from folksong.experiment.prepare import Prepared, prepare
 from folksong.experiment.read_plan import lay_over, make_plan, read_plan
@@ -37,9 +37,6 @@ logger = logging.getLogger(__name__)
 
 RESULT_NAME = "search.json"
 PART = "validation"
-_IN_SUMMARIES = {name: name.replace("pr_auc", "average_precision") for name in (
-    "macro_roc_auc", "macro_pr_auc", "micro_roc_auc", "micro_pr_auc",
-)}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -243,4 +240,4 @@ def _figure(run: Run, search: Search, table: TagTable, reference: LabelSpace | N
     projected = project(found.tracks, run.labels, tags, table, unknown_at_chance=True)
     used = projected.select(projected.measured)
     summary = summarise(used.targets, used.scores, labels=used.labels, micro="micro" in search.figure)
-    return float(getattr(summary, _IN_SUMMARIES[search.figure]))
+    return float(getattr(summary, search.figure))

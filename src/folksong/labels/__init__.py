@@ -8,7 +8,14 @@ from folksong.labels.analysis.explain import explain
 from folksong.labels.analysis.map import write_map
 from folksong.labels.analysis.pairs import Pair, PairScores, read_pairs, score_pairs
 from folksong.labels.analysis.stability import stability
-from folksong.labels.genres import GenreChoice, keep_genres, propose_genres, read_genres, write_genres
+from folksong.labels.genres import (
+    GenreChoice,
+    keep_genres,
+    propose_genres,
+    propose_tags,
+    read_genres,
+    write_genres,
+)
 from folksong.labels.hybrid import hybrid
 from folksong.labels.kmeans import kmeans
 from folksong.labels.npmi import npmi
@@ -37,6 +44,7 @@ __all__ = [
     "main_tags",
     "npmi",
     "propose_genres",
+    "propose_tags",
     "read_genres",
     "read_pairs",
     "score_pairs",

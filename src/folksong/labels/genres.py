@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +32,10 @@ logger = logging.getLogger(__name__)
 
 Pair = tuple[int, int]
 
+Kind = Literal["genre", "voice"]
+
 GENRES_FILE = "genres.txt"
+KINDS: tuple[Kind, ...] = ("genre", "voice")
 
 
 @dataclass(frozen=True)
@@ -213,9 +216,7 @@ def keep_genres(
 def label_correlations(space: LabelSpace, tags: Tags) -> npt.NDArray[np.float64]:
     """Return how the labels' presence in tracks correlates: (n_labels, n_labels), 0 where a label is constant."""
     table = as_table(tags)
-    present = space.encode(table).astype(np.float64)
-    n_tracks = table.n_tracks
-    joint = (present.T @ present).toarray()
+    n_tracks, joint = table.n_tracks, cooccurrence(space, table).counts.astype(np.float64)
     single = np.diagonal(joint)
     covariance = n_tracks * joint - np.outer(single, single)
     spread = np.sqrt(single * (n_tracks - single))
@@ -223,10 +224,41 @@ def label_correlations(space: LabelSpace, tags: Tags) -> npt.NDArray[np.float64]
     return np.asarray(np.divide(covariance, scale, out=np.zeros_like(joint), where=scale > 0))
 
 
+def propose_tags(tags: Tags, kind: Kind = "genre", *, percentile: float = 95) -> tuple[tuple[str, int], ...]:
+    """Propose the popular tags that name a genre, or a voice, for a person to edit.
+
+    Args:
+        tags: a tag table, or where to read it.
+        kind: "genre" or "voice".
+        percentile: of the counts of all tags in use; less popular tags are passed over.
+
+    Returns:
+        Tags and their counts, most popular first.
+
+    Raises:
+        FolksongError: an unknown kind, a percentile outside 0 to 100, or a table without tags.
+    """
+    if kind not in KINDS or not 0 <= percentile <= 100:
+        raise FolksongError(f"a kind is one of {', '.join(KINDS)} and a percentile from 0 to 100")
+    popularity, words = as_table(tags).popularity(), genre_words() if kind == "genre" else voice_words()
+    used = popularity.counts[popularity.counts > 0]
+    if not len(used):
+        raise FolksongError("the table holds no tags to choose from")
+    least = np.percentile(used, percentile)
+    found = zip(popularity.tags, popularity.counts.tolist(), strict=True)
+    return tuple((tag, count) for tag, count in found if count >= max(least, 1) and names_genre(tag, words))
+
+
 @cache
 def genre_words() -> frozenset[str]:
     """Return the genre words that ship with the package, without blanks and hyphens."""
     return frozenset(_plain(line) for line in data_lines("genre_words.txt"))
+
+
+@cache
+def voice_words() -> frozenset[str]:
+    """Return the words for voices that ship with the package, without blanks and hyphens."""
+    return frozenset(_plain(line) for line in data_lines("voice_words.txt"))
 
 
 def names_genre(tag: str, words: frozenset[str] | set[str]) -> bool:

@@ -219,6 +219,15 @@ class LabelSpace:
             absent_labels=tuple(name for number, name in enumerate(self.names) if number not in used),
         )
 
+    def mean_imbalance_ratio(self, tags: Tags) -> float:
+        """Return the mean over labels of the tracks of the largest label over the label's own (Charte et al. 2015).
+
+        1 where all labels are on equally many tracks; labels on no track are passed over, NaN without any other.
+        """
+        n_tracks = self.encode(tags).getnnz(axis=0)
+        used = n_tracks[n_tracks > 0]
+        return float(np.mean(used.max() / used)) if len(used) else float("nan")
+
     def sha256(self) -> str:
         """Return a hash of labels and aliases (not of the provenance)."""
         content = {
@@ -254,13 +263,17 @@ class LabelSpace:
         if not isinstance(labels, list):
             raise FileFormatError(f"{path}: 'labels' must be a list")
         try:
-            return cls(
-                tuple(read_label(entry, number) for number, entry in enumerate(labels)),
-                _mapping(content, "aliases"),
-                _mapping(content, "provenance"),
-            )
+            aliases = _mapping(content, "aliases")
+            if not all(isinstance(member, str) for member in aliases.values()):
+                raise FolksongError("'aliases' must lead from text to text")
+            read = tuple(read_label(entry, number) for number, entry in enumerate(labels))
+            space = cls(read, aliases, _mapping(content, "provenance"))
+            "".join((*space.names, *space.spellings)).encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise FileFormatError(f"{path}: holds a lone surrogate, which is no character") from error
         except FolksongError as error:
             raise FileFormatError(f"{path}: {error}") from error
+        return space
 
 
 def write_label(label: Label) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """Clusters of tags inside each genre: what Models 4.1 (`labels.npmi`) and 4.2 (`labels.skipgram`) have in common.
 
-The main genre of a cluster (its most popular tag) is left out by default and the other tags are clustered. The number
-of clusters is the one from 5 to min(20, n − 1) with the best silhouette; clusters of a single tag are removed. A genre
-with fewer than 6 tags to cluster stays one label.
+The main genre of a cluster is the tag that names it (the most popular one, unless a person named it after another). It
+is left out by default and the other tags are clustered. The number of clusters is the one from 5 to min(20, n − 1)
+with the best silhouette; clusters of a single tag are removed. A genre with fewer than 6 tags to cluster stays one
+label.
 
 The silhouette (Rousseeuw 1987) of a point is (b − a) / max(a, b), with a its mean distance to the others of its cluster
 and b the smallest mean distance to another cluster; it is 0 for a cluster of one.
@@ -172,7 +173,8 @@ def cluster_genres(
         if drop_rare:
             used = [tag for tag in used if counts[tag] >= counts[used[0]] ** 0.25]
         genre = Label(label.name, tuple(used))
-        main, tags = (None, genre.tags) if keep_main else (used[0], genre.tags[1:])
+        main = None if keep_main else label.name if label.name in used else used[0]
+        tags = tuple(tag for tag in used if tag != main)
         if len(tags) < FEWEST_TAGS:
             logger.warning(
                 "genre %r: %d tags to cluster are fewer than %d; it stays one label",
@@ -216,14 +218,41 @@ def silhouette_samples(
     Raises:
         FolksongError: there are not between 2 and n − 1 clusters, where it is undefined.
     """
+    member = _members(numbers)
+    return _silhouettes(np.asarray(distances, np.float64) @ member, member)
+
+
+def cosine_silhouettes(
+    vectors: npt.NDArray[np.floating], numbers: npt.NDArray[np.integer]
+) -> npt.NDArray[np.float64]:
+    """Return the silhouette of each unit vector under 1 − cos: (n,), without the matrix of all distances.
+
+    Args:
+        vectors: (n, d), rows of length 1.
+        numbers: (n,) the cluster of each.
+
+    Raises:
+        FolksongError: there are not between 2 and n − 1 clusters, where it is undefined.
+    """
+    member, points = _members(numbers), np.asarray(vectors, np.float64)
+    totals = np.maximum(member.sum(axis=0) - points @ (points.T @ member), 0)
+    return _silhouettes(totals, member)
+
+
+def _members(numbers: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+    """Return which point is in which cluster: (n, k), ones and zeros."""
     clusters, codes = np.unique(numbers, return_inverse=True)
     n, k = len(codes), len(clusters)
     if not 2 <= k <= n - 1:
         raise FolksongError(f"a silhouette needs 2 to {n - 1} clusters for {n} points, not {k}")
     member = np.zeros((n, k))
     member[np.arange(n), codes] = 1
-    sizes = member.sum(axis=0)
-    totals = np.asarray(distances, np.float64) @ member
+    return member
+
+
+def _silhouettes(totals: npt.NDArray[np.float64], member: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the silhouettes from each point's summed distance to each cluster, (n, k)."""
+    n, codes, sizes = len(member), member.argmax(axis=1), member.sum(axis=0)
     own = sizes[codes]
     within = totals[np.arange(n), codes] / np.maximum(own - 1, 1)
     means = totals / sizes

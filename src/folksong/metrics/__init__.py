@@ -9,8 +9,14 @@ label.
 from __future__ import annotations
 
 from folksong.metrics.bootstrap import Bootstrap, bootstrap, centred_interval, draw_resamples
-from folksong.metrics.counts import confusion, cooccurrence
-from folksong.metrics.decisions import BestThresholds, Calibration, best_thresholds, calibration
+from folksong.metrics.decisions import (
+    BestThresholds,
+    Calibration,
+    best_thresholds,
+    calibration,
+    confusion,
+    cooccurrence,
+)
 from folksong.metrics.ranking import average_precision, rank_labels, roc_auc
 from folksong.metrics.semantic import Mistakes, mistakes_in_meaning
 from folksong.metrics.summary import Summary, summarise

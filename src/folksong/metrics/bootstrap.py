@@ -37,14 +37,14 @@ class Bootstrap:
         average_precision: (n_resamples, n_labels), NaN likewise.
         micro_roc_auc: (n_resamples,) of all pairs of the labels with a positive and a negative track; NaN if not
             asked for.
-        micro_average_precision: (n_resamples,) likewise.
+        micro_pr_auc: (n_resamples,) likewise.
         level: the share of resamples inside an interval, 0.95 by default.
     """
 
     roc_auc: Array
     average_precision: Array
     micro_roc_auc: Array
-    micro_average_precision: Array
+    micro_pr_auc: Array
     level: float
 
     @property
@@ -53,7 +53,7 @@ class Bootstrap:
         return _mean_over_labels(self.roc_auc)
 
     @property
-    def macro_average_precision(self) -> Array:
+    def macro_pr_auc(self) -> Array:
         """(n_resamples,) mean over the labels that are defined in the resample."""
         return _mean_over_labels(self.average_precision)
 
@@ -148,7 +148,7 @@ def bootstrap(
         roc_auc=auc[:, : pairs.n_labels],
         average_precision=precision[:, : pairs.n_labels],
         micro_roc_auc=auc[:, -1] if micro else undefined,
-        micro_average_precision=precision[:, -1] if micro else undefined,
+        micro_pr_auc=precision[:, -1] if micro else undefined,
         level=level,
     )
 

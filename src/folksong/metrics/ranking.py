@@ -6,8 +6,7 @@ with a score of at least s, and over the positive ones TP(s). Then, as scikit-le
 - average precision = (1/P) Σ TP(s) / N(s), the sum running over the positive tracks (no interpolation), and
 - ROC-AUC = (1/(P (n − P))) Σ (negatives below s + half of the negatives equal to s).
 
-Both need only the ranks of the positive scores among all scores (`folksong.metrics.ranks`), instead of the sorting
-of an index and the building of a curve.
+Both need only the ranks of the positive scores among all scores, not the sorting of an index or a curve.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 
 from folksong.metrics.inputs import Column, Floats, Pairs
-from folksong.metrics.ranks import count_below
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +89,7 @@ def rank_positives(scores: Floats, positives: Floats) -> tuple[float, float]:
     # Ties share one rank, so each distinct score is looked up once.
     first = np.flatnonzero(np.concatenate([[True], positives[1:] != positives[:-1]]))
     counts = np.diff(first, append=len(positives))
-    below, upto = count_below(scores, positives[first])
+    below, upto = _ranks(np.sort(scores), positives[first])
     precision = float(((len(positives) - first) / (len(scores) - below)) @ counts) / len(positives)
     if not n_negatives:
         return np.nan, precision
@@ -100,3 +98,14 @@ def rank_positives(scores: Floats, positives: Floats) -> tuple[float, float]:
     # Twice the area is a whole number, below 2^63 for fewer than 2 * 10^9 tracks: exact.
     twice_the_area = int((2 * negatives_below + negatives_equal) @ counts)
     return twice_the_area / (2 * len(positives) * n_negatives), precision
+
+
+def _ranks(ordered: Floats, values: Floats) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return how many of the sorted scores are less than, and how many at most, each of `values` among them."""
+    below = np.searchsorted(ordered, values, side="left").astype(np.int64)
+    upto = below + 1
+    more = np.flatnonzero(
+        ordered[np.minimum(upto, len(ordered) - 1)] == values
+    )  # ties are few: the rest need no search
+    upto[more] = np.searchsorted(ordered, values[more], side="right")
+    return below, upto

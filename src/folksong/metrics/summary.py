@@ -32,10 +32,10 @@ class Summary:
     average_precision: Array
     positives: npt.NDArray[np.int64]
     macro_roc_auc: float
-    macro_average_precision: float
+    macro_pr_auc: float
     macro_chance: float
     micro_roc_auc: float
-    micro_average_precision: float
+    micro_pr_auc: float
     micro_chance: float
 
     @property
@@ -71,12 +71,12 @@ class Summary:
     @property
     def macro_lift(self) -> float:
         """Macro average precision divided by the mean prevalence."""
-        return self.macro_average_precision / self.macro_chance
+        return self.macro_pr_auc / self.macro_chance
 
     @property
     def micro_lift(self) -> float:
         """Micro average precision divided by the share of positive pairs."""
-        return self.micro_average_precision / self.micro_chance
+        return self.micro_pr_auc / self.micro_chance
 
 
 def summarise(
@@ -106,10 +106,10 @@ def summarise(
         average_precision=ranking.average_precision,
         positives=positives,
         macro_roc_auc=_mean(ranking.roc_auc[kept]),
-        macro_average_precision=_mean(ranking.average_precision[kept]),
+        macro_pr_auc=_mean(ranking.average_precision[kept]),
         macro_chance=chance,
         micro_roc_auc=micro_values[0],
-        micro_average_precision=micro_values[1],
+        micro_pr_auc=micro_values[1],
         micro_chance=chance if micro else np.nan,  # the same number: every label has the same tracks
     )
 

@@ -1,4 +1,4 @@
-"""Thresholds of a run's labels, kept in the run as ``thresholds.json``; `folksong.evaluation.tuning` finds them."""
+"""Thresholds of a run's labels, kept in the run as ``thresholds.json``; `folksong.evaluation` tunes them."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Thresholds:
         """
         path = Path(folder) / FILE_NAME
         if not path.exists():
-            raise FolksongError(f"{path}: no thresholds yet; `folksong thresholds {folder}` tunes them")
+            raise FolksongError(f"{path}: no thresholds yet; tune them first")
         content = read_json(path)
         if (
             not isinstance(content, dict)
@@ -100,7 +100,7 @@ def stored_thresholds(run: Run) -> Thresholds | None:
     found = Thresholds.read(run.path)
     if tuple(found.values) != run.labels.names or found.checkpoint_sha256 != sha256_file(run.best_checkpoint):
         logger.warning(
-            "%s: the thresholds were tuned for other weights and are not used; `folksong thresholds` tunes them again",
+            "%s: the thresholds were tuned for other weights and are not used; tune them again",
             run.path,
         )
         return None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
 from folksong.errors import FileFormatError, FolksongError
-from folksong.files import read_text
+from folksong.files import atomic_write, read_text
 from folksong.tags.sources.delimited import plain, read_track_column
 
 REMOVE_LIST = "tags_remove.txt"
@@ -60,6 +61,21 @@ def read_remove_list(path: str | os.PathLike[str]) -> tuple[str, ...]:
             f"{path}: no such file; name a list of one tag a line, or its folder ({REMOVE_LIST})"
         )
     return read_tag_list(path)
+
+
+def write_tag_list(path: str | os.PathLike[str], tags: Mapping[str, str], comment: str = "") -> None:
+    """Write a list of tags for a person to edit: each below a comment on it, where there is one.
+
+    Args:
+        path: the file.
+        tags: tag -> what is said of it.
+        comment: the file's first line.
+    """
+    with atomic_write(path, "w") as stream:
+        stream.write(f"# {comment}\n" if comment else "")
+        for tag, said in tags.items():
+            stream.write(f"# {said}\n" if said else "")
+            stream.write(f"\\{tag}\n" if tag.startswith(("#", "-")) else f"{tag}\n")
 
 
 def shipped_list(name: str = REMOVE_LIST) -> tuple[str, ...]:

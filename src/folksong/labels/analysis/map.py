@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 Method = Literal["umap", "pca"]
 
 NEAREST = 8
+BLOCK_TAGS = 500
 MOST_PIXELS = 24
 MOST_NAMES = 40
 """So many labels, the most popular, have their name on the map: more would cover each other."""
@@ -168,43 +169,29 @@ def _plot(
         f"hsl({number * 137.508 % 360:.0f}, {60 + number % 3 * 15}%, {38 + number % 4 * 7}%)"
         for number in labels
     ]
+    x, y = plane.round(4).T.tolist()
+    sizes = [4 + MOST_PIXELS * (count / most) ** 0.5 for count in counts]
     points = graph_objects.Scattergl(
-        x=plane[:, 0].round(4).tolist(),
-        y=plane[:, 1].round(4).tolist(),
+        x=x,
+        y=y,
         mode="markers",
-        marker={
-            "color": colours,
-            "size": [4 + MOST_PIXELS * (count / most) ** 0.5 for count in counts],
-            "opacity": 0.75,
-            "line": {"width": 0},
-        },
+        marker={"color": colours, "size": sizes, "opacity": 0.75, "line": {"width": 0}},
         customdata=[f"{tag}\n{name}" for tag, name in zip(tags, names, strict=True)],
         text=texts,
         hoverinfo="text",
         unselected={"marker": {"opacity": 0.06}},
     )
-    first = list({number: row for row, number in reversed(list(enumerate(labels)))}.values())
-    shown = sorted(first)[:MOST_NAMES]
+    first = sorted({number: row for row, number in reversed(list(enumerate(labels)))}.values())[:MOST_NAMES]
     captions = graph_objects.Scattergl(
-        x=plane[shown, 0].round(4).tolist(),
-        y=plane[shown, 1].round(4).tolist(),
+        x=[x[row] for row in first],
+        y=[y[row] for row in first],
         mode="text",
-        text=[escape(names[row]) for row in shown],
+        text=[escape(names[row]) for row in first],
         hoverinfo="skip",
     )
-    axis = {"visible": False}
-    figure = graph_objects.Figure(
-        [points, captions],
-        {
-            "xaxis": axis,
-            "yaxis": axis,
-            "dragmode": "pan",
-            "plot_bgcolor": "white",
-            "margin": {"l": 0, "r": 0, "t": 0, "b": 0},
-            "hoverlabel": {"align": "left"},
-            "showlegend": False,
-        },
-    )
+    look = {"dragmode": "pan", "plot_bgcolor": "white", "hoverlabel": {"align": "left"}, "showlegend": False}
+    look |= {"xaxis": {"visible": False}, "yaxis": {"visible": False}}
+    figure = graph_objects.Figure([points, captions], {**look, "margin": {"l": 0, "r": 0, "t": 0, "b": 0}})
     config = {"responsive": True, "scrollZoom": True, "displaylogo": False}
     return str(
         figure.to_html(config, include_plotlyjs=True, full_html=False, div_id="map", post_script=SEARCH)
@@ -212,10 +199,13 @@ def _plot(
 
 
 def _nearest(points: npt.NDArray[np.float32]) -> list[list[int]]:
-    nearness = points @ points.T
-    np.fill_diagonal(nearness, -np.inf)
-    order = np.argsort(-nearness, axis=1, kind="stable")
-    return [[int(other) for other in row] for row in order[:, : min(NEAREST, len(points) - 1)]]
+    found: list[list[int]] = []
+    for start in range(0, len(points), BLOCK_TAGS):
+        nearness = points[start : start + BLOCK_TAGS] @ points.T
+        nearness[np.arange(len(nearness)), np.arange(start, start + len(nearness))] = -np.inf
+        order = np.argsort(-nearness, axis=1, kind="stable")
+        found += order[:, : min(NEAREST, len(points) - 1)].tolist()
+    return found
 
 
 def _umap(points: npt.NDArray[np.float32], seed: int, progress: bool) -> npt.NDArray[np.float64]:

@@ -11,8 +11,8 @@ import pytest
 
 from folksong.errors import FileFormatError, FolksongError
 from folksong.evaluation.evaluate import evaluate
-from folksong.evaluation.scored import ScoredTracks
-from folksong.evaluation.tuning import thresholds_of, tune_thresholds
+from folksong.evaluation.scores import ScoredTracks
+from folksong.evaluation.tune_thresholds import thresholds_of, tune_thresholds
 from folksong.prediction.thresholds import Thresholds, stored_thresholds
 from folksong.runs import Run
 
@@ -62,7 +62,7 @@ def test_tuning_on_the_test_part_is_warned_of(run, caplog):
 
 
 def test_missing_and_damaged_thresholds(run):
-    with pytest.raises(FolksongError, match="no thresholds yet; `folksong thresholds"):
+    with pytest.raises(FolksongError, match="no thresholds yet; tune them"):
         Thresholds.read(run.path)
     tune_thresholds(run)
     path = run.path / "thresholds.json"

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Any
 
 import numpy as np
 
-from folksong.evaluation.scored import ScoredTracks
-from folksong.evaluation.scoring import score_part
+from folksong.evaluation.scores import ScoredTracks, score_part
 from folksong.files import json_value, sha256_file
 from folksong.metrics import best_thresholds
 from folksong.prediction.thresholds import DEFAULT_THRESHOLD, Thresholds
-from folksong.prediction.windows import Which
+from folksong.prediction.windows import Scoring
 from folksong.runs import Run
 
 logger = logging.getLogger(__name__)
@@ -28,10 +26,11 @@ def tune_thresholds(
     *,
     part: str = "validation",
     beta: float = 1.0,
-    windows: Which = "track",
+    shards: str | os.PathLike[str] | None = None,
+    device: str | None = None,
+    batch_size: int = 32,
     write: bool = True,
     progress: bool = False,
-    **scoring: Any,
 ) -> Thresholds:
     """Find the threshold of each label that maximises F on the validation part, and keep them in the run.
 
@@ -39,10 +38,11 @@ def tune_thresholds(
         run: the run, or its folder.
         part: the part to tune on. On ``"test"`` decisions would look better than they are.
         beta: recall counts `beta` times as much as precision.
-        windows: ``"track"`` averages sliding windows over the whole track, ``"centre"`` takes the middle one.
+        shards: where the shards are now; None: where the run found them.
+        device: ``"cpu"``, ``"cuda"``, …; a GPU where there is one if None.
+        batch_size: windows scored at once.
         write: write ``thresholds.json`` into the run.
         progress: show a bar.
-        scoring: further arguments of `folksong.evaluation.scoring.score_part`.
 
     Raises:
         FolksongError: as `folksong.evaluation.evaluate.evaluate`.
@@ -50,9 +50,16 @@ def tune_thresholds(
     opened = run if isinstance(run, Run) else Run.open(run)
     if part == "test":
         logger.warning("thresholds tuned on the test part make its decisions look better than they are")
-    tracks = score_part(opened, part, windows=windows, progress=progress, **scoring)
+    scoring = Scoring(hop_seconds=opened.window_seconds / 2)
+    tracks = score_part(
+        opened, part, scoring, shards=shards, device=device, batch_size=batch_size, progress=progress
+    )
     found = thresholds_of(
-        tracks, beta=beta, part=part, checkpoint_sha256=sha256_file(opened.best_checkpoint), windows=windows
+        tracks,
+        beta=beta,
+        part=part,
+        checkpoint_sha256=sha256_file(opened.best_checkpoint),
+        windows=scoring.windows,
     )
     if found.untuned:
         logger.warning(

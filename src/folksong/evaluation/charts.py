@@ -1,0 +1,314 @@
+"""Charts of a report's page, as Plotly has them: a dict of ``data`` and ``layout`` each, drawn in the browser."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from folksong.evaluation.figures import Average, Evaluation
+from folksong.evaluation.plots import (
+    BLUE,
+    GREY,
+    NARROWEST_AXIS,
+    VERMILION,
+    colour_of,
+    cut,
+    front_ends,
+    side_by_side,
+)
+from folksong.evaluation.report_data import Report, ReportGroup, describe_space, heard_together
+from folksong.files import json_value
+
+Chart = dict[str, Any]
+
+SYMBOLS = ("circle", "square", "triangle-up", "diamond")
+DASHES = ("solid", "dash", "dot")
+LARGEST_HEAT_MAP = 200  # labels; more cannot be told apart on a screen
+CURVES = {
+    "macro_pr_auc": "validation PR-AUC, macro",
+    "micro_pr_auc": "validation PR-AUC, micro",
+    "macro_roc_auc": "validation ROC-AUC, macro",
+    "micro_roc_auc": "validation ROC-AUC, micro",
+    "validation_loss": "validation loss",
+    "loss": "training loss",
+    "learning_rate": "learning rate",
+}
+# Cividis, which is even in lightness and the same for the colour-blind; bent so that small shares show too.
+CIVIDIS = ("#00224e", "#35456c", "#666970", "#948e77", "#c8b866", "#fee838")
+SHARES = [[(place / 5) ** 2, colour] for place, colour in enumerate(CIVIDIS)]
+
+
+def chart(data: Sequence[Mapping[str, Any]], *, x: str, y: str, height: int = 380, **layout: Any) -> Chart:
+    """Return a chart with titled axes that fills its width; undefined numbers become gaps.
+
+    Args:
+        data: the traces.
+        x: title of the axis.
+        y: likewise.
+        height: in pixels.
+        layout: more of it; ``xaxis`` and ``yaxis`` are laid over the defaults.
+    """
+    axes = {
+        axis: {"title": {"text": title}, "automargin": True, "zeroline": False, "gridcolor": "#e7e7e7"}
+        | layout.pop(axis, {})
+        for axis, title in (("xaxis", x), ("yaxis", y))
+    }
+    full = {
+        "height": height,
+        "margin": {"l": 10, "r": 10, "t": 10, "b": 10},
+        "showlegend": False,
+        "hovermode": "closest",
+        "paper_bgcolor": "#fff",
+        "plot_bgcolor": "#fff",
+        "font": {"size": 12, "color": "#1b1b1b"},
+        **axes,
+        **layout,
+    }
+    content: Chart = json_value({"data": list(data), "layout": full})
+    return content
+
+
+def frontier_charts(report: Report) -> dict[str, Chart]:
+    """Return how well label spaces are heard against how much they keep: a chart for each choice of both."""
+    groups = report.groups
+    qualities: dict[str, list[Average]] = {
+        "macro ROC-AUC on its own labels": [group.figures["macro_roc_auc"] for group in groups],
+        "macro PR-AUC on its own labels": [group.figures["macro_pr_auc"] for group in groups],
+        "macro lift on its own labels": [_lift(group.figures["macro_pr_auc"]) for group in groups],
+    }
+    words = {"labels": "common labels", "tags": "the tags that all know", "all": "all frequent tags"}
+    for ground in report.grounds:
+        title = f"macro ROC-AUC on {words[ground.ground]}"
+        qualities[title] = [one.figures["macro_roc_auc"] for one in ground.groups]
+    found = {}
+    for kept, title in (("counts", "share of tag counts kept"), ("tracks", "share of tracks kept")):
+        shares = [None if group.coverage is None else group.coverage[kept] for group in groups]
+        if any(share is not None for share in shares):
+            for quality, figures in qualities.items():
+                found[f"{quality}, by {title}"] = _frontier(groups, shares, figures, title, quality)
+    return found
+
+
+def _lift(figure: Average) -> Average:
+    chance = figure.chance or np.nan
+    seeds = tuple(value / chance for value in figure.seeds)
+    return Average(figure.value / chance, figure.low / chance, figure.high / chance, 1.0, seeds)
+
+
+def _frontier(
+    groups: Sequence[ReportGroup],
+    shares: Sequence[float | None],
+    figures: Sequence[Average],
+    x: str,
+    y: str,
+) -> Chart:
+    fronts, places = front_ends(groups), side_by_side(shares)
+    traces = []
+    for group, share, place, figure in zip(groups, shares, places, figures, strict=True):
+        if share is None or place is None or math.isnan(figure.value):
+            continue
+        seeds = ", ".join(f"{value:.3f}" for value in figure.seeds)
+        lines = (
+            f"{cut(group.group.name, 60)}, {group.group.front_end}",
+            cut(describe_space(group.group.labels), 60),
+            f"kept: {share:.3f}",
+            f"{figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})",
+            *([f"seeds {', '.join(map(str, group.group.seeds))}: {seeds}"] if len(figure.seeds) > 1 else []),
+        )
+        traces.append(
+            {
+                **_points([place], [figure.value], ["<br>".join(map(escape, lines))]),
+                "mode": "markers+text",
+                "text": [str(group.number)],
+                "textfont": {"color": "#fff", "size": 11},
+                "marker": {
+                    "size": 19,
+                    "color": colour_of(group),
+                    "symbol": SYMBOLS[fronts.index(group.group.front_end) % len(SYMBOLS)],
+                },
+                "error_y": _error([figure], colour_of(group)),
+            }
+        )
+    known = [place for place in places if place is not None]
+    middle, width = (max(known) + min(known)) / 2, max(1.25 * (max(known) - min(known)), NARROWEST_AXIS)
+    limits = [middle - width / 2, middle + width / 2]
+    return chart(traces, x=x, y=y, height=430, xaxis={"range": limits, "nticks": 6})
+
+
+def curve_charts(report: Report) -> dict[str, Chart]:
+    """Return the learning curves of all runs, one chart for each figure that one of them has, by its title."""
+    fronts = front_ends(report.groups)
+    group_of = {row: group for group in report.groups for row in group.group.rows}
+    histories = [entry.run.history() for entry in report.runs]
+    found = {}
+    for key, title in CURVES.items():
+        traces = []
+        for row, (entry, history) in enumerate(zip(report.runs, histories, strict=True)):
+            lines = [line for line in history if line.get(key) is not None]
+            if not lines:
+                continue
+            best = max((line["epoch"] for line in lines if line.get("best")), default=None)
+            group = group_of[row]
+            hints = [
+                f"{escape(cut(entry.name, 60))}, epoch {line['epoch']}<br>{title} {line[key]:.4f}"
+                for line in lines
+            ]
+            traces.append(
+                {
+                    **_points([line["epoch"] for line in lines], [line[key] for line in lines], hints),
+                    "mode": "lines+markers",
+                    "line": {
+                        "color": colour_of(group),
+                        "width": 1.5,
+                        "dash": DASHES[fronts.index(entry.run.front_end) % len(DASHES)],
+                    },
+                    "marker": {"size": [11 if line["epoch"] == best else 4 for line in lines]},
+                }
+            )
+        if traces:
+            found[title] = chart(traces, x="epoch", y=title, height=320)
+    return found
+
+
+def prevalence_charts(found: Evaluation) -> dict[str, Chart]:
+    """Return each label's ROC-AUC and PR-AUC against the share of tracks that carry it, with chance."""
+    labels = found.defined
+    shares = np.array([label.tracks / found.n_tracks for label in labels])
+    charts = {}
+    for name, title in (("roc_auc", "ROC-AUC"), ("pr_auc", "PR-AUC")):
+        if not labels:
+            continue
+        figures: list[Average] = [getattr(label, name) for label in labels]
+        hints = [
+            f"{escape(cut(label.name, 60))}<br>{label.tracks} tracks<br>"
+            f"{figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})"
+            for label, figure in zip(labels, figures, strict=True)
+        ]
+        steps = np.geomspace(shares.min() / 1.3, min(1.0, shares.max() * 1.3), 60)
+        chance = np.full(60, 0.5) if name == "roc_auc" else steps
+        lines = {"mode": "lines", "hoverinfo": "skip", "line": {"color": GREY, "dash": "dash", "width": 1}}
+        dots = {
+            **_points(shares.tolist(), [figure.value for figure in figures], hints),
+            "mode": "markers",
+            "marker": {"size": 8, "color": BLUE},
+            "error_y": _error(figures, BLUE),
+        }
+        charts[title] = chart(
+            [{"x": steps.tolist(), "y": chance.tolist(), **lines}, dots],
+            x="share of tracks that carry the label",
+            y=title,
+            xaxis={"type": "log", "dtick": "D2"},
+        )
+    return charts
+
+
+def heat_charts(found: Evaluation) -> dict[str, Chart]:
+    """Return which labels come together and which are heard together; empty with too many labels."""
+    if len(found.labels) > LARGEST_HEAT_MAP:
+        return {}
+    names = [figures.name for figures in found.labels]
+    together, heard = heard_together(found)
+    return {
+        "together": heat_map(names, together, "%{z:.2f} of the tracks with “%{y}” carry “%{x}”"),
+        "heard": heat_map(names, heard, "“%{x}” scores %{z:.2f} on tracks with “%{y}” alone of the two"),
+    }
+
+
+def heat_map(names: Sequence[str], values: npt.NDArray[np.float64], hint: str) -> Chart:
+    """Return a heat map of a square matrix of shares, with a name at each row and column.
+
+    Args:
+        names: (n,).
+        values: (n, n) in 0 to 1.
+        hint: Plotly's template, with ``%{x}``, ``%{y}`` and ``%{z}``.
+    """
+    shown = _unique([escape(cut(name, 22)) for name in names])
+    trace = {
+        "type": "heatmap",
+        "x": shown,
+        "y": shown,
+        "z": np.round(values, 3).tolist(),
+        "zmin": 0,
+        "zmax": 1,
+        "colorscale": SHARES,
+        "hovertemplate": hint + "<extra></extra>",
+        "colorbar": {
+            "thickness": 10,
+            "len": 0.5,
+            "y": 1,
+            "yanchor": "top",
+            "tickvals": [0, 0.1, 0.3, 0.6, 1],
+        },
+    }
+    small = {"tickfont": {"size": 10 if len(names) <= 60 else 8}, "showgrid": False}
+    return chart(
+        [trace],
+        x="",
+        y="",
+        height=max(360, min(1400, 150 + 13 * len(names))),
+        xaxis={**small, "tickangle": -90},
+        yaxis={**small, "autorange": "reversed"},
+    )
+
+
+def calibration_chart(found: Evaluation) -> Chart:
+    """Return the share of positives against the mean score, bin by bin, of all pairs together."""
+    pooled = found.calibration.pooled()
+    counts, scores, shares = pooled.counts[0], pooled.mean_scores[0], pooled.shares[0]
+    filled = np.flatnonzero(counts)
+    hints = [
+        f"scores of about {scores[place]:.2f}: {shares[place]:.2f} carry the label<br>{counts[place]:,} pairs"
+        for place in filled
+    ]
+    sizes = 6 + 10 * np.log1p(counts[filled]) / np.log1p(counts.max())
+    diagonal = {"x": [0, 1], "y": [0, 1], "mode": "lines", "hoverinfo": "skip"}
+    return chart(
+        [
+            {**diagonal, "line": {"color": GREY, "dash": "dash", "width": 1}},
+            {
+                **_points(scores[filled].tolist(), shares[filled].tolist(), hints),
+                "mode": "lines+markers",
+                "line": {"color": VERMILION, "width": 1.5},
+                "marker": {"size": sizes.tolist()},
+            },
+        ],
+        x="mean score",
+        y="share with the label",
+        xaxis={"range": [-0.02, 1.02]},
+        yaxis={"range": [-0.02, 1.02]},
+    )
+
+
+def escape(text: str) -> str:
+    """Return text that Plotly shows as it is: it takes some HTML for its own."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _points(x: Sequence[Any], y: Sequence[Any], hints: Sequence[str]) -> dict[str, Any]:
+    return {"type": "scatter", "x": x, "y": y, "hovertext": hints, "hoverinfo": "text"}
+
+
+def _error(figures: Sequence[Average], colour: str) -> dict[str, Any]:
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [figure.high - figure.value for figure in figures],
+        "arrayminus": [figure.value - figure.low for figure in figures],
+        "color": colour,
+        "thickness": 1.2,
+        "width": 0,
+    }
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    """Return names, numbered where shortening made some alike: Plotly would draw them as one row."""
+    seen: dict[str, int] = {}
+    found = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        found.append(name if seen[name] == 1 else f"{name} {seen[name]}")
+    return found

@@ -1,0 +1,195 @@
+"""Runs, alone or as cells of an experiment, and groups of runs that differ in their seed alone.
+
+Two kinds of chance are kept apart. The *interval* of a group's figure is a bootstrap over tracks of the mean over its
+seeds: how far the figure would move on other test tracks. The *spread* (least and most of the seeds' own figures) is
+how far it moves when the same network is trained again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from folksong.errors import FileFormatError, FolksongError
+from folksong.files import read_document
+from folksong.labels.space import LabelSpace
+from folksong.runs import Run
+
+EXPERIMENT_NAME = "experiment.json"
+EXPERIMENT_FORMAT = "folksong.experiment"
+EXPERIMENT_VERSION = 1
+PLAIN_LOSS = "bce"
+
+
+@dataclass(frozen=True)
+class NamedRun:
+    """A run and its place in an experiment.
+
+    Args:
+        run: the run.
+        space: what its label space is called; None if nobody named it.
+        loss: what its loss is called; None likewise.
+    """
+
+    run: Run
+    space: str | None = None
+    loss: str | None = None
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs of one label space, front-end and loss.
+
+    Args:
+        space: what the label space is called.
+        loss: what the loss is called; None where nothing else than it is compared.
+        front_end: of all runs.
+        runs: one a seed.
+        rows: their places among the runs given.
+    """
+
+    space: str
+    loss: str | None
+    front_end: str
+    runs: tuple[Run, ...]
+    rows: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """Label space, and the loss unless it is the plain one or the only one."""
+        return self.space if self.loss in (None, PLAIN_LOSS) else f"{self.space}, {self.loss}"
+
+    @property
+    def labels(self) -> LabelSpace:
+        """The label space."""
+        return self.runs[0].labels
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seed of each run."""
+        return tuple(seed_of(run) for run in self.runs)
+
+
+def seed_of(run: Run) -> int:
+    """Return the seed of a run's training."""
+    return int(run.config["settings"]["runtime"]["seed"])
+
+
+def open_runs(paths: Sequence[Run | str | os.PathLike[str]]) -> list[NamedRun]:
+    """Open runs; the folder of an experiment stands for all its finished cells, in its plan's order.
+
+    A run that lies in an experiment's folder is called what its plan calls it.
+
+    Raises:
+        FolksongError: a folder holds neither, or an experiment has no finished cell.
+    """
+    found: list[NamedRun] = []
+    for path in paths:
+        folder = path.path if isinstance(path, Run) else Path(path)
+        if not isinstance(path, Run) and (folder / EXPERIMENT_NAME).is_file():
+            cells = _read_cells(folder)
+            done = [
+                NamedRun(Run.open(folder / run), *names)
+                for run, (names, finished) in cells.items()
+                if finished
+            ]
+            if not done:
+                raise FolksongError(f"{folder}: no cell of this experiment is finished yet")
+            found += done
+            continue
+        run = path if isinstance(path, Run) else Run.open(folder)
+        names: tuple[str | None, str | None] = (None, None)
+        above = folder.absolute().parent.parent
+        if (above / EXPERIMENT_NAME).is_file():
+            names = _read_cells(above).get(f"runs/{folder.name}", (names, True))[0]
+        found.append(NamedRun(run, *names))
+    return found
+
+
+def _read_cells(folder: Path) -> dict[str, tuple[tuple[str | None, str | None], bool]]:
+    """Return run -> ((label space, loss), whether it is finished)."""
+    file = folder / EXPERIMENT_NAME
+    content = read_document(
+        file, EXPERIMENT_FORMAT, EXPERIMENT_VERSION, "an experiment", "give the folders of its runs instead"
+    )
+    try:
+        return {
+            str(cell["run"]): ((str(cell["space"]), str(cell["loss"])), bool(cell["done"]))
+            for cell in content["cells"]
+        }
+    except (KeyError, TypeError) as error:
+        raise FileFormatError(
+            f"{file}: damaged ({type(error).__name__}: {error}); run the experiment again"
+        ) from error
+
+
+def group_runs(named: Sequence[NamedRun], names: Sequence[str]) -> list[Group]:
+    """Put runs together that differ in nothing but their seed, in the order of the first of each.
+
+    Args:
+        named: the runs.
+        names: (n_runs,) what a run is called whose label space nobody named.
+    """
+    members: dict[str, list[int]] = {}
+    for row, one in enumerate(named):
+        key = _key(one)
+        if any(seed_of(named[other].run) == seed_of(one.run) for other in members.get(key, [])):
+            key += f" {row}"  # the same seed twice: somebody wants to see both
+        members.setdefault(key, []).append(row)
+    losses: dict[tuple[str, str], set[str]] = {}
+    for one in named:
+        loss = json.dumps(one.run.config["settings"]["loss"], sort_keys=True)
+        losses.setdefault(_place(one.run), set()).add(loss)
+    groups = []
+    for rows in members.values():
+        first = named[rows[0]]
+        loss = first.loss or str(first.run.config["settings"]["loss"]["kind"])
+        several = len(losses[_place(first.run)]) > 1 and first.space is not None
+        groups.append(
+            Group(
+                space=first.space or names[rows[0]],
+                loss=loss if several else None,
+                front_end=first.run.front_end,
+                runs=tuple(named[row].run for row in rows),
+                rows=tuple(rows),
+            )
+        )
+    return groups
+
+
+def _place(run: Run) -> tuple[str, str]:
+    return run.labels.sha256(), run.front_end
+
+
+def _key(one: NamedRun) -> str:
+    """Return all that decides a run but its seed (and where its data lie) as text."""
+    config = one.run.config
+    settings = {name: dict(section) for name, section in config["settings"].items() if name != "runtime"}
+    settings["data"].pop("tags")
+    kept = [
+        settings,
+        config["settings"]["runtime"]["precision"],
+        one.run.front_end,
+        one.run.labels.sha256(),
+        one.space,
+        one.loss,
+    ]
+    kept += [config.get("split_sha256"), config["shards"].get("manifest_sha256")]
+    return json.dumps(kept, sort_keys=True, default=str)
+
+
+def short_names(runs: Sequence[Run]) -> list[str]:
+    """Return folder names, with as many parents as it takes to tell the runs apart.
+
+    Raises:
+        FolksongError: a run is there twice.
+    """
+    parts = [run.path.absolute().parts for run in runs]
+    for depth in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(path[-depth:]) for path in parts]
+        if len(set(names)) == len(names):
+            return names
+    raise FolksongError("a run is named twice")

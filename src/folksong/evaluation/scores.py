@@ -1,0 +1,224 @@
+"""The scores of one part of a run's split: tracks, the labels that listeners gave them, and what the tagger says.
+
+`score_part` computes them from the run's shards; as a file they are ``<part>.npz``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from folksong.errors import FileFormatError, FolksongError
+from folksong.files import atomic_path, describe_os_error
+from folksong.prediction import load_tagger
+from folksong.prediction.windows import Scoring, score_clips
+from folksong.runs import Run
+from folksong.shards.reader import ShardReader
+from folksong.training.data import read_run_tags, rows_of_tracks
+
+logger = logging.getLogger(__name__)
+
+ARRAYS = ("track_ids", "labels", "targets", "scores", "measured")
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredTracks:
+    """The scores of one part's tracks.
+
+    Args:
+        track_ids: (n_tracks,) strings.
+        labels: (n_labels,) names, in the order of the tagger's outputs.
+        targets: (n_tracks, n_labels) uint8, 1 where a track carries a label.
+        scores: (n_tracks, n_labels) float32 in 0 to 1.
+        measured: (n_tracks,) bool; False for tracks that the run leaves out (no label of the space). They are scored
+            all the same, so that runs with other labels can be compared on the same tracks.
+    """
+
+    track_ids: tuple[str, ...]
+    labels: tuple[str, ...]
+    targets: npt.NDArray[np.uint8]
+    scores: npt.NDArray[np.float32]
+    measured: npt.NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        shape = len(self.track_ids), len(self.labels)
+        if self.targets.shape != shape or self.scores.shape != shape or self.measured.shape != shape[:1]:
+            raise FolksongError(
+                f"{shape[0]} tracks and {shape[1]} labels do not fit targets {self.targets.shape}, scores "
+                f"{self.scores.shape} and marks {self.measured.shape}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.track_ids)
+
+    def select(self, rows: Sequence[int] | npt.NDArray[np.integer | np.bool_]) -> ScoredTracks:
+        """Return the tracks of these rows (numbers, or a mask)."""
+        chosen = np.arange(len(self))[np.asarray(rows)]
+        return ScoredTracks(
+            tuple(self.track_ids[row] for row in chosen),
+            self.labels,
+            self.targets[chosen],
+            self.scores[chosen],
+            self.measured[chosen],
+        )
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write the arrays as ``.npz`` (no pickled objects: ``numpy.load(path)`` reads it as it is)."""
+        with atomic_path(path) as temporary, temporary.open("wb") as stream:
+            np.savez_compressed(
+                stream,
+                track_ids=np.array(self.track_ids, np.str_),
+                labels=np.array(self.labels, np.str_),
+                targets=self.targets,
+                scores=self.scores,
+                measured=self.measured,
+            )
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> ScoredTracks:
+        """Read what `write` wrote.
+
+        Raises:
+            FolksongError: there is no such file.
+            FileFormatError: it is cut, damaged or something else.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in ARRAYS}
+            return cls(
+                tuple(arrays["track_ids"].tolist()),
+                tuple(arrays["labels"].tolist()),
+                arrays["targets"].astype(np.uint8),
+                arrays["scores"].astype(np.float32),
+                arrays["measured"].astype(bool),
+            )
+        except FileNotFoundError as error:
+            raise FolksongError(f"{describe_os_error(error, path)}; evaluate the run first") from error
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, FolksongError) as error:
+            raise FileFormatError(
+                f"{Path(path)}: not the scores of an evaluation, or damaged ({error}); evaluate the run again"
+            ) from error
+
+
+@dataclass(frozen=True)
+class ShardClip:
+    """One record of a folder of shards, as `folksong.prediction.score_clips` takes it."""
+
+    reader: ShardReader
+    record: int
+
+    @property
+    def n_steps(self) -> int:
+        """Number of samples or frames."""
+        return int(self.reader.n_steps[self.record])
+
+    def window_into(self, start: int, out: npt.NDArray[np.float32]) -> None:
+        """Write the steps from `start` into `out`, repeating a record that is shorter."""
+        self.reader.window_into(self.record, start, out)
+
+
+def score_part(
+    run: Run,
+    part: str,
+    scoring: Scoring,
+    *,
+    shards: str | os.PathLike[str] | None = None,
+    tags: str | os.PathLike[str] | None = None,
+    device: str | None = None,
+    batch_size: int = 32,
+    progress: bool = False,
+) -> ScoredTracks:
+    """Score the tracks of one part of a run's split, in the order of the shards.
+
+    Args:
+        run: the run.
+        part: ``"test"``, ``"validation"`` or ``"training"``.
+        scoring: windows and precision.
+        shards: where the shards are now; None: where the run found them.
+        tags: a tag table instead of the run's own tag source.
+        device: ``"cpu"``, ``"cuda"``, …; a GPU where there is one if None.
+        batch_size: windows scored at once.
+        progress: show a bar.
+
+    Raises:
+        FolksongError: shards or tags are missing or of another kind, or no track of the part is in the shards or has
+            a label.
+    """
+    reader = open_shards(run, shards)
+    records = _records_of(part, run, reader)
+    table = read_run_tags(run, reader, tags)
+    track_ids = tuple(reader.track_ids[record] for record in records)
+    targets = rows_of_tracks(run.labels.encode(table), table, track_ids).toarray().astype(np.uint8)
+    tagger = load_tagger(
+        run,
+        device=device,
+        hop_seconds=scoring.hop_seconds,
+        batch_size=batch_size,
+        precision=scoring.precision,
+    )
+    found = score_clips(
+        tagger.model,
+        (ShardClip(reader, int(record)) for record in records),
+        window_steps=tagger.window_steps,
+        hop_steps=tagger.hop_steps,
+        which=scoring.windows,
+        batch_size=tagger.batch_size,
+        autocast=tagger.autocast,
+    )
+    bar = tqdm(found, total=len(records), desc=f"scoring the {part} part", unit="track", disable=not progress)
+    scores = np.empty((len(records), len(tagger.labels)), np.float32)
+    for row, values in enumerate(bar):
+        scores[row] = values
+    measured = np.asarray(targets.any(axis=1))
+    if run.config.get("keep_unlabelled", False):
+        measured[:] = True
+    if not measured.any():
+        raise FolksongError(f"{run.path}: no track of the {part} part has a label of the space")
+    return ScoredTracks(track_ids, run.labels.names, targets, scores, measured)
+
+
+def open_shards(run: Run, folder: str | os.PathLike[str] | None = None) -> ShardReader:
+    """Open the shards of a run, or others of the same kind.
+
+    Raises:
+        FolksongError: they are not there, or hold other audio than the run was trained on.
+    """
+    place = run.shards_dir if folder is None else folder
+    if folder is None and not run.shards_dir.is_dir():
+        raise FolksongError(f"{place}: the shards of {run.path} are no longer there; say where they are now")
+    reader = ShardReader(place)
+    for name in ("audio_format", "sample_rate", "preset"):
+        found, wanted = getattr(reader.manifest, name), getattr(run, name)
+        if found != wanted:
+            raise FolksongError(
+                f"{place}: these shards have {name} {found!r}, but {run.path} was trained on {wanted!r}; give "
+                "shards of the same kind"
+            )
+    return reader
+
+
+def _records_of(part: str, run: Run, reader: ShardReader) -> npt.NDArray[np.int64]:
+    wanted = set(run.split.part(part))
+    record_of: dict[str, int] = {}
+    for record, track_id in enumerate(reader.track_ids):
+        if track_id in wanted and reader.n_steps[record] > 0:
+            record_of.setdefault(track_id, record)
+    missing = len(wanted) - len(record_of)
+    if not record_of:
+        why = (
+            "the split has none"
+            if not wanted
+            else f"none of its {missing} tracks has a record in {reader.folder}"
+        )
+        raise FolksongError(f"{run.path}: the {part} part has no track to score ({why})")
+    if missing:
+        logger.warning("%d tracks of the %s part have no record in %s", missing, part, reader.folder)
+    return np.array(sorted(record_of.values()), np.int64)
