@@ -21,9 +21,9 @@ from folksong.training.data import TrainingData
 
 logger = logging.getLogger(__name__)
 
-LEAST_STEPS = 15
-"""Of an epoch, where the settings adapt to small collections: a patience of 20 epochs is one of 300 steps or more."""
-STATISTICS_BATCHES = 8  # over which batch norm's statistics are estimated
+LEAST_STEPS = 10
+"""Of an epoch, where the settings adapt to small collections: a patience of 20 epochs is one of 200 steps or more."""
+STATISTICS_BATCHES = 5  # over which batch norm's statistics are estimated
 
 
 class TrainingBatches:
