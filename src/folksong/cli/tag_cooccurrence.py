@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from folksong.cli.common import FolksongCommand, ManyValues, OutputFile
-from folksong.cli.tag_source import csv_option, echo_csv, echo_json, echo_rows, json_option, read_source
+from folksong.cli.common import FolksongCommand, ManyValues, OutputFile, echo_json
+from folksong.cli.tag_source import csv_option, echo_csv, echo_rows, json_option, read_source
 
 MEASURES = ("counts", "conditional", "pmi", "npmi", "distance", "equivalent", "contained")
 LIMITS = {"conditional": (0.0, 1.0), "npmi": (-1.0, 1.0), "distance": (0.0, 2.0)}

@@ -28,7 +28,11 @@ class UnclearSourceError(FileFormatError):
     Args:
         message: what is unclear.
         options: of `read_tags`, by name, with which it may be read.
+
+    `read_tags` adds the `source` and the options that were given.
     """
+
+    source: str | os.PathLike[str] | None = None
 
     def __init__(self, message: str, **options: Any) -> None:
         super().__init__(message)

@@ -17,6 +17,7 @@ from folksong.errors import FolksongError, nearest
 from folksong.files import describe_os_error
 from folksong.tags.sources.delimited import LAYOUTS, read_delimited, write_delimited
 from folksong.tags.sources.dumps import find_dumps, read_dumps
+from folksong.tags.sources.entries import UnclearSourceError
 from folksong.tags.sources.lastfm import is_sqlite, read_lastfm, write_lastfm
 from folksong.tags.sources.library import JOIN, read_folders, read_library
 from folksong.tags.table import TagTable, rename_tags
@@ -163,6 +164,16 @@ def _recognise(path: str | os.PathLike[str]) -> str:
 
 
 def _read(
+    path: str | os.PathLike[str], found: str, min_weight: float | None, options: dict[str, Any]
+) -> TagTable:
+    try:
+        return _read_as(path, found, min_weight, options)
+    except UnclearSourceError as error:
+        error.source, error.options = path, {**options, **error.options}
+        raise
+
+
+def _read_as(
     path: str | os.PathLike[str], found: str, min_weight: float | None, options: dict[str, Any]
 ) -> TagTable:
     if found in (*LAYOUTS, "delimited"):
