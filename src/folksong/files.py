@@ -11,6 +11,7 @@ import errno
 import hashlib
 import json
 import math
+import mmap
 import numbers
 import os
 import secrets
@@ -27,6 +28,7 @@ from filelock import FileLock, Timeout
 from folksong.errors import FileFormatError, FolksongError
 
 HASH_BLOCK_BYTES = 1 << 20
+MAPPED_BYTES = 32 << 20  # larger files are mapped rather than read
 
 
 def describe_os_error(error: OSError, path: str | os.PathLike[str]) -> str:
@@ -107,6 +109,14 @@ def open_regular(path: str | os.PathLike[str]) -> IO[bytes]:
         stream.close()
     kind = "a folder" if is_folder else "a pipe, socket or device"
     raise FolksongError(f"{path}: is {kind}, not a file; give a regular file")
+
+
+def content_of(stream: IO[bytes]) -> bytes | mmap.mmap:
+    """Return an open file's bytes; those of a large one stay on disk until they are looked at."""
+    if stream.seek(0, os.SEEK_END) > MAPPED_BYTES:
+        return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+    stream.seek(0)
+    return stream.read()
 
 
 def cache_folder() -> Path:

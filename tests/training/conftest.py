@@ -87,6 +87,7 @@ def small_config(**training: Any) -> Config:
         "window_length": 0.64,
         "split": [50, 25, 25],
         "batch_size": 6,
+        "adapt_to_small": False,
         "optimizer": {"name": "Adam", "learning_rate": 0.003},
         **training,
     }
