@@ -28,7 +28,12 @@ from folksong.training.batches import TrainingBatches
 
 SETTINGS = {
     "model": {"n_dense_units": 8, "n_filters": 1},
-    "model-training": {"window_length": 0.64, "split": [50, 25, 25], "batch_size": 6},
+    "model-training": {
+        "window_length": 0.64,
+        "split": [50, 25, 25],
+        "batch_size": 6,
+        "adapt_to_small": False,
+    },
     "tags": {"top": 5},
 }
 
