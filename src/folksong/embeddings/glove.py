@@ -23,7 +23,7 @@ import numpy as np
 
 from folksong.embeddings.words import Block, StoredVectors, open_cached, store_vectors
 from folksong.errors import FileFormatError, FolksongError
-from folksong.files import describe_os_error
+from folksong.files import describe_os_error, open_regular
 
 logger = logging.getLogger(__name__)
 
@@ -237,5 +237,5 @@ def _open(path: Path, member: str) -> Iterator[IO[bytes]]:
         with gzip.open(path, "rb") as unpacked:
             yield cast(IO[bytes], unpacked)
     else:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             yield stream

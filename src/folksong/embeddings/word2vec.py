@@ -19,7 +19,7 @@ from folksong.embeddings.words import (
     store_vectors,
 )
 from folksong.errors import FileFormatError, FolksongError
-from folksong.files import describe_os_error, sha256_file
+from folksong.files import describe_os_error, open_regular, sha256_file
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def read_binary_vectors(path: str | os.PathLike[str], *, progress: bool = False)
     """
     path = Path(path)
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             head = stream.read(4096)
         if head[:4] == FASTTEXT_MAGIC:
             return SubwordVectors(path)

@@ -13,12 +13,12 @@ import csv
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from io import StringIO
 
 import numpy as np
 
-from folksong.errors import FileFormatError, FolksongError
-from folksong.files import describe_os_error
+from folksong.errors import FileFormatError
+from folksong.files import read_text
 from folksong.labels.analysis.diff import adjusted_rand_index, contingency
 from folksong.labels.space import LabelSpace
 
@@ -49,23 +49,17 @@ def read_truth(path: str | os.PathLike[str]) -> dict[str, str]:
         FolksongError: the file is missing.
         FileFormatError: a column is missing, or a tag has two meanings.
     """
-    try:
-        with Path(path).open(encoding="utf-8", newline="") as stream:
-            reader = csv.DictReader(stream)
-            missing = [name for name in ("tag", "concept") if name not in (reader.fieldnames or ())]
-            if missing:
-                raise FileFormatError(
-                    f"{path}: has no column {missing[0]!r}; the truth of tags needs tag and concept"
-                )
-            found: dict[str, str] = {}
-            for row in reader:
-                meaning = f"{row.get('kind') or ''}:{row['concept']}"
-                if found.setdefault(row["tag"], meaning) != meaning:
-                    raise FileFormatError(f"{path}: the tag {row['tag']!r} has two meanings")
-    except OSError as error:
-        raise FolksongError(describe_os_error(error, path)) from error
-    except UnicodeDecodeError as error:
-        raise FileFormatError(f"{path}: not UTF-8 text (byte {error.start})") from error
+    reader = csv.DictReader(StringIO(read_text(path), newline=""))
+    missing = [name for name in ("tag", "concept") if name not in (reader.fieldnames or ())]
+    if missing:
+        raise FileFormatError(
+            f"{path}: has no column {missing[0]!r}; the truth of tags needs tag and concept"
+        )
+    found: dict[str, str] = {}
+    for row in reader:
+        meaning = f"{row.get('kind') or ''}:{row['concept']}"
+        if found.setdefault(row["tag"], meaning) != meaning:
+            raise FileFormatError(f"{path}: the tag {row['tag']!r} has two meanings")
     return found
 
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from folksong.errors import FileFormatError, FolksongError, nearest
 from folksong.experiment.plan import Data, Grid, Plan, Search, Training, at_key, check_names
-from folksong.files import describe_os_error
+from folksong.files import read_text
 
 ENDING = ".toml"
 
@@ -44,14 +44,14 @@ def read_content(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Path]:
         # results may lie in a folder of the plan's name
         if not file.is_file() and os.fspath(path) in shipped_plans():
             content, folder = tomllib.loads(shipped_plan(os.fspath(path))), Path.cwd()
+        elif not file.exists():
+            raise FolksongError(
+                f"{file}: no such file or folder; plans that ship with folksong are {', '.join(shipped_plans())}"
+            )
         else:
-            content = tomllib.loads(file.read_text(encoding="utf-8"))
+            content = tomllib.loads(read_text(file))
             folder = file.absolute().parent
-    except OSError as error:
-        raise FolksongError(
-            f"{describe_os_error(error, file)}; plans that ship with folksong are {', '.join(shipped_plans())}"
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise FileFormatError(f"{file}: not valid TOML ({error})") from error
     base = content.pop("extends", None)
     if base is None:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from folksong.audio.log_mel import read_preset
 from folksong.errors import FileFormatError, FolksongError
 from folksong.export.folder import write_folder
-from folksong.files import describe_os_error, sha256_file
+from folksong.files import describe_os_error, open_regular, sha256_file
 from folksong.labels.space import LabelSpace
 from folksong.models.front_ends import LOG_MEL, WAVEFORM
 from folksong.models.keras_weights import load_keras_weights
@@ -40,7 +40,7 @@ def read_keras_weights(path: str | os.PathLike[str]) -> Weights:
             'Keras files need the package h5py, which is not installed: pip install "folksong[export]"'
         ) from None
     try:
-        Path(path).open("rb").close()
+        open_regular(path).close()
     except OSError as error:
         raise FolksongError(describe_os_error(error, path)) from error
     try:

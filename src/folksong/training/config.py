@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from folksong.errors import FileFormatError, FolksongError, nearest
-from folksong.files import atomic_write, describe_os_error
+from folksong.files import atomic_write, read_text
 
 CONFIG_NAME = "config.json"
 
@@ -335,13 +335,7 @@ class Config(Section):
         """
         given = Path(path).expanduser()
         file = given / CONFIG_NAME if given.is_dir() else given
-        try:
-            text = file.read_text(encoding="utf-8")
-        except OSError as error:
-            raise FolksongError(describe_os_error(error, file)) from error
-        except UnicodeDecodeError as error:
-            raise FileFormatError(f"{file}: not UTF-8 text (byte {error.start})") from error
-        return cls.from_dict(_parse(text, file), str(file))
+        return cls.from_dict(_parse(read_text(file), file), str(file))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON values."""
