@@ -136,6 +136,15 @@ def test_common_tags_follow_aliases_and_popularity():
         project(tracks, first, ("jazz",), table)
 
 
+def test_a_tag_of_several_labels_has_the_highest_of_their_scores():
+    table = TagTable.from_pairs(["1", "2", "3"], ["indie rock", "rock", "indie rock"])
+    space = LabelSpace((Label("rock", ("rock", "indie rock")), Label("indie", ("indie rock",))))
+    scores = np.array([[0.1, 0.9], [0.8, 0.3], [0.4, 0.2]], np.float32)
+    tracks = ScoredTracks(("1", "2", "3"), space.names, np.zeros((3, 2), np.uint8), scores, np.ones(3, bool))
+    projected = project(tracks, space, ("indie rock", "rock"), table)
+    np.testing.assert_array_equal(projected.scores, np.array([[0.9, 0.1], [0.8, 0.8], [0.4, 0.4]], np.float32))
+
+
 def test_only_common_tracks_are_compared():
     def scored(*track_ids):
         n = len(track_ids)
