@@ -88,6 +88,25 @@ def test_23_8_wav_sizes_that_are_off_by_a_few_bytes(tmp_path, off, both):
     np.testing.assert_array_equal(found.samples, read(tmp_path, wav(samples)).samples[: len(found.samples)])
 
 
+@pytest.mark.parametrize("n_written", [4, 1000, 100_000])
+def test_23_8_a_recorder_that_was_switched_off_left_an_early_size(tmp_path, n_written):
+    samples = sound()
+    found = read(tmp_path, wav(samples, n_written + 36, n_written))
+    assert found.damage is None
+    np.testing.assert_array_equal(found.samples, read(tmp_path, wav(samples)).samples)
+
+
+@pytest.mark.parametrize("n_bytes", [0, 0xFFFFFFFFFFFFFFFF, 2 * RATE * BLOCK + 44])
+def test_23_8_rf64_whose_sizes_were_never_filled_in(tmp_path, n_bytes):
+    content = bytearray(written(sound(), format="RF64"))
+    plain = read(tmp_path, bytes(content))
+    at = content.index(b"ds64") + 8
+    content[at : at + 24] = struct.pack("<QQQ", 0, n_bytes, 0)
+    found = read(tmp_path, bytes(content))
+    assert found.damage is None
+    np.testing.assert_array_equal(found.samples, plain.samples)
+
+
 def test_d4_a_wav_that_was_cut_is_still_told(tmp_path):
     found = read(tmp_path, wav(sound())[:-100_000])
     assert found.damage == "holds 252844 of the 352844 bytes that it promises"
@@ -149,6 +168,20 @@ def test_d4_a_tag_behind_flac_costs_nothing(tmp_path, behind):
     np.testing.assert_array_equal(found.samples, read(tmp_path, content).samples)
 
 
+@pytest.mark.parametrize(
+    "behind", [b"TAG" + bytes(125), b"x" * 100 + b"APETAGEX" + struct.pack("<III", 0, 132, 0) + bytes(12)]
+)
+def test_d4_a_tag_behind_flac_of_unknown_length_costs_nothing(tmp_path, behind):
+    content = bytearray(written(sound(3), format="FLAC"))
+    plain = read(tmp_path, bytes(content))
+    at = 4 + 4 + 13  # STREAMINFO's 36 bits of total samples
+    content[at] &= 0xF0
+    content[at + 1 : at + 5] = bytes(4)
+    found = read(tmp_path, bytes(content) + behind)
+    assert found.damage is None
+    np.testing.assert_array_equal(found.samples, plain.samples)
+
+
 def test_d4_a_damaged_flac_keeps_what_comes_before_the_damage(tmp_path):
     content = bytearray(written(sound(3), format="FLAC"))
     whole = read(tmp_path, bytes(content)).samples
@@ -167,6 +200,19 @@ def test_d4_raw_aac_promises_no_length(tmp_path):
         found = read(tmp_path, encoded("adts", "aac", samples))
         assert found.damage is None
         assert found.seconds == pytest.approx(40, abs=0.1)
+
+
+def test_d4_a_wma_from_a_pipe_promises_no_length(tmp_path):
+    content = bytearray(
+        encoded("asf", "wmav2", sound(10) * np.linspace(0, 1, 10 * RATE, dtype=np.float32)[:, None])
+    )
+    plain = read(tmp_path, bytes(content))
+    at = content.index(bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365"))
+    content[at + 64 : at + 80] = bytes(16)  # play and send duration
+    content[at + 88] |= 1
+    found = read(tmp_path, bytes(content))
+    assert found.damage is None
+    np.testing.assert_array_equal(found.samples, plain.samples)
 
 
 @pytest.mark.parametrize(("container", "codec", "rate"), [("mp4", "aac", RATE), ("webm", "libopus", 48000)])

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -123,6 +124,20 @@ def test_d1_what_a_scan_writes_comes_back(tmp_path):
     assert sorted(track.track_id for track in tracks) == sorted(names)
     assert all(track.path.exists() for track in tracks)
     assert tracks == scan_folder(root)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names of any bytes")
+@pytest.mark.parametrize("name", [b"caf\xe9", b"two\nlines"])
+def test_d1_a_folder_whose_name_no_list_can_hold(tmp_path, name):
+    root = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
+    root.mkdir()
+    soundfile.write(tmp_path / "a.wav", tone(300), 16000)
+    (tmp_path / "a.wav").rename(root / "a.wav")
+    with pytest.raises(FolksongError, match="cannot hold this name; rename the folder, or link to it"):
+        scan_tree(root, tmp_path / "tracks.csv", jobs=1)
+    (tmp_path / "music").symlink_to(root)
+    scan_tree(tmp_path / "music", tmp_path / "tracks.csv", jobs=1)
+    assert read_catalogue(tmp_path / "tracks.csv")[0].path == tmp_path / "music/a.wav"
 
 
 def test_a_second_scan_reads_only_what_changed(tree, tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import gzip
 import logging
+import os
 import zipfile
 
 import numpy as np
@@ -143,6 +144,12 @@ def test_a_missing_source_says_what_sources_are(tmp_path):
         read_vectors(tmp_path / "glove.txt")
     with pytest.raises(FileFormatError, match="neither a SavedModel"):
         read_vectors(tmp_path)
+
+
+def test_a_pipe_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe.txt")
+    with pytest.raises(FolksongError, match="is a pipe, socket or device, not a file"):
+        read_vectors(tmp_path / "pipe.txt")
 
 
 def test_cache_is_never_stale_and_heals(tmp_path):

@@ -14,7 +14,7 @@ from folksong.labels import npmi, skipgram
 from folksong.labels.dictionary import read_tag_dictionary, space_of_dictionary
 from folksong.labels.genres import keep_genres, read_genres
 from folksong.labels.space import Label, LabelSpace
-from folksong.labels.subgenres import FEWEST_CLUSTERS, MOST_CLUSTERS, silhouette_samples
+from folksong.labels.subgenres import FEWEST_CLUSTERS, MOST_CLUSTERS, cosine_silhouettes, silhouette_samples
 from folksong.tags.table import TagTable
 
 from .conftest import GENRES
@@ -56,6 +56,10 @@ def test_silhouette_equals_the_loops_and_scikit_learn(n, k, seed):
     found = silhouette_samples(distances, numbers)
     np.testing.assert_allclose(found, silhouette_reference(distances, numbers.tolist()), atol=1e-12)
     np.testing.assert_allclose(found, peer_silhouette(distances, numbers, metric="precomputed"), atol=1e-12)
+    points = rng.normal(size=(n, 3))
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    by_angle = cosine_silhouettes(points, numbers)
+    np.testing.assert_allclose(by_angle, peer_silhouette(points, numbers, metric="cosine"), atol=1e-9)
 
 
 def test_a_genre_with_fewer_than_six_tags_stays_one_label(table, caplog):

@@ -25,6 +25,7 @@ MISCOUNT_BYTES = 64  # sizes that are off by a header's length
 MPEG_IN_WAV, WAV_EXTENSIBLE = (0x50, 0x55), 0xFFFE
 OGG_LAST_PAGE = 0x04  # flag of the page that ends a stream
 OGG_PAGE_BYTES_MAX = 27 + 255 + 255 * 255
+_ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 Order = Literal["little", "big"]
 _RIFF_ORDERS: dict[bytes, Order] = {b"RIFF": "little", b"RIFX": "big", b"RF64": "little", b"BW64": "little"}
 _OGG_FIRST_PAGE = re.compile(rb"OggS\x00[\x02\x06]", re.DOTALL)
@@ -130,8 +131,9 @@ def read_wav(stream: IO[bytes], start: int, size: int) -> WavLayout | None:
             promised = length if long_length is None else long_length
             end, is_wrong, damage = _sound_end(stream, position, size, promised)
             patches = {}
-            if is_wrong and damage is None and long_length is None:
+            if is_wrong and damage is None:
                 patches = {
+                    start: b"RIFF" if long_length is not None else head[:4],
                     start + 4: min(size - start - 8, 0xFFFFFFFF).to_bytes(4, order),
                     position - 4: min(end - position, 0xFFFFFFFF).to_bytes(4, order),
                 }
@@ -152,7 +154,8 @@ def read_wav(stream: IO[bytes], start: int, size: int) -> WavLayout | None:
 def _sound_end(stream: IO[bytes], start: int, size: int, promised: int) -> tuple[int, bool, str | None]:
     """Return where the sound of a wav file ends, whether its size is wrong, and what is missing."""
     there = size - start
-    if promised == 0 and there and not _is_chunk(stream, start, size):
+    behind = start + promised + promised % 2
+    if behind + promised < size and not _is_chunk(stream, behind, size):  # more sound behind it than in it
         return size, True, None
     if promised <= there:
         return start + promised, False, None
@@ -168,7 +171,7 @@ def _missing(size: int, promised: int) -> str | None:
 
 
 def _is_chunk(stream: IO[bytes], position: int, size: int) -> bool:
-    """Say whether another chunk of a RIFF file begins here."""
+    """Say whether another chunk of a RIFF file, or a tag, begins here."""
     stream.seek(position)
     name, length = stream.read(4), int.from_bytes(stream.read(4), "little")
     return (
@@ -210,6 +213,31 @@ def _describe_cut_ogg(stream: IO[bytes], start: int, end: int) -> str | None:
     if not tail[begin + 5] & OGG_LAST_PAGE:
         return "cut: its last page is not the end of the stream"
     return None
+
+
+def end_without_tags(stream: IO[bytes], size: int) -> int:
+    """Return where a file ends before the ID3v1, APE and Lyrics3 tags at its end."""
+    end = size
+    while True:
+        stream.seek(max(0, end - 128))
+        tail = stream.read(min(end, 128))
+        if tail.startswith(b"TAG") and len(tail) == 128:
+            length = 128
+        elif tail[-32:-24] == b"APETAGEX":
+            length = int.from_bytes(tail[-20:-16], "little") + 32 * (tail[-9] >> 7)
+        elif tail.endswith(b"LYRICS200") and tail[-15:-9].isdigit():
+            length = int(tail[-15:-9]) + 15
+        else:
+            return end
+        if not 0 < length < end:
+            return end
+        end -= length
+
+
+def is_asf_broadcast(head: bytes) -> bool:
+    """Say whether a wma file was written into a pipe, so that its header holds no length."""
+    flags = head.find(_ASF_PROPERTIES) + 88
+    return 88 <= flags < len(head) and bool(head[flags] & 1)
 
 
 def ogg_links(stream: IO[bytes], start: int, size: int) -> list[tuple[int, int]]:

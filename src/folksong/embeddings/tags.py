@@ -114,9 +114,7 @@ def embed_tags(
     if vectors.takes_phrases:
         words_of = [[" ".join(words)] if words else [] for words in words_of]
         split_hyphens = False
-    units = _UnitVectors(vectors)
-    pieces_of, unknown_of = _known_pieces(words_of, units, split_hyphens=split_hyphens)
-    sums = units.sums(pieces_of)
+    sums, unknown_of = _sum_words(words_of, vectors, split_hyphens=split_hyphens)
     lengths = np.linalg.norm(sums, axis=1)
     found = lengths > 1e-6  # words that cancel each other leave no direction
     unit = (sums[found] / lengths[found, None]).astype(np.float32)
@@ -163,54 +161,37 @@ def _decade_forms(vectors: WordVectors) -> dict[str, str]:
     return {form.replace("'", mark): word for form, word in found.items() if word for mark in ("'", "’")}
 
 
-def _known_pieces(
-    words_of: Sequence[Sequence[str]], units: _UnitVectors, *, split_hyphens: bool
-) -> tuple[list[list[str]], list[list[str]]]:
-    """Return, for each tag, the words that have a vector, added to `units`, and those that have none."""
+def _sum_words(
+    words_of: Sequence[Sequence[str]], vectors: WordVectors, *, split_hyphens: bool
+) -> tuple[npt.NDArray[np.float64], list[list[str]]]:
+    """Return, for each tag, the sum of its words' unit vectors, (n, dimension), and the words that have none."""
     words = {word for words in words_of for word in words}
-    units.add(words)
+    units = _unit_vectors(words, vectors)
     split: dict[str, list[str]] = {}
     if split_hyphens:
-        unknown = words - units.row_of.keys()
-        split = {
-            word: [p for p in SEPARATORS.split(word) if p] for word in unknown if SEPARATORS.search(word)
-        }
-        units.add({piece for pieces in split.values() for piece in pieces} - units.row_of.keys())
-    pieces_of: list[list[str]] = []
-    unknown_of: list[list[str]] = []
-    for of_tag in words_of:
-        pieces = [p for word in of_tag for p in ([word] if word in units.row_of else split.get(word, [word]))]
-        pieces_of.append([piece for piece in pieces if piece in units.row_of])
-        unknown_of.append([piece for piece in pieces if piece not in units.row_of])
-    return pieces_of, unknown_of
+        unknown = [word for word in words - units.keys() if SEPARATORS.search(word)]
+        split = {word: [piece for piece in SEPARATORS.split(word) if piece] for word in unknown}
+        units |= _unit_vectors({p for pieces in split.values() for p in pieces} - units.keys(), vectors)
+    pieces_of = [
+        [p for word in of_tag for p in ([word] if word in units else split.get(word, [word]))]
+        for of_tag in words_of
+    ]
+    vocabulary = sorted({piece for pieces in pieces_of for piece in pieces} & units.keys())
+    number = {word: position for position, word in enumerate(vocabulary)}
+    columns = [[number[piece] for piece in pieces if piece in number] for pieces in pieces_of]
+    ends = np.cumsum([0, *map(len, columns)])
+    flat = [column for of_tag in columns for column in of_tag]
+    used = sp.csr_matrix((np.ones(len(flat)), flat, ends), shape=(len(columns), len(vocabulary)))
+    used.sum_duplicates()  # one order of summation, whatever the order of the words
+    rows = np.array([units[word] for word in vocabulary]).reshape(-1, vectors.dimension)
+    return np.asarray(used @ rows), [[p for p in pieces if p not in units] for pieces in pieces_of]
 
 
-class _UnitVectors:
-    """Vectors of words, scaled to length 1; each word is embedded once."""
-
-    def __init__(self, vectors: WordVectors) -> None:
-        self._vectors = vectors
-        self._parts: list[npt.NDArray[np.float64]] = []
-        self.row_of: dict[str, int] = {}
-
-    def add(self, words: Set[str]) -> None:
-        names = sorted(words)
-        embedded = self._vectors.embed(names)
-        usable = np.flatnonzero(embedded.known & np.any(embedded.vectors != 0, axis=1))
-        units = embedded.vectors[usable].astype(np.float64)
-        units /= np.linalg.norm(units, axis=1, keepdims=True)
-        first = len(self.row_of)
-        self.row_of |= {names[name]: row for row, name in enumerate(usable.tolist(), first)}
-        self._parts.append(units)
-
-    def sums(self, pieces_of: Sequence[Sequence[str]]) -> npt.NDArray[np.float64]:
-        """Return the sum over the known words of each list: (n, dimension)."""
-        vocabulary = sorted({piece for pieces in pieces_of for piece in pieces})
-        number = {word: position for position, word in enumerate(vocabulary)}
-        columns = [number[piece] for pieces in pieces_of for piece in pieces]
-        ends = np.cumsum([0, *(len(pieces) for pieces in pieces_of)])
-        used = sp.csr_matrix((np.ones(len(columns)), columns, ends), shape=(len(pieces_of), len(vocabulary)))
-        used.sum_duplicates()  # one order of summation, whatever the order of the words
-        units = self._parts[0] if len(self._parts) == 1 else np.concatenate(self._parts)
-        rows = [self.row_of[word] for word in vocabulary]
-        return np.asarray(used @ (units if rows == list(range(len(units))) else units[rows]))
+def _unit_vectors(words: Set[str], vectors: WordVectors) -> dict[str, npt.NDArray[np.float64]]:
+    """Return the vectors of the words that have one, (dimension,) each, scaled to length 1."""
+    names = sorted(words)
+    embedded = vectors.embed(names)
+    usable = np.flatnonzero(embedded.known & np.any(embedded.vectors != 0, axis=1))
+    units = embedded.vectors[usable].astype(np.float64)
+    units /= np.linalg.norm(units, axis=1, keepdims=True)
+    return {names[name]: row for name, row in zip(usable.tolist(), units, strict=True)}

@@ -216,9 +216,7 @@ def keep_genres(
 def label_correlations(space: LabelSpace, tags: Tags) -> npt.NDArray[np.float64]:
     """Return how the labels' presence in tracks correlates: (n_labels, n_labels), 0 where a label is constant."""
     table = as_table(tags)
-    present = space.encode(table).astype(np.float64)
-    n_tracks = table.n_tracks
-    joint = (present.T @ present).toarray()
+    n_tracks, joint = table.n_tracks, cooccurrence(space, table).counts.astype(np.float64)
     single = np.diagonal(joint)
     covariance = n_tracks * joint - np.outer(single, single)
     spread = np.sqrt(single * (n_tracks - single))

@@ -216,14 +216,41 @@ def silhouette_samples(
     Raises:
         FolksongError: there are not between 2 and n − 1 clusters, where it is undefined.
     """
+    member = _members(numbers)
+    return _silhouettes(np.asarray(distances, np.float64) @ member, member)
+
+
+def cosine_silhouettes(
+    vectors: npt.NDArray[np.floating], numbers: npt.NDArray[np.integer]
+) -> npt.NDArray[np.float64]:
+    """Return the silhouette of each unit vector under 1 − cos: (n,), without the matrix of all distances.
+
+    Args:
+        vectors: (n, d), rows of length 1.
+        numbers: (n,) the cluster of each.
+
+    Raises:
+        FolksongError: there are not between 2 and n − 1 clusters, where it is undefined.
+    """
+    member, points = _members(numbers), np.asarray(vectors, np.float64)
+    totals = np.maximum(member.sum(axis=0) - points @ (points.T @ member), 0)
+    return _silhouettes(totals, member)
+
+
+def _members(numbers: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+    """Return which point is in which cluster: (n, k), ones and zeros."""
     clusters, codes = np.unique(numbers, return_inverse=True)
     n, k = len(codes), len(clusters)
     if not 2 <= k <= n - 1:
         raise FolksongError(f"a silhouette needs 2 to {n - 1} clusters for {n} points, not {k}")
     member = np.zeros((n, k))
     member[np.arange(n), codes] = 1
-    sizes = member.sum(axis=0)
-    totals = np.asarray(distances, np.float64) @ member
+    return member
+
+
+def _silhouettes(totals: npt.NDArray[np.float64], member: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the silhouettes from each point's summed distance to each cluster, (n, k)."""
+    n, codes, sizes = len(member), member.argmax(axis=1), member.sum(axis=0)
     own = sizes[codes]
     within = totals[np.arange(n), codes] / np.maximum(own - 1, 1)
     means = totals / sizes

@@ -60,3 +60,9 @@ def test_m_correlated_genres_are_proposed():
     assert proposal.choice.genres == (0, 1, 2)
     assert proposal.choice.merges == ((0, 1),)
     assert propose_genres(SPACE, table(), m=1.51).choice.merges == ((0, 1), (0, 2))
+
+
+def test_more_labels_than_a_matrix_has_room_for():
+    space = LabelSpace(tuple(Label(f"l{number}", (f"l{number}",)) for number in range(10_001)))
+    with pytest.raises(FolksongError, match="10,000 labels at most, and the space has 10,001"):
+        cooccurrence(space, table())

@@ -16,6 +16,8 @@ from folksong.errors import FolksongError
 from folksong.labels.space import LabelSpace
 from folksong.tags.sources.read_tags import Tags
 
+MOST_LABELS = 10_000
+
 
 class CorrelatedPair(NamedTuple):
     """Two labels by their numbers, the tracks that have both, and their normalised co-occurrence."""
@@ -69,6 +71,13 @@ def cooccurrence(space: LabelSpace, tags: Tags) -> LabelCooccurrence:
     Args:
         space: the labels.
         tags: a tag table, or where to read it; for the tracks of one part give ``table.select_tracks(split.test)``.
+
+    Raises:
+        FolksongError: more labels than a matrix of all pairs has room for.
     """
+    if len(space) > MOST_LABELS:
+        raise FolksongError(
+            f"co-occurrence is of {MOST_LABELS:,} labels at most, and the space has {len(space):,}"
+        )
     present = space.encode(tags).astype(np.int64)
     return LabelCooccurrence(space.names, np.asarray((present.T @ present).toarray(), np.int64))

@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 Method = Literal["umap", "pca"]
 
 NEAREST = 8
+BLOCK_TAGS = 500
 MOST_PIXELS = 24
 MOST_NAMES = 40
 """So many labels, the most popular, have their name on the map: more would cover each other."""
@@ -212,10 +213,13 @@ def _plot(
 
 
 def _nearest(points: npt.NDArray[np.float32]) -> list[list[int]]:
-    nearness = points @ points.T
-    np.fill_diagonal(nearness, -np.inf)
-    order = np.argsort(-nearness, axis=1, kind="stable")
-    return [[int(other) for other in row] for row in order[:, : min(NEAREST, len(points) - 1)]]
+    found: list[list[int]] = []
+    for start in range(0, len(points), BLOCK_TAGS):
+        nearness = points[start : start + BLOCK_TAGS] @ points.T
+        nearness[np.arange(len(nearness)), np.arange(start, start + len(nearness))] = -np.inf
+        order = np.argsort(-nearness, axis=1, kind="stable")
+        found += order[:, : min(NEAREST, len(points) - 1)].tolist()
+    return found
 
 
 def _umap(points: npt.NDArray[np.float32], seed: int, progress: bool) -> npt.NDArray[np.float64]:

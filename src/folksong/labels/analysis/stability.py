@@ -15,7 +15,7 @@ from folksong.labels.analysis.diff import diff
 from folksong.labels.hybrid import hybrid
 from folksong.labels.kmeans import frequent_tags, kmeans
 from folksong.labels.space import LabelSpace
-from folksong.labels.subgenres import silhouette_samples
+from folksong.labels.subgenres import cosine_silhouettes
 from folksong.tags.sources.read_tags import Tags, as_table
 from folksong.tags.table import TagTable
 
@@ -69,8 +69,7 @@ def mean_silhouette(space: LabelSpace, vectors: TagVectors) -> float:
     numbers = np.array([space.labels_of(tag)[0] for tag in tags])
     if not 2 <= len(np.unique(numbers)) <= len(tags) - 1:
         return float("nan")
-    points = vectors.vectors[[row_of[tag] for tag in tags]].astype(np.float64)
-    return float(silhouette_samples(np.clip(1 - points @ points.T, 0, 2), numbers).mean())
+    return float(cosine_silhouettes(vectors.vectors[[row_of[tag] for tag in tags]], numbers).mean())
 
 
 @dataclass(frozen=True)
