@@ -19,6 +19,7 @@ from folksong.evaluation.evaluate import current_evaluation
 from folksong.evaluation.report import render, render_markdown, write_report
 from folksong.evaluation.report_data import collect, describe_space, doubtful_tags, heard_together
 from folksong.evaluation.scores import ScoredTracks
+from folksong.files import write_signed
 from folksong.labels.space import Label, LabelSpace
 from folksong.runs import Run
 
@@ -199,7 +200,7 @@ def test_coverage_is_unknown_when_the_tags_are_gone(runs, tmp_path, caplog):
     shutil.copytree(runs[0].path, tmp_path / "run")
     content = json.loads((tmp_path / "run/config.json").read_text())
     content["tags"]["path"] = str(tmp_path / "gone.csv")
-    (tmp_path / "run/config.json").write_text(json.dumps(content))
+    write_signed(tmp_path / "run/config.json", content)
     current_evaluation(runs[0], "test")
     shutil.copytree(runs[0].evaluation_dir, tmp_path / "run/evaluation", dirs_exist_ok=True)
     assert collect([tmp_path / "run"], n_resamples=5).groups[0].coverage is None

@@ -26,7 +26,7 @@ from folksong.models.inference import prepared
 from folksong.models.tagger import Tagger
 from folksong.prediction.thresholds import stored_thresholds
 from folksong.prediction.windows import ArrayClip, Scores, listening_threads, score_clips
-from folksong.runs import Run
+from folksong.runs import Run, Scoring
 from folksong.training.options import choose_precision
 
 logger = logging.getLogger(__name__)
@@ -219,7 +219,8 @@ def load_tagger(
     device: str | torch.device | None = None,
     hop_seconds: float | None = None,
     batch_size: int = BATCH_SIZE,
-    precision: str = "auto",
+    precision: str | None = None,
+    scoring: Scoring | None = None,
 ) -> LoadedTagger:
     """Load a run's best network, or an exported model, for prediction.
 
@@ -229,9 +230,11 @@ def load_tagger(
     Args:
         run: the run, or its folder, or a folder that `folksong export` wrote.
         device: ``"cpu"``, ``"cuda"``, …; a GPU where there is one if None.
-        hop_seconds: from the beginning of one window to the next; side by side if None.
+        hop_seconds: from the beginning of one window to the next, in the place of the stored definition's.
         batch_size: windows scored at once.
-        precision: ``"auto"``, ``"32"``, ``"bf16"`` or ``"16"``; see `LoadedTagger`.
+        precision: ``"auto"``, ``"32"``, ``"bf16"`` or ``"16"`` (see `LoadedTagger`), likewise.
+        scoring: how tracks are scored; None takes the definition that the run's thresholds were tuned on, or the run's
+            own. Tuned thresholds are used with that definition only.
 
     Raises:
         FolksongError: the folder is no run, or the run has no checkpoint yet.
@@ -253,22 +256,31 @@ def load_tagger(
                 hop_seconds=hop_seconds,
                 device=chosen,
                 batch_size=batch_size,
-                precision=precision,
+                precision="32" if precision is None else precision,
                 thresholds=model.thresholds,
             )
     opened = run if isinstance(run, Run) else Run.open(run)
     tuned = stored_thresholds(opened)
+    stored = opened.scoring if tuned is None else tuned.scoring
+    wanted = stored.replaced(None, hop_seconds, precision) if scoring is None else scoring
+    wanted = settled(wanted, chosen)
+    if tuned is not None and scoring is None and wanted != stored:
+        logger.warning(
+            "%s: its thresholds were tuned on windows and precision other than those wanted, and are not used; tune "
+            "them on these",
+            opened.path,
+        )
     return LoadedTagger(
         load_model(opened),
         opened.labels.names,
         sample_rate=opened.sample_rate,
         preset=opened.preset,
         window_seconds=opened.window_seconds,
-        hop_seconds=hop_seconds,
+        hop_seconds=wanted.hop_seconds,
         device=chosen,
         batch_size=batch_size,
-        precision=precision,
-        thresholds=None if tuned is None else tuned.array(opened.labels.names),
+        precision=wanted.precision,
+        thresholds=None if tuned is None or wanted != stored else tuned.array(opened.labels.names),
     )
 
 
@@ -289,6 +301,12 @@ def find_device(wanted: str | torch.device | None = None) -> torch.device:
             f"no device {str(wanted)!r} here ({reason}); --device cpu always works"
         ) from error
     return device
+
+
+def settled(scoring: Scoring, device: str | torch.device | None = None) -> Scoring:
+    """Return a definition whose precision is the same on every machine: ``"auto"`` becomes what it is on this one."""
+    gpu = find_device(device).type == "cuda"
+    return scoring.replaced(precision=choose_precision(scoring.precision, gpu=gpu))
 
 
 def _autocast_type(precision: str, device: torch.device) -> torch.dtype | None:
