@@ -163,7 +163,7 @@ def test_spoiled_memory_is_measured_anew(tree, tmp_path):
     lines = listed.read_text().splitlines()
     lines[3] = lines[3].replace(",16000,", ",sixteen,", 1)
     lines[4] = lines[4][:20]
-    listed.write_text("\n".join(lines))
+    listed.write_text("\n".join([*lines, ""]))
     assert scan_tree(tree, out, jobs=1).n_measured == 2
     assert out.read_bytes() == first
 
@@ -178,7 +178,7 @@ def test_what_is_no_memory_is_not_believed(tmp_path, content):
 
 
 def test_another_threshold_of_silence_is_another_memory(tmp_path):
-    entry = FileFacts("a.mp3", 5, 7)
+    entry = FileFacts("a.mp3", 5, 7, problem="none")
     file_facts.KnownFiles.read(tmp_path / "t.csv", 60.0).write([entry])
     assert file_facts.KnownFiles.read(tmp_path / "t.csv", 60.0).has(entry)
     assert not file_facts.KnownFiles.read(tmp_path / "t.csv", 40.0).has(entry)

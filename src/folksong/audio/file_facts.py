@@ -6,7 +6,7 @@ what is silent in between counts as total and longest silence. (The earlier proj
 ``librosa.effects.split``.)
 
 **Memory.** A finished scan leaves ``<catalogue>.files.csv``, a row a file; one that is under way adds each measured
-file to a journal (``.<catalogue>.journal``, JSON lines), which survives a kill. Both hold for one silence threshold.
+file to a journal (``.<catalogue>.journal``), which survives a kill. Both hold for one silence threshold.
 """
 
 from __future__ import annotations
@@ -14,18 +14,20 @@ from __future__ import annotations
 import contextlib
 import csv
 import hashlib
+import io
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import TypeAdapter, ValidationError
 
-from folksong.audio.decode import MAX_SECONDS, check_numbers
-from folksong.audio.readers import open_source, read_own_tags
+from folksong.audio.decode import open_recording
+from folksong.audio.readers import read_own_tags
 from folksong.errors import AudioError, FolksongError
 from folksong.files import atomic_write, describe_os_error, sha256_file
 
@@ -111,39 +113,28 @@ def measure_file(path: str, root: str, silence_db: float = DEFAULT_THRESHOLD_DB)
 
 def _decoded(file: Path, path: str, status: os.stat_result, silence_db: float) -> FileFacts:
     """Decode the file block by block, so that an hour of sound takes no more memory than a second."""
-    source = open_source(file)
-    meter = LevelMeter(source.rate)
-    digest = hashlib.sha256(f"{source.rate}\n".encode())
-    try:
-        for block in source.blocks:
-            if not len(block):
-                continue
-            check_numbers(file, block)
+    with open_recording(file, None) as stream:
+        meter = LevelMeter(stream.sample_rate)
+        digest = hashlib.sha256(f"{stream.sample_rate}\n".encode())
+        for block in stream.blocks:
             meter.add(block)
             digest.update(np.rint(np.clip(block, -1, 1) * INT16_FULL_SCALE).astype("<i2").tobytes())
-            if meter.n_samples > MAX_SECONDS * source.rate:
-                raise AudioError(f"longer than {MAX_SECONDS / 3600:g} h; cut it into tracks")
-    finally:
-        source.close()
-    damage = "; ".join(source.damage) or None
-    if meter.n_samples == 0:
-        raise AudioError(f"holds no sound: 0 samples{f' ({damage})' if damage else ''}")
     silence = meter.silence(silence_db)
     return FileFacts(
         path=path,
         size=status.st_size,
         mtime_ns=status.st_mtime_ns,
-        format=source.name,
-        sample_rate=source.rate,
-        channels=source.channels,
-        seconds=round(meter.n_samples / source.rate, 3),
+        format=stream.format,
+        sample_rate=stream.sample_rate,
+        channels=stream.channels,
+        seconds=round(meter.n_samples / stream.sample_rate, 3),
         effective_seconds=round(silence.effective_seconds, 3),
         silence_seconds=round(silence.total_seconds, 3),
         longest_silence_seconds=round(silence.longest_seconds, 3),
         loudest_db=round(silence.loudest_db, 1),
         file_sha256=sha256_file(file),
         audio_sha256=digest.hexdigest(),
-        damage=damage,
+        damage=stream.damage,
         **read_own_tags(file),
     )
 
@@ -216,8 +207,7 @@ class LevelMeter:
 
 
 _FIELDS = tuple(entry.name for entry in fields(FileFacts))
-_INTEGERS = ("size", "mtime_ns", "sample_rate", "channels")
-_FLOATS = ("seconds", "effective_seconds", "silence_seconds", "longest_silence_seconds", "loudest_db")
+_FACTS = TypeAdapter(FileFacts)
 
 
 @dataclass
@@ -238,8 +228,14 @@ class KnownFiles:
         """
         known = cls(catalogue, silence_db)
         try:
-            for facts in (*known._listed(), *known._journaled()):
-                known._facts[facts.path] = facts
+            for path in (known._list_path, known._journal_path):
+                for row in known._rows(path):
+                    with contextlib.suppress(
+                        ValidationError
+                    ):  # a row that was cut short, or that someone has spoiled
+                        facts = _FACTS.validate_python({name: cell or None for name, cell in row.items()})
+                        if facts.problem or facts.audio_sha256:
+                            known._facts[facts.path] = facts
         except OSError as error:
             raise FolksongError(describe_os_error(error, catalogue)) from error
         return known
@@ -263,9 +259,9 @@ class KnownFiles:
         path = self._journal_path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            goes_on = _lines(path)[:1] == [self._head]
-            with path.open("a" if goes_on else "w", encoding="utf-8") as self._stream:
-                self._stream.write("\n" if goes_on else f"{self._head}\n")  # ends a line that was cut short
+            goes_on = path.exists() and path.read_bytes().startswith(self._head.encode())
+            with path.open("a" if goes_on else "w", encoding="utf-8", newline="") as self._stream:
+                self._stream.write("\n" if goes_on else self._head)  # ends a line that was cut short
                 yield
         except OSError as error:
             raise FolksongError(describe_os_error(error, path)) from error
@@ -274,25 +270,23 @@ class KnownFiles:
 
     def add(self, measured: Iterable[FileFacts]) -> None:
         """Take the facts of files just measured."""
-        for facts in measured:
-            self._facts[facts.path] = facts
-            if self._stream is not None:
-                self._stream.write(json.dumps(list(asdict(facts).values())) + "\n")
+        facts = list(measured)
+        self._facts |= {entry.path: entry for entry in facts}
         if self._stream is not None:
+            _write_rows(self._stream, facts)
             self._stream.flush()
 
     def write(self, facts: Iterable[FileFacts]) -> None:
         """Write the facts of a finished scan, and end its journal."""
         with atomic_write(self._list_path, "w") as stream:
-            stream.write(f"# {self._head}\n")
-            rows = csv.writer(stream, lineterminator="\n")
-            rows.writerow(_FIELDS)
-            rows.writerows(list(asdict(entry).values()) for entry in facts)
+            stream.write(self._head)
+            _write_rows(stream, facts)
         self._journal_path.unlink(missing_ok=True)
 
     @property
     def _head(self) -> str:
-        return json.dumps({"folksong audio scan": MEMORY_VERSION, "silence_db": self.silence_db})
+        settings = json.dumps({"folksong audio scan": MEMORY_VERSION, "silence_db": self.silence_db})
+        return f"# {settings}\n{','.join(_FIELDS)}\n"
 
     @property
     def _list_path(self) -> Path:
@@ -302,39 +296,16 @@ class KnownFiles:
     def _journal_path(self) -> Path:
         return self.catalogue.with_name(f".{self.catalogue.name}.journal")
 
-    def _listed(self) -> Iterator[FileFacts]:
-        if not self._list_path.exists():
-            return
-        with self._list_path.open(encoding="utf-8", errors="replace", newline="") as stream:
-            if stream.readline() != f"# {self._head}\n":
-                return
-            rows = csv.DictReader(stream)
-            if tuple(rows.fieldnames or ()) == _FIELDS:
-                for row in rows:
-                    facts = _parse(row)
-                    if facts is not None:
-                        yield facts
-
-    def _journaled(self) -> Iterator[FileFacts]:
-        lines = _lines(self._journal_path)
-        if lines[:1] == [self._head]:
-            for line in lines[1:]:
-                with contextlib.suppress(ValueError, TypeError):  # a line that was cut short
-                    yield FileFacts(*json.loads(line))
+    def _rows(self, path: Path) -> list[dict[str, str]]:
+        """Return the rows of a list or journal that this version wrote with these settings."""
+        text = path.read_bytes().decode("utf-8", "replace") if path.exists() else ""
+        if not text.startswith(self._head):
+            return []
+        text = text[len(self._head) : text.rindex("\n") + 1]
+        return [
+            row for row in csv.DictReader(io.StringIO(text, newline=""), _FIELDS) if None not in row.values()
+        ]
 
 
-def _lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8", errors="replace").split("\n") if path.exists() else []
-
-
-def _parse(row: Mapping[str, str]) -> FileFacts | None:
-    """Return the facts of a row, or None for a row that someone has spoiled."""
-    try:
-        values: dict[str, Any] = {name: row[name] or None for name in _FIELDS}
-        for name in _INTEGERS:
-            values[name] = int(row[name]) if row[name] else None
-        for name in _FLOATS:
-            values[name] = float(row[name]) if row[name] else None
-        return FileFacts(**values) if values["path"] and values["size"] is not None else None
-    except (ValueError, TypeError, KeyError):
-        return None
+def _write_rows(stream: IO[str], facts: Iterable[FileFacts]) -> None:
+    csv.writer(stream, lineterminator="\n").writerows(asdict(entry).values() for entry in facts)

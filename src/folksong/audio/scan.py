@@ -14,7 +14,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 
@@ -100,17 +100,6 @@ class Selection:
         return sorted(
             Counter(file.reason for file in self.dropped).items(), key=lambda pair: (-pair[1], pair[0])
         )
-
-
-@dataclass
-class _Progress:
-    """The files still in the running, and those out of it."""
-
-    kept: list[Kept]
-    dropped: list[DroppedFile] = field(default_factory=list)
-
-    def drop(self, file: Kept, reason: str, detail: str) -> None:
-        self.dropped.append(DroppedFile(file.facts.path, file.track_id, reason, detail))
 
 
 @dataclass(frozen=True)
@@ -264,22 +253,22 @@ def select(
     filters, lists = filters or Filters(), lists or MsdLists()
     if "list" in filters.drop_duplicates and not lists.duplicates:
         raise FolksongError("dropping duplicates by list needs the list, the dataset's msd_duplicates.txt")
-    state = _Progress([])
+    kept: list[Kept] = []
+    dropped: list[DroppedFile] = []
     mismatches = frozenset(lists.mismatches)
-    for file in sorted(facts, key=lambda entry: entry.path):
-        named = _identify(file, lists.tracks)
-        fault = _fault(file, filters) or _unknown(named, lists.tracks, mismatches)
-        if fault:
-            state.drop(named, *fault)
+    for entry in sorted(facts, key=lambda entry: entry.path):
+        file = _identify(entry, lists.tracks)
+        if fault := _fault(entry, filters) or _unknown(file, lists.tracks, mismatches):
+            dropped.append(DroppedFile(entry.path, file.track_id, *fault))
         else:
-            state.kept.append(named)
-    _drop_same_track(state)
+            kept.append(file)
+    kept = _first_of_each(kept, dropped, "track_id", "same track", "has the same track id")
     if "list" in filters.drop_duplicates:
-        _drop_listed(state, lists.duplicates)
-    for kind, attribute in (("file", "file_sha256"), ("audio", "audio_sha256")):
+        kept = _drop_listed(kept, dropped, lists.duplicates)
+    for kind, attribute in (("file", "facts.file_sha256"), ("audio", "facts.audio_sha256")):
         if kind in filters.drop_duplicates:
-            _drop_same(state, f"same {kind}", attribute)
-    return Selection(tuple(state.kept), tuple(sorted(state.dropped, key=lambda file: file.path)))
+            kept = _first_of_each(kept, dropped, attribute, f"same {kind}", "holds the same")
+    return Selection(tuple(kept), tuple(sorted(dropped, key=lambda file: file.path)))
 
 
 def _identify(facts: FileFacts, track_list: TrackList | None) -> Kept:
@@ -323,40 +312,32 @@ def _unknown(file: Kept, track_list: TrackList | None, mismatches: Collection[st
     return None
 
 
-def _drop_same_track(state: _Progress) -> None:
+def _first_of_each(
+    files: Iterable[Kept], dropped: list[DroppedFile], attribute: str, reason: str, detail: str
+) -> list[Kept]:
+    """Return the first file for each value of `attribute`; the others are dropped."""
     first: dict[str, Kept] = {}
-    for file in state.kept:
-        if file.track_id in first:
-            state.drop(file, "same track", f"{first[file.track_id].facts.path} has the same track id")
-        else:
-            first[file.track_id] = file
-    state.kept = list(first.values())
+    for file in files:
+        same = first.setdefault(attrgetter(attribute)(file), file)
+        if same is not file:
+            dropped.append(DroppedFile(file.facts.path, file.track_id, reason, f"{same.facts.path} {detail}"))
+    return list(first.values())
 
 
-def _drop_listed(state: _Progress, duplicates: Sequence[Sequence[str]]) -> None:
-    present = {file.track_id for file in state.kept}
+def _drop_listed(
+    files: Sequence[Kept], dropped: list[DroppedFile], duplicates: Sequence[Sequence[str]]
+) -> list[Kept]:
+    """Return the files without those that the list calls the same song as another that is there."""
+    present = {file.track_id for file in files}
     stays: dict[str, str] = {}
     for group in duplicates:
         members = [track_id for track_id in group if track_id in present and track_id not in stays]
         stays.update((track_id, members[0]) for track_id in members)
-    kept = []
-    for file in state.kept:
-        if stays.get(file.track_id, file.track_id) == file.track_id:
-            kept.append(file)
-        else:
-            state.drop(file, "listed duplicate", f"{stays[file.track_id]} is the same song")
-    state.kept = kept
-
-
-def _drop_same(state: _Progress, reason: str, attribute: str) -> None:
-    first: dict[str, Kept] = {}
-    for file in state.kept:
-        key: str = getattr(file.facts, attribute)
-        if key in first:
-            state.drop(file, reason, f"{first[key].facts.path} holds the same")
-        else:
-            first[key] = file
-    state.kept = list(first.values())
+    others = [file for file in files if stays.get(file.track_id, file.track_id) != file.track_id]
+    for file in others:
+        detail = f"{stays[file.track_id]} is the same song"
+        dropped.append(DroppedFile(file.facts.path, file.track_id, "listed duplicate", detail))
+    return [file for file in files if stays.get(file.track_id, file.track_id) == file.track_id]
 
 
 def _write_dropped(path: Path, selection: Selection) -> None:

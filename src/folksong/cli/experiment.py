@@ -154,9 +154,12 @@ def _run(plan: Plan, folder: Path, jobs: int, with_report: bool, title: str) -> 
     finished = [found.run for found in results if found.status != "failed"]
     if with_report and finished:
         from folksong.evaluation.report import write_report
+        from folksong.experiment.published import published_section
 
         truth = None if plan.data.truth is None else plan.place(plan.data.truth)
-        click.echo(f"\n{write_report(finished, folder / 'report.html', title=title, truth=truth)}")
+        more = [] if plan.published is None else [published_section(plan, results)]
+        page = write_report(finished, folder / "report.html", title=title, truth=truth, more=more)
+        click.echo(f"\n{page}")
     failed = [found for found in results if found.status == "failed"]
     for found in failed:
         click.echo(f"{found.cell.name}: {found.error}", err=True)

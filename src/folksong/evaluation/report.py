@@ -64,6 +64,7 @@ def write_report(
     title: str = "folksong report",
     pictures: str | os.PathLike[str] | None = None,
     markdown: str | os.PathLike[str] | None = None,
+    more: Sequence[Section] = (),
     **collecting: Any,
 ) -> Path:
     """Write the report of `runs` as one HTML file; runs without an up-to-date evaluation are evaluated.
@@ -75,6 +76,7 @@ def write_report(
         title: its heading.
         pictures: a folder that gets PNGs: the frontier, and the labels of the first seed of each group.
         markdown: a file that gets the tables in Markdown.
+        more: further tables, which come first.
         collecting: further arguments of `folksong.evaluation.report_data.collect`: ``part``, ``n_resamples``,
             ``truth``, ``progress``.
 
@@ -83,10 +85,10 @@ def write_report(
     """
     report = collect(runs, **collecting)
     with atomic_write(path, "w") as stream:
-        stream.write(render(report, title))
+        stream.write(render(report, title, more))
     if markdown is not None:
         with atomic_write(markdown, "w") as stream:
-            stream.write(render_markdown(report, title))
+            stream.write(render_markdown(report, title, more))
     if pictures is not None:
         if any(group.coverage for group in report.groups):
             plot_frontier(report, Path(pictures) / "frontier.png")
@@ -96,15 +98,15 @@ def write_report(
     return Path(path)
 
 
-def render_markdown(report: Report, title: str) -> str:
+def render_markdown(report: Report, title: str, more: Sequence[Section] = ()) -> str:
     """Return the tables of the report in Markdown."""
     text = [f"# {title}", _summary(report)]
-    for section in sections(report):
+    for section in [*more, *sections(report)]:
         text += [f"## {section.title}", section.note, markdown_table(section.headers, section.rows)]
     return "\n\n".join(text) + "\n"
 
 
-def render(report: Report, title: str) -> str:
+def render(report: Report, title: str, more: Sequence[Section] = ()) -> str:
     """Return the page as HTML."""
     from plotly.offline import get_plotlyjs
 
@@ -115,7 +117,7 @@ def render(report: Report, title: str) -> str:
         "level": f"{report.level:.0%}",
         "legend": _legend(report),
         "frontier": _chooser("frontier", frontier_charts(report), charts),
-        "tables": "".join(map(_section, sections(report))),
+        "tables": "".join(map(_section, [*more, *sections(report)])),
         "curves": _chooser("curves", curve_charts(report), charts),
         "options": "".join(
             f"<option value='run-{row}'>{html.escape(_describe(entry))}</option>"

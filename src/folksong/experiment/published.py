@@ -8,13 +8,15 @@ table of the thesis that folksong continues.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from statistics import fmean
 
 from folksong.errors import FileFormatError, FolksongError
+from folksong.evaluation.evaluate import read_evaluation
+from folksong.evaluation.report_tables import Section
 from folksong.experiment.plan import PLAIN_LOSS, Plan
 from folksong.experiment.run_experiment import CellResult
 
@@ -54,8 +56,6 @@ def beside_published(plan: Plan, results: Iterable[CellResult]) -> list[Publishe
         FolksongError: the plan names no published figures, or their file is missing.
         FileFormatError: the file lacks a column or holds no number where one belongs.
     """
-    from folksong.evaluation.evaluate import read_evaluation
-
     if plan.published is None:
         raise FolksongError("the plan names no published figures (published = ...)")
     found: dict[tuple[str, str], list[Path]] = {}
@@ -84,20 +84,28 @@ def beside_published(plan: Plan, results: Iterable[CellResult]) -> list[Publishe
     return rows
 
 
-def published_table(rows: Sequence[PublishedRow]) -> tuple[tuple[str, ...], list[list[str]]]:
-    """Return headers and cells: each figure as published and, behind an arrow, ours."""
-    headers = ("table", "label space", "front-end", "labels", *(name.replace("_", " ") for name in FIGURES))
-    cells = [
+def published_section(plan: Plan, results: Iterable[CellResult]) -> Section:
+    """Return a table of the report: each figure as published and, behind an arrow, ours on the test part.
+
+    Raises:
+        FolksongError: as `beside_published`.
+    """
+    return Section(
+        "Beside the published figures",
+        "Published → ours, the mean over seeds on the test part; – where it was not run. Only trainings on the "
+        "published data compare.",
+        ("table", "label space", "front-end", "labels", *(name.replace("_", " ") for name in FIGURES)),
         [
-            row.table,
-            row.what,
-            row.front_end,
-            f"{row.n_labels or '–'} → {row.our_labels or '–'}",
-            *(f"{row.published[name]:.3f} → {_number(row.ours.get(name))}" for name in FIGURES),
-        ]
-        for row in rows
-    ]
-    return headers, cells
+            [
+                row.table,
+                row.what,
+                row.front_end,
+                f"{row.n_labels or '–'} → {row.our_labels or '–'}",
+                *(f"{row.published[name]:.3f} → {_number(row.ours.get(name))}" for name in FIGURES),
+            ]
+            for row in beside_published(plan, results)
+        ],
+    )
 
 
 def _number(value: float | None) -> str:
@@ -109,7 +117,9 @@ def _read(plan: Plan) -> list[dict[str, str]]:
     source = shipped if shipped.is_file() else plan.place(str(plan.published))
     if not source.is_file():
         raise FolksongError(f"{source}: no such file of published figures, and none of that name ships")
-    reader = csv.DictReader(source.read_text(encoding="utf-8").splitlines(), delimiter="\t")
+    reader = csv.DictReader(
+        source.read_text(encoding="utf-8").split("\n"), delimiter="\t", quoting=csv.QUOTE_NONE
+    )
     missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
     if missing:
         raise FileFormatError(f"{source}: no column {', '.join(missing)}")

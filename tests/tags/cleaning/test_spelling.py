@@ -12,6 +12,7 @@ from folksong.tags.cleaning.spelling import (
     strip_accents,
     unify_blanks,
     variants,
+    words_of,
 )
 from folksong.tags.table import rename_tags
 
@@ -188,3 +189,30 @@ def test_merged_weights_are_the_maximum_or_the_sum() -> None:
     assert rename_tags(table, {"y": "x"}, weights="sum").tags_of("a") == [("x", 7.0)]
     with pytest.raises(fs.FolksongError, match="'maximum' or 'sum', not 'mean'"):
         rename_tags(table, {}, weights="mean")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("c minor", "c# minor", False),
+        ("f", "f#", False),
+        ("c", "c++", False),
+        ("b minor", "b♭ minor", False),
+        ("c# minor", "C♯-minor", True),
+        ("#rock", "rock", True),
+        ("a+ b", "a b", False),
+        ("lo-fi +", "lo-fi", True),
+    ],
+)
+def test_issue23_3_signs_after_a_letter_carry_meaning(one: str, other: str, same: bool) -> None:
+    assert (canonical_form(one) == canonical_form(other)) == same
+    assert (words_of(one) == words_of(other)) == same
+
+
+def test_issue23_3_keys_are_no_mistypings_of_each_other() -> None:
+    tags = ["c minor scale", "c# minor scale", "f# minor scale"]
+    table = fs.TagTable.from_pairs(
+        [f"{tag}{n}" for tag, count in zip(tags, (500, 5, 5), strict=True) for n in range(count)],
+        [tag for tag, count in zip(tags, (500, 5, 5), strict=True) for _ in range(count)],
+    )
+    assert variants(table) == ()

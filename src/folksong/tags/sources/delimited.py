@@ -65,9 +65,9 @@ METADATA_NAMES = frozenset(
 LASTFM_TOP_TAGS = {"count", "name", "search"}
 """last.fm's list of an artist's top tags calls the artist "search", the tag "name" and the weight "count"."""
 TAG_SEPARATORS = ("|", ";", ",")
-"""What parts the tags of a cell, if not said: the first of these that some cell holds."""
+"""What parts the tags of a cell, if not said: the first of these that fits."""
 MOST_JOINED = 0.2
-"""A column of single tags with a separator in more of its cells is thought to hold several tags a cell."""
+"""In a column of single tags at most so many cells hold what could part several."""
 DECIMAL_COMMA = r"^\s*\d+,\d+\s*$"
 
 
@@ -106,8 +106,7 @@ def read_delimited(
         track_column: the column of track ids; None recognises the usual names.
         tag_column: the column of tags (long).
         weight_column: the column of weights (long); without one all weights are 1.
-        separators: characters that part several tags in one cell; None finds them in a column ``tags``, ``labels``
-            or ``genres``.
+        separators: characters that part several tags in one cell; None finds out whether there are such.
         text: ``separator``, ``encoding`` and ``quotes`` of `folksong.tags.sources.frames.read_frame`.
 
     Raises:
@@ -264,7 +263,8 @@ def track_column_of(path: str | os.PathLike[str], columns: Sequence[str], choice
     found = found or next((name for name in PANDAS_INDEX if name in columns), None)
     if found is None:
         raise UnclearSourceError(
-            f"{path}: no column looks like a track id (columns: {listed(columns)}); say which is",
+            f"{path}: no column looks like a track id (columns: {listed(columns)}); say which is, or 'ragged' if the "
+            "file has no header and its lines are a track and its tags",
             track_column="NAME",
         )
     return found
@@ -314,19 +314,24 @@ def _layout(
 
 
 def _separators_of(path: str | os.PathLike[str], cells: pl.Series, tag: str) -> str | None:
-    """Return what parts the tags of a cell in a column of several, None in one of single tags."""
-    shares = {
-        mark: cells.str.contains(mark, literal=True).fill_null(False).sum() / max(len(cells), 1)
-        for mark in TAG_SEPARATORS
-    }
-    if plain(tag) in CELL_NAMES:
-        return next((mark for mark, share in shares.items() if share), None)
-    joined = {mark: share for mark, share in shares.items() if share > MOST_JOINED}
-    for mark, share in joined.items():
-        logger.warning(
-            "%s: %.0f%% of the cells of %r hold %r; if that parts several tags, read the source with separators=%r",
-            path, 100 * share, tag, mark, mark,
-        )  # fmt: skip
+    """Return what parts the tags of a cell in a column of several; None in one of single tags.
+
+    Cells hold several tags if, parted, they are of fewer different tags than there are different cells.
+    """
+    several = plain(tag) in CELL_NAMES
+    distinct = cells.drop_nulls().unique()
+    for mark in TAG_SEPARATORS:
+        share = distinct.str.contains(mark, literal=True).sum() / max(len(distinct), 1)
+        if share <= (0 if several else MOST_JOINED):
+            continue
+        parts = distinct.str.split(mark).explode().str.strip_chars().n_unique()
+        if parts < len(distinct) + several or (several and share > MOST_JOINED):
+            logger.log(
+                logging.INFO if several else logging.WARNING,
+                "%s: the cells of %r hold several tags each, parted by %r: %d tags instead of %d; separators='' keeps "
+                "the cells whole", path, tag, mark, parts, len(distinct),
+            )  # fmt: skip
+            return mark
     return None
 
 
@@ -462,12 +467,10 @@ def _read_ragged(
     header = lines[0]
     if not asked and max(map(len, lines)) <= len(header):
         return None
-    headed = plain(header[-1]) in (*CELL_NAMES, *TAG_NAMES) or plain(header[0]) in TRACK_NAMES
-    fields = (
-        (header[:-1] if plain(header[-1]) in (*CELL_NAMES, *TAG_NAMES) else header[:1])
-        if headed
-        else ["track_id"]
-    )
+    names = [plain(name) for name in header]
+    first = next((place for place, name in enumerate(names) if name in (*CELL_NAMES, *TAG_NAMES)), 0)
+    headed = first > 0 or names[0] in TRACK_NAMES
+    fields = header[: first or 1] if headed else ["track_id"]
     kept: dict[str, list[str]] = {name: [] for name in (*fields, "TAG")}
     for line in lines[1:] if headed else lines:
         for tag in filter(None, line[len(fields) :]):

@@ -23,6 +23,7 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 QUOTED_FIELDS_TRIED = 100_000
 TWICE = "\x1f"
 """Parts a column's name from its number where a header has the name more than once."""
+WEIGHTS = {"weight", "count", "val", "value", "score"}
 PANDAS_INDEX = ("", "__index_level_0__", "Unnamed: 0")
 KINDS = (
     (b"PK\x03\x04", "a zip archive or a workbook: save or unpack the table as CSV"),
@@ -83,11 +84,7 @@ def read_frame(
         )
     except pl.exceptions.PolarsError as error:
         if "more fields" in str(error):
-            raise UnclearSourceError(
-                f"{path}: not a well-formed table: a line has more cells than the header's {len(header)}; if each line "
-                'is a track and then all its tags, the format is "ragged"',
-                format="ragged",
-            ) from error
+            raise _too_many_cells(path, split_lines(path, data, separator, quotes)) from error
         raise UnclearSourceError(
             f"{path}: not a well-formed table ({str(error).splitlines()[0][:200]}); it was read with separator "
             f"{separator!r} and quotes {'on' if quotes else 'off'}: choose others",
@@ -96,6 +93,7 @@ def read_frame(
         ) from error
     if len(header) == len(frame.columns):
         frame.columns = _distinct(header)
+    frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))  # blank lines
     return _without_index(
         frame.rename({name: name.strip() for name in frame.columns if name.strip() not in frame.columns})
     )
@@ -238,6 +236,19 @@ def split_lines(
         raise FileFormatError(f"{path}: not a well-formed table ({error})") from error
 
 
+def _too_many_cells(path: str | os.PathLike[str], lines: list[list[str]]) -> FileFormatError:
+    """Return what to say of a file of which a line is longer than its header."""
+    width = len(lines[0])
+    number, line = next((n, line) for n, line in enumerate(lines, 1) if len(line) > width)
+    message = f"{path}: not a well-formed table: line {number} has {len(line)} cells, the header has {width}"
+    others = sum(len(line) != width for line in lines[1:])
+    if 2 * others < len(lines) or {name.strip().lower() for name in lines[0]} & WEIGHTS:
+        return FileFormatError(message)
+    return UnclearSourceError(
+        f"{message}; if each line is a track and then all its tags, the format is 'ragged'", format="ragged"
+    )
+
+
 def _distinct(names: list[str]) -> list[str]:
     seen: dict[str, int] = {}
     found = []
@@ -250,11 +261,8 @@ def _distinct(names: list[str]) -> list[str]:
 def _read_spaced(path: str | os.PathLike[str], data: bytes, separator: str) -> pl.DataFrame:
     """Read a table whose separators all have a blank after them, which belongs to no cell."""
     header, *rows = (row for row in split_lines(path, data, separator, True, spaced=True) if row)
-    wrong = next((row for row in rows if len(row) > len(header)), None)
-    if wrong is not None:
-        raise FileFormatError(
-            f"{path}: not a well-formed table: {wrong!r} has more cells than the header's {len(header)}"
-        )
+    if any(len(row) > len(header) for row in rows):
+        raise _too_many_cells(path, [header, *rows])
     cells = [[*row, *[""] * (len(header) - len(row))] for row in rows]
     columns = dict(zip(_distinct(header), zip(*cells, strict=True), strict=True)) if cells else {}
     frame = pl.DataFrame(columns, schema=dict.fromkeys(_distinct(header), pl.String))
