@@ -27,6 +27,7 @@ Chart = dict[str, Any]
 
 SYMBOLS = ("circle", "square", "triangle-up", "diamond")
 DASHES = ("solid", "dash", "dot")
+SHARE_TICKS = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]
 LARGEST_HEAT_MAP = 200  # labels; more cannot be told apart on a screen
 CURVES = {
     "macro_pr_auc": "validation PR-AUC, macro",
@@ -201,7 +202,7 @@ def prevalence_charts(found: Evaluation) -> dict[str, Chart]:
             [{"x": steps.tolist(), "y": chance.tolist(), **lines}, dots],
             x="share of tracks that carry the label",
             y=title,
-            xaxis={"type": "log", "dtick": "D2"},
+            xaxis={"type": "log", "tickvals": SHARE_TICKS, "ticktext": [f"{tick:g}" for tick in SHARE_TICKS]},
         )
     return charts
 
