@@ -27,7 +27,7 @@ from folksong.audio.log_mel import read_preset
 from folksong.export.folder import write_folder
 from folksong.labels import Label, LabelSpace
 from folksong.models.tagger import Tagger
-from folksong.prediction import LoadedTagger, load_tagger
+from folksong.prediction import AudioInput, LoadedTagger, load_tagger
 from timing import median_seconds
 
 RATE, SECONDS = 44_100, 30
@@ -100,10 +100,10 @@ def main() -> None:
         print(f"decoding alone: {seconds:.3f} s of processor")
         for front_end, preset in (
             ("waveform", None),
-            ("log-mel-spectrogram", read_preset("urop2019").to_dict()),
+            ("log-mel-spectrogram", read_preset("urop2019")),
         ):
-            audio = {"sample_rate": 16_000, "window_seconds": 15.0, "preset": preset}
-            folder = write_folder(Path(name, front_end), Tagger(front_end, labels), audio=audio)
+            audio = AudioInput(16_000, 15.0, preset)
+            folder = write_folder(Path(name, front_end), Tagger(front_end, labels), audio)
             taggers = {
                 "as it is": load_tagger(folder, device="cpu"),
                 "in float32": load_tagger(folder, device="cpu", precision="32"),

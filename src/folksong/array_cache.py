@@ -62,11 +62,7 @@ class ArrayWriter:
         self._crc = 0
         stream.write(MAGIC)
 
-    def add(self, name: str, *blocks: Array) -> None:
-        """Store an array, or the rows of several as one."""
-        self.add_blocks(name, blocks)
-
-    def add_blocks(self, name: str, blocks: Iterable[Array]) -> None:
+    def add(self, name: str, blocks: Iterable[Array]) -> None:
         """Store the rows of all blocks as one array; they are of one type and width, and at least one."""
         n_rows = n_bytes = 0
         for block in blocks:
@@ -84,11 +80,11 @@ class ArrayWriter:
             UnicodeEncodeError: a text holds a surrogate, which UTF-8 does not have.
         """
         if not len(texts) or any("\x00" in text for text in texts):  # the separator itself occurs
-            self.add(f"{name} lengths", np.fromiter(map(len, texts), np.int64, len(texts)))
+            self.add(f"{name} lengths", [np.fromiter(map(len, texts), np.int64, len(texts))])
             joined = "".join(texts)
         else:
             joined = "\x00".join(texts)
-        self.add(name, np.frombuffer(joined.encode("utf-8"), np.uint8))
+        self.add(name, [np.frombuffer(joined.encode("utf-8"), np.uint8)])
 
     def finish(self, key: str) -> None:
         """Write the header."""

@@ -61,7 +61,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(
-            prefix=f".{target.name[:100]}.", suffix=".part", dir=target.parent
+            prefix=f".{os.fsencode(target.name)[:100].decode('utf-8', 'ignore')}.",
+            suffix=".part",
+            dir=target.parent,
         )
         os.close(descriptor)
         temporary = Path(name)

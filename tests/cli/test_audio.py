@@ -40,7 +40,7 @@ def test_scan_prints_what_was_kept_and_why_not(music, tmp_path):
     ):
         assert expected in lines
     assert "t.dropped.csv" in result.output
-    assert "\n1.clip,1.clip.flac,1," in (tmp_path / "t.csv").read_text()
+    assert "\n1.clip,1.clip.flac,,1," in (tmp_path / "t.csv").read_text()
 
 
 def test_errors_are_one_line(music, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import numpy as np
@@ -12,15 +13,15 @@ from click.testing import CliRunner
 from folksong.audio.log_mel import log_mel, read_preset
 from folksong.cli import main
 from folksong.errors import FileFormatError, FolksongError
-from folksong.export.folder import read_folder, write_folder
+from folksong.export import folder as folder_module
+from folksong.export.folder import export_folder, read_folder, write_folder
 from folksong.export.keras_file import import_keras, read_keras_weights
-from folksong.export.onnx import export_onnx
-from folksong.export.spectrogram import Spectrogram
+from folksong.export.onnx import Spectrogram, export_onnx
 from folksong.labels import Label, LabelSpace
 from folksong.models import back_end
 from folksong.models.checkpoint import load_model, write_checkpoint
 from folksong.models.tagger import Tagger
-from folksong.prediction import load_tagger
+from folksong.prediction import AudioInput, load_tagger
 from folksong.runs import Run
 from folksong.splits import Split
 
@@ -82,7 +83,7 @@ def test_safetensors_folder_holds_the_same_model(run, tmp_path):
     model = read_folder(tmp_path / "out")
     assert model.labels.labels == SPACE.labels
     assert dict(model.labels.aliases) == {"Rock": "rock"}
-    assert (model.sample_rate, model.preset, model.window_seconds) == (16000, run.preset, 2.0)
+    assert model.audio == AudioInput(16000, 2.0, run.preset)
     assert model.thresholds is None
     assert model.made_from["labels_sha256"] == SPACE.sha256()
     expected = load_model(run).state_dict()
@@ -98,8 +99,9 @@ def test_an_exported_folder_predicts_as_its_run_does(run, tmp_path):
 
 
 def test_thresholds_travel_along(run, tmp_path):
-    audio = {"sample_rate": 16000, "window_seconds": 2.0, "preset": None}
-    write_folder(tmp_path / "out", load_model(run), audio=audio, thresholds=np.array([0.1, 0.5, 0.9]))
+    write_folder(
+        tmp_path / "out", load_model(run), AudioInput(16000, 2.0), thresholds=np.array([0.1, 0.5, 0.9])
+    )
     assert read_folder(tmp_path / "out").thresholds.tolist() == [0.1, 0.5, 0.9]
 
 
@@ -119,9 +121,47 @@ def test_damaged_folders_are_named(run, tmp_path):
         read_folder(folder)
     content = json.loads((folder / "model.json").read_text())
     del content["audio"]
+    content["sha256"] = folder_module._sha256(content)
     (folder / "model.json").write_text(json.dumps(content))
     with pytest.raises(FileFormatError, match="damaged"):
         read_folder(folder)
+
+
+def test_16_b1_other_files_of_these_names_stay(run, tmp_path):
+    (tmp_path / "model.json").write_text('{"mine": 1}')
+    with pytest.raises(FolksongError, match=r"model\.json: is there already and no exported model"):
+        export_folder(run, tmp_path)
+    assert (tmp_path / "model.json").read_text() == '{"mine": 1}'
+    (tmp_path / "notes.onnx").write_text("mine")
+    result = CliRunner().invoke(main, ["export", "onnx", str(run.path), str(tmp_path / "notes.onnx")])
+    assert (result.exit_code, (tmp_path / "notes.onnx").read_text()) == (1, "mine")
+
+
+@pytest.mark.parametrize("key", ["labels", "audio", "tagger", "aliases", "weights_sha256", "made_from"])
+def test_16_c1_an_edited_description_is_refused(run, tmp_path, key):
+    folder = export_folder(run, tmp_path / "out")
+    content = json.loads((folder / "model.json").read_text())
+    if key == "labels":
+        content[key].reverse()
+    else:
+        content[key] = {"Rock": "jazz"}
+    (folder / "model.json").write_text(json.dumps(content))
+    with pytest.raises(FileFormatError, match=r"model\.json: was edited"):
+        load_tagger(folder, device="cpu")
+
+
+@pytest.mark.parametrize(
+    "header", [b"\xff" * 8, (1 << 40).to_bytes(8, "little") + b"{}", b"", b"\x02" + bytes(7) + b"[]"]
+)
+def test_16_c9_damaged_safetensors_are_named(run, tmp_path, header):
+    folder = export_folder(run, tmp_path / "out")
+    (folder / "model.safetensors").write_bytes(header)
+    content = json.loads((folder / "model.json").read_text())
+    content["weights_sha256"] = hashlib.sha256(header).hexdigest()
+    content["sha256"] = folder_module._sha256(content)
+    (folder / "model.json").write_text(json.dumps(content))
+    with pytest.raises(FileFormatError, match=r"model\.safetensors: not weights of the network"):
+        load_tagger(folder, device="cpu")
 
 
 def test_onnx_equals_pytorch(run, tmp_path):
@@ -224,3 +264,49 @@ def test_files_that_are_no_keras_models(tmp_path):
         FolksongError, match="not a tagger of the earlier project: its layers are input_1, conv"
     ):
         import_keras(tmp_path / "other.h5", tmp_path / "out", SPACE)
+
+
+def test_16_c9_layers_that_hold_code_are_not_run(tmp_path):
+    """A Lambda layer's code lies in the file's configuration, which nobody reads; its weights are refused."""
+    h5py = pytest.importorskip("h5py")
+    path = tmp_path / "lambda.h5"
+    write_keras_file(path, {"lambda": [np.zeros(2), np.zeros(2)]})
+    with h5py.File(path, "a") as file:
+        file.attrs["model_config"] = '{"class_name": "Lambda", "config": {"function": "4wEAAAA="}}'
+    with pytest.raises(
+        FolksongError, match="not a tagger of the earlier project: its layers are input_1, lambda"
+    ):
+        import_keras(path, tmp_path / "out", SPACE)
+
+
+def test_16_c9_weights_elsewhere_are_not_read(tmp_path):
+    """HDF5 can point at other files: external links and external storage are refused."""
+    h5py = pytest.importorskip("h5py")
+    (tmp_path / "secret.bin").write_bytes(np.ones(2, "<f4").tobytes())
+    for kind in ("link", "storage"):
+        path = tmp_path / f"{kind}.h5"
+        with h5py.File(path, "w") as file:
+            root = file.create_group("model_weights")
+            root.attrs["layer_names"] = [b"dense1_back"]
+            group = root.create_group("dense1_back")
+            group.attrs["weight_names"] = [b"kernel"]
+            if kind == "link":
+                group["kernel"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "/x")
+                with h5py.File(tmp_path / "other.h5", "w") as other:
+                    other["x"] = np.ones(2, np.float32)
+            else:
+                group.create_dataset("kernel", (2,), "<f4", external=[(str(tmp_path / "secret.bin"), 0, 8)])
+        with pytest.raises(FileFormatError, match="its weights lie in another file"):
+            read_keras_weights(path)
+
+
+def test_16_c9_huge_arrays_are_refused_before_they_are_read(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "huge.h5", "w") as file:
+        root = file.create_group("model_weights")
+        root.attrs["layer_names"] = [b"dense1_back"]
+        group = root.create_group("dense1_back")
+        group.attrs["weight_names"] = [b"kernel"]
+        group.create_dataset("kernel", (1 << 20, 1 << 20), "<f4", chunks=(1024, 1024))
+    with pytest.raises(FileFormatError, match=r"huge\.h5: more than .* of weights"):
+        read_keras_weights(tmp_path / "huge.h5")

@@ -119,6 +119,14 @@ def test_wrong_spaces_are_refused_by_name(tmp_path: Path, labels: list, aliases:
             '{"format": "folksong.labels", "version": 1, "labels": [], "aliases": []}',
             "'aliases' must be an object",
         ),
+        (
+            '{"format": "folksong.labels", "version": 1, "labels": [], "aliases": {"a": ["x"]}}',
+            "from text to text",
+        ),
+        (
+            '{"format": "folksong.labels", "version": 1, "labels": [{"name": "a", "tags": ["\\ud800"]}]}',
+            "holds a lone surrogate",
+        ),
         ("{", "not valid JSON"),
     ],
 )

@@ -71,6 +71,14 @@ def test_a_genre_with_fewer_than_six_tags_stays_one_label(table, caplog):
         assert "genre 'mood': 3 tags to cluster are fewer than 6; it stays one label" in caplog.text
 
 
+@pytest.mark.parametrize("build", [npmi, skipgram])
+def test_a_person_may_name_another_tag_the_main_one(build, table):
+    popular, *_, other = sorted(GENRES["metal"], key=lambda tag: -table.counts_by_tag[tag])
+    for name, main in ((popular, popular), (other, other), ("heavy", popular)):
+        space = build(table, LabelSpace((Label(name, tuple(GENRES["metal"])),)), main_as_label=True)
+        assert Label(main, (main,)) in space.labels
+
+
 def test_tags_on_no_track_are_left_out_and_clashing_names_told_apart(table, caplog):
     twice = LabelSpace((SPACE.labels[0], Label("again", (*GENRES["metal"], "on no track"))))
     space = npmi(table, twice)

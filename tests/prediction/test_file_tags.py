@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
 import shutil
+import struct
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import av
@@ -79,7 +85,7 @@ def test_labels_can_be_read_back_and_the_sound_is_the_same(sound, field):
 
 def test_what_is_there_is_kept_unless_it_is_said_otherwise(sound):
     write_labels(sound, ["Jazz", "calm"])
-    with pytest.raises(AudioError, match=r"its grouping says 'Jazz', 'calm' already; --append adds"):
+    with pytest.raises(AudioError, match=r"its grouping says 'Jazz', 'calm' already$"):
         write_labels(sound, ["rock"])
     assert values_in(sound, "grouping") == ["Jazz", "calm"]
     assert write_labels(sound, ["jazz", "rock"], existing="append").after == ("Jazz", "calm", "rock")
@@ -146,24 +152,240 @@ def test_files_without_such_tags_are_named(tmp_path):
         assert (tmp_path / name).read_bytes() == content
 
 
+def size_of(n_bytes, version):
+    if version == 3:
+        return struct.pack(">I", n_bytes)
+    return bytes(n_bytes >> shift & 127 for shift in (21, 14, 7, 0))
+
+
+def first_frame(data):
+    return re.search(rb"\xff[\xf2\xf3\xfa\xfb]", data).start()
+
+
+def write_id3(path, frames, version, flags=0, end=b""):
+    """Put a tag of raw frames before the sound of an mp3 file."""
+    data = path.read_bytes()
+    body = b"".join(name + size_of(len(text), version) + b"\0\0" + text for name, text in frames)
+    head = b"ID3" + bytes([version, 0, flags]) + size_of(len(body), 4)
+    path.write_bytes(head + body + data[first_frame(data) :] + end)
+
+
+def frames_in(path):
+    """Return an mp3's ID3 version and its raw frames."""
+    data = path.read_bytes()
+    version, place, frames = data[3], 10, {}
+    end = 10 + sum(byte << shift for byte, shift in zip(data[6:10], (21, 14, 7, 0), strict=True))
+    while place < end and data[place]:
+        raw, bits = data[place + 4 : place + 8], 8 if version == 3 else 7
+        length = sum(byte << bits * (3 - position) for position, byte in enumerate(raw))
+        frames.setdefault(data[place : place + 4], []).append(data[place + 10 : place + 10 + length])
+        place += 10 + length
+    return version, frames
+
+
+ODD_FRAMES = [
+    (b"TIT2", b"\0Song"),
+    (b"TYER", b"\x001999"),
+    (b"TDAT", b"\x003112"),
+    (b"IPLS", b"\0producer\0Someone\0"),
+    (b"RVAD", b"\x03\x10\x01\x00\x01\x00\x00\x00\x00\x00"),
+    (b"EQUA", b"\x10\x80\x10\x00\x20"),
+    (b"TSIZ", b"\x0012345"),
+    (b"XSOP", b"\0Sort, Name"),
+    (b"RGAD", b"\x3f\x80\0\0\x2c\1\x4c\1"),
+    (b"NCON", b"\1\2\3" * 9),
+    (b"XXYZ", b"\1private"),
+    (b"PRIV", b"owner\0\1\2\3"),
+    (b"APIC", b"\0image/jpeg\0\3\0" + bytes(range(256)) * 20),
+    (b"TXXX", b"\0NOTE\0one"),
+    (b"COMM", b"\0eng\0comment"),
+]
+
+
+@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("version", [3, 4])
+def test_16_d5_id3_keeps_its_version_and_all_other_frames(sounds, tmp_path, version, field):
+    file = Path(shutil.copy(sounds / "sound.mp3", tmp_path / "a.mp3"))
+    write_id3(file, ODD_FRAMES, version, end=b"TAG" + b"Other title".ljust(124, b"\0") + bytes([17]))
+    end, before = file.read_bytes()[-128:], decode(file, RATE)
+    write_labels(file, ["rock", "日本"], field=field, existing="replace")  # ID3v1 names a genre
+    now, frames = frames_in(file)
+    own = {"genre": b"TCON", "grouping": b"TIT1", "mood": b"TMOO"}[field]
+    assert now == version
+    assert set(frames) - {own} == {name for name, _ in ODD_FRAMES}
+    assert all(frames[name] == [text] for name, text in ODD_FRAMES)
+    assert values_in(file, field) == ["rock", "日本"]
+    assert file.read_bytes()[-128:] == end
+    np.testing.assert_array_equal(decode(file, RATE), before)
+
+
+def test_16_d5_unsynchronised_frames_stay_readable(sounds, tmp_path):
+    """In a v2.4 tag whose header alone says so, kept frames must say it themselves."""
+    file = Path(shutil.copy(sounds / "sound.mp3", tmp_path / "a.mp3"))
+    write_id3(file, [(b"PRIV", b"owner\0\xff\x00\xe0\xff\x00")], 4, flags=0x80)
+    before = mutagen.File(file).tags.getall("PRIV")[0].data
+    write_labels(file, ["rock"])
+    assert mutagen.File(file).tags.getall("PRIV")[0].data == before == b"\xff\xe0\xff"
+
+
+def test_16_d5_old_id3v22_becomes_v23(sounds, tmp_path):
+    file = Path(shutil.copy(sounds / "sound.mp3", tmp_path / "a.mp3"))
+    data = file.read_bytes()
+    body = b"TT2\0\0\5\0Song" + b"TP1\0\0\5\0Nina"
+    file.write_bytes(b"ID3\2\0\0" + size_of(len(body), 4) + body + data[first_frame(data) :])
+    write_labels(file, ["rock"])
+    tags = mutagen.File(file).tags
+    assert (tags["TIT2"].text, tags["TPE1"].text, tags["TIT1"].text) == (["Song"], ["Nina"], ["rock"])
+
+
+def write_wav_with_genre(path):
+    """Write a wav whose LIST INFO names a genre, as ffmpeg does."""
+    soundfile.write(path, np.sin(np.arange(RATE) / 9) * 0.3, RATE)
+    info = b"INFOIGNR" + struct.pack("<I", 5) + b"Jazz\0\0" + b"ISFT" + struct.pack("<I", 4) + b"Lavf"
+    data = path.read_bytes() + b"LIST" + struct.pack("<I", len(info)) + info
+    path.write_bytes(data[:4] + struct.pack("<I", len(data) - 8) + data[8:])
+
+
+def test_16_d5_wherever_a_value_stands_the_field_is_filled(sounds, tmp_path):
+    """TXXX frames, APEv2 beside ID3 and LIST INFO of a wav count; replaced, they all say the same."""
+    from mutagen import apev2, id3
+
+    mood, ape, wav = tmp_path / "mood.mp3", tmp_path / "ape.mp3", tmp_path / "info.wav"
+    for file in (mood, ape):
+        shutil.copy(sounds / "sound.mp3", file)
+    tagged = id3.ID3()
+    tagged.add(id3.TXXX(encoding=3, desc="MOOD", text=["dark"]))
+    tagged.add(id3.TXXX(encoding=3, desc="Grouping", text=["study"]))
+    tagged.save(mood, v2_version=3)
+    tags = apev2.APEv2()
+    tags["Genre"] = ["Rock", "Folk"]
+    tags.save(ape)
+    write_wav_with_genre(wav)
+    for file, field, before in (
+        (mood, "mood", ("dark",)),
+        (mood, "grouping", ("study",)),
+        (ape, "genre", ("Rock", "Folk")),
+        (wav, "genre", ("Jazz",)),
+    ):
+        with pytest.raises(AudioError, match="already"):
+            write_labels(file, ["happy"], field=field)
+        assert write_labels(file, ["happy"], field=field, existing="append").before == before
+        assert write_labels(file, ["calm"], field=field, existing="replace").before == (*before, "happy")
+        assert write_labels(file, ["calm"], field=field).before == ("calm",)
+    assert id3.ID3(mood).getall("TXXX:MOOD")[0].text == ["calm"]
+    assert list(apev2.APEv2(ape)["Genre"]) == ["calm"]
+    assert mutagen.File(ape).tags["TCON"].text == ["calm"]
+    assert b"Lavf" in wav.read_bytes()
+    assert b"IGNR" not in wav.read_bytes()
+
+
+@pytest.mark.parametrize("label", ["80", "(500) days", "(8)", "((x", "7 seconds", "(RX) deluxe", "CR"])
+@pytest.mark.parametrize("field", ["genre", "grouping"])
+def test_23_6_labels_of_digits_and_parentheses(sound, label, field):
+    if sound.suffix == ".mp3":
+        write_id3(sound, [(b"TIT2", b"\0Song")], 3)
+    change = write_labels(sound, ["pop", label], field=field)
+    assert change.after == ("pop", label)
+    assert write_labels(sound, ["pop", label], field=field).after == change.after or field == "genre"
+    assert mutagen.File(sound).tags is not None
+
+
+@pytest.mark.parametrize("existing", ["append", "replace"])
+def test_16_d5_a_wav_of_unknown_length_does_not_end_the_batch(tiny_run, sounds, tmp_path, existing):
+    wav = bytearray((sounds / "sound.wav").read_bytes())
+    place = wav.index(b"data") + 4
+    wav[4:8] = wav[place : place + 4] = b"\xff\xff\xff\xff"
+    (tmp_path / "a.wav").write_bytes(wav)
+    shutil.copy(sounds / "sound.mp3", tmp_path / "b.mp3")
+    result = predict(tiny_run.folder, tmp_path, "--write-tags", "--top", 1, f"--{existing}")
+    assert isinstance(result.exception, SystemExit | None)
+    assert len(values_in(tmp_path / "b.mp3", "grouping")) == 1
+    whole = (tmp_path / "a.wav").read_bytes()
+    assert whole == wav or (values_in(tmp_path / "a.wav", "grouping") and len(whole) > len(wav))
+
+
+def test_16_d5_long_names_in_scripts_of_three_bytes(sounds, tmp_path):
+    file = Path(shutil.copy(sounds / "sound.flac", tmp_path / ("日" * 80 + ".flac")))
+    write_labels(file, ["rock"])
+    assert values_in(file, "grouping") == ["rock"]
+
+
+def test_23_6_owner_mode_and_attributes_stay_and_links_are_warned_of(sounds, tmp_path, caplog):
+    file = Path(shutil.copy(sounds / "sound.mp3", tmp_path / "a.mp3"))
+    (tmp_path / "hard.mp3").hardlink_to(file)
+    if os.geteuid() == 0:
+        os.chown(file, 1234, 2345)
+    file.chmod(0o640)
+    with contextlib.suppress(OSError):
+        os.setxattr(file, "user.note", b"x")
+    found, attributes = file.stat(), os.listxattr(file)
+    write_labels(file, ["rock"])
+    now = file.stat()
+    assert (now.st_uid, now.st_gid, now.st_mode) == (found.st_uid, found.st_gid, found.st_mode)
+    assert os.listxattr(file) == attributes
+    assert now.st_mtime_ns > found.st_mtime_ns
+    assert "a.mp3: has 2 names (hard links)" in caplog.text
+    assert values_in(tmp_path / "hard.mp3", "grouping") == []
+
+
+KILLED = """
+import sys
+from folksong.prediction import file_tags
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(10000):
+    file_tags.write_labels(sys.argv[1], [f"label {number}"], existing="replace")
+"""
+
+
+def test_16_c9_fifty_kills_leave_the_old_file_or_the_new_one(sounds, tmp_path):
+    file = Path(shutil.copy(sounds / "sound.mp3", tmp_path / "a.mp3"))
+    sound = decode(file, RATE)
+    rng = np.random.default_rng(0)
+    waiting: list[subprocess.Popen[bytes]] = []
+    for _ in range(50):
+        while len(waiting) < 2:
+            words = [sys.executable, "-c", KILLED, str(file)]
+            waiting.append(subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+        process = waiting.pop(0)
+        with process:
+            process.stdout.readline()
+            process.stdin.write(b"go\n")
+            process.stdin.flush()
+            time.sleep(rng.uniform(0, 0.05))
+            process.kill()
+        assert all(value.startswith("label ") for value in values_in(file, "grouping"))
+        np.testing.assert_array_equal(decode(file, RATE), sound)
+    for process in waiting:
+        with process:
+            process.kill()
+    assert values_in(file, "grouping")
+
+
 def predict(*words):
     return CliRunner().invoke(main, ["predict", *map(str, words)], catch_exceptions=False)
 
 
-def test_the_command_writes_what_it_predicts(tiny_run, sounds, tmp_path):
+def test_16_b4_the_command_writes_what_it_predicts(tiny_run, sounds, tmp_path):
     files = [Path(shutil.copy(sounds / f"sound{ending}", tmp_path)) for ending in (".mp3", ".flac")]
     tagger = load_tagger(tiny_run.folder)
     expected, other = ([label for label, _ in tagger.tag(file, top=2)] for file in files)
     options = ["--write-tags", "--top", 2, "--field", "mood"]
     result = predict(tiny_run.folder, tmp_path, *options, "--dry-run")
-    assert f"sound.mp3: {'; '.join(expected)} (was empty)" in result.stderr
+    assert f"sound.mp3: mood would be {'; '.join(expected)} (was empty)" in result.stderr
+    assert "dry run: nothing was written; mood would change in 2 of 2 files" in result.stderr
     assert values_in(files[0], "mood") == []
-    assert predict(tiny_run.folder, tmp_path, *options).exit_code == 0
+    result = predict(tiny_run.folder, tmp_path, *options)
+    assert result.exit_code == 0
+    assert f"sound.mp3: mood is now {'; '.join(expected)} (was empty)" in result.stderr
+    assert "mood was written into 2 of 2 files" in result.stderr
     assert [values_in(file, "mood") for file in files] == [expected, other]
     write_labels(files[1], ["mine"], field="mood", existing="replace")
     result = predict(tiny_run.folder, tmp_path, *options)
     assert result.exit_code == 1
-    assert "sound.flac: its mood says 'mine' already" in result.stderr
+    assert "sound.flac: its mood says 'mine' already; --append adds to that, --replace" in result.stderr
+    assert f"sound.mp3: mood stays {'; '.join(expected)}" in result.stderr
+    assert "mood was written into 0 of 2 files" in result.stderr
     assert "sound.mp3" in result.stderr
     assert "1 of 2 could not be tagged and written" in result.stderr
     assert predict(tiny_run.folder, tmp_path, *options, "--append").exit_code == 0

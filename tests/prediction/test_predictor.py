@@ -13,7 +13,7 @@ from folksong.audio.decode import decode
 from folksong.audio.log_mel import log_mel, read_preset
 from folksong.errors import AudioError, FolksongError
 from folksong.models.tagger import Tagger
-from folksong.prediction import ArrayClip, LoadedTagger, Prediction, score_clips
+from folksong.prediction import ArrayClip, AudioInput, LoadedTagger, Prediction, score_clips
 from folksong.prediction.windows import WINDOWS_A_THREAD
 
 RATE = 16_000
@@ -24,7 +24,7 @@ LABELS = ("rock", "piano", "rain")
 def waveform_tagger():
     torch.manual_seed(0)
     return LoadedTagger(
-        Tagger("waveform", 3, n_dense_units=8), LABELS, sample_rate=RATE, preset=None, window_seconds=1.25,
+        Tagger("waveform", 3, n_dense_units=8), LABELS, AudioInput(RATE, 1.25),
         device="cpu", precision="32",
     )  # fmt: skip
 
@@ -33,8 +33,8 @@ def waveform_tagger():
 def log_mel_tagger():
     torch.manual_seed(0)
     return LoadedTagger(
-        Tagger("log-mel-spectrogram", 3, n_filters=1, n_dense_units=8), LABELS, sample_rate=RATE,
-        preset=read_preset("urop2019"), window_seconds=1.0, device="cpu", precision="32",
+        Tagger("log-mel-spectrogram", 3, n_filters=1, n_dense_units=8), LABELS,
+        AudioInput(RATE, 1.0, read_preset("urop2019")), device="cpu", precision="32",
     )  # fmt: skip
 
 
@@ -52,7 +52,7 @@ def test_a_file_gets_the_scores_of_its_samples(request, tmp_path, kind, seconds)
     file = write_tone(tmp_path / "a.flac", seconds, rate=44_100, channels=2)
     samples = decode(file, RATE)
     np.testing.assert_array_equal(tagger.scores(file), tagger.scores(samples))
-    heard = samples if tagger.preset is None else log_mel(samples, tagger.preset)
+    heard = samples if tagger.audio.preset is None else log_mel(samples, tagger.audio.preset)
     (expected,) = score_clips(tagger.model, [ArrayClip(heard)], window_steps=tagger.window_steps)
     np.testing.assert_array_equal(tagger.scores(file), expected)
     pairs = tagger.tag(file)
@@ -67,7 +67,7 @@ def test_features_are_of_the_whole_track_never_of_a_window(log_mel_tagger):
     quiet_then_loud = np.concatenate([rng.standard_normal(RATE) * 1e-6, rng.standard_normal(RATE)])
     samples = quiet_then_loud.astype(np.float32)
     tagger = log_mel_tagger
-    clip = tagger._clip(samples)
+    clip = tagger.audio.clip(samples)
     assert (
         clip.audio[:, 2:25] == clip.audio.min()
     ).all()  # the quiet half lies on the floor, 80 dB below the peak
@@ -110,9 +110,7 @@ def test_memory_for_a_long_recording_is_bounded_by_the_batch(monkeypatch):
     tagger = LoadedTagger(
         model,
         LABELS,
-        sample_rate=RATE,
-        preset=None,
-        window_seconds=1.25,
+        AudioInput(RATE, 1.25),
         hop_seconds=0.1,
         batch_size=8,
         device="cpu",
@@ -126,7 +124,7 @@ def test_memory_for_a_long_recording_is_bounded_by_the_batch(monkeypatch):
 def test_scores_do_not_depend_on_the_number_of_threads(precision):
     torch.manual_seed(0)
     tagger = LoadedTagger(
-        Tagger("waveform", 3, n_dense_units=8), LABELS, sample_rate=RATE, preset=None, window_seconds=1.25,
+        Tagger("waveform", 3, n_dense_units=8), LABELS, AudioInput(RATE, 1.25),
         device="cpu", precision=precision,
     )  # fmt: skip
     samples = np.random.default_rng(0).standard_normal(12 * RATE).astype(np.float32)
@@ -170,9 +168,10 @@ def test_ranked():
     ],
 )
 def test_settings_that_do_not_fit_the_network(changes, message):
-    settings = {"labels": LABELS, "sample_rate": RATE, "preset": None, "window_seconds": 1.25, **changes}
+    given = {"labels": LABELS, "preset": None, "window_seconds": 1.25, **changes}
+    audio = AudioInput(RATE, given.pop("window_seconds"), given.pop("preset"))
     with pytest.raises(FolksongError, match=message):
-        LoadedTagger(Tagger("waveform", 3, n_dense_units=8), **settings)
+        LoadedTagger(Tagger("waveform", 3, n_dense_units=8), audio=audio, **given)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +180,7 @@ def test_settings_that_do_not_fit_the_network(changes, message):
 def test_preset_is_checked(preset, message):
     model = Tagger("log-mel-spectrogram", 3, n_mels=48, n_filters=1, n_dense_units=8)
     with pytest.raises(FolksongError, match=message):
-        LoadedTagger(model, LABELS, sample_rate=RATE, preset=preset, window_seconds=1.0)
+        LoadedTagger(model, LABELS, AudioInput(RATE, 1.0, preset))
 
 
 @pytest.mark.parametrize("samples", [np.zeros(0), np.zeros((2, 100))])
@@ -193,7 +192,7 @@ def test_samples_must_be_mono_and_some(waveform_tagger, samples):
 def test_bf16_moves_scores_by_little(waveform_tagger):
     samples = np.random.default_rng(0).standard_normal(2 * RATE).astype(np.float32)
     fast = LoadedTagger(
-        waveform_tagger.model, LABELS, sample_rate=RATE, preset=None, window_seconds=1.25, device="cpu",
+        waveform_tagger.model, LABELS, AudioInput(RATE, 1.25), device="cpu",
         precision="bf16",
     )  # fmt: skip
     exact = waveform_tagger.scores(samples)
@@ -211,4 +210,4 @@ def test_bf16_moves_scores_by_little(waveform_tagger):
 def test_unknown_device_and_precision(settings, message):
     model = Tagger("waveform", 3, n_dense_units=8)
     with pytest.raises(FolksongError, match=message):
-        LoadedTagger(model, LABELS, sample_rate=RATE, preset=None, window_seconds=1.25, **settings)
+        LoadedTagger(model, LABELS, AudioInput(RATE, 1.25), **settings)

@@ -385,10 +385,5 @@ def _write_catalogue(path: Path, root: str, selection: Selection) -> None:
     with atomic_write(path, "w") as stream:
         stream.write(f"{ROOT_COMMENT}{root}\n")
         rows = csv.writer(stream, lineterminator="\n")
-        columns = dict(_COLUMNS)
-        if not any(kept.artist_id for kept in selection.kept):
-            del columns[
-                "artist_id"
-            ]  # an empty one would hide the artists' names from whoever looks for artists
-        rows.writerow(columns)
-        rows.writerows(map(attrgetter(*columns.values()), selection.kept))
+        rows.writerow(_COLUMNS)
+        rows.writerows(map(attrgetter(*_COLUMNS.values()), selection.kept))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import logging
 import os
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar, cast
 
 import click
 
@@ -15,6 +19,8 @@ from folksong.errors import FolksongError
 from folksong.files import check_output, describe_os_error, remember_output
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters but tab and line feed, line separators, bidirectional marks, lone surrogates."""
 
 
 class ManyValues(click.Option):
@@ -117,23 +123,59 @@ def _repeat_option_names(args: list[str], many: dict[str, ManyValues]) -> list[s
     return expanded
 
 
+def shown(text: object) -> str:
+    """Return text of strangers (tags, labels, file names) as it may be printed.
+
+    Characters that a terminal obeys (escapes, bidirectional marks) and halves of characters become ``\\u001b``, as
+    in JSON; line ends and tabs stay.
+
+    >>> print(shown("rock\\x1b[2J"))
+    rock\\u001b[2J
+    """
+    return UNSAFE.sub(_escape, str(text))
+
+
+def _escape(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
+
+
+class _ShownStream:
+    """A text stream to which everything is written as `shown`."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        return self.stream.write(UNSAFE.sub(_escape, text))  # of bytes a TypeError, by which click knows text
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
 class FolksongGroup(click.Group):
-    """A group of commands that prints a `FolksongError` or an operating-system error as one line and exits with 1."""
+    """A group of commands that prints a `FolksongError` or an operating-system error as one line and exits with 1.
+
+    What its commands print is `shown`.
+    """
 
     command_class = FolksongCommand
     group_class = type
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            if isinstance(sys.stdout, _ShownStream):
+                return super().invoke(ctx)
+            with redirect_stdout(cast("TextIO", _ShownStream(sys.stdout))):
+                return super().invoke(ctx)
         except FolksongError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(shown(error)) from error
         except BrokenPipeError:
             raise
         except OSError as error:
             if error.filename is None and error.errno is None:
                 raise
-            raise click.ClickException(describe_os_error(error, error.filename or Path.cwd())) from error
+            message = describe_os_error(error, error.filename or Path.cwd())
+            raise click.ClickException(shown(message)) from error
 
 
 class _StderrHandler(logging.Handler):
@@ -143,7 +185,7 @@ class _StderrHandler(logging.Handler):
         from tqdm import tqdm
 
         prefix = "" if record.levelno < logging.WARNING else f"{record.levelname.capitalize()}: "
-        tqdm.write(f"{prefix}{record.getMessage()}", file=sys.stderr)
+        tqdm.write(f"{prefix}{shown(record.getMessage())}", file=sys.stderr)
 
 
 def log_to_stderr(level: int = logging.INFO) -> None:
@@ -169,15 +211,18 @@ def echo_table(rows: Sequence[Sequence[object]], headers: Sequence[str], *, floa
     """Print rows as an aligned plain-text table: numbers right-aligned, NaN as a dash, text as it is."""
     from tabulate import tabulate
 
-    def shown(cell: object) -> object:
-        if isinstance(cell, float):
-            return "–" if cell != cell else format(cell, floats)
-        return f"{cell:,}" if isinstance(cell, int) and not isinstance(cell, bool) else cell
-
-    texts = [[shown(cell) for cell in row] for row in rows]
-    columns = [[str(row[place]) for row in texts if place < len(row)] for place in range(len(headers))]
+    texts = [[_text(cell, floats) for cell in row] for row in rows]
+    columns = [[row[place] for row in texts if place < len(row)] for place in range(len(headers))]
     sides = ["right" if column and all(map(_is_number, column)) else "left" for column in columns]
     click.echo(tabulate(texts, headers=headers, disable_numparse=True, colalign=sides if rows else None))
+
+
+def _text(cell: object, floats: str) -> str:
+    if isinstance(cell, float):
+        return "–" if cell != cell else format(cell, floats)
+    if isinstance(cell, int) and not isinstance(cell, bool):
+        return f"{cell:,}"
+    return "" if cell is None else shown(cell).replace("\n", "\\n")
 
 
 def _is_number(text: str) -> bool:
@@ -187,3 +232,19 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return text in ("", "–")
     return True
+
+
+def echo_json(value: object) -> None:
+    """Print a value as an indented JSON document."""
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def echo_csv(rows: Iterable[Sequence[object]], headers: Sequence[str]) -> None:
+    """Print rows as CSV: as they are, unless a terminal reads them."""
+    stream: Any = sys.stdout
+    if isinstance(stream, _ShownStream) and not stream.isatty():
+        stream = stream.stream
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(headers)
+    for row in rows:  # a name of a file that is not UTF-8 has lone surrogates
+        writer.writerow([str(cell).encode("utf-8", "backslashreplace").decode() for cell in row])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from folksong.cli.common import FolksongCommand, FolksongGroup
+from folksong.cli.common import FolksongCommand, FolksongGroup, OutputFile
 
 
 @click.group(cls=FolksongGroup)
@@ -30,7 +30,7 @@ def safetensors(run: str, folder: str) -> None:
 
 @export.command(cls=FolksongCommand)
 @click.argument("run", type=click.Path())
-@click.argument("path", type=click.Path(dir_okay=False))
+@click.argument("path", type=OutputFile())
 def onnx(run: str, path: str) -> None:
     """Write RUN's best tagger to PATH as one ONNX graph: waveform in, label scores out, log-mel included.
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from folksong.cli.common import Command, FolksongCommand, OutputFile, echo_table, wants_progress
+from folksong.cli.common import OutputFile, echo_table, wants_progress
 from folksong.cli.labels import (
     FILTER_PATH,
     OUT,
@@ -15,18 +16,29 @@ from folksong.cli.labels import (
     SOURCE,
     SPACE,
     SPLIT,
+    choice_option,
     cluster_options,
     given_vectors,
     labels,
+    number_option,
+    path_option,
     training_tracks,
     vectors_option,
     write_space,
 )
 from folksong.cli.tag_source import read_source
 
+if TYPE_CHECKING:
+    from folksong.labels.space import LabelSpace
+    from folksong.labels.subgenres import Subgenres
+    from folksong.tags.table import TagTable
 
-def _subgenre_command(name: str) -> Callable[[Command], click.Command]:
-    """Return a decorator: a command that clusters inside genres, with the arguments and options of all such."""
+
+def _subgenre_command(name: str) -> Callable[[Callable[..., Subgenres]], click.Command]:
+    """Return a decorator: a command that clusters inside genres, with all that such commands have in common.
+
+    What it decorates gets the table, the genres and the command's own options, and returns the clusters.
+    """
     shared = (
         click.argument("genres", type=click.Path()),
         SOURCE,
@@ -35,31 +47,51 @@ def _subgenre_command(name: str) -> Callable[[Command], click.Command]:
                      help="Leave out tags rarer than the fourth root of the most frequent one's count (thesis)."),
         click.option("--keep-main", is_flag=True, help="Cluster the main genre with the other tags."),
         click.option("--main-as-label", is_flag=True, help="Make the main genre a label of its own."),
-        click.option("--plots", type=click.Path(file_okay=False), metavar="DIR",
-                     help="Also write silhouettes and dendrograms here."),
+        path_option("--plots", metavar="DIR", of="Also write silhouettes and dendrograms into this folder."),
         SPLIT,
     )  # fmt: skip
 
-    def add(command: Command) -> click.Command:
+    def add(build: Callable[..., Subgenres]) -> click.Command:
+        @wraps(build)
+        def command(
+            genres: str, source: str, out: str, split: str | None, main_as_label: bool, plots: str | None,
+            **settings: Any,
+        ) -> None:  # fmt: skip
+            from folksong.labels import LabelSpace
+
+            table, provenance = training_tracks(source, split)
+            found = build(table, LabelSpace.read(genres), **settings)
+            write_space(found.to_space(main_as_label=main_as_label, provenance=provenance), out, table)
+            _echo_clusterings(found)
+            if plots is not None:
+                from folksong.labels.analysis.plots import write_plots
+
+                click.echo(f"{plots}: {len(write_plots(found.clusterings, plots))} plots")
+
         for option in reversed(shared):
             command = option(command)
-        return labels.command(name, cls=FolksongCommand)(command)
+        return labels.command(name)(command)
 
     return add
 
 
-@labels.command("kmeans", cls=FolksongCommand)
+def _echo_clusterings(found: Subgenres, title: str = "") -> None:
+    rows = [
+        (c.genre.name, len(c.tags), len(c.clusters), len(c.singletons), c.silhouette)
+        for c in found.clusterings
+    ]
+    echo_table(rows, (f"{title} genre".lstrip(), "tags", "labels", "singletons", "silhouette"))
+
+
+@labels.command("kmeans")
 @SOURCE
 @OUT
 @vectors_option("", required=True)
 @cluster_options(100, 100)
-@click.option("--keep-with", type=click.Path(), metavar="SPACE",
-              help="Keep the clusters that hold a tag of this label space.")  # fmt: skip
+@path_option("--keep-with", metavar="SPACE", of="Keep the clusters that hold a tag of this label space.")
 @click.option("--no-hyphens", is_flag=True, help="Do not retry unknown words split at - and /.")
 @click.option("--keep-case", is_flag=True, help="Look words up as they are written (word2vec, thesis).")
-@click.option(
-    "--restarts", "n_init", type=click.IntRange(1), default=10, show_default=True, help="The best is kept."
-)
+@number_option("--restarts", "n_init", default=10, least=1, of="Starts of k-means; the best is kept.")
 @SEED
 @SPLIT
 def kmeans_command(
@@ -87,26 +119,16 @@ def kmeans_command(
     write_space(space, out, table)
 
 
-@labels.command("genres", cls=FolksongCommand)
+@labels.command("genres")
 @SPACE
 @SOURCE
 @click.argument("out", type=OutputFile(), required=False)
-@click.option(
-    "--genre-path", type=click.Path(), metavar="PATH", help="Apply this genres.txt (or its folder)."
-)
-@click.option("--propose", type=OutputFile(), metavar="FILE", help="Write a proposal for a person to edit.")
-@click.option(
-    "--correlation", type=float, default=0.3, show_default=True, help="Propose to merge from here up."
-)
-@click.option(
-    "--m-correlated",
-    "m",
-    type=click.FloatRange(0, min_open=True),
-    metavar="M",
-    help="Propose to merge genres with n_ij > min(n_i, n_j) / M instead (1.5 in the thesis).",
-)
-@click.option("--min-share", type=click.FloatRange(0, 1), default=0.5, show_default=True,
-              help="Share of a cluster's counts that must name a genre.")  # fmt: skip
+@path_option("--genre-path", metavar="PATH", of="Apply this genres.txt (or its folder).")
+@path_option("--propose", kind=OutputFile(), of="Write a proposal for a person to edit.")
+@number_option("--correlation", default=0.3, least=-1, of="Propose to merge genres that correlate so much.")
+@click.option("--m-correlated", "m", type=float, metavar="M",
+              help="Propose to merge genres with n_ij > min(n_i, n_j) / M instead (1.5 in the thesis).")  # fmt: skip
+@number_option("--min-share", default=0.5, most=1, of="Share of a cluster's counts that must name a genre.")
 @SPLIT
 def genres_command(
     space: str, source: str, out: str | None, genre_path: str | None, propose: str | None, split: str | None,
@@ -139,14 +161,13 @@ def genres_command(
         write_space(keep_genres(clusters, choice, table, provenance=provenance), out, table)
 
 
-@labels.command("propose", cls=FolksongCommand)
+@labels.command("propose")
 @SOURCE
 @OUT
-@click.option(
-    "--kind", type=click.Choice(["genre", "voice"]), default="genre", show_default=True, help="Of tags."
+@choice_option("--kind", "genre", "voice", of="What the tags name.")
+@number_option(
+    "--percentile", default=95.0, most=100, of="Of the counts of all tags in use: the least to take."
 )
-@click.option("--percentile", type=click.FloatRange(0, 100), default=95, show_default=True,
-              help="Of the counts of all tags in use: less popular tags are passed over.")  # fmt: skip
 def propose_command(source: str, out: str, kind: Any, percentile: float) -> None:
     """Write the popular tags of SOURCE that name a genre or a voice as the list OUT, for a person to edit.
 
@@ -168,104 +189,60 @@ def propose_command(source: str, out: str, kind: Any, percentile: float) -> None
 
 
 @_subgenre_command("npmi")
-@click.option("--linkage", type=click.Choice(["average", "complete", "single"]), default="average", show_default=True,
-              help="How the distance of two clusters follows from their tags'.")  # fmt: skip
-@click.option("--population", type=click.Choice(["all", "genre"]), default="all", show_default=True,
-              help="The tracks that shares are taken over.")  # fmt: skip
-@click.option("--shares", type=click.Choice(["tracks", "pairs"]), default="tracks", show_default=True,
-              help="P(i, j) is a share of tracks, or of the genre's co-occurrences (thesis).")  # fmt: skip
+@choice_option(
+    "--linkage", "average", "complete", "single", of="How clusters' distances follow from their tags'."
+)
+@choice_option("--population", "all", "genre", of="The tracks that shares are taken over.")
+@choice_option(
+    "--shares", "tracks", "pairs", of="P(i, j) is of tracks, or of the genre's co-occurrences (thesis)."
+)
 @click.option("--compare", is_flag=True, help="Also print what each linkage gives.")
-def npmi_command(
-    genres: str, source: str, out: str, split: str | None, compare: bool, main_as_label: bool, plots: str | None,
-    **settings: Any,
-) -> None:  # fmt: skip
+def npmi_command(table: TagTable, genres: LabelSpace, compare: bool, **settings: Any) -> Subgenres:
     """Cluster the tags inside each label of GENRES by linkage on 1 − NPMI and write OUT (Model 4.1).
 
     \b
     Example:
       folksong labels npmi genres.labels.json lastfm_tags.db model41.labels.json --compare --plots plots
     """
-    from folksong.labels import LabelSpace
     from folksong.labels.npmi import LINKAGES, cluster_by_npmi
 
-    space, (table, provenance) = LabelSpace.read(genres), training_tracks(source, split)
-    found = cluster_by_npmi(table, space, **settings)
-    _echo_subgenres(found, plots)
-    write_space(found.to_space(main_as_label=main_as_label, provenance=provenance), out, table)
-    if compare:
-        rows = []
-        for name in LINKAGES:
-            tried = cluster_by_npmi(table, space, **{**settings, "linkage": name}).clusterings
-            rows += [(name, c.genre.name, len(c.clusters), len(c.singletons), c.silhouette) for c in tried]
+    for linkage in LINKAGES if compare else ():
+        _echo_clusterings(
+            cluster_by_npmi(table, genres, **{**settings, "linkage": linkage}), f"{linkage} linkage:"
+        )
         click.echo()
-        echo_table(rows, ("linkage", "genre", "labels", "singletons", "silhouette"))
+    return cluster_by_npmi(table, genres, **settings)
 
 
 @_subgenre_command("skipgram")
-@click.option("--output", type=click.Choice(["softmax", "sigmoid"]), default="softmax", show_default=True,
-              help="The network's output.")  # fmt: skip
-@click.option(
-    "--batch-size", type=click.IntRange(1), help="Samples in a batch.  [default: all, on the counts]"
-)
+@choice_option("--output", "softmax", "sigmoid", of="The network's output.")
+@click.option("--batch-size", type=click.IntRange(1), help="Samples.  [default: all, on the counts]")
 @click.option("--epochs", type=click.IntRange(1), help="At most.  [default: 100 full-batch, 50 in batches]")
 @SEED
-def skipgram_command(
-    genres: str,
-    source: str,
-    out: str,
-    split: str | None,
-    main_as_label: bool,
-    plots: str | None,
-    **settings: Any,
-) -> None:
+def skipgram_command(table: TagTable, genres: LabelSpace, **settings: Any) -> Subgenres:
     """Cluster the tags inside each label of GENRES by their skip-gram vectors and write OUT (Model 4.2).
 
     \b
     Example:
       folksong labels skipgram genres.labels.json lastfm_tags.db model42.labels.json
     """
-    from folksong.labels import LabelSpace
     from folksong.labels.skipgram import cluster_by_skipgram
 
-    space, (table, provenance) = LabelSpace.read(genres), training_tracks(source, split)
-    found = cluster_by_skipgram(table, space, **settings)
-    _echo_subgenres(found, plots)
-    write_space(found.to_space(main_as_label=main_as_label, provenance=provenance), out, table)
+    return cluster_by_skipgram(table, genres, **settings)
 
 
-def _echo_subgenres(found: Any, plots: str | None) -> None:
-    """Print how each genre was clustered, and write the plots."""
-    rows = [
-        (c.genre.name, len(c.tags), len(c.clusters), len(c.singletons), c.silhouette)
-        for c in found.clusterings
-    ]
-    echo_table(rows, ("genre", "tags", "labels", "singletons", "silhouette"))
-    if plots is not None:
-        from folksong.labels.analysis.plots import write_plots
-
-        click.echo(f"{plots}: {len(write_plots(found.clusterings, plots))} plots")
-
-
-@labels.command("hybrid", cls=FolksongCommand)
+@labels.command("hybrid")
 @SOURCE
 @OUT
 @vectors_option(" or a sentence model: they say where rare tags belong")
 @cluster_options(2, 65)
-@click.option(
-    "--overlap",
-    type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    help="Labels that a tag may be in, at most: near tags then share one, others, and opposites such as two decades, "
-    "hardly any. 1 divides the tags; 6 agrees best with people, for about three times as many labels a track.",
-)
+@number_option("--overlap", default=1, least=1, of="Labels that a tag may be in, at most; near tags then share one. 6 "
+               "agrees best with people, for about three times as many labels a track.")  # fmt: skip
 @click.option("--weighted", is_flag=True, help="Count co-occurrence by the tags' weights (their logarithm).")
-@click.option("--meaning", type=click.FloatRange(0), default=6.0, show_default=True,
-              help="What a tag's words predict weighs as much as so many counts of its own.")  # fmt: skip
+@number_option("--meaning", default=6.0, of="What a tag's words predict weighs as so many counts of its own.")
 @click.option("--keep-spellings", is_flag=True, help="Do not merge spelling variants first.")
 @click.option("--keep-stems", is_flag=True, help="Do not link tags of the same word stems.")
-@click.option("--pairs", type=click.Path(), metavar="FILE",
-              help="Tags with all labels in common or none: lines of same or apart, tag, tag.")  # fmt: skip
+@path_option("--pairs", of="Tags with all labels in common or none: lines of same or apart, tag, tag.")
 @SEED
 @SPLIT
 def hybrid_command(
@@ -294,14 +271,16 @@ def hybrid_command(
         click.echo(f"{per_track:.1f} labels a track on average, of those with any")
 
 
-@labels.command("dictionary", cls=FolksongCommand)
+@labels.command("dictionary")
 @click.argument("dictionary", type=click.Path())
 @click.argument("source", type=click.Path(), required=False)
 @click.argument("out", type=OutputFile(), required=False)
-@click.option("--write", type=OutputFile(), metavar="FILE",
-              help="The other way: DICTIONARY is a label space, FILE gets it as tags_dict_x.pkl.")  # fmt: skip
-@click.option("--genre-path", type=click.Path(), metavar="PATH",
-              help="Keep and merge clusters as this genres.txt (or the one in this folder) says.")  # fmt: skip
+@path_option(
+    "--write", kind=OutputFile(), of="The other way: DICTIONARY, a label space, becomes tags_dict_x.pkl."
+)
+@path_option(
+    "--genre-path", metavar="PATH", of="Keep and merge clusters as this genres.txt (or its folder) says."
+)
 @click.option("--filter", "filtered", is_flag=True,
               help="Keep clusters with one of the 100 most popular tags, less the listed ones.")  # fmt: skip
 @FILTER_PATH

@@ -7,19 +7,28 @@ from typing import Any
 import click
 
 from folksong.cli.common import (
-    FolksongCommand,
     ManyValues,
     OutputFile,
     echo_table,
     seed_option,
     wants_progress,
 )
-from folksong.cli.labels import SOURCE, SPACE, given_vectors, labels, tags_option, vectors_option
+from folksong.cli.labels import (
+    SOURCE,
+    SPACE,
+    choice_option,
+    given_vectors,
+    labels,
+    number_option,
+    path_option,
+    tags_option,
+    vectors_option,
+)
 from folksong.cli.tag_source import read_source
 from folksong.files import atomic_path
 
 
-@labels.command("pairs", cls=FolksongCommand)
+@labels.command("pairs")
 @click.argument("pairs", type=click.Path())
 @click.argument("spaces", type=click.Path(), nargs=-1, required=True)
 @tags_option("Also score rare pairs (< 10 counts).")
@@ -54,12 +63,10 @@ def pairs_command(pairs: str, spaces: tuple[str, ...], source: str | None, show_
     echo_table(rows, headers, floats=".3f")
 
 
-@labels.command("diff", cls=FolksongCommand)
+@labels.command("diff")
 @click.argument("first", type=click.Path())
 @click.argument("second", type=click.Path())
-@click.option(
-    "-n", "--number", type=click.IntRange(0), default=30, show_default=True, help="Moved tags to print."
-)
+@number_option("-n", "--number", default=30, of="Moved tags to print.")
 def diff_command(first: str, second: str, number: int) -> None:
     """Compare two label spaces: adjusted Rand index, normalised mutual information, and what moved.
 
@@ -81,7 +88,7 @@ def diff_command(first: str, second: str, number: int) -> None:
         echo_table(rows, ("tag", "label before", "label now", "most of its label went to"))
 
 
-@labels.command("explain", cls=FolksongCommand)
+@labels.command("explain")
 @SPACE
 @click.argument("tag")
 @tags_option("The tag source.", required=True)
@@ -110,29 +117,14 @@ def explain_command(space: str, tag: str, source: str, vectors: str | None) -> N
             echo_table(rows, (title, "nearness", "label"), floats=".3f")
 
 
-@labels.command("cooccurrence", cls=FolksongCommand)
+@labels.command("cooccurrence")
 @SPACE
 @tags_option("The tag source.", required=True)
-@click.option(
-    "--split", type=click.Path(), metavar="FILE", help="Count only the tracks of a part of this split."
-)
-@click.option(
-    "--part",
-    type=click.Choice(["training", "validation", "test"]),
-    default="test",
-    show_default=True,
-    help="Which part of the split.",
-)
-@click.option(
-    "-m",
-    type=click.FloatRange(0, min_open=True),
-    default=1.5,
-    show_default=True,
-    help="Print the pairs with n_ij > min(n_i, n_j) / m.",
-)
-@click.option("--csv", "table_path", type=OutputFile(), metavar="FILE", help="Write the matrix of counts.")
-@click.option("--plot", type=OutputFile(), metavar="FILE",
-              help="Draw the normalised matrix n_ij / √(n_i n_j): .png, .svg, .pdf or .html.")  # fmt: skip
+@path_option("--split", of="Count only the tracks of a part of this split.")
+@choice_option("--part", "test", "validation", "training", of="Which part of the split.")
+@number_option("-m", default=1.5, of="Print the pairs with n_ij > min(n_i, n_j) / m.")
+@path_option("--csv", "table_path", kind=OutputFile(), of="Write the matrix of counts.")
+@path_option("--plot", kind=OutputFile(), of="Draw n_ij / √(n_i n_j): .png, .svg, .pdf or .html.")
 def cooccurrence_command(
     space: str, source: str, split: str | None, part: str, m: float, table_path: str | None, plot: str | None
 ) -> None:
@@ -169,22 +161,16 @@ def cooccurrence_command(
         click.echo(plot)
 
 
-@labels.command("stability", cls=FolksongCommand)
+@labels.command("stability")
 @SOURCE
-@click.option(
-    "--builder", type=click.Choice(["kmeans", "hybrid"]), default="kmeans", show_default=True, help="Model."
-)
-@click.option(
-    "--vectors", cls=ManyValues, multiple=True, metavar="SOURCE...", help="Word vectors, one or several."
-)
+@choice_option("--builder", "kmeans", "hybrid", of="What builds the labels.")
+@click.option("--vectors", cls=ManyValues, multiple=True, metavar="SOURCE...", help="Word vectors.")
 @click.option("--threshold", "thresholds", cls=ManyValues, multiple=True, type=click.IntRange(0), default=(100,),
               show_default=True, metavar="N...", help="More counts than this.")  # fmt: skip
 @click.option("--n-clusters", cls=ManyValues, multiple=True, type=click.IntRange(1), default=(100,),
               show_default=True, metavar="K...", help="Numbers of clusters.")  # fmt: skip
-@click.option("--seeds", type=click.IntRange(1), default=5, show_default=True, help="Number of seeds.")
-@click.option(
-    "--bootstrap", type=click.IntRange(0), default=3, show_default=True, help="Samples of the tracks."
-)
+@number_option("--seeds", default=5, least=1, of="Number of seeds.")
+@number_option("--bootstrap", default=3, of="Samples of the tracks.")
 def stability_command(
     source: str, builder: Any, vectors: tuple[str, ...], thresholds: tuple[int, ...], n_clusters: tuple[int, ...],
     seeds: int, bootstrap: int,
@@ -218,16 +204,13 @@ def stability_command(
     )  # fmt: skip
 
 
-@labels.command("map", cls=FolksongCommand)
+@labels.command("map")
 @SPACE
 @click.argument("out", type=OutputFile(), required=False)
 @tags_option("The tag source.", required=True)
 @vectors_option(" to place tags by meaning.  [default: by co-occurrence]")
-@click.option(
-    "--method", type=click.Choice(["umap", "pca"]), help="Placement.  [default: umap where installed]"
-)
-@click.option("--projector", type=click.Path(file_okay=False), metavar="DIR",
-              help="Also write the files that TensorBoard's Embedding Projector shows.")  # fmt: skip
+@click.option("--method", type=click.Choice(["umap", "pca"]), help="[default: umap where installed]")
+@path_option("--projector", metavar="DIR", of="Write files for TensorBoard's Embedding Projector.")
 @seed_option("Seed of the placement.")
 def map_command(
     space: str,

@@ -9,7 +9,6 @@ import click
 
 from folksong.cli.common import (
     Command,
-    FolksongCommand,
     FolksongGroup,
     OutputFile,
     echo_table,
@@ -23,19 +22,36 @@ if TYPE_CHECKING:
     from folksong.labels.space import Coverage, LabelSpace
     from folksong.tags.table import TagTable
 
+
+def choice_option(name: str, *values: str, of: str) -> Callable[[Command], Command]:
+    """Return an option that takes one of some values, the first by default; `of` says what for."""
+    return click.option(name, type=click.Choice(values), default=values[0], show_default=True, help=of)
+
+
+def number_option(
+    *names: str, default: float, of: str, least: float = 0, most: float | None = None
+) -> Callable[[Command], Command]:
+    """Return an option that takes a number, whole where the default is; `of` says what for."""
+    kind = click.IntRange if isinstance(default, int) else click.FloatRange
+    return click.option(*names, type=kind(least, most), default=default, show_default=True, help=of)  # type: ignore[arg-type]
+
+
+def path_option(
+    *names: str, of: str, metavar: str = "FILE", kind: click.Path | None = None
+) -> Callable[[Command], Command]:
+    """Return an option that takes a path; `of` says what for."""
+    return click.option(*names, type=kind or click.Path(), metavar=metavar, help=of)
+
+
 SOURCE = click.argument("source", type=click.Path())
 SPACE = click.argument("space", type=click.Path())
 OUT = click.argument("out", type=OutputFile())
 SEED = seed_option("Seed of all random choices.")
-SPLIT = click.option(
-    "--split", type=click.Path(), metavar="FILE", help="Learn from the training tracks of this split only."
-)
-FILTER_PATH = click.option(
+SPLIT = path_option("--split", of="Learn from the training tracks of this split only.")
+FILTER_PATH = path_option(
     "--filter-path",
-    type=click.Path(),
     metavar="PATH",
-    help="The list of tags to leave out, one a line: tags_remove.txt, or its folder.  "
-    "[default: the 20 subjective tags of the package]",
+    of="A list of tags to leave out, or the folder of a tags_remove.txt.  [default: the 20 subjective tags]",
 )
 
 
@@ -52,17 +68,9 @@ def vectors_option(of: str, *, required: bool = False) -> Callable[[Command], Co
 
 def cluster_options(threshold: int, n_clusters: int) -> Callable[[Command], Command]:
     """Return the options ``--threshold`` and ``--n-clusters`` with these defaults."""
-
-    def add(command: Command) -> Command:
-        whole = click.IntRange
-        command = click.option(
-            "--n-clusters", type=whole(1), default=n_clusters, show_default=True, help="Number of clusters."
-        )(command)
-        return click.option(
-            "--threshold", type=whole(0), default=threshold, show_default=True, help="More counts than this."
-        )(command)
-
-    return add
+    least = number_option("--threshold", default=threshold, of="More counts than this.")
+    number = number_option("--n-clusters", default=n_clusters, least=1, of="Number of clusters.")
+    return lambda command: least(number(command))
 
 
 @click.group(cls=FolksongGroup)
@@ -70,10 +78,10 @@ def labels() -> None:
     """Label spaces: which tags become the labels that a classifier predicts."""
 
 
-@labels.command(cls=FolksongCommand)
+@labels.command()
 @SOURCE
 @OUT
-@click.option("-n", "--number", type=click.IntRange(1), default=100, show_default=True, help="How many.")
+@number_option("-n", "--number", default=100, least=1, of="How many.")
 @SPLIT
 @click.option(
     "--changes", type=click.Path(), metavar="FILE",
@@ -93,7 +101,7 @@ def top(source: str, out: str, number: int, split: str | None, changes: str | No
     write_space(top_labels(table, number, aliases=aliases, provenance=provenance), out, table)
 
 
-@labels.command("filter", cls=FolksongCommand)
+@labels.command("filter")
 @SPACE
 @OUT
 @FILTER_PATH
@@ -114,7 +122,7 @@ def filter_(space: str, out: str, filter_path: str | None, ignore_case: bool, so
     write_space(after, out, read_source(source) if source else None)
 
 
-@labels.command(cls=FolksongCommand)
+@labels.command()
 @SPACE
 @tags_option("Print counts and coverage of this tag source.")
 @click.option("-n", "--number", type=click.IntRange(0), default=0, help="The first N only.  [default: all]")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from folksong.cli.common import FolksongCommand, wants_progress
+from folksong.cli.common import FolksongCommand, echo_csv, echo_json, shown, wants_progress
+from folksong.errors import nearest
 from folksong.recordings import printable, walk_recordings
 
 if TYPE_CHECKING:
@@ -31,7 +33,15 @@ def _read_threshold(ctx: click.Context, param: click.Parameter, value: str | Non
     """Read a score from 0 to 1, or the word ``tuned``."""
     if value is None or value == TUNED:
         return value
-    return float(click.FloatRange(0, 1)(value, param, ctx))
+    try:
+        score = float(value)
+    except ValueError:
+        score = math.nan
+    if math.isnan(score):
+        raise click.BadParameter(
+            f"{value!r} is neither a score from 0 to 1 nor the word {TUNED!r}{nearest(value, [TUNED])}"
+        )
+    return float(click.FloatRange(0, 1)(score, param, ctx))
 
 
 @click.command(cls=FolksongCommand)
@@ -99,14 +109,11 @@ def predict(
     top: int | None,
     threshold: float | str | None,
     form: str | None,
-    hop_seconds: float | None,
-    device: str | None,
-    batch_size: int,
-    precision: str | None,
     write_tags: bool,
     field: str,
     existing: str | None,
     dry_run: bool,
+    **loading: Any,
 ) -> None:
     """Print the labels that the tagger of RUN gives to recordings, with scores from 0 to 1.
 
@@ -123,63 +130,85 @@ def predict(
     from tqdm import tqdm
 
     from folksong.prediction import load_tagger
-    from folksong.prediction.file_tags import check_mutagen, write_labels
 
+    writer = None
     if write_tags:
         if top is None and threshold is None:
             raise click.UsageError("--write-tags: which labels? give --threshold or --top")
-        check_mutagen()
+        writer = _TagWriter(field, existing, dry_run)
     elif existing or dry_run:
         raise click.UsageError("--append, --replace and --dry-run are for --write-tags")
-    tagger = load_tagger(
-        run, device=device, hop_seconds=hop_seconds, batch_size=batch_size, precision=precision
-    )
+    tagger = load_tagger(run, **loading)
     limit = _limit(threshold, tagger, run)
     failed: list[str] = []
 
     def report(file: str, error: FolksongError) -> None:
         failed.append(file)
         message = str(error)
-        tqdm.write(message if message.startswith(file) else f"{file}: {message}", file=sys.stderr)
+        tqdm.write(shown(message if message.startswith(file) else f"{file}: {message}"), file=sys.stderr)
 
     paths = list(_recordings(files, report))
     n_files = len(paths) + len(failed)
     found = tagger.predict_files(paths, on_error=report)
-    if write_tags:
-        writing = partial(write_labels, field=field, existing=existing or "refuse", dry_run=dry_run)
-        found = _written(found, writing, top, limit, report)
+    if writer is not None:
+        found = writer.written(found, top, limit, report)
     with tqdm(found, total=len(paths), unit="file", leave=False, disable=not wants_progress()) as predictions:
         _PRINTERS[form](predictions, top, limit)
+    if writer is not None:
+        click.echo(writer.summary(n_files), err=True)
     if failed:
         what = "tagged and written" if write_tags else "tagged"
         click.echo(f"{len(failed)} of {n_files} could not be {what}", err=True)
         raise SystemExit(1)
 
 
-def _written(
-    predictions: Iterator[Prediction],
-    write: Callable[[str, list[str]], FieldChange],
-    top: int | None,
-    threshold: Limit,
-    report: Callable[[str, FolksongError], None],
-) -> Iterator[Prediction]:
-    """Yield the predictions after their labels were written, and say what changed."""
-    from tqdm import tqdm
+class _TagWriter:
+    """Writes labels into the files' own tags, or says what it would write, and counts."""
 
-    from folksong.errors import FolksongError
+    def __init__(self, field: str, existing: str | None, dry_run: bool) -> None:
+        from folksong.prediction.file_tags import check_mutagen, write_labels
 
-    for prediction in predictions:
-        try:
-            change = write(prediction.file, [label for label, _ in prediction.ranked(top, threshold)])
-        except FolksongError as error:
-            report(prediction.file, error)
-        else:
-            now = "; ".join(change.after) or "nothing"
-            said = (
-                "as it was" if change.after == change.before else f"was {'; '.join(change.before) or 'empty'}"
-            )
-            tqdm.write(f"{prediction.file}: {now} ({said})", file=sys.stderr)
-        yield prediction
+        check_mutagen()
+        self.field, self.dry_run, self.n_changed = field, dry_run, 0
+        self._write = partial(write_labels, field=field, existing=existing or "refuse", dry_run=dry_run)
+
+    def written(
+        self,
+        predictions: Iterator[Prediction],
+        top: int | None,
+        threshold: Limit,
+        report: Callable[[str, FolksongError], None],
+    ) -> Iterator[Prediction]:
+        """Yield the predictions after their labels were written, and say what changed."""
+        from tqdm import tqdm
+
+        from folksong.errors import FolksongError
+
+        for prediction in predictions:
+            try:
+                change = self._write(
+                    prediction.file, [label for label, _ in prediction.ranked(top, threshold)]
+                )
+            except FolksongError as error:
+                refused = str(error).endswith(" already")
+                hint = "; --append adds to that, --replace replaces it" if refused else ""
+                report(prediction.file, FolksongError(f"{error}{hint}"))
+            else:
+                tqdm.write(shown(f"{prediction.file}: {self._said(change)}"), file=sys.stderr)
+            yield prediction
+
+    def _said(self, change: FieldChange) -> str:
+        before, after = ("; ".join(values) or "empty" for values in (change.before, change.after))
+        if change.after == change.before:
+            return f"{self.field} stays {before}"
+        self.n_changed += 1
+        return f"{self.field} {'would be' if self.dry_run else 'is now'} {after} (was {before})"
+
+    def summary(self, n_files: int) -> str:
+        """Return what was done, in one line."""
+        if self.dry_run:
+            return f"dry run: nothing was written; {self.field} would change in {self.n_changed} of {n_files} files"
+        return f"{self.field} was written into {self.n_changed} of {n_files} files"
 
 
 def _limit(threshold: float | str | None, tagger: LoadedTagger, run: str) -> Limit:
@@ -210,33 +239,34 @@ def _print_table(predictions: Iterator[Prediction], top: int | None, threshold: 
     limit = DEFAULT_TOP if top is None and threshold is None else top
     for prediction in predictions:
         pairs = prediction.ranked(limit, threshold)
-        width = max((len(label) for label, _ in pairs), default=0)
-        lines = [f"  {label:<{width}}  {score:.3f}" for label, score in pairs]
+        names = [shown(label).replace("\n", "\\n") for label, _ in pairs]
+        width = max(map(len, names), default=0)
+        lines = [f"  {name:<{width}}  {score:.3f}" for name, (_, score) in zip(names, pairs, strict=True)]
         if not pairs:
-            lines = ["  no label reaches its threshold"]
+            lines = [
+                "  silence: there is nothing to hear"
+                if prediction.silent
+                else "  no label reaches its threshold"
+            ]
         with tqdm.external_write_mode():
             click.echo("\n".join([f"{printable(prediction.file)} ({prediction.seconds:.1f} s)", *lines]))
 
 
 def _print_csv(predictions: Iterator[Prediction], top: int | None, threshold: Limit) -> None:
-    import csv
-
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["file", "label", "score"])
-    for prediction in predictions:
-        writer.writerows(
-            [printable(prediction.file), label, f"{score:.6f}"]
-            for label, score in prediction.ranked(top, threshold)
-        )
+    rows = (
+        (printable(prediction.file), label, f"{score:.6f}")
+        for prediction in predictions
+        for label, score in prediction.ranked(top, threshold)
+    )
+    echo_csv(rows, ("file", "label", "score"))
 
 
 def _print_json(predictions: Iterator[Prediction], top: int | None, threshold: Limit) -> None:
-    import json
-
     content = [
         {
             "file": printable(prediction.file),
             "seconds": round(prediction.seconds, 3),
+            **({"silent": True} if prediction.silent else {}),
             "labels": [
                 {"label": label, "score": round(score, 6)}
                 for label, score in prediction.ranked(top, threshold)
@@ -244,7 +274,7 @@ def _print_json(predictions: Iterator[Prediction], top: int | None, threshold: L
         }
         for prediction in predictions
     ]
-    click.echo(json.dumps(content, ensure_ascii=False, indent=2))
+    echo_json(content)
 
 
 _PRINTERS = {None: _print_table, "csv": _print_csv, "json": _print_json}

@@ -6,9 +6,8 @@ Every step is the public function that any user would call, and leaves what the 
 demo.json               what is done, with times and figures
 config.json             settings of the trainings, as `folksong train --config` takes them
 corpus/                 the corpus (folksong.demo.corpus)
-cleaned.db              its tags after the default cleaning recipe; changes beside it
 split.json              training, validation and test tracks, by artist
-popular.labels.json     Model 1: the most popular tags of the training tracks
+popular.labels.json     Model 1: the most popular tags of the training tracks, cleaned by the default recipe
 filtered.labels.json    Model 2: those less the subjective ones; the taggers learn these
 shards/FRONT-END/       the recordings, encoded once
 runs/FRONT-END/         a tagger with tuned thresholds: `folksong predict` and `folksong evaluate` take this folder
@@ -240,10 +239,6 @@ class _Demo:
     def corpus(self) -> Corpus:
         return Corpus(self.folder / "corpus", self.settings.corpus)
 
-    @property
-    def tags(self) -> Path:
-        return self.folder / "cleaned.db"
-
     def run_folder(self, front_end: str) -> Path:
         return self.folder / "runs" / front_end
 
@@ -265,14 +260,14 @@ class _Demo:
 
         settings, corpus = self.settings, self.corpus
         raw = read_tags(corpus.tags_path)
-        cleaned = clean(raw, default_recipe(), source=os.fspath(corpus.tags_path))
-        cleaned.write(self.tags)
+        cleaned = clean(raw, default_recipe())
         table, artists = cleaned.table, read_artists(corpus.tracks_csv)
         split = make_split(table, fractions=settings.fractions, artists=artists, seed=settings.corpus.seed)
         split.write(self.folder / "split.json")
         popular = top(
             table.select_tracks(split.training),
             settings.n_labels,
+            aliases=cleaned.log.aliases(table.tags),
             provenance={"split_sha256": split.sha256()},
         )
         spaces = {
@@ -282,7 +277,7 @@ class _Demo:
         kept = []
         for name, space in spaces.items():
             space.write(self.folder / f"{name}.labels.json")
-            coverage = space.coverage(table)
+            coverage = space.coverage(raw)
             kept.append([name, len(space), coverage.counts, coverage.tracks])
         meanings = {
             final: [row["kind"], row["concept"]]
@@ -303,7 +298,7 @@ class _Demo:
         manifest = write_shards(
             read_catalogue(self.corpus.tracks_csv),
             self.folder / "shards" / front_end,
-            read_tags(self.tags),
+            read_tags(self.corpus.tags_path),
             audio_format=front_end,
             jobs=self.jobs,
             seed=self.settings.corpus.seed,
@@ -328,7 +323,7 @@ class _Demo:
                 out=run,
                 config=config,
                 labels=self.folder / "filtered.labels.json",
-                tags=self.tags,
+                tags=self.corpus.tags_path,
                 split=self.folder / "split.json",
                 epochs=dict(self.settings.epochs)[front_end],
                 multi_tag=True,
@@ -348,7 +343,7 @@ class _Demo:
 
         run, shards = self.run_folder(front_end), self.folder / "shards" / front_end
         tune_thresholds(run, shards=shards)
-        measured = evaluate(run, shards=shards, tags=self.tags)
+        measured = evaluate(run, shards=shards, tags=self.corpus.tags_path)
         meanings = self._meanings()
         by_kind: dict[str, list[float]] = {}
         for label in measured.labels:

@@ -149,7 +149,7 @@ def store_vectors(path: Path, blocks: Iterator[Block], source: str, member: str 
 
     try:
         with write_arrays(cached, cached.stem) as writer:
-            writer.add_blocks("vectors", rows())
+            writer.add("vectors", rows())
             writer.add_strings("words", words)
             writer.notes |= {"sha256": digest, "source": source}
     except FolksongError as error:

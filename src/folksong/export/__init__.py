@@ -1,1 +1,4 @@
-"""A trained tagger for use elsewhere: safetensors and JSON, or ONNX with the audio front inside."""
+"""A trained tagger for use elsewhere: a folder of safetensors and JSON, or an ONNX graph."""
+
+DESCRIPTION_NAME = "model.json"
+"""By this file in it an exported folder is known."""

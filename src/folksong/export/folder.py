@@ -1,13 +1,14 @@
 """A tagger as a folder of two files: ``model.safetensors`` (weights) and ``model.json`` (everything else).
 
 ``model.json`` holds the labels with their tags, thresholds where they were tuned, the network's sizes, the audio's
-sample rate, window and feature preset, and the hashes of what the tagger was made from and of the weights.
+sample rate, window and feature preset, and the hashes of what the tagger was made from, of the weights and of all this
+itself: labels in another order would give confident wrong names.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,17 @@ import numpy.typing as npt
 
 from folksong.audio.log_mel import FeaturePreset
 from folksong.errors import FileFormatError, FolksongError
-from folksong.files import atomic_path, read_document, sha256_file, write_json
+from folksong.export import DESCRIPTION_NAME
+from folksong.files import atomic_path, check_signature, read_document, read_json, sha256_file, write_signed
 from folksong.labels.space import LabelSpace, read_label, write_label
 from folksong.models.checkpoint import load_model
 from folksong.models.tagger import Tagger
 from folksong.prediction.thresholds import stored_thresholds
-from folksong.runs import Run
+from folksong.prediction.windows import AudioInput
+from folksong.runs import Run, Scoring
 
 FORMAT = "folksong.model"
 VERSION = 1
-DESCRIPTION_NAME = "model.json"
 WEIGHTS_NAME = "model.safetensors"
 
 
@@ -36,19 +38,17 @@ class ExportedModel:
     Args:
         tagger: the network, in evaluation mode.
         labels: its outputs, in order.
-        sample_rate: Hz.
-        preset: how spectrograms are computed; None for waveforms.
-        window_seconds: length of the windows it was trained on.
+        audio: what it hears.
         thresholds: (n_labels,), if they were tuned.
+        scoring: how tracks are scored; the thresholds were tuned on scores made so.
         made_from: hashes of labels, split, tags and shards, and versions.
     """
 
     tagger: Tagger
     labels: LabelSpace
-    sample_rate: int
-    preset: FeaturePreset | None
-    window_seconds: float
+    audio: AudioInput
     thresholds: npt.NDArray[np.float64] | None
+    scoring: Scoring
     made_from: dict[str, Any]
 
 
@@ -70,12 +70,9 @@ def export_folder(run: Run, folder: str | os.PathLike[str]) -> Path:
     return write_folder(
         folder,
         load_model(run),
-        audio={
-            "sample_rate": run.sample_rate,
-            "window_seconds": run.window_seconds,
-            "preset": None if run.preset is None else run.preset.to_dict(),
-        },
+        AudioInput(run.sample_rate, run.window_seconds, run.preset),
         thresholds=None if tuned is None else tuned.array(run.labels.names),
+        scoring=run.scoring if tuned is None else tuned.scoring,
         made_from=made_from,
     )
 
@@ -83,9 +80,10 @@ def export_folder(run: Run, folder: str | os.PathLike[str]) -> Path:
 def write_folder(
     folder: str | os.PathLike[str],
     tagger: Tagger,
+    audio: AudioInput,
     *,
-    audio: dict[str, Any],
     thresholds: npt.NDArray[np.float64] | None = None,
+    scoring: Scoring | None = None,
     made_from: dict[str, Any] | None = None,
 ) -> Path:
     """Write a tagger that has a label space; see `export_folder`.
@@ -93,23 +91,30 @@ def write_folder(
     Args:
         folder: where to.
         tagger: the network.
-        audio: ``sample_rate`` in Hz, ``window_seconds``, and ``preset`` as a dict or None.
+        audio: what it hears.
         thresholds: (n_labels,).
+        scoring: how tracks are scored.
         made_from: hashes to keep.
     """
     safetensors = _safetensors()
     if tagger.labels is None:
         raise FolksongError("a tagger without a label space cannot be exported")
     path = Path(folder)
+    _check_ours(path)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tagger.state_dict().items()}
     with atomic_path(path / WEIGHTS_NAME) as temporary:
-        safetensors.save_file(tensors, temporary, metadata={"format": "pt"})
+        safetensors.torch.save_file(tensors, temporary, metadata={"format": "pt"})
     values = [None] * len(tagger.labels) if thresholds is None else np.asarray(thresholds).tolist()
     description = {
         "format": FORMAT,
         "version": VERSION,
         "tagger": tagger.settings,
-        "audio": audio,
+        "audio": {
+            "sample_rate": audio.sample_rate,
+            "window_seconds": audio.window_seconds,
+            "preset": None if audio.preset is None else audio.preset.to_dict(),
+        },
+        "scoring": asdict(Scoring() if scoring is None else scoring),
         "labels": [
             {**write_label(label), "threshold": value}
             for label, value in zip(tagger.labels.labels, values, strict=True)
@@ -118,13 +123,23 @@ def write_folder(
         "made_from": made_from or {},
         "weights_sha256": sha256_file(path / WEIGHTS_NAME),
     }
-    write_json(path / DESCRIPTION_NAME, description)
+    write_signed(path / DESCRIPTION_NAME, description)
     return path
 
 
-def is_exported(folder: str | os.PathLike[str]) -> bool:
-    """Say whether a folder holds an exported model."""
-    return (Path(folder) / DESCRIPTION_NAME).is_file()
+def _check_ours(path: Path) -> None:
+    """Refuse a folder whose files of these names are not an exported model."""
+    for name in (DESCRIPTION_NAME, WEIGHTS_NAME):
+        if not (path / name).exists():
+            continue
+        try:
+            ours = read_json(path / DESCRIPTION_NAME).get("format") == FORMAT
+        except (FolksongError, AttributeError):
+            ours = False
+        if not ours:
+            raise FolksongError(
+                f"{path / name}: is there already and no exported model; choose another folder"
+            )
 
 
 def read_folder(folder: str | os.PathLike[str]) -> ExportedModel:
@@ -135,7 +150,7 @@ def read_folder(folder: str | os.PathLike[str]) -> ExportedModel:
         FileFormatError: a file is damaged, or the weights are not those that the description names.
     """
     path = Path(folder)
-    if not is_exported(path):
+    if not (path / DESCRIPTION_NAME).is_file():
         raise FolksongError(f"{path}: no exported model here (it has no {DESCRIPTION_NAME})")
     content = read_document(
         path / DESCRIPTION_NAME,
@@ -144,6 +159,7 @@ def read_folder(folder: str | os.PathLike[str]) -> ExportedModel:
         "the description of an exported model",
         "export the run again",
     )
+    check_signature(path / DESCRIPTION_NAME, content, "export the run again")
     try:
         labels = LabelSpace(
             tuple(read_label(entry, number) for number, entry in enumerate(content["labels"])),
@@ -151,17 +167,18 @@ def read_folder(folder: str | os.PathLike[str]) -> ExportedModel:
         )
         values = [entry["threshold"] for entry in content["labels"]]
         tagger = Tagger.from_settings(content["tagger"], labels)
-        audio = content["audio"]
-        preset = None if audio["preset"] is None else FeaturePreset.from_dict(audio["preset"])
+        heard = content["audio"]
+        preset = None if heard["preset"] is None else FeaturePreset.from_dict(heard["preset"])
+        audio = AudioInput(int(heard["sample_rate"]), float(heard["window_seconds"]), preset)
+        scoring = Scoring(**content["scoring"])
         wanted, made_from = content["weights_sha256"], content["made_from"]
-        rate, seconds = int(audio["sample_rate"]), float(audio["window_seconds"])
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise FileFormatError(
             f"{path / DESCRIPTION_NAME}: damaged ({type(error).__name__}: {error})"
         ) from error
     _load_weights(tagger, path / WEIGHTS_NAME, wanted)
     thresholds = None if None in values else np.array(values, np.float64)
-    return ExportedModel(tagger.eval(), labels, rate, preset, seconds, thresholds, made_from)
+    return ExportedModel(tagger.eval(), labels, audio, thresholds, scoring, made_from)
 
 
 def _load_weights(tagger: Tagger, path: Path, sha256: str) -> None:
@@ -172,8 +189,8 @@ def _load_weights(tagger: Tagger, path: Path, sha256: str) -> None:
             f"{path}: not the weights that {DESCRIPTION_NAME} describes; export the model again"
         )
     try:
-        tagger.load_state_dict(_safetensors().load_file(path))
-    except (RuntimeError, ValueError) as error:
+        tagger.load_state_dict(_safetensors().torch.load_file(path))
+    except (RuntimeError, ValueError, _safetensors().SafetensorError) as error:
         raise FileFormatError(
             f"{path}: not weights of the network that {DESCRIPTION_NAME} describes"
         ) from error
@@ -181,9 +198,10 @@ def _load_weights(tagger: Tagger, path: Path, sha256: str) -> None:
 
 def _safetensors() -> Any:
     try:
+        import safetensors
         import safetensors.torch
     except ImportError:
         raise FolksongError(
             'exported models need the package safetensors, which is not installed: pip install "folksong[export]"'
         ) from None
-    return safetensors.torch
+    return safetensors

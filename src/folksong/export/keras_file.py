@@ -18,9 +18,11 @@ from folksong.labels.space import LabelSpace
 from folksong.models.front_ends import LOG_MEL, WAVEFORM
 from folksong.models.keras_weights import load_keras_weights
 from folksong.models.tagger import Tagger
+from folksong.prediction.windows import AudioInput
 
 Weights = dict[str, list[npt.NDArray[np.float32]]]
 
+MOST_WEIGHTS = 1 << 28
 HIGHEST_TIMBRAL_SHARE = 0.9  # of the mel bands, which a kernel of conv1_spec spans
 
 
@@ -45,12 +47,21 @@ def read_keras_weights(path: str | os.PathLike[str]) -> Weights:
         with h5py.File(path, "r") as file:
             root = file.get("model_weights", file)
             names = [_text(name) for name in root.attrs["layer_names"]]
-            return {
-                name: [
-                    np.asarray(root[name][_text(key)], np.float32) for key in root[name].attrs["weight_names"]
-                ]
-                for name in names
+            found = {
+                name: [root[name][_text(key)] for key in root[name].attrs["weight_names"]] for name in names
             }
+            datasets = [dataset for layer in found.values() for dataset in layer]
+            if any(dataset.external or dataset.file.filename != file.filename for dataset in datasets):
+                raise FileFormatError(f"{path}: its weights lie in another file, which is not read")
+            if sum(dataset.size for dataset in datasets) > MOST_WEIGHTS:
+                raise FileFormatError(
+                    f"{path}: more than {MOST_WEIGHTS:,} numbers of weights, which no tagger has"
+                )
+            return {
+                name: [np.asarray(dataset, np.float32) for dataset in layer] for name, layer in found.items()
+            }
+    except FileFormatError:
+        raise
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise FileFormatError(
             f"{path}: not a Keras 2 HDF5 model ({str(error).splitlines()[0][:100]})"
@@ -114,13 +125,10 @@ def import_keras(
     tagger = Tagger(labels=labels, **sizes)
     load_keras_weights(tagger, weights)
     log_mel = sizes["front_end"] == LOG_MEL
-    audio = {
-        "sample_rate": features.sample_rate if log_mel else sample_rate,
-        "window_seconds": window_seconds,
-        "preset": features.to_dict() if log_mel else None,
-    }
+    rate = features.sample_rate if log_mel else sample_rate
+    audio = AudioInput(rate, window_seconds, features if log_mel else None)
     made_from = {"keras_sha256": sha256_file(path), "labels_sha256": labels.sha256()}
-    return write_folder(folder, tagger, audio=audio, made_from=made_from)
+    return write_folder(folder, tagger, audio, made_from=made_from)
 
 
 def _text(name: bytes | str) -> str:

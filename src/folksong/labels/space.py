@@ -254,13 +254,17 @@ class LabelSpace:
         if not isinstance(labels, list):
             raise FileFormatError(f"{path}: 'labels' must be a list")
         try:
-            return cls(
-                tuple(read_label(entry, number) for number, entry in enumerate(labels)),
-                _mapping(content, "aliases"),
-                _mapping(content, "provenance"),
-            )
+            aliases = _mapping(content, "aliases")
+            if not all(isinstance(member, str) for member in aliases.values()):
+                raise FolksongError("'aliases' must lead from text to text")
+            read = tuple(read_label(entry, number) for number, entry in enumerate(labels))
+            space = cls(read, aliases, _mapping(content, "provenance"))
+            "".join((*space.names, *space.spellings)).encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise FileFormatError(f"{path}: holds a lone surrogate, which is no character") from error
         except FolksongError as error:
             raise FileFormatError(f"{path}: {error}") from error
+        return space
 
 
 def write_label(label: Label) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """Clusters of tags inside each genre: what Models 4.1 (`labels.npmi`) and 4.2 (`labels.skipgram`) have in common.
 
-The main genre of a cluster (its most popular tag) is left out by default and the other tags are clustered. The number
-of clusters is the one from 5 to min(20, n − 1) with the best silhouette; clusters of a single tag are removed. A genre
-with fewer than 6 tags to cluster stays one label.
+The main genre of a cluster is the tag that names it (the most popular one, unless a person named it after another). It
+is left out by default and the other tags are clustered. The number of clusters is the one from 5 to min(20, n − 1)
+with the best silhouette; clusters of a single tag are removed. A genre with fewer than 6 tags to cluster stays one
+label.
 
 The silhouette (Rousseeuw 1987) of a point is (b − a) / max(a, b), with a its mean distance to the others of its cluster
 and b the smallest mean distance to another cluster; it is 0 for a cluster of one.
@@ -172,7 +173,8 @@ def cluster_genres(
         if drop_rare:
             used = [tag for tag in used if counts[tag] >= counts[used[0]] ** 0.25]
         genre = Label(label.name, tuple(used))
-        main, tags = (None, genre.tags) if keep_main else (used[0], genre.tags[1:])
+        main = None if keep_main else label.name if label.name in used else used[0]
+        tags = tuple(tag for tag in used if tag != main)
         if len(tags) < FEWEST_TAGS:
             logger.warning(
                 "genre %r: %d tags to cluster are fewer than %d; it stays one label",

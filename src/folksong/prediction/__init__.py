@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from folksong.prediction.predictor import LoadedTagger, Prediction, load_tagger
-from folksong.prediction.windows import ArrayClip, Clip, score_clips, slide, spread
+from folksong.prediction.windows import ArrayClip, AudioInput, Clip, score_clips, slide, spread
 
 __all__ = [
     "ArrayClip",
+    "AudioInput",
     "Clip",
     "LoadedTagger",
     "Prediction",

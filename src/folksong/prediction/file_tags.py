@@ -1,22 +1,27 @@
 """Labels written into a recording's own tag field: genre, grouping or mood.
 
 mp3, wav and aiff bear ID3 frames, flac, ogg and opus Vorbis comments, m4a MP4 atoms; what else a file carries stays as
-it is, and so does its sound. A copy is changed beside the file, read again, and takes its place in one step, so that a
-killed process leaves the old file or the new one. mutagen does the writing (an extra: it is GPL).
+it is, and so does its sound: of an ID3 tag the version and every other frame, byte for byte. A copy is changed beside
+the file, read again, and takes its place in one step, so that a killed process leaves the old file or the new one.
+mutagen does the writing (an extra: it is GPL).
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from folksong.errors import AudioError
+from folksong.errors import AudioError, FileFormatError
 from folksong.files import atomic_path
-from folksong.tags.sources.library import import_mutagen
+from folksong.tags.sources.library import genre_names, import_mutagen, info_genres, values_of
+
+logger = logging.getLogger(__name__)
 
 FIELDS = ("genre", "grouping", "mood")
 KEYS = {
@@ -31,6 +36,8 @@ FAMILIES = {
 """mutagen's classes -> the kind of their tags."""
 
 FREEFORM = "----:"  # beginning of MP4 atoms whose values are bytes
+UNSYNCHRONISED = 0x02  # of a frame of ID3v2.4
+ID3V1_BYTES = 128
 
 
 @dataclass(frozen=True)
@@ -70,23 +77,21 @@ def write_labels(
         FolksongError: mutagen is not installed, or the file cannot be replaced.
     """
     path = Path(file).resolve()  # of a link its target is written
-    kind, before = _read(path, file, field)
-    known = {value.casefold() for value in before}
-    after = list(labels)
-    if existing == "append" or not labels:
-        after = [*before, *(label for label in labels if label.casefold() not in known)]
-    elif existing == "refuse" and before and before != after:
-        raise AudioError(
-            f"{file}: its {field} says {', '.join(map(repr, before))} already; --append adds to that, --replace "
-            "replaces it"
-        )
-    if after != before and not dry_run:
-        with atomic_path(path) as copy:
-            shutil.copyfile(path, copy)
-            shutil.copymode(path, copy)
-            _set(copy, kind, field, after)
-            if _read(copy, file, field, kind)[1] != after:
-                raise AudioError(f"{file}: its {field} did not take the labels; the file is as it was")
+    try:
+        kind, before = _kind(path, file), _read(path, field)
+        wanted = [name for label in labels for name in _read_again(label, kind, field)]
+        known = {value.casefold() for value in before}
+        after = list(labels)
+        if existing == "append" or not labels:
+            after = [*before, *(label for label in labels if label.casefold() not in known)]
+        elif before == wanted:
+            after = before
+        elif existing == "refuse" and before:
+            raise AudioError(f"{file}: its {field} says {', '.join(map(repr, before))} already")
+        if after != before and not dry_run:
+            _replace(path, file, kind, field, after)
+    except FileFormatError as error:
+        raise AudioError(str(error).replace(str(path), os.fspath(file), 1)) from error
     return FieldChange(os.fspath(file), tuple(before), tuple(after))
 
 
@@ -99,44 +104,164 @@ def check_mutagen() -> Any:
     return import_mutagen("writing tags into files")
 
 
-def _read(path: Path, file: str | os.PathLike[str], field: str, kind: Any = None) -> tuple[Any, list[str]]:
-    """Return mutagen's class for a file, and the values of one of its fields."""
+def _replace(path: Path, file: str | os.PathLike[str], kind: Any, field: str, values: list[str]) -> None:
+    """Put a copy with the values in a file's place; owner, mode and extended attributes stay where they may."""
+    found = path.stat()
+    if found.st_nlink > 1:
+        logger.warning(
+            "%s: has %d names (hard links); the others keep the file without the labels", file, found.st_nlink
+        )
+    with atomic_path(path) as copy:
+        shutil.copyfile(path, copy)
+        try:
+            _set(copy, kind, field, values)
+        except struct.error as error:
+            raise AudioError(
+                f"{file}: its length was never filled in (a recording from a pipe?); write it anew to give it tags"
+            ) from error
+        except (import_mutagen("").MutagenError, ValueError) as error:
+            raise AudioError(f"{file}: its tags cannot be written ({error})") from error
+        expected = [name for value in values for name in _read_again(value, kind, field)]
+        if list(dict.fromkeys(_read(copy, field))) != list(dict.fromkeys(expected)):
+            raise AudioError(f"{file}: its {field} did not take the labels; the file is as it was")
+        written = copy.stat()
+        shutil.copystat(path, copy)
+        os.utime(copy, ns=(found.st_atime_ns, written.st_mtime_ns))
+        if hasattr(os, "chown") and (written.st_uid, written.st_gid) != (found.st_uid, found.st_gid):
+            try:
+                os.chown(copy, found.st_uid, found.st_gid)
+                copy.chmod(found.st_mode & 0o7777)  # a change of owner takes set-id bits off
+            except PermissionError:
+                logger.warning("%s: its owner could not be kept", file)
+
+
+def _kind(path: Path, file: str | os.PathLike[str]) -> Any:
+    """Return mutagen's class for a file.
+
+    Raises:
+        AudioError: its tags cannot be read, or are of a kind that is not written.
+    """
     mutagen = check_mutagen()
     try:
-        opened = mutagen.File(path) if kind is None else kind(path)
-    except (mutagen.MutagenError, OSError, ValueError, EOFError) as error:
+        opened = mutagen.File(path)
+    except (mutagen.MutagenError, OSError, ValueError, EOFError, struct.error) as error:
         raise AudioError(f"{file}: its tags cannot be read ({error})") from error
     if opened is None:
         raise AudioError(f"{file}: not a recording whose tags can be written")
-    key = KEYS[_family(opened, file)][field]
-    if opened.tags is None or key not in opened.tags:
-        return type(opened), []
-    value = opened.tags[key]
-    values = getattr(value, "genres", None) or getattr(value, "text", None) or value
-    found = [one.decode("utf-8", "replace") if isinstance(one, bytes) else str(one) for one in values]
-    return type(opened), [one for one in found if one]
+    if type(opened).__name__ not in FAMILIES:
+        raise AudioError(f"{file}: the tags of this kind of file ({type(opened).__name__}) are not written")
+    return type(opened)
 
 
-def _set(path: Path, kind: Any, field: str, values: Sequence[str]) -> None:
+def _read(path: Path, field: str) -> list[str]:
+    """Return the values of a field, each once, whichever of a file's tags bear them."""
+    return list(dict.fromkeys(value for name, value in values_of(path) if name == field and value))
+
+
+def _read_again(label: str, kind: Any, field: str) -> list[str]:
+    """Return how players read a label in this field: as a genre of ID3, ``80`` is the eightieth of a list."""
+    is_id3_genre = field == "genre" and FAMILIES[kind.__name__] == "id3"
+    return genre_names(_as_genre(label)) if is_id3_genre else [label]
+
+
+def _as_genre(label: str) -> str:
+    """Return a label as ID3 writes a genre: one that begins as a number in parentheses does gets another one."""
+    return f"({label}" if label.startswith("(") and genre_names(label) != [label] else label
+
+
+def _set(path: Path, kind: Any, field: str, values: list[str]) -> None:
+    family = FAMILIES[kind.__name__]
+    if family == "id3":
+        _set_id3(path, kind, field, values)
+        return
     opened = kind(path)
     if opened.tags is None:
         opened.add_tags()
-    family = _family(opened, path)
     key = KEYS[family][field]
-    if family == "id3":
-        from mutagen import id3
-
-        opened.tags.setall(key, [getattr(id3, key)(encoding=id3.Encoding.UTF8, text=list(values))])
-    elif key.startswith(FREEFORM):
-        opened.tags[key] = [value.encode() for value in values]
-    else:
-        opened.tags[key] = list(values)
+    opened.tags[key] = [value.encode() for value in values] if key.startswith(FREEFORM) else values
     opened.save()
 
 
-def _family(opened: Any, file: str | os.PathLike[str]) -> str:
-    """Return which of `KEYS` a file's tags have."""
-    name = type(opened).__name__
-    if name not in FAMILIES:
-        raise AudioError(f"{file}: the tags of this kind of file ({name}) are not written")
-    return FAMILIES[name]
+def _set_id3(path: Path, kind: Any, field: str, values: list[str]) -> None:
+    """Write a field into every frame that bears it, else into its own; of the rest mutagen only keeps the bytes."""
+    mutagen = check_mutagen()
+    id3, key = mutagen.id3, KEYS["id3"][field]
+    known = _FieldFrames(id3, key, field)
+    end = path.read_bytes()[-ID3V1_BYTES:]
+    opened = kind(path, known_frames=known, translate=False, load_v1=False)
+    if opened.tags is None:
+        opened.add_tags()
+    version = opened.tags.version[1]
+    if version == 2:  # cannot be written: the same frames in ID3v2.3
+        opened = kind(path, translate=False, load_v1=False)
+        if opened.tags.unknown_frames:
+            raise ValueError("frames of ID3v2.2 that have no equal in ID3v2.3")
+        version = 3
+    elif version == 4 and opened.tags.f_unsynch:
+        opened.tags.unknown_frames = [_unsynchronised(frame) for frame in opened.tags.unknown_frames]
+    others = sorted(opened.tags.unknown_frames)
+    bearing = [frame for frame in opened.tags.values() if known.bears(frame)]
+    if not bearing:
+        bearing = [getattr(id3, key)(encoding=id3.Encoding.UTF8)]
+        opened.tags.add(bearing[0])
+    for frame in bearing:
+        frame.encoding = id3.Encoding.UTF16 if version == 3 else id3.Encoding.UTF8
+        frame.text = [_as_genre(value) for value in values] if frame.FrameID == "TCON" else list(values)
+    opened.save(v2_version=version, v23_sep=None)
+    if (
+        others
+        and sorted(kind(path, known_frames=known, translate=False, load_v1=False).tags.unknown_frames)
+        != others
+    ):
+        raise ValueError("its other frames would be changed")
+    if kind.__name__ == "MP3":
+        if end.startswith(b"TAG"):
+            with path.open("rb+") as stream:  # mutagen would copy the frames that it knows into ID3v1
+                stream.seek(-ID3V1_BYTES, os.SEEK_END)
+                stream.write(end)
+        _set_apev2(mutagen, path, field, values)
+    elif kind.__name__ == "WAVE" and field == "genre":
+        with path.open("rb+") as stream:
+            for place, _ in info_genres(path):
+                stream.seek(place)
+                stream.write(b"JUNK")  # the genre now stands in the ID3 chunk
+
+
+class _FieldFrames(dict[str, Any]):
+    """The frames that mutagen takes apart: those that bear a field. Of all others it keeps the bytes."""
+
+    def __init__(self, id3: Any, key: str, field: str) -> None:
+        super().__init__({key: getattr(id3, key), "TXXX": self})
+        if field == "grouping":
+            self["GRP1"] = id3.GRP1
+        self._id3, self._field = id3, field
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._id3.Frames  # by which mutagen guesses how an odd tag writes sizes
+
+    def bears(self, frame: Any) -> bool:
+        """Say whether a frame bears the field."""
+        if frame.FrameID == "TXXX":
+            return bool(frame.desc.casefold() == self._field)
+        return frame.FrameID in self.keys()
+
+    def _fromData(self, header: Any, flags: int, data: bytes) -> Any:  # noqa: N802 (mutagen's name)
+        frame = self._id3.TXXX._fromData(header, flags, data)
+        if not self.bears(frame):
+            raise NotImplementedError  # by which mutagen keeps the bytes
+        return frame
+
+
+def _unsynchronised(frame: bytes) -> bytes:
+    return frame[:9] + bytes([frame[9] | UNSYNCHRONISED]) + frame[10:]
+
+
+def _set_apev2(mutagen: Any, path: Path, field: str, values: list[str]) -> None:
+    """Change the field in an APEv2 tag too, if there is one that bears it."""
+    try:
+        tags = mutagen.apev2.APEv2(path)
+    except mutagen.apev2.APENoHeaderError:
+        return
+    if field in tags:
+        tags[field] = values
+        tags.save(path)

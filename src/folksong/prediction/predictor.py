@@ -12,26 +12,29 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from folksong.audio.decode import decode
-from folksong.audio.log_mel import FeaturePreset, log_mel, window_steps
 from folksong.errors import AudioError, FolksongError
+from folksong.export import DESCRIPTION_NAME
 from folksong.models.allocator import keep_memory
 from folksong.models.checkpoint import load_model
 from folksong.models.inference import prepared
 from folksong.models.tagger import Tagger
 from folksong.prediction.thresholds import stored_thresholds
-from folksong.prediction.windows import ArrayClip, Scores, listening_threads, score_clips
+from folksong.prediction.windows import ArrayClip, AudioInput, Scores, listening_threads, score_clips
 from folksong.runs import Run, Scoring
 from folksong.training.options import choose_precision
 
 logger = logging.getLogger(__name__)
 
 BATCH_SIZE = 32
+SILENCE_PEAK = 1e-4  # -80 dB of full scale: less than the dither of 16 bits
+FEW_STEPS = 1000  # of one epoch: so many may be a training
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,23 +45,27 @@ class Prediction:
         file: the recording.
         seconds: its length.
         labels: the label space's names, in order.
-        scores: (n_labels,) float32 in 0 to 1.
+        scores: (n_labels,) float32 in 0 to 1; what the network makes of silence means nothing.
+        silent: it holds digital silence only.
     """
 
     file: str
     seconds: float
     labels: tuple[str, ...]
     scores: Scores
+    silent: bool = False
 
     def ranked(
         self, top: int | None = None, threshold: float | npt.NDArray[np.float64] | None = None
     ) -> list[tuple[str, float]]:
-        """Return (label, score) pairs, best first; equal scores in the label space's order.
+        """Return (label, score) pairs, best first; equal scores in the label space's order. Silence has none.
 
         Args:
             top: at most so many.
             threshold: only scores of at least this: one for all, or (n_labels,).
         """
+        if self.silent:
+            return []
         limits = -np.inf if threshold is None else np.asarray(threshold, np.float32)
         taken = np.broadcast_to(self.scores >= limits, self.scores.shape)
         order = [number for number in np.argsort(-self.scores, kind="stable") if taken[number]]
@@ -71,9 +78,7 @@ class LoadedTagger:
     Args:
         model: the network; it is put into evaluation mode and moved to `device`.
         labels: a name for each of its outputs.
-        sample_rate: Hz.
-        preset: how spectrograms are computed; None for a network that hears waveforms.
-        window_seconds: length of its windows.
+        audio: what it hears.
         hop_seconds: from the beginning of one window to the next; side by side if None, evenly spread and as few as
             hear the recording (`folksong.prediction.spread`).
         device: ``"cpu"``, ``"cuda"``, …; a GPU where there is one if None.
@@ -84,30 +89,26 @@ class LoadedTagger:
         thresholds: (n_labels,) from which score on a label is decided for, if they were tuned.
 
     Raises:
-        FolksongError: labels, preset or window do not fit the network.
+        FolksongError: labels, preset or window do not fit the network, or its weights are no finite numbers.
     """
 
     def __init__(
         self,
         model: Tagger,
         labels: Iterable[str],
+        audio: AudioInput,
         *,
-        sample_rate: int,
-        preset: FeaturePreset | None,
-        window_seconds: float,
         hop_seconds: float | None = None,
         device: str | torch.device | None = None,
         batch_size: int = BATCH_SIZE,
         precision: str = "auto",
         thresholds: npt.NDArray[np.float64] | None = None,
     ) -> None:
-        self.labels = tuple(labels)
-        self.thresholds = thresholds
-        self.sample_rate, self.preset, self.window_seconds = sample_rate, preset, window_seconds
-        self.batch_size = batch_size
-        self.window_steps = window_steps(window_seconds, sample_rate, preset)
-        self.hop_steps = None if hop_seconds is None else window_steps(hop_seconds, sample_rate, preset)
-        _check(model, self.labels, sample_rate, preset, self.window_steps, self.hop_steps)
+        self.labels, self.thresholds = tuple(labels), thresholds
+        self.audio, self.batch_size = audio, batch_size
+        self.window_steps = audio.steps(audio.window_seconds)
+        self.hop_steps = None if hop_seconds is None else audio.steps(hop_seconds)
+        _check(model, self.labels, audio, self.window_steps, self.hop_steps)
         self.device = find_device(device)
         self.autocast = _autocast_type(precision, self.device)
         loaded = model.to(self.device).eval()
@@ -115,7 +116,7 @@ class LoadedTagger:
 
     def __repr__(self) -> str:
         kind = self.model.settings["front_end"]
-        return f"LoadedTagger({kind}, {len(self.labels)} labels, windows of {self.window_seconds:g} s)"
+        return f"LoadedTagger({kind}, {len(self.labels)} labels, windows of {self.audio.window_seconds:g} s)"
 
     def tag(self, file: str | os.PathLike[str], top: int | None = None) -> list[tuple[str, float]]:
         """Return a recording's (label, score) pairs, best first.
@@ -137,7 +138,7 @@ class LoadedTagger:
         """
         if isinstance(source, str | os.PathLike):
             return self.predict(source).scores
-        return self._score(self._clip(np.asarray(source, np.float32)))
+        return self._score(self.audio.clip(np.asarray(source, np.float32)))
 
     def predict(self, file: str | os.PathLike[str]) -> Prediction:
         """Return what the tagger says of a recording; see `tag`."""
@@ -184,18 +185,6 @@ class LoadedTagger:
             finally:
                 listeners.shutdown(wait=False, cancel_futures=True)
 
-    def _read(self, file: str | os.PathLike[str]) -> tuple[ArrayClip, float]:
-        samples = decode(file, self.sample_rate)
-        try:
-            return self._clip(samples), len(samples) / self.sample_rate
-        except AudioError as error:
-            raise AudioError(f"{file}: {error}") from error
-
-    def _clip(self, samples: npt.NDArray[np.float32]) -> ArrayClip:
-        if samples.ndim != 1 or not len(samples):
-            raise AudioError(f"mono samples (n_samples,) are needed, not an array of shape {samples.shape}")
-        return ArrayClip(samples if self.preset is None else log_mel(samples, self.preset))
-
     def _score(self, clip: ArrayClip, threads: ThreadPoolExecutor | None = None) -> Scores:
         (scores,) = score_clips(
             self.model,
@@ -209,8 +198,13 @@ class LoadedTagger:
         return scores
 
     def _predict(self, file: str | os.PathLike[str], threads: ThreadPoolExecutor | None = None) -> Prediction:
-        clip, seconds = self._read(file)
-        return Prediction(os.fspath(file), seconds, self.labels, self._score(clip, threads))
+        samples = decode(file, self.audio.sample_rate)
+        try:
+            scores = self._score(self.audio.clip(samples), threads)
+        except AudioError as error:
+            raise AudioError(f"{file}: {error}") from error
+        seconds, silent = len(samples) / self.audio.sample_rate, float(np.abs(samples).max()) < SILENCE_PEAK
+        return Prediction(os.fspath(file), seconds, self.labels, scores, silent)
 
 
 def load_tagger(
@@ -242,46 +236,49 @@ def load_tagger(
     chosen = find_device(device)
     if chosen.type == "cpu":
         keep_memory()
-    if not isinstance(run, Run):
-        from folksong.export.folder import is_exported, read_folder
+    if not isinstance(run, Run) and (Path(run) / DESCRIPTION_NAME).is_file():
+        from folksong.export.folder import read_folder
 
-        if is_exported(run):
-            model = read_folder(run)
-            return LoadedTagger(
-                model.tagger,
-                model.labels.names,
-                sample_rate=model.sample_rate,
-                preset=model.preset,
-                window_seconds=model.window_seconds,
-                hop_seconds=hop_seconds,
-                device=chosen,
-                batch_size=batch_size,
-                precision="32" if precision is None else precision,
-                thresholds=model.thresholds,
+        exported = read_folder(run)
+        model, labels, audio = exported.tagger, exported.labels, exported.audio
+        thresholds, stored = exported.thresholds, exported.scoring
+    else:
+        opened = run if isinstance(run, Run) else Run.open(run)
+        model, labels = load_model(opened), opened.labels
+        audio = AudioInput(opened.sample_rate, opened.window_seconds, opened.preset)
+        tuned = stored_thresholds(opened)
+        thresholds = None if tuned is None else tuned.array(labels.names)
+        stored = opened.scoring if tuned is None else tuned.scoring
+        _hint_at_little_training(opened)
+    wanted = settled(stored.replaced(None, hop_seconds, precision) if scoring is None else scoring, chosen)
+    if thresholds is not None and wanted != stored:
+        thresholds = None
+        if scoring is None:
+            logger.warning(
+                "%s: its thresholds were tuned on windows and precision other than those wanted, and are not used; "
+                "tune them on these",
+                run.path if isinstance(run, Run) else run,
             )
-    opened = run if isinstance(run, Run) else Run.open(run)
-    tuned = stored_thresholds(opened)
-    stored = opened.scoring if tuned is None else tuned.scoring
-    wanted = stored.replaced(None, hop_seconds, precision) if scoring is None else scoring
-    wanted = settled(wanted, chosen)
-    if tuned is not None and scoring is None and wanted != stored:
-        logger.warning(
-            "%s: its thresholds were tuned on windows and precision other than those wanted, and are not used; tune "
-            "them on these",
-            opened.path,
-        )
     return LoadedTagger(
-        load_model(opened),
-        opened.labels.names,
-        sample_rate=opened.sample_rate,
-        preset=opened.preset,
-        window_seconds=opened.window_seconds,
+        model,
+        labels.names,
+        audio,
         hop_seconds=wanted.hop_seconds,
         device=chosen,
         batch_size=batch_size,
         precision=wanted.precision,
-        thresholds=None if tuned is None or wanted != stored else tuned.array(opened.labels.names),
+        thresholds=thresholds,
     )
+
+
+def _hint_at_little_training(run: Run) -> None:
+    epochs = run.history()
+    if len(epochs) == 1 and int(epochs[0].get("step", 0)) < FEW_STEPS:
+        logger.warning(
+            "%s: this network was trained for one epoch of %s steps; its scores mean little yet",
+            run.path,
+            epochs[0].get("step"),
+        )
 
 
 def find_device(wanted: str | torch.device | None = None) -> torch.device:
@@ -297,9 +294,7 @@ def find_device(wanted: str | torch.device | None = None) -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise FolksongError(
-            f"no device {str(wanted)!r} here ({reason}); --device cpu always works"
-        ) from error
+        raise FolksongError(f"no device {str(wanted)!r} here ({reason}); 'cpu' always works") from error
     return device
 
 
@@ -318,14 +313,9 @@ def _autocast_type(precision: str, device: torch.device) -> torch.dtype | None:
 
 
 def _check(
-    model: Tagger,
-    labels: tuple[str, ...],
-    sample_rate: int,
-    preset: FeaturePreset | None,
-    window_steps: int,
-    hop_steps: int | None,
+    model: Tagger, labels: tuple[str, ...], audio: AudioInput, window_steps: int, hop_steps: int | None
 ) -> None:
-    settings = model.settings
+    settings, preset = model.settings, audio.preset
     if len(labels) != settings["n_labels"]:
         raise FolksongError(
             f"the network has {settings['n_labels']} outputs, but there are {len(labels)} labels"
@@ -334,10 +324,10 @@ def _check(
     if log_mel_wanted != (preset is not None):
         needed = "needs a feature preset" if log_mel_wanted else "hears waveforms and takes no feature preset"
         raise FolksongError(f"the {settings['front_end']} network {needed}")
-    if preset is not None and (preset.n_mels, preset.sample_rate) != (settings["n_mels"], sample_rate):
+    if preset is not None and (preset.n_mels, preset.sample_rate) != (settings["n_mels"], audio.sample_rate):
         raise FolksongError(
             f"the feature preset {preset.name!r} gives {preset.n_mels} mel bands at {preset.sample_rate} Hz, but the "
-            f"network takes {settings['n_mels']} bands of audio at {sample_rate} Hz"
+            f"network takes {settings['n_mels']} bands of audio at {audio.sample_rate} Hz"
         )
     if window_steps < model.minimum_steps:
         raise FolksongError(
@@ -345,3 +335,9 @@ def _check(
         )
     if hop_steps is not None and hop_steps < 1:
         raise FolksongError("the hop between windows is shorter than one step; choose a longer one")
+    broken = [name for name, values in model.state_dict().items() if not torch.isfinite(values).all()]
+    if broken:
+        raise FolksongError(
+            f"{len(broken)} of the network's arrays hold values that are no finite numbers ({broken[0]}, …): its "
+            "training went wrong or the file was changed; train it again"
+        )

@@ -26,7 +26,8 @@ import torch
 from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
-from folksong.errors import FolksongError
+from folksong.audio.log_mel import FeaturePreset, log_mel, window_steps
+from folksong.errors import AudioError, FolksongError
 from folksong.models.tagger import Tagger
 
 Scores = npt.NDArray[np.float32]
@@ -62,6 +63,37 @@ class ArrayClip:
             out[...] = self.audio[..., start : start + length]
         else:
             np.take(self.audio, np.arange(length) % self.n_steps, axis=-1, out=out)
+
+
+@dataclass(frozen=True)
+class AudioInput:
+    """What a network hears, as in its training.
+
+    Args:
+        sample_rate: Hz.
+        window_seconds: length of a window.
+        preset: how spectrograms are computed; None for a network that hears waveforms.
+    """
+
+    sample_rate: int
+    window_seconds: float
+    preset: FeaturePreset | None = None
+
+    def steps(self, seconds: float) -> int:
+        """Return the number of samples or frames in so many seconds."""
+        return window_steps(seconds, self.sample_rate, self.preset)
+
+    def clip(self, samples: npt.NDArray[np.float32]) -> ArrayClip:
+        """Return mono samples (n_samples,) as the network hears them.
+
+        Raises:
+            AudioError: they are of another shape, none, or not finite.
+        """
+        if samples.ndim != 1 or not len(samples):
+            raise AudioError(f"mono samples (n_samples,) are needed, not an array of shape {samples.shape}")
+        if not np.isfinite(samples).all():
+            raise AudioError("some samples are no finite numbers")
+        return ArrayClip(samples if self.preset is None else log_mel(samples, self.preset))
 
 
 UNHEARD = 0.05

@@ -195,6 +195,12 @@ def test_b2_asked_for_artists_and_finding_none_is_an_error(tmp_path: Path) -> No
         fs.splits.make_split(fs.TagTable.from_pairs(["a"], ["x"]), artists={"z": "Z"})
 
 
+def test_b2_of_several_columns_of_artists_one_that_is_filled_counts(tmp_path: Path) -> None:
+    head = "# root: x\ntrack_id,mp3_path,artist_id,artist\n"
+    assert read_artists(written(tmp_path, f"{head}a,a.mp3,,Nina\nb,b.mp3,,\n", "names.csv")) == {"a": "Nina"}
+    assert read_artists(written(tmp_path, f"{head}a,a.mp3,AR1,Nina\n", "ids.csv")) == {"a": "AR1"}
+
+
 def test_d1_ids_of_a_track_list_are_literal(tmp_path: Path) -> None:
     ids = ("-QPLjNS3FYs", "#41", " leading", "trailing ", "plain", "a,b")
     assert read_track_ids(written(tmp_path, "\n".join(ids) + "\n", "ids.txt")) == ids

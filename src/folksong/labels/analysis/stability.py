@@ -74,22 +74,15 @@ def mean_silhouette(space: LabelSpace, vectors: TagVectors) -> float:
 
 @dataclass(frozen=True)
 class SettingRow:
-    """One setting of a builder and what came of it.
+    """One setting of a builder and what came of it; figures are NaN where they are undefined.
 
     Attributes:
-        vectors: name of the word vectors; "-" without.
-        threshold: tags with more counts take part.
-        n_clusters: number of clusters asked for.
-        labels: number of labels made.
-        counts: share of counts kept.
-        tracks: share of tracks with a label.
-        mean_size: mean number of tags in a label.
-        largest: the most tags in a label.
-        silhouette: mean silhouette under 1 − cos of the word vectors; NaN without.
-        seeds: mean adjusted Rand index over pairs of seeds; NaN where there is one.
-        least_seeds: the least of them.
-        samples: mean adjusted Rand index over samples of the tracks.
-        least_samples: the least of them.
+        vectors, threshold, n_clusters: the setting; "-" without word vectors.
+        labels, counts, tracks: labels made, and the shares of counts and tracks that they keep.
+        mean_size, largest: tags in a label.
+        silhouette: mean silhouette under 1 − cos of the word vectors.
+        seeds, least_seeds: mean and least adjusted Rand index over pairs of seeds.
+        samples, least_samples: the same over samples of the tracks.
         problem: why the setting gave no space; empty if it did.
     """
 

@@ -188,10 +188,11 @@ def read_artists(
         FileFormatError: no artist or track column is found, a track has two artists, or no row has one.
     """
     frame = read_table(path, **text)
+    filled = [name for name in frame.columns if frame[name].cast(pl.String).fill_null("").ne("").any()]
     artist = (
         chosen_column(path, frame.columns, artist_column)
         if artist_column
-        else find_column(frame.columns, ARTIST_NAMES)
+        else find_column(filled, ARTIST_NAMES) or find_column(frame.columns, ARTIST_NAMES)
     )
     if artist is None:
         raise FileFormatError(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import struct
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 FIELDS = ("genre", "mood", "grouping")
 SEPARATORS = ";/"
+MOST_INFO_BYTES = 1 << 20
 LOOKED_AT = 10
 """So many recordings of class folders are looked at for genres of their own."""
 # ID3 frames, MP4 atoms and ASF attributes by field; Vorbis and APE comments bear the fields' own names.
@@ -56,7 +58,7 @@ def read_library(
         FolksongError: mutagen is not installed, there is no such folder, or a field is unknown.
         FileFormatError: there are no recordings.
     """
-    mutagen = import_mutagen("reading a music library's own tags")
+    import_mutagen("reading a music library's own tags")
     unknown = [field for field in fields if field not in FIELDS]
     if unknown or not fields:
         raise FolksongError(f"fields are {', '.join(FIELDS)}, not {unknown[0] if unknown else 'none'!r}")
@@ -69,12 +71,12 @@ def read_library(
     for track_id, path in sorted(recordings.items()):
         found[track_id] = []
         try:
-            file = mutagen.File(path)
-        except (mutagen.MutagenError, OSError, ValueError, EOFError) as error:
+            values = values_of(path)
+        except FileFormatError as error:
             dropped.add("the file's tags cannot be read", 1)
-            logger.warning("%s: its tags cannot be read (%s)", path, error)
+            logger.warning("%s", error)
             continue
-        for field, value in _values(file):
+        for field, value in values:
             if field in fields:
                 parts = apart.split(value) if apart else [value]
                 names = [name for part in parts if (name := " ".join(part.replace("\x00", " ").split()))]
@@ -112,33 +114,88 @@ def read_folders(root: str | os.PathLike[str]) -> TagTable:
 
 def _carry_tags(paths: Sequence[Path]) -> bool:
     """Say whether most of these files carry a field of `FIELDS`; no where mutagen is not installed."""
-    try:
-        import mutagen
-    except ImportError:
-        return False
     number = 0
     for path in paths:
-        with suppress(mutagen.MutagenError, OSError, ValueError, EOFError):
-            number += any(_values(mutagen.File(path)))
+        with suppress(FolksongError):
+            number += any(values_of(path))
     return 2 * number > len(paths)
 
 
-def _values(file: Any) -> Iterator[tuple[str, str]]:
-    """Yield (field, value) of a file's tags, of whatever kind."""
-    tags = getattr(file, "tags", None)
+def values_of(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
+    """Return (field, value) of a recording's own tags, of whatever kinds; several kinds may say the same.
+
+    ID3 frames and ``TXXX`` frames named after a field, Vorbis comments, MP4 atoms, ASF attributes, APEv2 (beside ID3
+    too), and the genre of a wav's ``LIST INFO``.
+
+    Raises:
+        FileFormatError: they cannot be read.
+        FolksongError: mutagen is not installed.
+    """
+    mutagen = import_mutagen("reading a music library's own tags")
+    try:
+        file = mutagen.File(path)
+        if type(file).__name__ in ("MP3", "WAVE", "AIFF"):
+            file = type(file)(path, translate=False)  # genres as they are written
+        found = list(_values(getattr(file, "tags", None)))
+        if type(file).__name__ == "MP3":
+            with suppress(mutagen.apev2.APENoHeaderError):
+                found += _values(mutagen.apev2.APEv2(path))
+        elif type(file).__name__ == "WAVE":
+            found += [("genre", text) for _, text in info_genres(path)]
+    except (mutagen.MutagenError, OSError, ValueError, EOFError, struct.error) as error:
+        raise FileFormatError(f"{path}: its tags cannot be read ({error})") from error
+    return found
+
+
+def info_genres(path: str | os.PathLike[str]) -> list[tuple[int, str]]:
+    """Return the genres (``IGNR``) of a wav's ``LIST INFO`` chunk, each with its place in the file."""
+    found: list[tuple[int, str]] = []
+    with Path(path).open("rb") as stream:
+        stream.seek(12)
+        while len(head := stream.read(8)) == 8:
+            size, start = int.from_bytes(head[4:], "little"), stream.tell()
+            if head[:4] == b"LIST" and size <= MOST_INFO_BYTES and (body := stream.read(size))[:4] == b"INFO":
+                place = 4
+                while place + 8 <= len(body):
+                    length = int.from_bytes(body[place + 4 : place + 8], "little")
+                    if body[place : place + 4] == b"IGNR":
+                        text = body[place + 8 : place + 8 + length].rstrip(b"\0")
+                        found.append((start + place, text.decode("utf-8", "replace")))
+                    place += 8 + length + length % 2
+            stream.seek(start + size + size % 2)
+    return found
+
+
+def genre_names(text: str) -> list[str]:
+    """Return what an ID3 genre says: numbers of ID3's list, in parentheses or alone, become its names.
+
+    >>> genre_names("(17)(9)Viking"), genre_names("17"), genre_names("((Foo) bar"), genre_names("(500) days")
+    (['Rock', 'Metal', 'Viking'], ['Rock'], ['(Foo) bar'], ['(500) days'])
+    """
+    known = import_mutagen("reading genres").id3.TCON.GENRES
+    names = {"RX": "Remix", "CR": "Cover", **{str(number): name for number, name in enumerate(known)}}
+    if text in names:
+        return [names[text]]
+    found = []
+    while (part := re.match(r"\((\w+)\)", text)) and part[1] in names:
+        found.append(names[part[1]])
+        text = text[part.end() :]
+    return [*found, text.removeprefix("(") if text.startswith("((") else text] if text else found
+
+
+def _values(tags: Any) -> Iterator[tuple[str, str]]:
     if tags is None:
         return
     for key, value in tags.items() if hasattr(tags, "items") else list(tags):
         name = key.casefold()
-        field = _NAMES.get(name) or _NAMES.get(name.split(":")[0])
+        field = _NAMES.get(name.removeprefix("txxx:")) or _NAMES.get(name.split(":")[0])
         if field is None:
             continue
-        # An ID3 genre may be a number of a list; mutagen's `genres` gives its name.
-        values = getattr(value, "genres", None) or getattr(value, "text", None) or value
+        values = getattr(value, "text", None) or value
         for one in values if isinstance(values, list) else [values]:
             text = one.decode("utf-8", "replace") if isinstance(one, bytes) else str(one)
             for part in text.split("\x00"):
-                yield field, part
+                yield from ((field, each) for each in (genre_names(part) if name == "tcon" else [part]))
 
 
 def import_mutagen(purpose: str) -> Any:
@@ -149,6 +206,8 @@ def import_mutagen(purpose: str) -> Any:
     """
     try:
         import mutagen
+        import mutagen.apev2
+        import mutagen.id3
     except ImportError as error:
         raise FolksongError(f"{purpose} needs mutagen: pip install 'folksong[library]'") from error
     return mutagen

@@ -208,7 +208,7 @@ def write_cache(
     try:
         with write_arrays(path, key) as writer:
             for name in ("data", "indices", "indptr"):
-                writer.add(name, getattr(table.weights, name))
+                writer.add(name, [getattr(table.weights, name)])
             writer.add_strings("track_ids", table.track_ids.tolist())
             writer.add_strings("tags", table.tags.tolist())
             writer.notes |= {"shape": list(table.weights.shape), "warnings": list(warnings)}
