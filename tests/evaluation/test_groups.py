@@ -13,13 +13,13 @@ from click.testing import CliRunner
 
 from folksong.cli import main
 from folksong.errors import FileFormatError, FolksongError
+from folksong.evaluation.analyses import read_truth, recovery
 from folksong.evaluation.common_tags import common_tags, project
 from folksong.evaluation.compare import difference
 from folksong.evaluation.evaluate import current_evaluation
 from folksong.evaluation.figures import averages, measure_tracks
 from folksong.evaluation.groups import NamedRun, group_runs, open_runs
 from folksong.evaluation.plots import SIDE_BY_SIDE, plot_frontier, side_by_side
-from folksong.evaluation.recovery import read_truth, recovery
 from folksong.evaluation.report import render_markdown
 from folksong.evaluation.report_data import collect
 from folksong.evaluation.scores import ScoredTracks
