@@ -51,7 +51,7 @@ def measured(which: str, given: argparse.Namespace) -> dict[str, float]:
 def measure(which: str, given: argparse.Namespace) -> dict[str, float]:
     """Run in the child: build one of the two, time a training step and a forward pass."""
     if which != "eager":
-        from folksong.models.allocator import keep_memory
+        from folksong.models.hardware import keep_memory
 
         keep_memory()
     import torch
@@ -64,9 +64,9 @@ def measure(which: str, given: argparse.Namespace) -> dict[str, float]:
     x = torch.randn(given.batch, *SHAPES[given.front_end])
     y = (torch.rand(given.batch, 50) < 0.1).float()
     if which != "eager":
+        from folksong.models.hardware import choose_precision
         from folksong.models.tagger import Tagger
         from folksong.training.optimizer import build_optimizer
-        from folksong.training.options import choose_precision
 
         model: torch.nn.Module = Tagger(given.front_end, 50)
         optimizer = build_optimizer(model.parameters(), "Adam", 1e-3, {})

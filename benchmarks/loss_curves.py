@@ -19,12 +19,11 @@ from torch import nn
 from torch.nn import functional
 
 from folksong.labels import LabelSpace
-from folksong.models.allocator import keep_memory
+from folksong.models.hardware import choose_precision, keep_memory
 from folksong.models.tagger import Tagger
 from folksong.shards.loader import WindowDataset, WindowLoader
 from folksong.shards.reader import ShardReader
 from folksong.training.optimizer import build_optimizer
-from folksong.training.options import choose_precision
 from plain_networks import PlainTagger
 
 BATCH, LEARNING_RATE, PARTS = 16, 1e-3, 4

@@ -28,7 +28,6 @@ from folksong.metrics import (
 )
 from folksong.metrics import roc_auc as roc_auc_of
 from folksong.runs import Run
-from folksong.training.beginning import LABEL_VECTORS_NAME
 
 N_RESAMPLES = 1000
 FIGURES = ("macro ROC-AUC", "macro PR-AUC", "distance of false positives", "false positives a track")
@@ -47,7 +46,7 @@ class Measured:
 def measure(run: Run) -> Measured:
     scored = ScoredTracks.read(run.evaluation_dir / "test.npz")
     scored = scored.select(scored.measured)
-    mistakes = mistakes_in_meaning(scored.targets, scored.scores, np.load(run.path / LABEL_VECTORS_NAME))
+    mistakes = mistakes_in_meaning(scored.targets, scored.scores, np.load(run.label_vectors_path))
     drawn = bootstrap(scored.targets, scored.scores, n_resamples=N_RESAMPLES)
     weights = draw_resamples(len(scored), range(N_RESAMPLES), 0).T.astype(np.float64)
     numbers, distances = weights @ mistakes.numbers, weights @ mistakes.distances
@@ -74,7 +73,7 @@ def main() -> None:
     folder = parser.parse_args().experiment
     runs: dict[float, list[Measured]] = defaultdict(list)
     for named in open_runs([folder]):
-        runs[named.run.config["options"]["loss"]["gamma"]].append(measure(named.run))
+        runs[named.run.config["settings"]["loss"]["gamma"]].append(measure(named.run))
     first = runs[0.0][0]
     print(f"{len(runs[0.0])} seeds, {first.n_tracks} test tracks, {first.n_labels} labels\n")
     print("| γ | " + " | ".join(FIGURES) + " |")

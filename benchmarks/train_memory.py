@@ -11,10 +11,11 @@ from __future__ import annotations
 import argparse
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from folksong.training.config import Config
-from folksong.training.loop import train
-from folksong.training.module import TrainingModule
+from folksong.training.loop import Counts
+from folksong.training.train import train
 
 SHOWN = (1, 2, 5, 10, 20, 30, 50, 100)
 
@@ -35,20 +36,19 @@ def main() -> None:
     parser.add_argument("--window", type=float, default=15.0)
     given = parser.parse_args()
     found: dict[int, list[float]] = {}
-    original = TrainingModule.finish_epoch
+    original = Counts.finish_epoch
 
-    def finish_epoch(self: TrainingModule) -> None:
-        original(self)
+    def finish_epoch(self: Counts, *values: Any) -> dict[str, Any]:
+        row = original(self, *values)
         found[self.epoch] = megabytes("RssAnon", "VmHWM")
+        return row
 
-    TrainingModule.finish_epoch = finish_epoch  # type: ignore[method-assign]
-    settings = Config().with_training(
-        {
-            "batch_size": given.batch,
-            "window_length": given.window,
-            "split": [85, 5, 10],
-            "early_stop_patience": None,
-        }
+    Counts.finish_epoch = finish_epoch  # type: ignore[method-assign]
+    settings = Config().with_changes(
+        batch_size=given.batch,
+        window_seconds=given.window,
+        fractions=[85, 5, 10],
+        schedule={"early_stop_patience": None},
     )
     with tempfile.TemporaryDirectory() as folder:
         train(

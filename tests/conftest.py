@@ -49,7 +49,7 @@ def build_tiny_run(folder: Path, front_end: str, **options) -> TinyRun:
     from folksong.tags.sources.read_tags import write_tags
     from folksong.tags.table import TagTable
     from folksong.training.config import Config
-    from folksong.training.loop import train
+    from folksong.training.train import train
 
     audio, shards, tags = folder / "audio", folder / "shards", folder / "tags.csv"
     pairs = []

@@ -131,12 +131,13 @@ def test_unknown_artists_and_absent_labels_are_said(caplog: pytest.LogCaptureFix
     ("fractions", "names", "message"),
     [
         ((1, 1), ["a", "b"], "three numbers"),
+        ((80, 10, 20), ["a", "b"], "add up to 110"),  # B4
         ((1, -1, 0), ["a", "b"], "three numbers"),
         ((0, 0, 0), ["a", "b"], "three numbers"),
         ((1, 1, float("nan")), ["a", "b"], "three numbers"),
-        ((8, 1, 1), ["a", "a"], "a track id occurs twice"),
-        ((8, 1, 1), ["a"], "give as many track_ids"),
-        ((8, 1, 1), None, "give as many track_ids"),
+        ((80, 10, 10), ["a", "a"], "a track id occurs twice"),
+        ((80, 10, 10), ["a"], "give as many track_ids"),
+        ((80, 10, 10), None, "give as many track_ids"),
     ],
 )
 def test_what_cannot_be_split_is_an_error(fractions: tuple, names: list | None, message: str) -> None:

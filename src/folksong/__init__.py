@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 _MODULE_OF = {
     "FolksongError": "folksong.errors",
     "LabelSpace": "folksong.labels.space",
+    "Run": "folksong.runs",
     "Split": "folksong.splits",
     "TagTable": "folksong.tags.table",
     "Tagger": "folksong.models.tagger",
@@ -28,7 +29,8 @@ _MODULE_OF = {
     "read_tags": "folksong.tags.sources.read_tags",
     "read_vectors": "folksong.embeddings.read_vectors",
     "scan_folder": "folksong.audio.catalogue",
-    "train": "folksong.training.loop",
+    "resume": "folksong.training.resume",
+    "train": "folksong.training.train",
     "tune_thresholds": "folksong.evaluation.tune_thresholds",
     "write_shards": "folksong.shards.writer",
 }
@@ -43,6 +45,7 @@ _MODULES = {
 __all__ = [
     "FolksongError",
     "LabelSpace",
+    "Run",
     "Split",
     "TagTable",
     "Tagger",
@@ -59,6 +62,7 @@ __all__ = [
     "read_catalogue",
     "read_tags",
     "read_vectors",
+    "resume",
     "scan_folder",
     "splits",
     "train",
@@ -79,6 +83,7 @@ if TYPE_CHECKING:
     from folksong.labels.space import LabelSpace
     from folksong.models.tagger import Tagger
     from folksong.prediction import load_tagger
+    from folksong.runs import Run
     from folksong.shards.writer import write_shards
     from folksong.splits import Split
     from folksong.tags import cooccurrence
@@ -86,7 +91,8 @@ if TYPE_CHECKING:
     from folksong.tags.sources.read_tags import read_tags
     from folksong.tags.table import TagTable
     from folksong.training import losses
-    from folksong.training.loop import train
+    from folksong.training.resume import resume
+    from folksong.training.train import train
 
 
 def __getattr__(name: str) -> Any:

@@ -113,7 +113,11 @@ def track_id_of(relative_path: str | os.PathLike[str]) -> str:
 
 def printable(path: str | os.PathLike[str]) -> str:
     r"""Return a path as text that can be written anywhere: bytes of a name that are not UTF-8 become ``\xe9``."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    try:
+        name = os.fsencode(path)
+    except UnicodeEncodeError:  # half of a pair of surrogates, which no file name can hold
+        name = os.fspath(path).encode("utf-8", "backslashreplace")
+    return name.decode("utf-8", "backslashreplace")
 
 
 def some_of(names: Iterable[object]) -> str:

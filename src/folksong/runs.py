@@ -8,6 +8,7 @@ model_card.md    the same for people
 metrics.jsonl    one line an epoch
 checkpoints/     best.ckpt (weights), last.ckpt (weights and all that resuming needs)
 tensorboard/     event files
+label_vectors.npy, tags.db    where the loss needs vectors, or the tags came from no file
 evaluation/      what `folksong evaluate` found
 ```
 """
@@ -31,6 +32,7 @@ from folksong.splits import Split
 FORMAT = "folksong.run"
 VERSION = 1
 CONFIG_NAME = "config.json"
+LABEL_VECTORS_NAME = "label_vectors.npy"
 
 
 @dataclass(frozen=True)
@@ -90,9 +92,7 @@ class Run:
         """
         folder = Path(path)
         if (folder / CONFIG_NAME).exists():
-            raise FolksongError(
-                f"{folder}: already holds a run; choose another folder, or go on with it by `--resume {folder}`"
-            )
+            raise FolksongError(f"{folder}: already holds a run; choose another folder, or resume it")
         labels.write(folder / "labels.json")
         split.write(folder / "split.json")
         content = {"format": FORMAT, "version": VERSION, **config}
@@ -112,17 +112,17 @@ class Run:
         folder = Path(path)
         file = folder / CONFIG_NAME
         if not folder.is_dir():
-            raise FolksongError(f"{folder}: no such folder; a run is the folder that `folksong train` wrote")
+            raise FolksongError(f"{folder}: no such folder; a run is the folder that a training wrote")
         if not file.is_file():
             raise FolksongError(
-                f"{folder}: no run here (it has no {CONFIG_NAME}); give the folder that `folksong train` wrote"
+                f"{folder}: no run here (it has no {CONFIG_NAME}); give the folder that a training wrote"
             )
         content = read_document(
             file,
             FORMAT,
             VERSION,
             f"the {CONFIG_NAME} of a run",
-            "settings for a training go to `folksong train --config`",
+            "settings for a training are another file",
         )
         missing = [key for key in ("front_end", "tagger", "audio", "shards", "tags") if key not in content]
         if missing:
@@ -209,6 +209,11 @@ class Run:
         return self.path / "checkpoints" / "last.ckpt"
 
     @property
+    def label_vectors_path(self) -> Path:
+        """(n_labels, dimension) float32 vectors of the labels, for the semantic loss."""
+        return self.path / LABEL_VECTORS_NAME
+
+    @property
     def metrics_path(self) -> Path:
         """One JSON line an epoch."""
         return self.path / "metrics.jsonl"
@@ -237,9 +242,7 @@ class Run:
         """
         best = [row for row in self.history() if row.get("best")]
         if not best:
-            raise FolksongError(
-                f"{self.path}: no epoch was finished; go on with `folksong train --resume {self.path}`"
-            )
+            raise FolksongError(f"{self.path}: no epoch was finished; resume the training")
         return best[-1]
 
     @property

@@ -189,7 +189,13 @@ def _shares(fractions: Sequence[float]) -> npt.NDArray[np.float64]:
         raise FolksongError(
             f"the fractions must be three numbers from 0 up (training, validation, test), not {list(fractions)}"
         )
-    return values / math.fsum(values)
+    total = math.fsum(values)
+    if not any(math.isclose(total, whole, rel_tol=1e-3) for whole in (1, 100)):
+        raise FolksongError(
+            f"the fractions {', '.join(f'{value:g}' for value in values)} add up to {total:g}; shares of the tracks "
+            "add up to 100 (or 1)"
+        )
+    return values / total
 
 
 def _names_and_targets(

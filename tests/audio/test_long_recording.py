@@ -1,5 +1,7 @@
 """Recordings decoded while their windows are asked for: the windows are those of the whole."""
 
+import logging
+
 import numpy as np
 import pytest
 import soundfile
@@ -79,8 +81,20 @@ def test_blocks_do_not_matter_to_a_spectrogram(lengths, name, reflected: bool):
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
+def test_damage_is_told_once(recording, tmp_path, caplog):
+    data = recording.read_bytes()
+    (tmp_path / "a.mp3").write_bytes(data[: len(data) // 2])
+    with caplog.at_level(logging.WARNING):
+        clip = LongRecording(tmp_path / "a.mp3", RATE)
+        clip.window_into(0, np.empty(RATE, np.float32))
+    assert "a.mp3: cut: 7" in caplog.text
+    assert len(caplog.records) == 1
+
+
 def test_what_is_long(recording, tmp_path, monkeypatch):
     monkeypatch.setattr("folksong.audio.long_recording.LONG_SECONDS", 149)
+    assert not is_long(recording), "a small file is not looked into"
+    monkeypatch.setattr("folksong.audio.long_recording.SMALL_BYTES", 0)
     assert is_long(recording)
     monkeypatch.setattr("folksong.audio.long_recording.LONG_SECONDS", 152)
     assert not is_long(recording)

@@ -69,7 +69,7 @@ def test_the_whole_path(files):
     )
     assert code == 0, output
     assert "single" in output
-    assert len(list((files / "plots").iterdir())) == 4
+    assert len(list((files / "plots").iterdir())) == 6
     code, output = run("labels", "skipgram", "g.labels.json", "tags.csv", "m42.labels.json", "--epochs", 5)
     assert code == 0, output
     code, output = run(

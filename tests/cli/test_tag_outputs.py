@@ -92,7 +92,11 @@ def test_b4_a_source_that_is_unclear_is_refused_with_the_command_that_reads_it(t
         ("ragged.csv", "artist,tag\nX,rock,pop\nY,a,b,c\n", "--format ragged"),
     ):
         (tmp_path / name).write_text(text)
-        for words in (("tags", "popular", name), ("split", name, "x.split.json")):
+        for words in (
+            ("tags", "popular", name),
+            ("split", name, "x.split.json"),
+            ("labels", "top", name, "l.json"),
+        ):
             assert f"folksong tags import {name} tags.db {option}" in run(*words, code=1).output
 
 

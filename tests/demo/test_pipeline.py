@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from folksong.cli import main
 from folksong.demo import CorpusSettings, DemoResult, DemoSettings, run_demo
+from folksong.demo import corpus as corpus_module
 from folksong.demo import pipeline as demo_pipeline
 from folksong.demo.pipeline import FRONT_ENDS, Stage, _Journal
 from folksong.errors import FolksongError
@@ -53,12 +54,45 @@ def test_it_leaves_what_the_commands_take(finished: tuple[DemoResult, list[Stage
         assert score.macro_roc_auc[0] - 1e-9 <= high <= 1
         assert score.lift == pytest.approx(score.macro_pr_auc[0] / score.chance)
         assert sum(number for number, _ in score.by_kind.values()) <= 12
-    popular, filtered = result.kept
+    popular, filtered, learned = result.kept  # of so few tracks no hybrid can be made
+    assert (learned.n_labels, learned.counts) == (filtered.n_labels, filtered.counts)
     assert popular.n_labels == 12 > filtered.n_labels
     assert popular.counts > filtered.counts > 0
     for command in (["labels", "show", "filtered.labels.json"], ["config", "init", "new.json"]):
         path = str(folder / command.pop())
         assert CliRunner().invoke(main, [*command, path]).exit_code == 0
+
+
+def test_16_a5_the_learned_labels_know_each_genre_once(tmp_path: Path) -> None:
+    """One label a genre, with its spellings and near synonyms, named after it; learned from the training part."""
+    from folksong.demo.folksonomy import build_folksonomy
+    from folksong.demo.plan import plan_pieces
+    from folksong.demo.recipes import read_recipes
+    from folksong.labels import LabelSpace
+    from folksong.tags.sources.lastfm import write_lastfm
+
+    recipes, settings = read_recipes(), DemoSettings()
+    pieces = plan_pieces(recipes)
+    crowd = build_folksonomy(recipes, pieces)
+    demo = demo_pipeline._Demo(tmp_path, settings, 1, False)
+    write_lastfm(crowd.table, demo.corpus.tags_path)
+    rows = [(piece.track_id, piece.file_name, piece.artist.name, piece.title) for piece in pieces]
+    corpus_module._write_csv(demo.corpus.tracks_csv, ("track_id", "mp3_path", "artist", "title"), rows)
+    truth = [(entry.tag, entry.kind, entry.concept, entry.genre) for entry in crowd.tag_truth]
+    corpus_module._write_csv(demo.corpus.truth_dir / "tags.csv", ("tag", "kind", "concept", "genre"), truth)
+    meanings = demo.make_labels()["meanings"]
+    space = LabelSpace.read(tmp_path / "learned.labels.json")
+    genres = [name for name in space.names if meanings[name][0] == "genre"]
+    assert sorted(genres) == ["electronic", "folk", "hip hop", "jazz", "rock"]
+    for spelling in ("hip hop", "hip-hop", "Hip-Hop", "hiphop", "rap"):
+        assert spelling in crowd.table.tags
+        assert [space.names[number] for number in space.labels_of(spelling)] == ["hip hop"]
+    present = space.encode(crowd.table).toarray() > 0
+    for name in genres:
+        found = present[:, space.names.index(name)]
+        true = [piece.artist.genre == name.replace(" ", "_") for piece in pieces]
+        assert found[true].mean() > 0.85
+        assert found[[not value for value in true]].mean() < 0.1
 
 
 def test_no_artist_is_in_two_parts(finished: tuple[DemoResult, list[Stage]]) -> None:

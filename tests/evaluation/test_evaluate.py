@@ -171,7 +171,7 @@ def test_changed_and_missing_tags(tiny_run, tmp_path, caplog):
     folder = copy_of(tiny_run, tmp_path, tags={**content["tags"], "path": str(tags)})
     with caplog.at_level(logging.WARNING, "folksong"):
         evaluate(folder, write=False, **FEW)
-        assert not caplog.records
+        assert "tags have changed" not in caplog.text
         with tags.open("a") as stream:
             stream.write('"tone/1","noise",1.0\n')
         evaluate(folder, write=False, **FEW)

@@ -103,7 +103,7 @@ def experiment(tiny_run, tmp_path_factory):
             shutil.copytree(evaluated, place)
             space.write(place / "labels.json")
             config = json.loads((place / "config.json").read_text())
-            config["options"]["seed"] = seed
+            config["settings"]["runtime"]["seed"] = seed
             config["labels_sha256"] = space.sha256()
             write_signed(place / "config.json", config)
             fake_evaluation(place, space, seed)

@@ -119,7 +119,7 @@ def test_wrong_plans_say_where(tmp_path, old, new, message):
         ),
         ('builder = "top", n = 3', 'builder = "file"', r"spaces.top: a space from a file needs its path"),
         ("margin = 0.1", "margins = 0.1", r"losses.soft: .*margins"),
-        ("margin = 0.1", "margin = 7", r"losses.soft: .*margin must lie in"),
+        ("margin = 0.1", "margin = 7", r"losses.soft: .*margin: Input should be less than 1"),
     ],
 )
 def test_wrong_builders_and_losses_name_themselves(tmp_path, old, new, message):

@@ -401,7 +401,7 @@ def training(house: House) -> dict[str, Any]:
     trainings: dict[str, dict[str, Any]] = {
         "waveform": {"front_end": "waveform", "multi_tag": True},
         "log-mel-spectrogram": {"front_end": "log-mel-spectrogram", "multi_tag": True},
-        "semantic loss": {"front_end": "log-mel-spectrogram", "loss_embeddings": VECTORS},
+        "semantic loss": {"front_end": "log-mel-spectrogram", "vectors": VECTORS},
         "waveform in float64": {"front_end": "waveform", "precision": "64"},
         "log-mel-spectrogram in float64": {"front_end": "log-mel-spectrogram", "precision": "64"},
     }
@@ -410,12 +410,12 @@ def training(house: House) -> dict[str, Any]:
         run = fs.train(
             front_end, house.shards(front_end, "float32"), out=house.folder / f"run-{name}",
             config=Config.from_dict(SETTINGS), labels=house.filtered, tags=house.corpus.tags_path,
-            split=house.split, epochs=2, precision=precision, seed=29, n_processes=1, **options,
+            split=house.split, epochs=2, precision=precision, seed=29, processes=1, **options,
         )  # fmt: skip
         rows = run.history()
         entries[f"{name}, epochs"] = len(rows)
         entries[f"{name}, training loss"] = Near([row["loss"] for row in rows], 1e-5)
-        figures = sorted(key for key in rows[0] if key.startswith(("roc_auc", "pr_auc")) or key == "val_loss")
+        figures = sorted(key for key in rows[0] if key.endswith(("roc_auc", "pr_auc")))
         for key in figures:
             entries[f"{name}, validation {key}"] = Near([row[key] for row in rows], 1e-5)
         entries[f"{name}, best epoch"] = [row["best"] for row in rows]

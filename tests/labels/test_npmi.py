@@ -142,7 +142,7 @@ def test_wrong_settings(table):
 
 
 def test_shares_of_pairs_as_the_thesis_takes_them(table):
-    found = cluster_by_npmi(table, SPACE, shares="pairs").clusterings[0]
+    found = cluster_by_npmi(table, SPACE, population="pairs").clusterings[0]
     together = counts(table, found.tags)
     n = sum(int(value) for row in together for value in row)
     for i in range(len(found.tags)):
@@ -150,6 +150,4 @@ def test_shares_of_pairs_as_the_thesis_takes_them(table):
             p_i, p_j, both = together[i, i] / n, together[j, j] / n, together[i, j] / n
             npmi_ij = 1 if i == j else -1 if both == 0 else math.log(p_i * p_j) / math.log(both) - 1
             assert found.distances[i, j] == pytest.approx(1 - npmi_ij, abs=1e-12)
-    assert npmi(table, SPACE, shares="pairs").provenance["shares"] == "pairs"
-    with pytest.raises(FolksongError, match="shares are of 'tracks' or 'pairs', not 'all'"):
-        npmi(table, SPACE, shares="all")
+    assert npmi(table, SPACE, population="pairs").provenance["population"] == "pairs"

@@ -134,3 +134,10 @@ def test_files_that_are_no_label_space(tmp_path: Path, content: str, message: st
     (tmp_path / "x.labels.json").write_text(content)
     with pytest.raises(FileFormatError, match=message):
         LabelSpace.read(tmp_path / "x.labels.json")
+
+
+def test_mean_imbalance_ratio_by_hand() -> None:
+    space = LabelSpace((Label("a", ("a", "b")), Label("c", ("c",)), Label("d", ("d",)), Label("e", ("e",))))
+    table = TagTable.from_pairs(["1", "2", "3", "3", "4", "1", "2"], ["a", "b", "a", "b", "a", "c", "d"])
+    assert space.mean_imbalance_ratio(table) == (4 / 4 + 4 / 1 + 4 / 1) / 3  # e is on no track
+    assert np.isnan(LabelSpace((Label("e", ("e",)),)).mean_imbalance_ratio(table))

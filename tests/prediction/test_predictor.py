@@ -211,3 +211,20 @@ def test_unknown_device_and_precision(settings, message):
     model = Tagger("waveform", 3, n_dense_units=8)
     with pytest.raises(FolksongError, match=message):
         LoadedTagger(model, LABELS, AudioInput(RATE, 1.25), **settings)
+
+
+@pytest.mark.parametrize("kind", ["waveform_tagger", "log_mel_tagger"])
+@pytest.mark.parametrize("hop_steps", [None, 12])
+def test_issue23_9_a_long_recording_is_heard_in_pieces(request, tmp_path, monkeypatch, kind, hop_steps):
+    tagger = request.getfixturevalue(kind)
+    monkeypatch.setattr(
+        tagger, "hop_steps", hop_steps if hop_steps is None else hop_steps * tagger.window_steps // 20
+    )
+    file = write_tone(tmp_path / "a.wav", 40, rate=44_100, channels=2)
+    whole = tagger.predict(file)
+    monkeypatch.setattr("folksong.audio.long_recording.LONG_SECONDS", 30)
+    monkeypatch.setattr("folksong.prediction.predictor.decode", None)
+    found = tagger.predict(file)
+    assert (found.seconds, found.silent) == (whole.seconds, whole.silent)
+    np.testing.assert_allclose(found.scores, whole.scores, atol=1e-5)
+    assert [prediction.seconds for prediction in tagger.predict_files([file, file])] == [whole.seconds] * 2

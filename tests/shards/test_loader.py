@@ -125,7 +125,7 @@ def test_epochs_follow_each_other_and_can_be_chosen(dataset: WindowDataset) -> N
     train = loader(dataset)
     epochs = [copies(list(train)) for _ in range(3)]
     assert epochs[0] != epochs[1] != epochs[2]
-    train.sampler.set_epoch(1)
+    train.set_epoch(1)
     assert copies(list(train)) == epochs[1]
     fixed = WindowDataset(dataset.reader, range(12), TARGETS, 300, random=False)
     valid = loader(fixed, shuffle=False)

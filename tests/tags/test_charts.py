@@ -57,6 +57,13 @@ def test_b6_values_around_0_have_colours_that_diverge(tmp_path: Path) -> None:
         assert "&lt;b&gt;" in data or "\\u0026lt;b" in data
 
 
+def test_b6_bars_that_differ_much_are_all_seen(tmp_path: Path) -> None:
+    table = fs.TagTable.from_pairs([str(n) for n in range(1000)], ["x"] * 1000, [1.0] * 995 + [90.0] * 5)
+    draw_histogram(tag_statistics(table).weights, tmp_path / "w.html", title="Weights")
+    page = (tmp_path / "w.html").read_text(encoding="utf-8")
+    assert '"type":"log"' in page[page.rindex("Plotly.newPlot") :].replace(" ", "")
+
+
 def test_a_heat_map_grows_with_its_tags(tmp_path: Path) -> None:
     from matplotlib.image import imread
 

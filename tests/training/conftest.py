@@ -17,7 +17,7 @@ from folksong.shards.format import encode_example, frame
 from folksong.shards.index import build_index
 from folksong.shards.manifest import Manifest, ShardFile
 from folksong.training.config import Config
-from folksong.training.loop import train
+from folksong.training.train import train
 
 N_TRACKS = 48
 KINDS = ("low", "middle", "high")
@@ -105,7 +105,7 @@ def train_small(shards: Path, tmp_path: Path) -> Callable[..., Run]:
     """Train the small network for an epoch of two steps, unless said otherwise."""
 
     def run(name: str = "run", config: Config | None = None, **options: Any) -> Run:
-        folder = options.pop("shards_dir", shards)
+        folder = options.pop("shards_folder", shards)
         options = {"epochs": 1, "precision": "32", "seed": 3, "workers": 0, **options}
         return train(
             "log-mel-spectrogram", folder, out=tmp_path / name, config=config or small_config(), **options

@@ -17,39 +17,39 @@ from folksong.errors import FolksongError
 from folksong.models import back_end
 from folksong.training import loop
 from folksong.training.config import Config
-from folksong.training.interruption import TrainingInterrupted
-from folksong.training.module import TrainingModule
+from folksong.training.loop import TrainingInterrupted
+from folksong.training.resume import resume
+from folksong.training.train import train
 
 
 def watch_steps(case: dict, steps: list[dict]) -> None:
     """Let every training of this process record its steps, and send itself a signal."""
-    begin_step, begin_epoch = TrainingModule.on_train_batch_start, TrainingModule.on_train_epoch_start
-    plain_step = TrainingModule.training_step
+    seed, plain_loss, clip = loop.seed_dropout, loop.compute_loss, loop.clip_gradients
+    per_step = case["config"]["optimizer"]["accumulate_batches"]
+    numbers: list[int] = []
 
-    def on_train_batch_start(self, batch, batch_idx):
-        steps.append({"tracks": batch["index"].tolist()})
-        if case.get("signal", [0])[0] == self.step + 1:
+    def seed_dropout(number, batch_number, rank):
+        numbers.append(batch_number)
+        if (case.get("signal", [0])[0] - 1) * per_step == batch_number:
             os.kill(os.getpid(), case["signal"][1])
-        begin_step(self, batch, batch_idx)
+        seed(number, batch_number, rank)
 
-    def on_train_epoch_start(self):
-        begin_epoch(self)
+    def compute_loss(network, loss_of, batch, *others):
+        steps.append({"tracks": batch["index"].tolist()})
         kinds = torch.nn.Dropout | torch.nn.BatchNorm1d | torch.nn.BatchNorm2d
-        for module in self.tagger.modules():
+        for module in network.modules():
             if case.get("frozen") and isinstance(module, kinds):
                 module.eval()
+        loss = plain_loss(network, loss_of, batch, *others)
+        if case.get("explode") == numbers[-1] // per_step + 1:
+            loss.register_hook(lambda gradient: gradient * float("inf"))
+        return loss
 
-    def training_step(self, batch, batch_idx):
-        loss = plain_step(self, batch, batch_idx)
-        return loss * float("inf") if case.get("explode") == self.step + 1 else loss
+    def clip_gradients(network, most):
+        steps[-1]["gradients"] = {name: p.grad.clone() for name, p in network.named_parameters()}
+        return clip(network, most)
 
-    def on_after_backward(self):
-        steps[-1]["gradients"] = {name: p.grad.clone() for name, p in self.tagger.named_parameters()}
-
-    TrainingModule.on_train_batch_start = on_train_batch_start
-    TrainingModule.on_train_epoch_start = on_train_epoch_start
-    TrainingModule.training_step = training_step
-    TrainingModule.on_after_backward = on_after_backward
+    loop.seed_dropout, loop.compute_loss, loop.clip_gradients = seed_dropout, compute_loss, clip_gradients
 
 
 def take_part(case: dict) -> None:
@@ -65,9 +65,9 @@ def take_part(case: dict) -> None:
         if case["call"] == "train":
             given = {"precision": "32", "seed": 3, "workers": 1, **case["options"]}
             settings = Config.from_dict(case["config"])
-            loop.train("log-mel-spectrogram", case["shards"], out=case["folder"], config=settings, **given)
+            train("log-mel-spectrogram", case["shards"], out=case["folder"], config=settings, **given)
         else:
-            loop.resume(case["folder"], **case["options"])
+            resume(case["folder"], **case["options"])
     except (FolksongError, TrainingInterrupted) as problem:
         print(problem, file=sys.stderr)
         sys.exit(3)

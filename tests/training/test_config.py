@@ -51,11 +51,73 @@ def test_the_template_holds_every_key_at_its_default(tmp_path):
 def test_settings_of_the_earlier_project_are_read(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(EARLIER))
     config = Config.read(tmp_path)
-    assert config.training.optimizer.arguments == {"momentum": 0.9}
-    assert config.training.reduce_lr_patience is None
-    assert config.tags.without == ("USA",)
-    assert config.tags.merge == (("rap", "hip hop"),)
+    assert config.optimizer.arguments == {"momentum": 0.9}
+    assert config.schedule.reduce_lr_patience is None
+    assert config.data.without == ("USA",)
+    assert config.data.merge == (("rap", "hip hop"),)
+    assert config.data.merge_as == "together"
+    assert (config.data.batch_size, config.data.window_seconds, config.data.n_tags) == (32, 15, 155)
+    assert (config.model.n_filters, config.runtime.log_dir) == (32, "~/logs/")
+    assert config.schedule.early_stop_min_delta == 0.2
     assert Config.from_dict(config.to_dict()) == config
+
+
+PUBLISHED = {
+    "model": {"n_dense_units": 500, "n_filters": 16, "n_clusters": 500},
+    "model-training": {
+        "optimizer": {"name": "Adam", "learning_rate": 0.001},
+        "batch_size": 64,
+        "reduceLRoP_factor": None,
+        "early_stop_min_delta": None,
+        "reduceLRoP_min_delta": None,
+        "early_stop_patience": None,
+        "reduceLRoP_patience": None,
+        "split": [80, 20],
+    },
+}
+
+
+def test_null_switches_off_and_two_fractions_leave_no_test_part():
+    config = Config.from_dict(PUBLISHED)
+    schedule = config.schedule
+    assert schedule.early_stop_patience is schedule.reduce_lr_patience is schedule.reduce_lr_factor is None
+    assert schedule.early_stop_min_delta == schedule.reduce_lr_min_delta == 0
+    assert config.data.fractions == (80, 20, 0)
+
+
+def test_a_maximal_learning_rate_means_a_cyclic_schedule():
+    training = {"iterations": 300, "max_learning_rate": 0.01, "early_stop_patience": 0}
+    schedule = Config.from_dict({"model-training": training}).schedule
+    assert (schedule.kind, schedule.cycle_steps, schedule.max_learning_rate) == ("cyclic", 300, 0.01)
+    assert schedule.early_stop_patience == 0
+    with pytest.raises(
+        FileFormatError, match=r"max_learning_rate must be more than the learning rate 0\.001"
+    ):
+        Config.from_dict({"model-training": {"max_learning_rate": 1e-4}})
+
+
+def test_a_missing_first_brace_is_named(tmp_path):
+    text = json.dumps(PUBLISHED, indent=2)
+    (tmp_path / "cut.json").write_text(text[1:])
+    with pytest.raises(
+        FileFormatError, match=r"cut.json: the brace that opens .* write \{ as its first line"
+    ):
+        Config.read(tmp_path / "cut.json")
+
+
+def test_changes_are_given_by_key_whatever_their_section():
+    changed = Config().with_changes(
+        epochs=3, batch_size=4, loss="asymmetric", margin=0.1, gain_db=6, weight_decay=0.1, seed=None,
+        schedule={"early_stop_patience": None}, top=7,
+    )  # fmt: skip
+    assert (changed.schedule.epochs, changed.data.batch_size, changed.loss.kind) == (3, 4, "asymmetric")
+    assert (changed.loss.margin, changed.data.augmentation.gain_db, changed.runtime.seed) == (0.1, 6, 0)
+    assert changed.optimizer.arguments == {"weight_decay": 0.1}
+    assert changed.schedule.early_stop_patience is None
+    with pytest.raises(FolksongError, match="a training has no setting 'epoch'; did you mean 'epochs'"):
+        Config().with_changes(epoch=3)
+    with pytest.raises(FileFormatError, match=r"data\.batch_size: Input should be"):
+        Config().with_changes(batch_size=0)
 
 
 def test_comments_and_trailing_commas_are_allowed(tmp_path):
@@ -77,8 +139,12 @@ def test_comments_and_trailing_commas_are_allowed(tmp_path):
             "model-training.batch_size: Input should be a valid integer",
         ),
         ({"model-training": {"batch_size": 0}}, "greater than or equal to 1"),
-        ({"model-training": {"split": [80, 20]}}, "model-training.split"),
-        ({"model-training": {"split": [0, 50, 50]}}, "the training part .* must be more than 0"),
+        ({"model-training": {"split": [80]}}, "model-training.split"),
+        ({"model-training": {"split": [0, 50, 50]}}, r"model-training.split.0: .* greater than 0"),
+        ({"model-training": 3}, "'model-training' must be an object with keys optimizer, batch_size"),
+        ({"data": {"batchsize": 3}}, "unknown key 'batchsize' in 'data'; did you mean 'batch_size'"),
+        ({"loss": {"gamma": -1}}, "loss.gamma: Input should be greater than or equal to 0"),
+        ({"loss": {"kind": "bce", "vectors": "x"}}, "the loss bce takes no word vectors"),
         ({"model-training": {"reduceLRoP_factor": 1.5}}, "less than 1"),
         ({"model-training": {"optimizer": {"name": "adam"}}}, "'adam'; did you mean 'Adam'"),
         ({"model-training": {"optimizer": {"name": "Adam", "lr": 0.1}}}, "called 'learning_rate' here"),
@@ -87,7 +153,7 @@ def test_comments_and_trailing_commas_are_allowed(tmp_path):
             "did you mean 'weight_decay'",
         ),
         ({"model-training": {"optimizer": {"name": "Adam", "eps": -1}}}, "Invalid epsilon"),
-        ([], "must be an object with the sections model, model-training, tags, tfrecords"),
+        ([], "must be an object with the sections model, data, loss, optimizer"),
     ],
 )
 def test_mistakes_are_named_with_the_nearest_known_word(content, message):
@@ -97,7 +163,7 @@ def test_mistakes_are_named_with_the_nearest_known_word(content, message):
 
 
 def test_files_that_cannot_be_read(tmp_path):
-    with pytest.raises(FolksongError, match=r"no such file.*`folksong config init"):
+    with pytest.raises(FolksongError, match=r"no such file"):
         Config.read(tmp_path / "none.json")
     (tmp_path / "cut.json").write_text('{"model": {')
     with pytest.raises(FileFormatError, match=r"cut\.json: not valid JSON"):

@@ -13,8 +13,8 @@ from folksong.shards.reader import ShardReader
 from folksong.splits import Split, make_split
 from folksong.tags.sources.read_tags import write_tags
 from folksong.tags.table import TagTable
-from folksong.training.config import TagSettings
-from folksong.training.data import TagSource, build_space, prepare
+from folksong.training.config import Config, DataSettings
+from folksong.training.data import build_space, prepare, read_record_tags
 
 TABLE = TagTable.from_pairs(
     ["a", "a", "b", "b", "c", "c", "d"], ["rock", "rap", "rock", "hip hop", "rock", "rap", "folk"]
@@ -22,7 +22,7 @@ TABLE = TagTable.from_pairs(
 
 
 def settings(**values):
-    return TagSettings.model_validate(values)
+    return DataSettings.model_validate(values)
 
 
 def names_and_tags(space):
@@ -52,7 +52,7 @@ def test_labels_follow_the_tags_section(values, wanted):
 @pytest.mark.parametrize("key", ["with", "merge"])
 def test_unknown_tags_are_named_with_the_nearest(key):
     value = ("hiphop",) if key == "with" else (("hiphop", "rap"),)
-    with pytest.raises(FolksongError, match=rf"tags\.{key}: .*'hiphop'; did you mean 'hip hop'"):
+    with pytest.raises(FolksongError, match=rf"{key}: .*'hiphop'; did you mean 'hip hop'"):
         build_space(settings(top=1, **{key: value}), TABLE)
 
 
@@ -61,15 +61,11 @@ def reader(shards):
     return ShardReader(shards)
 
 
-def prepared(reader, **options):
-    given = {
-        "space": None,
-        "tag_settings": settings(top=5),
-        "split": None,
-        "fractions": (50.0, 25.0, 25.0),
-        **options,
-    }
-    return prepare(reader, given.pop("source", TagSource()), **given)
+def prepared(reader, labels=None, split=None, tags=None, **changes):
+    config = Config().with_changes(**{"top": 5, "fractions": (50, 25, 25), **changes})
+    database, min_weight = config.data.database, config.data.min_weight
+    table = read_record_tags(reader, tags, database=database, min_weight=min_weight)
+    return prepare(reader, table, config, labels=labels, split=split)
 
 
 def test_targets_are_the_records_own_tags(reader):
@@ -84,22 +80,22 @@ def test_targets_are_the_records_own_tags(reader):
 
 
 def test_the_second_database_and_a_table_give_other_labels(reader, tmp_path):
-    assert "LOW" in prepared(reader, source=TagSource(database=1)).space.names
+    assert "LOW" in prepared(reader, database=1).space.names
     with pytest.raises(FolksongError, match="no tag database 2"):
-        prepared(reader, source=TagSource(database=2))
+        prepared(reader, database=2)
     pairs = [(track, f"n{number % 2}", number) for number, track in enumerate(sorted(reader.track_ids))]
     write_tags(TagTable.from_pairs(*zip(*pairs, strict=True)), tmp_path / "tags.csv")
-    data = prepared(reader, source=TagSource(str(tmp_path / "tags.csv")))
+    data = prepared(reader, tags=tmp_path / "tags.csv")
     assert sorted(data.space.names) == ["n0", "n1"]
     assert sum(map(len, data.parts.values())) == 48
-    heavy = prepared(reader, source=TagSource(str(tmp_path / "tags.csv"), min_weight=30))
+    heavy = prepared(reader, tags=tmp_path / "tags.csv", min_weight=30)
     assert sum(map(len, heavy.parts.values())) == 17
 
 
 def test_a_table_of_other_tracks_is_an_error(reader, tmp_path):
     write_tags(TagTable.from_pairs(["x"], ["rock"]), tmp_path / "tags.csv")
     with pytest.raises(FolksongError, match=r"none of its 1 tracks is among the 48 records .*'T000'"):
-        prepared(reader, source=TagSource(str(tmp_path / "tags.csv")))
+        prepared(reader, tags=tmp_path / "tags.csv")
 
 
 def test_unlabelled_tracks_are_left_out_and_counted_or_kept(reader):
@@ -124,23 +120,23 @@ def test_labels_are_learned_from_the_training_part_only(reader):
 def test_labels_learned_from_all_tracks_are_warned_of(reader, caplog):
     space = LabelSpace((Label("low", ("low",)),), provenance={"table_sha256": "0"})
     with caplog.at_level(logging.WARNING):
-        prepared(reader, space=space)
+        prepared(reader, labels=space)
     assert "the labels were learned from all tracks" in caplog.text
     caplog.clear()
     split = make_split(reader.tag_table(), seed=1)
     learned = LabelSpace(space.labels, provenance={"split_sha256": split.sha256()})
     with caplog.at_level(logging.WARNING):
-        prepared(reader, space=learned, split=split)
+        prepared(reader, labels=learned, split=split)
     assert "learned" not in caplog.text
     with caplog.at_level(logging.WARNING):
-        prepared(reader, space=learned, split=make_split(reader.tag_table(), seed=2))
+        prepared(reader, labels=learned, split=make_split(reader.tag_table(), seed=2))
     assert "learned with another split" in caplog.text
 
 
 def test_labels_without_an_example_are_listed(reader, caplog):
     space = LabelSpace((Label("low", ("low",)), Label("yodel", ("yodel",))))
     with caplog.at_level(logging.WARNING):
-        data = prepared(reader, space=space)
+        data = prepared(reader, labels=space)
     assert data.absent["test"] == ("yodel",)
     assert "test part: 1 of 2 labels have no positive example: 'yodel'" in caplog.text
 
@@ -156,7 +152,7 @@ def test_tracks_of_the_split_without_a_record_are_counted(reader, caplog):
 def test_nothing_to_train_on_is_an_error_that_says_why(reader):
     space = LabelSpace((Label("yodel", ("yodel",)),))
     with pytest.raises(FolksongError, match="no track is left to train on: of 48 records 48 have no label"):
-        prepared(reader, space=space)
+        prepared(reader, labels=space)
 
 
 def test_removed_tags_leave_the_labels(reader):
@@ -173,7 +169,7 @@ def weighted_table(reader, low, high):
 )
 def test_weights_become_what_the_loss_sees(reader, tmp_path, low, high, wanted):
     write_tags(weighted_table(reader, low, high), tmp_path / "tags.csv")
-    data = prepared(reader, source=TagSource(str(tmp_path / "tags.csv")), weighted=True)
+    data = prepared(reader, tags=tmp_path / "tags.csv", weights="soft")
     assert set(data.targets.data.tolist()) == {1.0}
     columns = [data.space.index("a"), data.space.index("b")]
     assert data.learned_of("training")[:, columns].toarray()[0].tolist() == pytest.approx(wanted)
@@ -182,7 +178,7 @@ def test_weights_become_what_the_loss_sees(reader, tmp_path, low, high, wanted):
 def test_weights_of_another_kind_are_refused(reader, tmp_path):
     write_tags(weighted_table(reader, 3, 2000), tmp_path / "tags.csv")
     with pytest.raises(FolksongError, match="weights up to 2000"):
-        prepared(reader, source=TagSource(str(tmp_path / "tags.csv")), weighted=True)
+        prepared(reader, tags=tmp_path / "tags.csv", weights="soft")
 
 
 def test_counts_of_tags_are_those_of_the_training_part(reader):

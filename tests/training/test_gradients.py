@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from folksong.errors import FolksongError
-from folksong.training.gradients import clip_gradients, is_overflow_of_scaling
-from folksong.training.module import TrainingModule
+from folksong.training import loop
+from folksong.training.loop import clip_gradients, is_overflow_of_scaling
 
 
 def parameters(*gradients):
-    made = [torch.nn.Parameter(torch.zeros(2)) for _ in gradients]
+    made = torch.nn.ParameterList(torch.nn.Parameter(torch.zeros(2)) for _ in gradients)
     for parameter, gradient in zip(made, gradients, strict=True):
         parameter.grad = None if gradient is None else torch.tensor(gradient)
     return made
@@ -33,7 +33,7 @@ def test_a_norm_that_is_not_finite_leaves_the_gradients(value):
 
 
 def test_the_scaler_may_overflow_until_its_scale_is_one():
-    assert not is_overflow_of_scaling(None)
+    assert not is_overflow_of_scaling(torch.amp.GradScaler("cpu", enabled=False))
     scaler = torch.amp.GradScaler("cpu", init_scale=65536.0)
     weight = torch.nn.Parameter(torch.ones(1))
     optimizer = torch.optim.SGD([weight], 0.1)
@@ -52,18 +52,21 @@ def test_the_scaler_may_overflow_until_its_scale_is_one():
 
 
 def test_gradients_that_are_not_finite_end_the_training_with_names(train_small, monkeypatch, config):
-    original = TrainingModule.training_step
+    original, numbers = loop.compute_loss, []
+    monkeypatch.setattr(loop, "seed_dropout", lambda seed, number, rank: numbers.append(number))
 
-    def step(self, batch, batch_idx):
-        loss = original(self, batch, batch_idx)
-        if self.step == 2:
+    def compute_loss(*given):
+        loss = original(*given)
+        if numbers[-1] == 2 * per_step:
             loss.register_hook(lambda gradient: gradient * float("nan"))
         return loss
 
-    monkeypatch.setattr(TrainingModule, "training_step", step)
+    per_step = 1
+    monkeypatch.setattr(loop, "compute_loss", compute_loss)
     message = r"after step 2: the norm of the gradients became nan on the tracks T0\d\d, T0"
     with pytest.raises(FolksongError, match=message):
         train_small(epochs=2)
+    per_step = 2
     with pytest.raises(FolksongError, match=message):
         train_small("accumulated", config=config(batch_size=3, accumulate_batches=2), epochs=2)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import runpy
 import signal
@@ -22,9 +23,10 @@ from folksong.models.checkpoint import read_checkpoint
 from folksong.runs import Run
 from folksong.shards.reader import ShardReader
 from folksong.splits import Split
-from folksong.training import joining
-from folksong.training.joining import find_gpus, joined, speaks
-from folksong.training.loop import resume
+from folksong.training import distributed
+from folksong.training.config import RuntimeSettings
+from folksong.training.distributed import find_gpus, joined, speaks
+from folksong.training.resume import resume
 
 SHARE = Path(__file__).parent / "process_share.py"
 
@@ -33,7 +35,7 @@ SHARE = Path(__file__).parent / "process_share.py"
 def context():
     """Processes forked from one that has imported everything, so that each begins at once."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["folksong.training.loop"])
+    context.set_forkserver_preload(["folksong.training.train"])
     return context
 
 
@@ -145,7 +147,7 @@ def test_a_signal_to_one_process_ends_all_and_another_number_can_go_on(run_proce
     options = {"epochs": 2, "steps_per_epoch": 4}
     cut = run_processes("cut", 2, options=options, last={"signal": [6, signal.SIGTERM]})
     assert cut.exit_codes == [3, 1]
-    assert "interrupted; go on with" in cut.says[0]
+    assert "interrupted; " in cut.says[0]
     assert cut.says[1] == ""
     assert read_checkpoint(cut.run.last_checkpoint)["step"] == 6
     run = resume(cut.run.path)
@@ -190,7 +192,7 @@ def test_the_command_line_starts_processes_and_torchrun_goes_on(shards, tmp_path
     monkeypatch.setattr(back_end, "N_FILTERS", 512)  # the processes that are started know no other
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     config_file = tmp_path / "config.json"
-    config_file.write_text(config(batch_size=3).model_dump_json(by_alias=True))
+    config_file.write_text(json.dumps(config(batch_size=3).to_dict()))
     words = [
         "log-mel-spectrogram",
         "--tfrecords-dir",
@@ -216,8 +218,8 @@ def test_the_command_line_starts_processes_and_torchrun_goes_on(shards, tmp_path
 @pytest.fixture
 def gpus(monkeypatch):
     """Pretend that the machine has four."""
-    monkeypatch.setattr(joining.torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(joining.torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr(distributed.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(distributed.torch.cuda, "device_count", lambda: 4)
 
 
 def test_each_gpu_has_one_process(gpus):
@@ -228,8 +230,8 @@ def test_each_gpu_has_one_process(gpus):
     with pytest.raises(FolksongError, match="there is no GPU 4"):
         find_gpus(None, 5)
     with (
-        pytest.raises(FolksongError, match=r"--cuda names 2 GPUs.*leave --processes 3 out"),
-        joined([0, 1], 3),
+        pytest.raises(FolksongError, match=r"2 GPUs are named.*leave processes=3 out"),
+        joined(RuntimeSettings(cuda=(0, 1), processes=3)),
     ):
         pass
 
@@ -238,15 +240,15 @@ def test_several_machines_need_an_address(monkeypatch):
     for name in ("NODE_RANK", "MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.delenv(name, raising=False)
     with (
-        pytest.raises(FolksongError, match="--num-nodes 2 needs NODE_RANK, MASTER_ADDR, MASTER_PORT"),
-        joined(num_nodes=2),
+        pytest.raises(FolksongError, match="num_nodes 2 needs NODE_RANK, MASTER_ADDR, MASTER_PORT"),
+        joined(RuntimeSettings(num_nodes=2)),
     ):
         pass
     for name, value in (("NODE_RANK", "2"), ("MASTER_ADDR", "127.0.0.1"), ("MASTER_PORT", "1")):
         monkeypatch.setenv(name, value)
     with (
         pytest.raises(FolksongError, match="NODE_RANK 2: 2 machines are numbered from 0 to 1"),
-        joined(num_nodes=2),
+        joined(RuntimeSettings(num_nodes=2)),
     ):
         pass
     assert not speaks(num_nodes=2)
@@ -262,8 +264,8 @@ def test_what_the_environment_says_must_make_sense(monkeypatch):
         pass
     monkeypatch.setenv("WORLD_SIZE", "2")
     with (
-        pytest.raises(FolksongError, match=r"2 processes were started.*leave --processes and"),
-        joined(None, 3),
+        pytest.raises(FolksongError, match=r"2 processes were started.*leave processes and"),
+        joined(RuntimeSettings(processes=3)),
     ):
         pass
     assert not speaks()

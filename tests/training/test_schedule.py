@@ -17,7 +17,7 @@ TOTAL = 20
 
 
 def settings_of(**training):
-    return Config().with_training(training).training
+    return Config.from_dict({"model-training": training}).schedule
 
 
 def optimizer_of(name="Adam", **arguments):

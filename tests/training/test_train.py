@@ -19,9 +19,9 @@ from folksong.models.checkpoint import load_model, read_checkpoint
 from folksong.runs import Run
 from folksong.shards.reader import ShardReader
 from folksong.splits import Split
-from folksong.training.interruption import TrainingInterrupted
-from folksong.training.loop import resume
-from folksong.training.module import TrainingModule
+from folksong.training import loop
+from folksong.training.loop import TrainingInterrupted
+from folksong.training.resume import resume
 
 
 def weights_of(run):
@@ -33,17 +33,17 @@ def same_weights(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def stop_after(monkeypatch, step, number=signal.SIGINT):
+def stop_after(monkeypatch, step, number=signal.SIGINT, per_step=1):
     """Send the signal while step `step` (from 1) runs, once."""
-    original = TrainingModule.on_train_batch_start
+    original = loop.seed_dropout
 
-    def hook(self, batch, batch_idx):
-        if self.step + 1 == step:
-            monkeypatch.setattr(TrainingModule, "on_train_batch_start", original)
+    def hook(seed, batch_number, rank):
+        if batch_number == (step - 1) * per_step:
+            monkeypatch.setattr(loop, "seed_dropout", original)
             os.kill(os.getpid(), number)
-        original(self, batch, batch_idx)
+        original(seed, batch_number, rank)
 
-    monkeypatch.setattr(TrainingModule, "on_train_batch_start", hook)
+    monkeypatch.setattr(loop, "seed_dropout", hook)
 
 
 def test_a_run_holds_all_that_prediction_needs(train_small, shards):
@@ -60,9 +60,9 @@ def test_a_run_holds_all_that_prediction_needs(train_small, shards):
     assert tagger(torch.zeros(1, 96, 20)).shape == (1, 5)
     rows = run.history()
     assert [row["epoch"] for row in rows] == [1, 2]
-    assert {"loss", "pr_auc_macro", "pr_auc_micro", "roc_auc_macro", "validation_loss"} <= rows[0].keys()
+    assert {"loss", "macro_pr_auc", "micro_pr_auc", "macro_roc_auc", "validation_loss"} <= rows[0].keys()
     card = run.model_card_path.read_text()
-    for word in ("low, ", "| validation | ", "batch_size: 6", "torch 2", "pr_auc_macro"):
+    for word in ("low, ", "| validation | ", "batch_size: 6", "torch 2", "macro_pr_auc"):
         assert word in card
     assert list((run.path / "tensorboard").glob("events.*"))
 
@@ -71,7 +71,7 @@ def test_what_can_be_heard_is_learned(train_small, config):
     kinds = LabelSpace(tuple(Label(kind, (kind,)) for kind in ("low", "middle", "high")))
     settings = config(batch_size=8, optimizer={"name": "Adam", "learning_rate": 0.01})
     run = train_small(config=settings, epochs=12, steps_per_epoch=10, labels=kinds)
-    assert run.best_row()["roc_auc_macro"] > 0.95
+    assert run.best_row()["macro_roc_auc"] > 0.95
     assert run.history()[-1]["loss"] < 0.5 * run.history()[0]["loss"]
 
 
@@ -105,8 +105,8 @@ EVERYTHING = {
 def test_an_interrupted_training_resumes_to_the_same_bits(train_small, monkeypatch, config, step, settings):
     options = {"epochs": 3, "steps_per_epoch": 3, "config": config(**settings)}
     whole = train_small("whole", **options)
-    stop_after(monkeypatch, step)
-    with pytest.raises(TrainingInterrupted, match=r"folksong train --resume .*cut") as caught:
+    stop_after(monkeypatch, step, per_step=settings.get("accumulate_batches", 1))
+    with pytest.raises(TrainingInterrupted, match=r"interrupted; .*cut holds what was reached") as caught:
         train_small("cut", **options)
     assert read_checkpoint(caught.value.run.last_checkpoint)["step"] == step
     resumed = resume(caught.value.run.path, workers=1)
@@ -120,17 +120,15 @@ def test_an_interrupted_training_resumes_to_the_same_bits(train_small, monkeypat
 KILLED = """
 import os, signal, sys
 from folksong.models import back_end
-from folksong.runs import Run
-from folksong.training.config import Config
-from folksong.training.module import TrainingModule
+from folksong.training import loop
 back_end.N_FILTERS = 16
-original = TrainingModule.on_train_batch_start
-def hook(self, batch, batch_idx):
-    if self.step + 1 == int(sys.argv[4]):
+original = loop.seed_dropout
+def hook(seed, batch_number, rank):
+    if batch_number == 2 * (int(sys.argv[4]) - 1):  # two batches a step
         os.kill(os.getpid(), signal.SIGKILL)
-    original(self, batch, batch_idx)
-TrainingModule.on_train_batch_start = hook
-from folksong.training.loop import train
+    original(seed, batch_number, rank)
+loop.seed_dropout = hook
+from folksong.training.train import train
 train("log-mel-spectrogram", sys.argv[1], out=sys.argv[2], config=sys.argv[3], epochs=2, steps_per_epoch=4,
       save_every=2, precision="32", seed=3, workers=2)
 """
@@ -198,7 +196,7 @@ def test_no_reduction_when_switched_off(train_small, config):
 def test_the_leading_average_decides_which_epoch_is_best(train_small, multi_tag):
     run = train_small(epochs=4, multi_tag=multi_tag)
     rows = run.history()
-    leading = [row["pr_auc_macro" if multi_tag else "pr_auc_micro"] for row in rows]
+    leading = [row["macro_pr_auc" if multi_tag else "micro_pr_auc"] for row in rows]
     best = max(range(4), key=lambda place: (leading[place], -place))
     assert run.best_row()["epoch"] == best + 1
     assert read_checkpoint(run.best_checkpoint)["epoch"] == best + 1
@@ -255,7 +253,7 @@ def test_undefined_figures_are_null(train_small, shards):
     space = LabelSpace((Label("low", ("low",)),))
     run = train_small(labels=space, split=split)
     text = run.metrics_path.read_text()
-    assert json.loads(text)["pr_auc_macro"] is None
+    assert json.loads(text)["macro_pr_auc"] is None
     assert run.best_checkpoint.exists()
 
 
@@ -268,7 +266,7 @@ def test_audio_that_is_not_finite_stops_with_the_names_of_its_tracks(train_small
         with pytest.raises(
             FolksongError, match="of these tracks is not finite: T007; write their shards anew"
         ):
-            train_small(name, shards_dir=folder, split=split)
+            train_small(name, shards_folder=folder, split=split)
 
 
 def test_a_loss_that_is_not_finite_stops_with_names(train_small, config):
@@ -278,12 +276,12 @@ def test_a_loss_that_is_not_finite_stops_with_names(train_small, config):
 
 
 def test_windows_too_short_for_the_network_are_refused(train_small, config):
-    with pytest.raises(FolksongError, match=r"0\.1 s has 3 frames; .* at least 8: make window_length longer"):
+    with pytest.raises(FolksongError, match=r"0\.1 s has 3 frames; .* at least 8: take longer windows"):
         train_small(config=config(window_length=0.1))
 
 
 def test_the_front_end_must_fit_the_shards(shards, tmp_path):
-    from folksong.training.loop import train
+    from folksong.training.train import train
 
     with pytest.raises(FolksongError, match="hold log-mel-spectrogram, the front-end takes waveform"):
         train("waveform", shards, out=tmp_path / "run")
@@ -293,14 +291,14 @@ def test_the_front_end_must_fit_the_shards(shards, tmp_path):
 
 @pytest.mark.parametrize(("key", "value"), [("n_mels", 128), ("sample_rate", 22050)])
 def test_settings_must_agree_with_the_records(train_small, config, key, value):
-    settings = config().model_copy(update={"tfrecords": config().tfrecords.model_copy(update={key: value})})
-    with pytest.raises(FolksongError, match=rf"tfrecords\.{key} {value}, but the shards in .* have"):
+    settings = config().with_changes(**{key: value})
+    with pytest.raises(FolksongError, match=rf"{key} {value}, but the shards in .* have"):
         train_small(config=settings)
 
 
 def test_a_run_is_not_overwritten(train_small):
     train_small()
-    with pytest.raises(FolksongError, match=r"already holds a run.*--resume"):
+    with pytest.raises(FolksongError, match=r"already holds a run.*or resume it"):
         train_small()
 
 
@@ -308,7 +306,7 @@ def test_shards_and_tags_must_be_those_of_the_run(train_small, write_shards, tmp
     run = train_small()
     other = write_shards(tmp_path / "other", [np.zeros((96, 30), np.float32)] * 8, [[["low"]] * 8])
     with pytest.raises(FolksongError, match=r"not the shards that .* was trained on"):
-        resume(run, shards_dir=other, epochs=2)
+        resume(run, shards=other, epochs=2)
 
 
 def test_folders_that_are_no_runs(tmp_path, train_small):
@@ -346,7 +344,6 @@ def test_damaged_checkpoints_are_named(train_small, tmp_path):
 
 
 def test_weights_of_another_network_are_refused(train_small, config):
-    run, other = train_small("a"), train_small("b", config=config().model_copy(update={
-        "model": config().model.model_copy(update={"n_dense_units": 9})}))  # fmt: skip
+    run, other = train_small("a"), train_small("b", config=config().with_changes(n_dense_units=9))
     with pytest.raises(FileFormatError, match=r"not of the network that config.json describes"):
         load_model(run, checkpoint=other.best_checkpoint)

@@ -13,19 +13,18 @@ from click.testing import CliRunner
 
 from folksong.cli import main
 from folksong.cli.train import train as train_command
+from folksong.evaluation.evaluate import evaluate
 from folksong.labels import LabelSpace, top
 from folksong.metrics import average_precision, confusion, roc_auc
-from folksong.models.checkpoint import load_model, read_checkpoint
+from folksong.models import hardware
+from folksong.models.checkpoint import read_checkpoint
 from folksong.runs import Run
-from folksong.shards.loader import WindowDataset, WindowLoader
 from folksong.shards.reader import ShardReader
 from folksong.splits import make_split
 from folksong.tags.sources.read_tags import write_tags
 from folksong.tags.table import TagTable
-from folksong.training import joining, options
-from folksong.training.module import TrainingModule
-from folksong.training.stream import BatchStream
-from folksong.training.windows import score_windows
+from folksong.training import distributed, loop
+from folksong.training.batches import TrainingBatches
 
 SETTINGS = {
     "model": {"n_dense_units": 8, "n_filters": 1},
@@ -85,7 +84,7 @@ def test_config_may_be_a_folder_and_sets_the_network(command, tmp_path):
     result, run = command(**{"--config": tmp_path})
     assert result.exit_code == 0
     assert run.config["tagger"]["n_dense_units"] == 8
-    assert run.config["settings"]["model-training"]["batch_size"] == 6
+    assert run.config["settings"]["data"]["batch_size"] == 6
     assert "validation micro PR-AUC" in result.output
 
 
@@ -142,7 +141,7 @@ def test_labels_and_split_are_taken_as_given_and_kept(command, tmp_path, shards)
 def test_multi_db_default_chooses_the_tags(command):
     _, run = command("--multi-db", 2, "--multi-db-default", 1)
     assert "LOW" in run.labels.names
-    assert run.config["options"]["database"] == 1
+    assert run.config["settings"]["data"]["database"] == 1
 
 
 def test_multi_db_must_be_what_the_records_hold(command):
@@ -223,21 +222,15 @@ def test_arrays_per_label_are_those_of_the_test_part(command, tmp_path):
         "--save-PR", folders[0], "--save-ROC", folders[1], "--save-confusion-matrix", folders[2],
         "--save-tags-path", folders[3], "--save-coocurrence-matrix-path", folders[4],
     )  # fmt: skip
-    reader = ShardReader(run.shards_dir)
-    record_of = {track: number for number, track in enumerate(reader.track_ids)}
-    targets = run.labels.encode(reader.tag_table())
-    test = sorted(record_of[track] for track in run.split.test if targets[record_of[track]].nnz)
-    dataset = WindowDataset(reader, test, targets[test], 20, random=False)
-    scores = score_windows(load_model(run), WindowLoader(dataset, 100, shuffle=False))
-    np.testing.assert_allclose(
-        np.load(folders[0] / "pr_auc.npy"), average_precision(targets[test], scores), atol=1e-6
-    )
-    np.testing.assert_allclose(np.load(folders[1] / "roc_auc.npy"), roc_auc(targets[test], scores), atol=1e-6)
+    tracks = evaluate(run, write=False).tracks
+    targets, scores = tracks.targets[tracks.measured], tracks.scores[tracks.measured]
+    np.testing.assert_array_equal(np.load(folders[0] / "pr_auc.npy"), average_precision(targets, scores))
+    np.testing.assert_array_equal(np.load(folders[1] / "roc_auc.npy"), roc_auc(targets, scores))
     matrices = np.load(folders[2] / "confusion_matrix.npy")
-    np.testing.assert_array_equal(matrices, confusion(targets[test], scores))
+    np.testing.assert_array_equal(matrices, confusion(targets, scores))
     assert matrices.shape == (5, 2, 2)
     assert np.load(folders[3] / "tags.npy").tolist() == list(run.labels.names)
-    dense = targets[test].toarray().astype(int)
+    dense = targets.astype(int)
     together = [[int((one & other).sum()) for other in dense.T] for one in dense.T]
     assert np.load(folders[4] / "cooccurrence_matrix.npy").tolist() == together
     command("--save-cooccurrence-matrix-path", tmp_path / "spelt", name="spelt")
@@ -247,8 +240,8 @@ def test_arrays_per_label_are_those_of_the_test_part(command, tmp_path):
 def test_multi_tag_leads_with_macro(command):
     result, run = command("--multi-tag")
     assert "validation macro PR-AUC" in result.output
-    assert run.config["options"]["multi_tag"] is True
-    assert {"pr_auc_macro", "pr_auc_micro"} <= run.history()[0].keys()
+    assert run.config["settings"]["schedule"]["multi_tag"] is True
+    assert {"macro_pr_auc", "micro_pr_auc"} <= run.history()[0].keys()
 
 
 def test_keep_unlabelled(command):
@@ -266,32 +259,38 @@ def test_epochs_and_steps_per_epoch(command):
 @pytest.mark.parametrize(("words", "shuffled"), [((), True), (("--no-shuffle",), False)])
 def test_no_shuffle_keeps_the_records_order(command, monkeypatch, words, shuffled):
     seen = []
-    original = BatchStream.__iter__
-    monkeypatch.setattr(
-        BatchStream, "__iter__", lambda self: (seen.append(b["index"].tolist()) or b for b in original(self))
-    )
+    original = TrainingBatches.from_step
+
+    def from_step(self, step):
+        for place, batch in original(self, step):
+            seen.append(batch["index"].tolist())
+            yield place, batch
+
+    monkeypatch.setattr(TrainingBatches, "from_step", from_step)
     command(*words)
     assert (seen[0] != sorted(seen[0])) == shuffled
 
 
 def test_update_freq_is_how_often_the_loss_is_written(command, monkeypatch):
     written = []
-    monkeypatch.setattr(TrainingModule, "_log", lambda self, values: written.append((self.step, set(values))))
+    monkeypatch.setattr(loop.SummaryWriter, "add_scalar", lambda self, *values: written.append(values))
     command("--update-freq", 2, base=("--epochs", "1", "--steps-per-epoch", "5", "--precision", "32"))
-    steps = [step for step, names in written if "training/loss" in names]
-    assert steps == [2, 4]
+    assert [step for name, _, step in written if name == "training/loss"] == [2, 4]
+    assert {"epoch/loss", "epoch/macro_pr_auc", "epoch/learning_rate"} <= {name for name, *_ in written}
 
 
 def test_save_every_is_how_often_the_run_is_saved(command, monkeypatch):
     saved = []
-    original = TrainingModule.save
-    monkeypatch.setattr(TrainingModule, "save", lambda self: (saved.append(self.step), original(self)))
+    original = loop.TrainingState.save
+    monkeypatch.setattr(
+        loop.TrainingState, "save", lambda self, run: (saved.append(self.counts.step), original(self, run))
+    )
     command("--save-every", 2, base=("--epochs", "1", "--steps-per-epoch", "5", "--precision", "32"))
     assert saved == [2, 4, 5]
 
 
 def test_cuda_takes_several_numbers_and_falls_back_to_the_cpu_once(command, monkeypatch):
-    monkeypatch.setattr(joining.torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(distributed.torch.cuda, "is_available", lambda: False)
     result, run = command("--cuda", 0, 1, 2)
     assert result.exit_code == 0
     assert result.output.count("no GPU found; training on the CPU") == 1
@@ -300,11 +299,9 @@ def test_cuda_takes_several_numbers_and_falls_back_to_the_cpu_once(command, monk
 
 def test_processes_and_machines_are_told_to_the_training(command, monkeypatch):
     given = []
-    monkeypatch.setattr(
-        "folksong.training.loop.joined", lambda *values: given.append(values) or joining.joined()
-    )
+    monkeypatch.setattr(loop, "joined", lambda runtime: given.append(runtime) or distributed.joined())
     assert command("--processes", 3, "--num-nodes", 2)[0].exit_code == 0
-    assert given == [(None, 3, 2)]
+    assert [(runtime.cuda, runtime.processes, runtime.num_nodes) for runtime in given] == [(None, 3, 2)]
 
 
 def test_options_change_the_settings_of_the_file(command, settings_file):
@@ -312,24 +309,26 @@ def test_options_change_the_settings_of_the_file(command, settings_file):
     words += ["--warmup-steps", 1, "--frequency-masks", 2, "--time-masks", 3]
     result, run = command(*words)
     assert result.exit_code == 0, result.output
-    kept, given = run.config["settings"]["model-training"], SETTINGS["model-training"]
-    assert kept["batch_size"] == given["batch_size"]
-    assert (kept["accumulate_batches"], kept["clip_gradient_norm"]) == (2, 0.5)
-    assert kept["optimizer"] == {"name": "Adam", "learning_rate": 1e-3, "weight_decay": 0.01}
-    assert (kept["schedule"], kept["warmup_steps"]) == ("cosine", 1)
-    assert (kept["augmentation"]["frequency_masks"], kept["augmentation"]["time_masks"]) == (2, 3)
+    kept = run.config["settings"]
+    assert kept["data"]["batch_size"] == 6
+    assert kept["optimizer"] == {
+        "name": "Adam", "learning_rate": 1e-3, "weight_decay": 0.01, "accumulate_batches": 2, "clip_gradient_norm": 0.5,
+    }  # fmt: skip
+    assert (kept["schedule"]["kind"], kept["schedule"]["warmup_steps"]) == ("cosine", 1)
+    augmentation = kept["data"]["augmentation"]
+    assert (augmentation["frequency_masks"], augmentation["time_masks"]) == (2, 3)
     result, _ = command("--gain", 6, name="b")
     assert result.exit_code == 1
     assert "gain_db is for waveforms" in result.output
 
 
 def test_gpus_are_chosen_by_number(monkeypatch):
-    monkeypatch.setattr(joining.torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(joining.torch.cuda, "device_count", lambda: 2)
-    assert joining.find_gpus(None) == [0]
-    assert joining.find_gpus([1, 0]) == [1, 0]
+    monkeypatch.setattr(distributed.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(distributed.torch.cuda, "device_count", lambda: 2)
+    assert distributed.find_gpus(None) == [0]
+    assert distributed.find_gpus([1, 0]) == [1, 0]
     with pytest.raises(ValueError, match="there is no GPU 2; this machine has 2"):
-        joining.find_gpus([0, 2])
+        distributed.find_gpus([0, 2])
 
 
 def test_built_in_is_accepted_and_said(command):
@@ -380,24 +379,24 @@ def test_workers_change_nothing_but_speed(command):
 @pytest.mark.parametrize("precision", ["32", "bf16", "64"])
 def test_precision_is_what_the_network_computes_with(command, monkeypatch, precision):
     seen = set()
-    original = TrainingModule.training_step
+    original = loop.compute_loss
 
-    def step(self, batch, batch_idx):
-        self.tagger.back_end.adapt.conv.register_forward_hook(lambda *given: seen.add(str(given[-1].dtype)))
-        return original(self, batch, batch_idx)
+    def compute_loss(network, *given):
+        network.back_end.adapt.conv.register_forward_hook(lambda *given: seen.add(str(given[-1].dtype)))
+        return original(network, *given)
 
-    monkeypatch.setattr(TrainingModule, "training_step", step)
+    monkeypatch.setattr(loop, "compute_loss", compute_loss)
     _, run = command("--precision", precision, base=("--epochs", "1", "--steps-per-epoch", "2"))
     assert seen == {{"32": "torch.float32", "bf16": "torch.bfloat16", "64": "torch.float64"}[precision]}
-    assert run.config["options"]["precision"] == precision
+    assert run.config["settings"]["runtime"]["precision"] == precision
 
 
 def test_auto_precision_follows_the_hardware(monkeypatch):
-    monkeypatch.setattr(options, "has_bf16_cpu", lambda: True)
-    assert options.choose_precision("auto", gpu=False) == "bf16"
-    monkeypatch.setattr(options, "has_bf16_cpu", lambda: False)
-    assert options.choose_precision("auto", gpu=False) == "32"
-    assert options.choose_precision("16", gpu=False) == "16"
+    monkeypatch.setattr(hardware, "has_bf16_cpu", lambda: True)
+    assert hardware.choose_precision("auto", gpu=False) == "bf16"
+    monkeypatch.setattr(hardware, "has_bf16_cpu", lambda: False)
+    assert hardware.choose_precision("auto", gpu=False) == "32"
+    assert hardware.choose_precision("16", gpu=False) == "16"
 
 
 @pytest.fixture
@@ -411,8 +410,8 @@ def glove(tmp_path):
 def test_custom_loss_embeddings_path_implies_the_semantic_loss(command, glove):
     result, run = command("--custom-loss-embeddings-path", glove, "--gamma", 2)
     assert result.exit_code == 0, result.output
-    assert run.config["options"]["loss"]["kind"] == "semantic"
-    assert run.config["options"]["loss"]["gamma"] == 2
+    assert run.config["settings"]["loss"]["kind"] == "semantic"
+    assert run.config["settings"]["loss"]["gamma"] == 2
     assert run.config["label_vectors"]["missing"] == [
         name for name in run.labels.names if name not in ("low", "calm", "high")
     ]
@@ -433,7 +432,7 @@ def test_gamma_zero_trains_as_binary_cross_entropy(command, glove):
 
 def test_losses_and_vectors_must_fit(command, glove):
     result, _ = command("--loss", "semantic")
-    assert "needs word vectors: name them with --custom-loss-embeddings-path" in result.output
+    assert "the semantic loss needs word vectors" in result.output
     result, _ = command("--loss", "asymmetric", "--custom-loss-embeddings-path", glove)
     assert "takes no word vectors" in result.output
     glove.write_text("unrelated 1 2 3\n")

@@ -6,15 +6,20 @@ track), then again as windows are taken from its beginning to its end.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
 from folksong.audio.decode import open_recording
 from folksong.audio.log_mel import FeaturePreset, Matrix, log_mel_blocks
 
+logger = logging.getLogger(__name__)
+
 LONG_SECONDS = 1200.0
+SMALL_BYTES = 2 << 20  # what is smaller needs no look inside: at 14 kbit/s it holds 20 minutes
 
 
 def is_long(path: str | os.PathLike[str]) -> bool:
@@ -23,6 +28,8 @@ def is_long(path: str | os.PathLike[str]) -> bool:
     Raises:
         AudioError: it cannot be opened.
     """
+    if Path(path).is_file() and Path(path).stat().st_size < SMALL_BYTES:
+        return False
     with open_recording(path, None) as stream:
         return stream.expected > LONG_SECONDS * stream.sample_rate
 
@@ -39,7 +46,7 @@ class LongRecording:
         n_samples: its length at `sample_rate`.
         n_steps: number of samples or frames.
         peak: magnitude of its loudest sample.
-        damage: what could not be read, or None.
+        damage: what could not be read, or None; a warning tells it too.
 
     Raises:
         AudioError: it cannot be decoded.
@@ -55,6 +62,7 @@ class LongRecording:
         for block in self._decoded(self._measured()):
             self.n_steps += block.shape[-1]
             highest = max(highest, float(block.max()))
+        self._tell_damage()
         in_decibels = preset is not None and preset.scaling == "decibel" and preset.top_db is not None
         self._floor = (
             np.float32(highest) - np.float32(preset.top_db) if in_decibels and preset is not None else None
@@ -82,6 +90,10 @@ class LongRecording:
             out[...] = kept[..., :length]
         else:
             np.take(kept, np.arange(out.shape[-1]) % length, axis=-1, out=out)
+
+    def _tell_damage(self) -> None:
+        if self.damage:
+            logger.warning("%s: %s; the rest is used", self._path, self.damage)
 
     def _samples(self) -> Iterator[Matrix]:
         with open_recording(self._path, self._sample_rate) as stream:

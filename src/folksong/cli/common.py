@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import redirect_stdout
@@ -168,7 +169,7 @@ class FolksongGroup(click.Group):
             with redirect_stdout(cast("TextIO", _ShownStream(sys.stdout))):
                 return super().invoke(ctx)
         except FolksongError as error:
-            raise click.ClickException(shown(error)) from error
+            raise click.ClickException(shown(error) + _import_hint(error)) from error
         except BrokenPipeError:
             raise
         except OSError as error:
@@ -176,6 +177,18 @@ class FolksongGroup(click.Group):
                 raise
             message = describe_os_error(error, error.filename or Path.cwd())
             raise click.ClickException(shown(message)) from error
+
+
+def _import_hint(error: FolksongError) -> str:
+    """Return the command that would read a tag source which is unclear by itself."""
+    source, options = getattr(error, "source", None), getattr(error, "options", {})
+    if source is None:
+        return ""
+    words = [shlex.quote(os.fspath(source)), "tags.db"]
+    for name, value in options.items():
+        words.append(f"--{'no-' if value is False else ''}{name.replace('_', '-')}")
+        words += [] if isinstance(value, bool) else [shlex.quote(str(value))]
+    return f"\nThis reads it: folksong tags import {shown(' '.join(words))}"
 
 
 class _StderrHandler(logging.Handler):

@@ -43,10 +43,9 @@ def demo(out: str, corpus_only: bool, seed: int, per_subgenre: int, seconds: flo
 
     The corpus is synthetic: pieces in 5 genres of 8 subgenres, computed from recipes and written as mp3 files, and
     tags of simulated listeners in last.fm's SQLite schema, with the hidden truth beside them. The demo cleans the tags,
-    splits the tracks by artist, builds the popular labels (Model 1) and the filtered ones (Model 2), encodes
-    the audio, trains both front-ends on the filtered labels, tunes thresholds, measures the taggers and lets them hear
-    clips by artists they never heard. It takes a few minutes; after an interruption the same command goes on where it
-    ended.
+    splits the tracks by artist, builds the popular labels (Model 1), the filtered ones (Model 2) and the hybrid's
+    genres, encodes the audio, trains both front-ends, tunes thresholds, measures the taggers and lets them hear clips
+    by artists they never heard. It takes a few minutes; after an interruption the same command goes on where it ended.
 
     \b
     Example:
@@ -56,7 +55,7 @@ def demo(out: str, corpus_only: bool, seed: int, per_subgenre: int, seconds: flo
     """  # fmt: skip
     from folksong.demo.corpus import CorpusSettings, write_corpus
     from folksong.demo.pipeline import DemoSettings, run_demo
-    from folksong.training.interruption import TrainingInterrupted
+    from folksong.training.loop import TrainingInterrupted
 
     settings = CorpusSettings(seed=seed, per_subgenre=per_subgenre, seconds=seconds)
     try:
@@ -85,9 +84,7 @@ def _print_stage(stage: Stage) -> None:
 
 
 def _print_result(result: DemoResult) -> None:
-    click.echo(
-        "\nHow much of the crowd's tags the labels keep (cleaned tags; the taggers learn the filtered ones)"
-    )
+    click.echo("\nHow much of the crowd's tags the labels keep; the taggers learn the last ones")
     echo_table(
         [(kept.model, kept.n_labels, f"{kept.counts:.1%}", f"{kept.tracks:.1%}") for kept in result.kept],
         ("labels", "number", "counts kept", "tracks kept"),
@@ -146,6 +143,6 @@ def _print_next(result: DemoResult) -> None:
         f"  folksong predict {run} {clip} --threshold tuned\n"
         f"  folksong evaluate {run}\n"
         f"  folksong tags stats {folder / 'corpus' / 'lastfm_tags.db'}\n"
-        f"  folksong labels show {folder / 'filtered.labels.json'}\n"
+        f"  folksong labels show {folder / 'learned.labels.json'}\n"
         f"  tensorboard --logdir {folder / 'runs'}"
     )

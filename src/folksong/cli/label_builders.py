@@ -47,7 +47,7 @@ def _subgenre_command(name: str) -> Callable[[Callable[..., Subgenres]], click.C
                      help="Leave out tags rarer than the fourth root of the most frequent one's count (thesis)."),
         click.option("--keep-main", is_flag=True, help="Cluster the main genre with the other tags."),
         click.option("--main-as-label", is_flag=True, help="Make the main genre a label of its own."),
-        path_option("--plots", metavar="DIR", of="Also write silhouettes and dendrograms into this folder."),
+        path_option("--plots", metavar="DIR", of="Also write silhouettes, t-SNE and dendrograms into this folder."),
         SPLIT,
     )  # fmt: skip
 
@@ -192,10 +192,8 @@ def propose_command(source: str, out: str, kind: Any, percentile: float) -> None
 @choice_option(
     "--linkage", "average", "complete", "single", of="How clusters' distances follow from their tags'."
 )
-@choice_option("--population", "all", "genre", of="The tracks that shares are taken over.")
-@choice_option(
-    "--shares", "tracks", "pairs", of="P(i, j) is of tracks, or of the genre's co-occurrences (thesis)."
-)
+@choice_option("--population", "all", "genre", "pairs", of="P(i, j) is a share of all tracks, of the genre's, or "
+               "of the genre's co-occurrences (as in the thesis).")  # fmt: skip
 @click.option("--compare", is_flag=True, help="Also print what each linkage gives.")
 def npmi_command(table: TagTable, genres: LabelSpace, compare: bool, **settings: Any) -> Subgenres:
     """Cluster the tags inside each label of GENRES by linkage on 1 − NPMI and write OUT (Model 4.1).

@@ -146,6 +146,7 @@ def show(space: str, source: str | None, number: int) -> None:
     if table is not None:
         click.echo()
         echo_coverage(found, table)
+        click.echo(f"mean imbalance ratio {found.mean_imbalance_ratio(table):.4f}")
     if found.aliases:
         click.echo(f"{len(found.aliases):,} aliases")
 

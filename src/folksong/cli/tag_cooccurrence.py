@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from folksong.cli.common import FolksongCommand, ManyValues, OutputFile
-from folksong.cli.tag_source import csv_option, echo_csv, echo_json, echo_rows, json_option, read_source
+from folksong.cli.common import FolksongCommand, ManyValues, OutputFile, echo_json
+from folksong.cli.tag_source import csv_option, echo_csv, echo_rows, json_option, read_source
 
 MEASURES = ("counts", "conditional", "pmi", "npmi", "distance", "equivalent", "contained")
 LIMITS = {"conditional": (0.0, 1.0), "npmi": (-1.0, 1.0), "distance": (0.0, 2.0)}
@@ -45,8 +47,8 @@ LIMITS = {"conditional": (0.0, 1.0), "npmi": (-1.0, 1.0), "distance": (0.0, 2.0)
     help="Draw a heat map instead: .png, .svg, .pdf, or .html.",
 )  # fmt: skip
 def cooccurrence(
-    source: str, chosen: tuple[str, ...], top: int, measure: str, threshold: float, min_count: int, form: str | None,
-    npy: str | None, plot: str | None,
+    source: str, chosen: tuple[str, ...], top: int, measure: str, form: str | None, npy: str | None, plot: str | None,
+    **related: Any,
 ) -> None:  # fmt: skip
     """Print how often tags of SOURCE share tracks: counts, P(j | i), PMI, NPMI, the NPMI distance; or related pairs.
 
@@ -63,7 +65,7 @@ def cooccurrence(
         find = of_tags.equivalents if measure == "equivalent" else of_tags.contained
         rows = [
             (pair.tag, pair.other, pair.together, pair.forward, pair.backward)
-            for pair in find(table, threshold=threshold, min_count=min_count)
+            for pair in find(table, **related)
         ]
         headers = ("tag", "other", "together", "P(other | tag)", "P(tag | other)")
         echo_rows(form, rows, ("tag", "other", "together", "forward", "backward"), headers)

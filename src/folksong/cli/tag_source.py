@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from folksong.cli.common import Command, ManyValues
+from folksong.cli.common import Command, ManyValues, echo_json, echo_table
 
 if TYPE_CHECKING:
     from folksong.tags.table import TagTable
@@ -45,6 +44,8 @@ IMPORT_OPTIONS = (
     click.option("--quotes/--no-quotes", default=None, help="Delimited files: whether cells may be quoted."),
 )  # fmt: skip
 
+MOST_SHOWN = 60
+"""So many characters of a tag are shown in a table."""
 json_option = click.option("--json", "form", flag_value="json", help="Print JSON.")
 csv_option = click.option("--csv", "form", flag_value="csv", help="Print CSV.")
 
@@ -59,28 +60,12 @@ def import_options(command: Command) -> Command:
 def read_source(
     path: str, *, source_format: str | None = None, category: str | None = None, **options: Any
 ) -> TagTable:
-    """Read a tag table; where more has to be known of it, say which command reads it."""
-    from folksong.tags.sources.entries import UnclearSourceError
+    """Read a tag table."""
     from folksong.tags.sources.read_tags import read_tags, select_category
 
     given = {name: value for name, value in options.items() if value not in (None, ())}
-    try:
-        table = read_tags(path, format=source_format, **given)
-    except UnclearSourceError as error:
-        words = [shlex.quote(path), "tags.db", *_option_words({**given, **error.options})]
-        raise click.ClickException(
-            f"{error}\nThis reads it: folksong tags import {' '.join(words)}"
-        ) from error
+    table = read_tags(path, format=source_format, **given)
     return table if category is None else select_category(table, category)
-
-
-def _option_words(options: dict[str, Any]) -> list[str]:
-    words = []
-    for name, value in options.items():
-        words.append(f"--{name.replace('_', '-')}")
-        if value is not True:
-            words.append(shlex.quote(str(value)))
-    return words
 
 
 def read_aliases(source: str, changes: str | None, table: TagTable) -> dict[str, str]:
@@ -101,30 +86,15 @@ def echo_rows(
     **table: Any,
 ) -> None:
     """Print rows as a JSON list of objects or as CSV, both by `names`, or as a table under `headers`."""
-    from folksong.cli.common import echo_table
-
     if form == "json":
         echo_json([dict(zip(names, row, strict=True)) for row in rows])
     elif form == "csv":
         echo_csv(rows, names)
     else:
-        shown = [tuple(_shown(cell) if isinstance(cell, str) else cell for cell in row) for row in rows]
+        shown = [
+            tuple(f"{cell:.{MOST_SHOWN}}" if isinstance(cell, str) else cell for cell in row) for row in rows
+        ]
         echo_table(shown, headers or names, **table)
-
-
-def _shown(text: str, width: int = 60) -> str:
-    """Return a tag on one line of a terminal: no line breaks or control characters, not endless."""
-    printable = "".join(
-        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
-    )
-    return printable if len(printable) <= width else f"{printable[: width - 1]}…"
-
-
-def echo_json(value: Any) -> None:
-    """Print a value as indented JSON."""
-    import json
-
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
 def echo_csv(rows: Any, headers: tuple[str, ...]) -> None:

@@ -7,13 +7,12 @@ from typing import Any
 
 import click
 
-from folksong.cli.common import FolksongCommand, FolksongGroup, ManyValues, OutputFile, echo_table
+from folksong.cli.common import FolksongCommand, FolksongGroup, ManyValues, OutputFile, echo_json, echo_table
 from folksong.cli.tag_cleaning import clean, explain, propose, recipe
 from folksong.cli.tag_cooccurrence import cooccurrence, query
 from folksong.cli.tag_source import (
     csv_option,
     echo_csv,
-    echo_json,
     echo_rows,
     import_options,
     json_option,

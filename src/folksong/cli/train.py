@@ -1,4 +1,7 @@
-"""``folksong train``: from shards to a tagger."""
+"""``folksong train``: from shards to a tagger.
+
+An option that is called after a key of the settings changes that key for one training; see `folksong.training.config`.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,19 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from folksong.cli.common import FolksongCommand, ManyValues, log_to_stderr, seed_option, wants_progress
-from folksong.cli.learning_options import changed_settings, learning_options
+from folksong.cli.common import FolksongCommand, ManyValues, log_to_stderr, wants_progress
 
 FRONT_ENDS = ("waveform", "log-mel-spectrogram")
+ARRAYS = ("pr_auc", "roc_auc", "confusion", "tags", "cooccurrence")
+RESUMABLE = {"shards", "epochs", "workers", "cuda", "processes", "num_nodes"}
+"""What may be said anew of a run that goes on, besides the arrays; everything else is kept in it."""
 
 
 @click.command(cls=FolksongCommand)
 @click.argument("frontend", type=click.Choice(FRONT_ENDS), required=False)
 @click.option(
     "--tfrecords-dir",
-    "shards_dir",
+    "shards",
     type=click.Path(),
     help="Folder of shards, as `folksong shards write` makes it.",
 )
@@ -38,26 +43,26 @@ FRONT_ENDS = ("waveform", "log-mel-spectrogram")
 @click.option(
     "--labels",
     type=click.Path(),
-    help="Label space, a *.labels.json file.  [default: as the tags section of the settings says]",
+    help="Label space, a *.labels.json file.  [default: as the settings say]",
 )
 @click.option(
     "--dictionary-dir",
     "dictionary",
     type=click.Path(),
     metavar="PATH",
-    help="Labels of the earlier project: a tags_dict_*.pkl, or a folder with exactly one .pkl.",
+    help="Labels of the earlier project: a tags_dict_*.pkl, or a folder that holds one.",
 )
 @click.option(
     "--genre-path",
     "genres",
     type=click.Path(),
-    metavar="FILE",
+    metavar="PATH",
     help="With --dictionary-dir: a genres.txt; only its clusters stay, and its pairs are merged.",
 )
 @click.option(
     "--split",
     type=click.Path(),
-    help="The parts, a *.split.json file.  [default: made by the split of the settings and the seed]",
+    help="The parts, a *.split.json file.  [default: made by the fractions of the settings and the seed]",
 )
 @click.option(
     "--out", type=click.Path(), help="The run's folder.  [default: a new one in the log_dir of the settings]"
@@ -72,10 +77,8 @@ FRONT_ENDS = ("waveform", "log-mel-spectrogram")
     "--multi-db-default",
     "database",
     type=click.IntRange(0),
-    default=0,
-    show_default=True,
     metavar="I",
-    help="Which of them to use, counted from 0.",
+    help="Which of them to use, counted from 0.  [default: 0]",
 )
 @click.option(
     "--filter",
@@ -91,19 +94,20 @@ FRONT_ENDS = ("waveform", "log-mel-spectrogram")
     help="Take out the tags that DIR/tags_remove.txt lists; implies --filter.  [default: the shipped list of 20]",
 )
 @click.option(
-    "--save-PR", "save_pr", type=click.Path(), metavar="DIR", help="Write DIR/pr_auc.npy, of the test part."
-)
-@click.option("--save-ROC", "save_roc", type=click.Path(), metavar="DIR", help="Write DIR/roc_auc.npy.")
+    "--save-PR", "pr_auc", type=click.Path(), metavar="DIR", help="Write DIR/pr_auc.npy, of the test part, "
+    "measured as `folksong evaluate` does."
+)  # fmt: skip
+@click.option("--save-ROC", "roc_auc", type=click.Path(), metavar="DIR", help="Write DIR/roc_auc.npy.")
 @click.option(
     "--save-confusion-matrix",
-    "save_confusion",
+    "confusion",
     type=click.Path(),
     metavar="DIR",
     help="Write DIR/confusion_matrix.npy: (n_labels, 2, 2), each [[TN, FP], [FN, TP]] at 0.5.",
 )
 @click.option(
     "--save-tags-path",
-    "save_tags",
+    "tag_names",
     type=click.Path(),
     metavar="DIR",
     help="Write DIR/tags.npy: the labels, in the order of the other arrays.",
@@ -111,7 +115,7 @@ FRONT_ENDS = ("waveform", "log-mel-spectrogram")
 @click.option(
     "--save-cooccurrence-matrix-path",
     "--save-coocurrence-matrix-path",
-    "save_cooccurrence",
+    "cooccurrence",
     type=click.Path(),
     metavar="DIR",
     help="Write DIR/cooccurrence_matrix.npy: (n_labels, n_labels), how many tracks of the test part carry both.",
@@ -119,11 +123,13 @@ FRONT_ENDS = ("waveform", "log-mel-spectrogram")
 @click.option(
     "--multi-tag",
     is_flag=True,
+    default=None,
     help="Macro PR-AUC leads: in progress, early stopping and summary. Without it, micro. Both are always stored.",
 )
 @click.option(
     "--keep-unlabelled",
     is_flag=True,
+    default=None,
     help="Use tracks without a label too, as negative examples of every label.",
 )
 @click.option(
@@ -138,9 +144,7 @@ FRONT_ENDS = ("waveform", "log-mel-spectrogram")
 @click.option(
     "--update-freq",
     type=click.IntRange(1),
-    default=10,
-    show_default=True,
-    help="Steps between two updates of the training loss, in TensorBoard and the progress bar.",
+    help="Steps between two updates of the training loss, in TensorBoard and the progress bar.  [default: 10]",
 )
 @click.option(
     "--save-every",
@@ -158,7 +162,6 @@ FRONT_ENDS = ("waveform", "log-mel-spectrogram")
 )
 @click.option(
     "--processes",
-    "n_processes",
     type=click.IntRange(1),
     metavar="N",
     help="Processes that share the CPU, each with batches of its own.  [default: 1]",
@@ -166,10 +169,9 @@ FRONT_ENDS = ("waveform", "log-mel-spectrogram")
 @click.option(
     "--num-nodes",
     type=click.IntRange(1),
-    default=1,
-    show_default=True,
     metavar="N",
-    help="Machines on which this command runs, with MASTER_ADDR, MASTER_PORT and NODE_RANK set. Not with torchrun.",
+    help="Machines on which this command runs, with MASTER_ADDR, MASTER_PORT and NODE_RANK set. Not with torchrun.  "
+    "[default: 1]",
 )
 @click.option(
     "--built-in", is_flag=True, help="Accepted for old scripts: training always uses the built-in loop."
@@ -179,18 +181,64 @@ FRONT_ENDS = ("waveform", "log-mel-spectrogram")
     help="0: warnings only. 1: progress and summary. 2: also the settings and the network. 3: everything.",
 )  # fmt: skip
 @click.option("--resume", "resumed", type=click.Path(), metavar="RUN", help="Go on with a run, exactly.")
-@seed_option("Of everything that is random.")
-@click.option(
-    "--workers", type=click.IntRange(0), default=1, show_default=True, help="Threads that make batches ahead."
-)
+@click.option("--seed", type=click.IntRange(0), help="Of everything that is random.  [default: 0]")
+@click.option("--workers", type=click.IntRange(0), help="Threads that make batches ahead.  [default: 1]")
 @click.option(
     "--precision",
     type=click.Choice(["auto", "32", "bf16", "16", "64"]),
-    default="auto",
-    show_default=True,
-    help="Numbers that the network computes with; auto takes bf16 where the hardware has it, else 32.",
+    help="Numbers that the network computes with; auto takes bf16 where the hardware has it, else 32.  "
+    "[default: auto]",
 )
-@learning_options
+@click.option(
+    "--accumulate",
+    "accumulate_batches",
+    type=click.IntRange(1),
+    metavar="K",
+    help="Add up the gradients of K batches for each step.  [default: 1]",
+)
+@click.option(
+    "--clip-norm",
+    "clip_gradient_norm",
+    type=click.FloatRange(0, min_open=True),
+    metavar="NORM",
+    help="Scale gradients down to this norm where theirs is larger.  [default: leave them]",
+)
+@click.option(
+    "--weight-decay",
+    type=click.FloatRange(0),
+    metavar="W",
+    help="The optimizer's weight decay, of all weights but biases and batch norm.  [default: the optimizer's own]",
+)
+@click.option(
+    "--schedule",
+    type=click.Choice(["plateau", "cosine", "one-cycle", "cyclic", "constant"]),
+    help="How the learning rate moves.  [default: plateau]",
+)
+@click.option(
+    "--warmup-steps",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Let the learning rate rise over the first N steps.  [default: 0]",
+)
+@click.option(
+    "--frequency-masks",
+    type=click.IntRange(0),
+    metavar="N",
+    help="SpecAugment: cover N ranges of mel bands of each training window.  [default: 0]",
+)
+@click.option(
+    "--time-masks",
+    type=click.IntRange(0),
+    metavar="N",
+    help="SpecAugment: cover N stretches of each training window.  [default: 0]",
+)
+@click.option(
+    "--gain",
+    "gain_db",
+    type=click.FloatRange(0),
+    metavar="DB",
+    help="Waveforms: make each training window up to DB louder or softer, cut off at full scale.  [default: 0]",
+)
 @click.option(
     "--loss",
     type=click.Choice(["bce", "semantic", "asymmetric"]),
@@ -198,7 +246,7 @@ FRONT_ENDS = ("waveform", "log-mel-spectrogram")
 )
 @click.option(
     "--custom-loss-embeddings-path",
-    "loss_embeddings",
+    "vectors",
     type=click.Path(),
     metavar="VECTORS",
     help="Word vectors (GloVe, word2vec, fastText, ...) for the semantic loss, which it implies.",
@@ -206,43 +254,30 @@ FRONT_ENDS = ("waveform", "log-mel-spectrogram")
 @click.option(
     "--gamma",
     type=click.FloatRange(0),
-    default=1.0,
-    show_default=True,
-    help="Semantic loss: weight of the distance in meaning; 0 is plain cross-entropy.",
+    help="Semantic loss: weight of the distance in meaning; 0 is plain cross-entropy.  [default: 1]",
 )
 @click.option(
     "--weights",
     type=click.Choice(["ignore", "soft", "sample"]),
-    default="ignore",
-    show_default=True,
-    help="The tags' weights (0 to 100) as soft targets, or as the weight of each label that is there.",
+    help="The tags' weights (0 to 100) as soft targets, or as the weight of each label that is there.  "
+    "[default: ignore]",
 )
 @click.option(
     "--absent-weight",
     type=click.FloatRange(0, 1),
-    default=1.0,
-    show_default=True,
-    help="How much an absent label counts; below 1, absent means perhaps unknown.",
+    help="How much an absent label counts; below 1, absent means perhaps unknown.  [default: 1]",
 )
 @click.option(
     "--label-smoothing",
     type=click.FloatRange(0, 1, max_open=True),
-    default=0.0,
-    show_default=True,
-    help="Move targets this far towards one half.",
+    help="Move targets this far towards one half.  [default: 0]",
 )
-@click.option(
-    "--positive-focus", type=click.FloatRange(0), default=0.0, show_default=True, help="Asymmetric loss: γ₊."
-)
-@click.option(
-    "--negative-focus", type=click.FloatRange(0), default=4.0, show_default=True, help="Asymmetric loss: γ₋."
-)
+@click.option("--positive-focus", type=click.FloatRange(0), help="Asymmetric loss: γ₊.  [default: 0]")
+@click.option("--negative-focus", type=click.FloatRange(0), help="Asymmetric loss: γ₋.  [default: 4]")
 @click.option(
     "--margin",
     type=click.FloatRange(0, 1, max_open=True),
-    default=0.05,
-    show_default=True,
-    help="Asymmetric loss: negatives below this probability add nothing.",
+    help="Asymmetric loss: negatives below this probability add nothing.  [default: 0.05]",
 )
 @click.pass_context
 def train(ctx: click.Context, /, verbose: int, resumed: str | None, built_in: bool, **options: Any) -> None:
@@ -258,103 +293,71 @@ def train(ctx: click.Context, /, verbose: int, resumed: str | None, built_in: bo
     """
     import logging
 
-    from folksong.training.interruption import TrainingInterrupted
-    from folksong.training.joining import speaks
+    from folksong.training.distributed import speaks
+    from folksong.training.loop import TrainingInterrupted
 
     log_to_stderr({0: logging.WARNING, 3: logging.DEBUG}.get(verbose, logging.INFO))
+    logging.getLogger("folksong.training.loop.details").setLevel(
+        logging.DEBUG if verbose > 1 else logging.INFO
+    )
     if built_in and verbose:
         click.echo("--built-in: training always uses the built-in loop", err=True)
-    shown = {"progress": verbose > 0 and wants_progress(), "details": verbose > 1}
+    progress = verbose > 0 and wants_progress()
+    folders = {name: options.pop(name) for name in ARRAYS if name != "tags"}
+    folders["tags"] = options.pop("tag_names")
+    wanted = {name: folder for name, folder in folders.items() if folder is not None}
+    options["cuda"] = options["cuda"] or None
     try:
-        run = _resume(ctx, resumed, options, shown) if resumed else _train(options, shown)
+        run = _resume(ctx, resumed, options, progress) if resumed else _train(options, progress)
     except TrainingInterrupted as interrupted:
-        click.echo(str(interrupted), err=True)
+        click.echo(f"{interrupted}: folksong train --resume {interrupted.run.path}", err=True)
         ctx.exit(130)
-    if verbose and speaks(options["num_nodes"]):
+    if not speaks(options["num_nodes"] or 1):
+        return
+    if wanted:
+        from folksong.evaluation.label_arrays import write_label_arrays
+
+        for path in write_label_arrays(run, wanted):
+            logging.getLogger("folksong").info("wrote %s", path)
+    if verbose:
         _summarise(run)
 
 
-def _train(options: dict[str, Any], shown: dict[str, bool]) -> Any:
+def _train(options: dict[str, Any], progress: bool) -> Any:
     from folksong.errors import FolksongError
     from folksong.shards.manifest import Manifest
-    from folksong.training.config import Config
     from folksong.training.data import LegacyLabels, tags_to_remove
-    from folksong.training.loop import train as train_tagger
+    from folksong.training.train import train as train_tagger
 
-    front_end, shards_dir = options["frontend"], options["shards_dir"]
-    if front_end is None or shards_dir is None:
+    front_end, shards = options.pop("frontend"), options.pop("shards")
+    if front_end is None or shards is None:
         raise click.UsageError("give FRONTEND and --tfrecords-dir, or --resume RUN")
-    if options["lastfm"] and options["tags"]:
+    lastfm, dictionary, genres = (options.pop(name) for name in ("lastfm", "dictionary", "genres"))
+    if lastfm and options["tags"]:
         raise click.UsageError("--lastfm and --tags name the same thing; give one")
-    n_databases = Manifest.read(shards_dir).n_tag_databases
-    if options["multi_db"] not in (None, n_databases):
-        raise FolksongError(
-            f"{shards_dir}: the records hold {n_databases} tag databases, not {options['multi_db']}"
-        )
-    if options["labels"] and options["dictionary"]:
+    if options["labels"] and dictionary:
         raise click.UsageError("--labels and --dictionary-dir name the same thing; give one")
-    if options["genres"] and not options["dictionary"]:
+    if genres and not dictionary:
         raise click.UsageError("--genre-path numbers the clusters of a dictionary; give --dictionary-dir too")
-    filtered = options["filtered"] or options["filter_path"] is not None
-    dictionary = options["dictionary"]
-    settings = Config() if options["config"] is None else Config.read(options["config"])
-    changes = changed_settings(options)
-    return train_tagger(
-        front_end,
-        shards_dir,
-        out=options["out"],
-        config=settings.with_training(changes) if changes else settings,
-        labels=LegacyLabels(dictionary, options["genres"]) if dictionary else options["labels"],
-        tags=options["lastfm"] or options["tags"],
-        split=options["split"],
-        remove=tags_to_remove(options["filter_path"]) if filtered else (),
-        database=options["database"],
-        min_weight=options["min_weight"],
-        keep_unlabelled=options["keep_unlabelled"],
-        epochs=options["epochs"],
-        steps_per_epoch=options["steps_per_epoch"],
-        shuffle=False if options["no_shuffle"] else None,
-        update_freq=options["update_freq"],
-        save_every=options["save_every"],
-        multi_tag=options["multi_tag"],
-        cuda=options["cuda"] or None,
-        n_processes=options["n_processes"],
-        num_nodes=options["num_nodes"],
-        precision=options["precision"],
-        loss=_loss(options),
-        loss_embeddings=options["loss_embeddings"],
-        workers=options["workers"],
-        seed=options["seed"],
-        arrays=_folders(options),
-        **shown,
-    )
+    if options["loss"] == "semantic" and not options["vectors"] and not options["config"]:
+        raise click.UsageError(
+            "the semantic loss needs word vectors: name them with --custom-loss-embeddings-path"
+        )
+    n_databases, stated = Manifest.read(shards).n_tag_databases, options.pop("multi_db")
+    if stated not in (None, n_databases):
+        raise FolksongError(f"{shards}: the records hold {n_databases} tag databases, not {stated}")
+    filter_path = options.pop("filter_path")
+    if options.pop("filtered") or filter_path is not None:
+        options["remove"] = tags_to_remove(filter_path)
+    if options.pop("no_shuffle"):
+        options["shuffle"] = False
+    options["labels"] = LegacyLabels(dictionary, genres) if dictionary else options["labels"]
+    options["tags"] = lastfm or options["tags"]
+    return train_tagger(front_end, shards, progress=progress, **options)
 
 
-def _loss(options: dict[str, Any]) -> Any:
-    from folksong.training.loss_options import LossOptions
-
-    implied = "bce" if options["loss_embeddings"] is None else "semantic"
-    names = (
-        "gamma",
-        "weights",
-        "absent_weight",
-        "label_smoothing",
-        "positive_focus",
-        "negative_focus",
-        "margin",
-    )
-    return LossOptions(options["loss"] or implied, **{name: options[name] for name in names})
-
-
-# What may be said anew of a run that goes on; everything else is kept in it.
-RESUMABLE = {
-    "shards_dir", "epochs", "cuda", "n_processes", "num_nodes", "workers",
-    "save_pr", "save_roc", "save_confusion", "save_tags", "save_cooccurrence",
-}  # fmt: skip
-
-
-def _resume(ctx: click.Context, run: str, options: dict[str, Any], shown: dict[str, bool]) -> Any:
-    from folksong.training.loop import resume
+def _resume(ctx: click.Context, run: str, options: dict[str, Any], progress: bool) -> Any:
+    from folksong.training.resume import resume
 
     given = {name for name in options if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE}
     fixed = sorted(given - RESUMABLE - {"frontend"})
@@ -363,41 +366,16 @@ def _resume(ctx: click.Context, run: str, options: dict[str, Any], shown: dict[s
         raise click.UsageError(
             f"a resumed run keeps its settings; leave out {', '.join(names[name] for name in fixed)}"
         )
-    return resume(
-        run,
-        shards_dir=options["shards_dir"],
-        epochs=options["epochs"],
-        cuda=options["cuda"] or None,
-        n_processes=options["n_processes"],
-        num_nodes=options["num_nodes"],
-        workers=options["workers"],
-        arrays=_folders(options),
-        **shown,
-    )
-
-
-def _folders(options: dict[str, Any]) -> Any:
-    from folksong.training.label_arrays import ArrayFolders
-
-    return ArrayFolders(
-        pr_auc=options["save_pr"],
-        roc_auc=options["save_roc"],
-        confusion=options["save_confusion"],
-        tags=options["save_tags"],
-        cooccurrence=options["save_cooccurrence"],
-    )
+    return resume(run, progress=progress, **{name: options[name] for name in RESUMABLE})
 
 
 def _summarise(run: Any) -> None:
     """Print the best epoch's figures, the leading average first."""
-    from folksong.runs import Run
-
-    run = Run.open(run.path)
     best = run.best_row()
-    averages = ("macro", "micro") if run.config["options"]["multi_tag"] else ("micro", "macro")
+    averages = ("macro", "micro") if run.config["settings"]["schedule"]["multi_tag"] else ("micro", "macro")
     figures = [
         f"{average} {name} {best[key]:.4f}" if best.get(key) is not None else f"{average} {name} undefined"
         for average in averages
-        for name, key in (("PR-AUC", f"pr_auc_{average}"), ("ROC-AUC", f"roc_auc_{average}"))
+        for name, key in (("PR-AUC", f"{average}_pr_auc"), ("ROC-AUC", f"{average}_roc_auc"))
     ]
     click.echo(f"{run.path}: best epoch {best['epoch']}, validation {', '.join(figures)}")

@@ -8,7 +8,9 @@ config.json             settings of the trainings, as `folksong train --config` 
 corpus/                 the corpus (folksong.demo.corpus)
 split.json              training, validation and test tracks, by artist
 popular.labels.json     Model 1: the most popular tags of the training tracks, cleaned by the default recipe
-filtered.labels.json    Model 2: those less the subjective ones; the taggers learn these
+filtered.labels.json    Model 2: those less the subjective ones
+hybrid.labels.json      nearly all tags, grouped by what they are used with
+learned.labels.json     what the taggers learn: the hybrid's genres, correlated ones merged, and the rest of Model 2
 shards/FRONT-END/       the recordings, encoded once
 runs/FRONT-END/         a tagger with tuned thresholds: `folksong predict` and `folksong evaluate` take this folder
 ```
@@ -16,6 +18,7 @@ runs/FRONT-END/         a tagger with tuned thresholds: `folksong predict` and `
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -26,6 +29,9 @@ from typing import Any
 from folksong.demo.corpus import Corpus, CorpusSettings, write_corpus
 from folksong.errors import FolksongError
 from folksong.files import read_json, write_json
+from folksong.labels.space import LabelSpace
+
+logger = logging.getLogger(__name__)
 
 FRONT_ENDS = ("log-mel-spectrogram", "waveform")
 FORMAT = "folksong.demo"
@@ -40,6 +46,7 @@ class DemoSettings:
     Attributes:
         corpus: seed (of everything) and size of the corpus.
         n_labels: how many popular tags Model 1 takes.
+        n_clusters: of the hybrid.
         window_seconds: length of a training window.
         fractions: shares of the training, validation and test tracks.
         epochs: of each front-end's training.
@@ -47,9 +54,10 @@ class DemoSettings:
 
     corpus: CorpusSettings = field(default_factory=CorpusSettings)
     n_labels: int = 60
+    n_clusters: int = 80
     window_seconds: float = 3.0
-    fractions: tuple[float, float, float] = (60.0, 20.0, 20.0)
-    epochs: tuple[tuple[str, int], ...] = (("log-mel-spectrogram", 10), ("waveform", 11))
+    fractions: tuple[float, float, float] = (70.0, 15.0, 15.0)
+    epochs: tuple[tuple[str, int], ...] = (("log-mel-spectrogram", 36), ("waveform", 24))
 
     def __post_init__(self) -> None:
         if self.n_labels < 1 or any(number < 1 for _, number in self.epochs):
@@ -65,6 +73,7 @@ class DemoSettings:
             "corpus": {**asdict(self.corpus), "genres": list(self.corpus.genres)},
             "corpus_fingerprint": self.corpus.fingerprint(),
             "n_labels": self.n_labels,
+            "n_clusters": self.n_clusters,
             "window_seconds": self.window_seconds,
             "fractions": list(self.fractions),
             "epochs": dict(self.epochs),
@@ -251,7 +260,7 @@ class _Demo:
 
     def make_labels(self) -> Found:
         """Clean the tags, split the tracks by artist, and build label spaces from the training tracks only."""
-        from folksong.labels import SUBJECTIVE_TAGS, drop, top
+        from folksong.labels import SUBJECTIVE_TAGS, drop, hybrid, keep_genres, propose_genres, top
         from folksong.splits import make_split
         from folksong.tags.cleaning.clean import clean
         from folksong.tags.cleaning.recipe import default_recipe
@@ -264,28 +273,31 @@ class _Demo:
         table, artists = cleaned.table, read_artists(corpus.tracks_csv)
         split = make_split(table, fractions=settings.fractions, artists=artists, seed=settings.corpus.seed)
         split.write(self.folder / "split.json")
-        popular = top(
-            table.select_tracks(split.training),
-            settings.n_labels,
-            aliases=cleaned.log.aliases(table.tags),
-            provenance={"split_sha256": split.sha256()},
-        )
-        spaces = {
-            "popular": popular,
-            "filtered": drop(popular, SUBJECTIVE_TAGS, ignore_case=True),
-        }
+        training, aliases = table.select_tracks(split.training), cleaned.log.aliases(table.tags)
+        provenance = {"split_sha256": split.sha256()}
+        popular = top(training, settings.n_labels, aliases=aliases, provenance=provenance)
+        filtered = drop(popular, SUBJECTIVE_TAGS, ignore_case=True)
+        spaces = {"popular": popular, "filtered": filtered}
+        try:
+            spaces["hybrid"] = hybrid(training, None, n_clusters=settings.n_clusters, provenance=provenance)
+            choice = propose_genres(spaces["hybrid"], training).choice
+            spaces["learned"] = _joined(keep_genres(spaces["hybrid"], choice, training), filtered, aliases)
+        except FolksongError as error:
+            logger.warning("the tags of this corpus are too few to group (%s)", error)
+            spaces["learned"] = filtered
         kept = []
         for name, space in spaces.items():
             space.write(self.folder / f"{name}.labels.json")
             coverage = space.coverage(raw)
             kept.append([name, len(space), coverage.counts, coverage.tracks])
+        learned = spaces["learned"].names
         meanings = {
             final: [row["kind"], row["concept"]]
             for row in reversed(corpus.read_tag_truth())
-            if (final := cleaned.log.final(row["tag"])) in spaces["filtered"].names
+            if (final := cleaned.log.final(row["tag"])) in learned
         }
         return {
-            "detail": f"{raw.n_tags:,} tags, {table.n_tags:,} after cleaning; {len(spaces['filtered'])} labels",
+            "detail": f"{raw.n_tags:,} tags, {table.n_tags:,} after cleaning; {len(learned)} labels to learn",
             "kept": kept,
             "meanings": meanings,
         }
@@ -309,11 +321,12 @@ class _Demo:
     def train(self, front_end: str) -> Found:
         from folksong.runs import CONFIG_NAME
         from folksong.training.config import Config
-        from folksong.training.loop import resume, train
+        from folksong.training.resume import resume
+        from folksong.training.train import train
 
         run, shards = self.run_folder(front_end), self.folder / "shards" / front_end
         if (run / CONFIG_NAME).exists():
-            finished = resume(run, shards_dir=shards, progress=self.progress)
+            finished = resume(run, shards=shards, progress=self.progress)
         else:
             config = Config.from_dict(training_config(self.settings))
             write_json(self.folder / "config.json", config.to_dict())
@@ -322,7 +335,7 @@ class _Demo:
                 shards,
                 out=run,
                 config=config,
-                labels=self.folder / "filtered.labels.json",
+                labels=self.folder / "learned.labels.json",
                 tags=self.corpus.tags_path,
                 split=self.folder / "split.json",
                 epochs=dict(self.settings.epochs)[front_end],
@@ -333,7 +346,7 @@ class _Demo:
         best = finished.best_row()
         return {
             "detail": f"best of {len(finished.history())} epochs: {best['epoch']}, validation PR-AUC "
-            f"{best['pr_auc_macro']:.3f}"
+            f"{best['macro_pr_auc']:.3f}"
         }
 
     def measure(self, front_end: str) -> Found:
@@ -424,6 +437,16 @@ def training_config(settings: DemoSettings) -> dict[str, Any]:
         },
         "tags": {"top": settings.n_labels},
     }
+
+
+def _joined(genres: LabelSpace, others: LabelSpace, aliases: Mapping[str, str]) -> LabelSpace:
+    """Return the genres, and those of the other labels whose tags none of them holds."""
+    taken = {tag for label in genres.labels for tag in label.tags}
+    labels = [*genres.labels, *(label for label in others.labels if taken.isdisjoint(label.tags))]
+    members = {tag for label in labels for tag in label.tags}
+    spelled = {raw: genres.aliases.get(tag, tag) for raw, tag in aliases.items()} | dict(genres.aliases)
+    kept = {raw: tag for raw, tag in spelled.items() if tag in members and raw not in members}
+    return LabelSpace(tuple(labels), kept, {**others.provenance, "builder": "demo"})
 
 
 def _in_words(row: dict[str, str]) -> str:

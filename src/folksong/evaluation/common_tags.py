@@ -14,9 +14,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from folksong.errors import FolksongError
-from folksong.evaluation.scores import ScoredTracks, rows_of
+from folksong.evaluation.scores import ScoredTracks
 from folksong.labels.space import LabelSpace
 from folksong.tags.table import TagTable
+from folksong.training.data import rows_of_tracks
 
 logger = logging.getLogger(__name__)
 
@@ -89,5 +90,6 @@ def project(
         elif not unknown_at_chance:
             raise FolksongError(f"the tag {tag!r} belongs to no label of the space")
     columns = [table.tag_index[tag] for tag in tags]
-    targets = rows_of(table.presence[:, columns].tocsr(), table, tracks.track_ids)
+    presence = table.presence[:, columns].tocsr()
+    targets = rows_of_tracks(presence, table, tracks.track_ids).toarray().astype(np.uint8)
     return ScoredTracks(tracks.track_ids, tuple(tags), targets, scores, np.asarray(targets.any(axis=1)))

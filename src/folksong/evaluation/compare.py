@@ -30,11 +30,12 @@ from folksong.evaluation.common_tags import common_tags, project, same_tracks
 from folksong.evaluation.evaluate import current_evaluation
 from folksong.evaluation.figures import FIGURES, Average, Measured, averages, mean_resampled, measure_tracks
 from folksong.evaluation.groups import Group, seed_of
-from folksong.evaluation.scores import ScoredTracks, open_shards, read_run_tags
+from folksong.evaluation.scores import ScoredTracks, open_shards
 from folksong.files import json_value
 from folksong.metrics import centred_interval
 from folksong.runs import Run
 from folksong.tags.table import TagTable
+from folksong.training.data import read_run_tags
 
 Array = npt.NDArray[np.float64]
 Measuring = Callable[[ScoredTracks], Measured]

@@ -75,7 +75,7 @@ class Group:
 
 def seed_of(run: Run) -> int:
     """Return the seed of a run's training."""
-    return int(run.config.get("options", {}).get("seed") or 0)
+    return int(run.config["settings"]["runtime"]["seed"])
 
 
 def open_runs(paths: Sequence[Run | str | os.PathLike[str]]) -> list[NamedRun]:
@@ -141,12 +141,12 @@ def group_runs(named: Sequence[NamedRun], names: Sequence[str]) -> list[Group]:
         members.setdefault(key, []).append(row)
     losses: dict[tuple[str, str], set[str]] = {}
     for one in named:
-        loss = json.dumps(one.run.config.get("options", {}).get("loss"), sort_keys=True)
+        loss = json.dumps(one.run.config["settings"]["loss"], sort_keys=True)
         losses.setdefault(_place(one.run), set()).add(loss)
     groups = []
     for rows in members.values():
         first = named[rows[0]]
-        loss = first.loss or str(first.run.config.get("options", {}).get("loss", {}).get("kind", PLAIN_LOSS))
+        loss = first.loss or str(first.run.config["settings"]["loss"]["kind"])
         several = len(losses[_place(first.run)]) > 1 and first.space is not None
         groups.append(
             Group(
@@ -167,8 +167,16 @@ def _place(run: Run) -> tuple[str, str]:
 def _key(one: NamedRun) -> str:
     """Return all that decides a run but its seed (and where its data lie) as text."""
     config = one.run.config
-    options = {key: value for key, value in config.get("options", {}).items() if key not in ("seed", "tags")}
-    kept = [options, config.get("settings"), one.run.front_end, one.run.labels.sha256(), one.space, one.loss]
+    settings = {name: dict(section) for name, section in config["settings"].items() if name != "runtime"}
+    settings["data"].pop("tags")
+    kept = [
+        settings,
+        config["settings"]["runtime"]["precision"],
+        one.run.front_end,
+        one.run.labels.sha256(),
+        one.space,
+        one.loss,
+    ]
     kept += [config.get("split_sha256"), config["shards"].get("manifest_sha256")]
     return json.dumps(kept, sort_keys=True, default=str)
 

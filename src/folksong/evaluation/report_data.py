@@ -21,11 +21,12 @@ from folksong.evaluation.compare import Comparison, compare_groups, compare_pair
 from folksong.evaluation.evaluate import current_evaluation
 from folksong.evaluation.figures import Average, Evaluation, averages, measure_tracks
 from folksong.evaluation.groups import Group, group_runs, open_runs, short_names
-from folksong.evaluation.scores import ScoredTracks, open_shards, read_run_tags
+from folksong.evaluation.scores import ScoredTracks, open_shards
 from folksong.labels.space import LabelSpace
 from folksong.metrics import best_thresholds
 from folksong.runs import Run
 from folksong.tags.table import TagTable
+from folksong.training.data import read_run_tags
 
 logger = logging.getLogger(__name__)
 

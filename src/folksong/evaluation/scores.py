@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse as sp
 from tqdm import tqdm
 
 from folksong.errors import FileFormatError, FolksongError
@@ -23,8 +22,7 @@ from folksong.prediction import load_tagger
 from folksong.prediction.windows import score_clips
 from folksong.runs import Run, Scoring
 from folksong.shards.reader import ShardReader
-from folksong.tags.table import TagTable
-from folksong.training.data import TagSource
+from folksong.training.data import read_run_tags, rows_of_tracks
 
 logger = logging.getLogger(__name__)
 
@@ -158,7 +156,7 @@ def score_part(
     records = _records_of(part, run, reader)
     table = read_run_tags(run, reader, tags)
     track_ids = tuple(reader.track_ids[record] for record in records)
-    targets = rows_of(run.labels.encode(table), table, track_ids)
+    targets = rows_of_tracks(run.labels.encode(table), table, track_ids).toarray().astype(np.uint8)
     tagger = load_tagger(run, device=device, batch_size=batch_size, scoring=scoring)
     found = score_clips(
         tagger.model,
@@ -218,33 +216,3 @@ def _records_of(part: str, run: Run, reader: ShardReader) -> npt.NDArray[np.int6
     if missing:
         logger.warning("%d tracks of the %s part have no record in %s", missing, part, reader.folder)
     return np.array(sorted(record_of.values()), np.int64)
-
-
-def read_run_tags(run: Run, reader: ShardReader, tags: str | os.PathLike[str] | None = None) -> TagTable:
-    """Return the tags of the shards' tracks, from the run's own source or another table.
-
-    Raises:
-        FolksongError: the source is missing, or none of its tracks is among the records.
-    """
-    stored = run.config["tags"]
-    path = stored.get("path") if tags is None else os.fspath(tags)
-    table = TagSource(path, int(stored.get("database", 0)), stored.get("min_weight")).read(reader)
-    if tags is None and table.sha256() != stored.get("table_sha256"):
-        logger.warning("%s: the tags have changed since %s was trained", path or reader.folder, run.path)
-    return table
-
-
-def rows_of(matrix: sp.csr_matrix, table: TagTable, track_ids: Sequence[str]) -> npt.NDArray[np.uint8]:
-    """Return a binary matrix's rows of these tracks, dense (n_tracks, n_columns); unknown tracks have none.
-
-    Args:
-        matrix: CSR (table.n_tracks, n_columns); every stored entry counts.
-        table: gives the tracks of its rows.
-        track_ids: the rows wanted.
-    """
-    dense = np.zeros((len(track_ids), matrix.shape[1]), np.uint8)
-    for row, track_id in enumerate(track_ids):
-        place = table.track_index.get(track_id)
-        if place is not None:
-            dense[row, matrix.indices[matrix.indptr[place] : matrix.indptr[place + 1]]] = 1
-    return dense

@@ -9,13 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from folksong.errors import FolksongError
 from folksong.experiment.plan import PLAIN_LOSS, Plan
 from folksong.files import sha256_file
 from folksong.labels.space import LabelSpace
 from folksong.shards.manifest import MANIFEST_NAME
-from folksong.training.config import Config
-from folksong.training.loss_options import LossOptions
+from folksong.training.config import Config, LossSettings
 
 
 @dataclass(frozen=True)
@@ -85,8 +83,8 @@ def make_cells(
                             "shards": manifests[front_end],
                             "tags": table_sha256,
                             "split": split_sha256,
-                            "loss": options.to_dict(),
-                            "vectors": str(plan.vectors()) if options.kind == "semantic" else None,
+                            "loss": options.model_dump(mode="json"),
+                            "vectors": str(plan.vectors()) if options.chosen == "semantic" else None,
                             "settings": config.to_dict(),
                             "training": plan.training.of(front_end, grid.epochs),
                             "min_weight": plan.data.min_weight,
@@ -98,13 +96,10 @@ def make_cells(
     return list(cells.values())
 
 
-def loss_of(plan: Plan, name: str) -> LossOptions:
+def loss_of(plan: Plan, name: str) -> LossSettings:
     """Return the settings of a loss that the plan names; ``bce`` is plain cross-entropy unless the plan says else."""
     content = plan.losses.get(name, {"kind": PLAIN_LOSS} if name == PLAIN_LOSS else {})
-    try:
-        return LossOptions(**content)
-    except (TypeError, FolksongError) as error:
-        raise FolksongError(f"losses.{name}: {error}") from error
+    return Config.from_dict({"loss": content}, f"losses.{name}").loss
 
 
 def space_file(name: str, sha256: str) -> str:

@@ -186,7 +186,7 @@ class Plan(Section):
     Args:
         data: what is learned from.
         spaces: label spaces by name.
-        losses: further losses by name, as `folksong.training.loss_options.LossOptions`; ``bce`` is always there.
+        losses: further losses by name, as `folksong.training.config.LossSettings`; ``bce`` is always there.
         grid: the combinations; a cell that several of them name is run once.
         training: how every cell is trained.
         settings: sections of a ``config.json`` of a training: ``[settings.model-training]`` and so on.

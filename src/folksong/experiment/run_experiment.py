@@ -127,7 +127,7 @@ def run_cell(plan: Plan, folder: Path, config: Config, cell: Cell, threads: int 
     """
     import torch
 
-    from folksong.training.interruption import TrainingInterrupted
+    from folksong.training.loop import TrainingInterrupted
 
     if threads is not None:
         torch.set_num_threads(threads)
@@ -148,7 +148,8 @@ def _train_and_evaluate(plan: Plan, folder: Path, config: Config, cell: Cell, pl
     """Return what went wrong, or None."""
     from folksong.evaluation.evaluate import evaluate
     from folksong.runs import CONFIG_NAME, Run
-    from folksong.training.loop import resume, train
+    from folksong.training.resume import resume
+    from folksong.training.train import train
 
     try:
         if (place / CONFIG_NAME).exists():
@@ -166,7 +167,7 @@ def _train_and_evaluate(plan: Plan, folder: Path, config: Config, cell: Cell, pl
                 min_weight=plan.data.min_weight,
                 **cell.inputs["training"],
                 loss=loss,
-                loss_embeddings=plan.vectors() if loss.kind == "semantic" else None,
+                vectors=plan.vectors() if loss.chosen == "semantic" else None,
                 seed=cell.seed,
             )
         evaluate(run)

@@ -1,7 +1,7 @@
 """Model 4.1: inside each genre, clusters of tags by linkage on the co-occurrence distance 1 − NPMI.
 
 P(i) and P(i, j) are shares of tracks. The thesis behind the project takes them of the genre's co-occurrence matrix
-instead (``shares="pairs"``): P(i, j) = n_ij / N and P(i) = n_i / N with N = Σ n_ij, n_i = n_ii.
+instead (``population="pairs"``): P(i, j) = n_ij / N and P(i) = n_i / N with N = Σ n_ij, n_i = n_ii.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from folksong.tags.sources.read_tags import Tags, as_table
 from folksong.tags.table import TagTable
 
 Linkage = Literal["average", "complete", "single"]
-Population = Literal["all", "genre"]
-Shares = Literal["tracks", "pairs"]
+Population = Literal["all", "genre", "pairs"]
 
 LINKAGES: tuple[Linkage, ...] = ("average", "complete", "single")
+POPULATIONS: tuple[Population, ...] = ("all", "genre", "pairs")
 
 
 def npmi(
@@ -31,7 +31,6 @@ def npmi(
     *,
     linkage: Linkage = "average",
     population: Population = "all",
-    shares: Shares = "tracks",
     drop_rare: bool = False,
     keep_main: bool = False,
     main_as_label: bool = False,
@@ -44,8 +43,8 @@ def npmi(
             ``table.select_tracks(split.training)``.
         genres: the genre clusters.
         linkage: "average", "complete" or "single".
-        population: the tracks that shares are taken over: "all", or those of the "genre" only.
-        shares: of "tracks", or of the "pairs" that the genre's co-occurrence matrix counts.
+        population: what shares are taken of: "all" tracks, those of the "genre" only, or the "pairs" that the
+            genre's co-occurrence matrix counts.
         drop_rare: leave out tags rarer than the fourth root of the genre's most frequent one's count.
         keep_main: cluster the main genre with the others.
         main_as_label: make the main genre a label of its own.
@@ -55,7 +54,7 @@ def npmi(
         FolksongError: an unknown linkage or population, or no label is left.
     """
     found = cluster_by_npmi(
-        tags, genres, linkage=linkage, population=population, shares=shares, drop_rare=drop_rare, keep_main=keep_main
+        tags, genres, linkage=linkage, population=population, drop_rare=drop_rare, keep_main=keep_main
     )  # fmt: skip
     return found.to_space(main_as_label=main_as_label, provenance=provenance)
 
@@ -66,31 +65,27 @@ def cluster_by_npmi(
     *,
     linkage: Linkage = "average",
     population: Population = "all",
-    shares: Shares = "tracks",
     drop_rare: bool = False,
     keep_main: bool = False,
 ) -> Subgenres:
     """Cluster the tags of each genre, with the trees and silhouettes; arguments as for `npmi`."""
     if linkage not in LINKAGES:
         raise FolksongError(f"the linkage must be one of {', '.join(LINKAGES)}, not {linkage!r}")
-    if population not in ("all", "genre"):
-        raise FolksongError(f"the population must be 'all' or 'genre', not {population!r}")
-    if shares not in ("tracks", "pairs"):
-        raise FolksongError(f"shares are of 'tracks' or 'pairs', not {shares!r}")
+    if population not in POPULATIONS:
+        raise FolksongError(f"the population must be one of {', '.join(POPULATIONS)}, not {population!r}")
     table = as_table(tags)
 
     def cut(genre: Label, members: tuple[str, ...], numbers: range) -> Cuts:
         from scipy.cluster.hierarchy import linkage as link
         from scipy.spatial.distance import squareform
 
-        tracks = table if population == "all" else tracks_with(table, genre.tags)
-        distances = (
-            npmi_distance(tracks, members) if shares == "tracks" else _distance_of_pairs(tracks, members)
-        )
+        tracks = tracks_with(table, genre.tags) if population == "genre" else table
+        measure = _distance_of_pairs if population == "pairs" else npmi_distance
+        distances = measure(tracks, members)
         tree = link(squareform(distances, checks=False), linkage)
         return Cuts(distances, {k: cut_tree(tree, k) for k in numbers}, tree)
 
-    settings = {"builder": "npmi", "linkage": linkage, "population": population, "shares": shares}
+    settings = {"builder": "npmi", "linkage": linkage, "population": population}
     return cluster_genres(table, genres, cut, drop_rare=drop_rare, keep_main=keep_main, settings=settings)
 
 

@@ -219,6 +219,15 @@ class LabelSpace:
             absent_labels=tuple(name for number, name in enumerate(self.names) if number not in used),
         )
 
+    def mean_imbalance_ratio(self, tags: Tags) -> float:
+        """Return the mean over labels of the tracks of the largest label over the label's own (Charte et al. 2015).
+
+        1 where all labels are on equally many tracks; labels on no track are passed over, NaN without any other.
+        """
+        n_tracks = self.encode(tags).getnnz(axis=0)
+        used = n_tracks[n_tracks > 0]
+        return float(np.mean(used.max() / used)) if len(used) else float("nan")
+
     def sha256(self) -> str:
         """Return a hash of labels and aliases (not of the provenance)."""
         content = {

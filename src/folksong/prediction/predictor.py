@@ -19,16 +19,16 @@ import numpy.typing as npt
 import torch
 
 from folksong.audio.decode import decode
+from folksong.audio.long_recording import LongRecording, is_long
 from folksong.errors import AudioError, FolksongError
 from folksong.export import DESCRIPTION_NAME
-from folksong.models.allocator import keep_memory
 from folksong.models.checkpoint import load_model
+from folksong.models.hardware import choose_precision, keep_memory
 from folksong.models.inference import prepared
 from folksong.models.tagger import Tagger
 from folksong.prediction.thresholds import stored_thresholds
-from folksong.prediction.windows import ArrayClip, AudioInput, Scores, listening_threads, score_clips
+from folksong.prediction.windows import AudioInput, Clip, Scores, listening_threads, score_clips
 from folksong.runs import Run, Scoring
-from folksong.training.options import choose_precision
 
 logger = logging.getLogger(__name__)
 
@@ -185,7 +185,7 @@ class LoadedTagger:
             finally:
                 listeners.shutdown(wait=False, cancel_futures=True)
 
-    def _score(self, clip: ArrayClip, threads: ThreadPoolExecutor | None = None) -> Scores:
+    def _score(self, clip: Clip, threads: ThreadPoolExecutor | None = None) -> Scores:
         (scores,) = score_clips(
             self.model,
             [clip],
@@ -198,13 +198,20 @@ class LoadedTagger:
         return scores
 
     def _predict(self, file: str | os.PathLike[str], threads: ThreadPoolExecutor | None = None) -> Prediction:
-        samples = decode(file, self.audio.sample_rate)
-        try:
-            scores = self._score(self.audio.clip(samples), threads)
-        except AudioError as error:
-            raise AudioError(f"{file}: {error}") from error
-        seconds, silent = len(samples) / self.audio.sample_rate, float(np.abs(samples).max()) < SILENCE_PEAK
-        return Prediction(os.fspath(file), seconds, self.labels, scores, silent)
+        clip: Clip
+        if is_long(file):
+            clip = LongRecording(file, self.audio.sample_rate, self.audio.preset)
+            n_samples, peak = clip.n_samples, clip.peak
+        else:
+            samples = decode(file, self.audio.sample_rate)
+            n_samples, peak = len(samples), float(np.abs(samples).max())
+            try:
+                clip = self.audio.clip(samples)
+            except AudioError as error:
+                raise AudioError(f"{file}: {error}") from error
+        scores = self._score(clip, threads)
+        seconds = n_samples / self.audio.sample_rate
+        return Prediction(os.fspath(file), seconds, self.labels, scores, silent=peak < SILENCE_PEAK)
 
 
 def load_tagger(
@@ -218,7 +225,7 @@ def load_tagger(
 ) -> LoadedTagger:
     """Load a run's best network, or an exported model, for prediction.
 
-    On the CPU the C library is told to keep memory between batches (`folksong.models.allocator`), which doubles the
+    On the CPU the C library is told to keep memory between batches (`folksong.models.hardware`), which doubles the
     speed of the waveform network.
 
     Args:

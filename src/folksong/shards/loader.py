@@ -139,8 +139,8 @@ class WindowDataset(Dataset[Batch]):
 class WindowLoader:
     """Batches of a dataset.
 
-    Iterating gives one epoch from its first batch, and its end moves on to the next; `set_epoch` (which Lightning
-    calls through `sampler`) chooses one. `state_dict` names the batch that comes next; the first iteration after
+    Iterating gives one epoch from its first batch, and its end moves on to the next; `set_epoch` chooses
+    one. `state_dict` names the batch that comes next; the first iteration after
     `load_state_dict` begins exactly there.
 
     Args:
@@ -176,11 +176,6 @@ class WindowLoader:
         self.rank, self.world_size = rank, world_size
         self.epoch = self.position = self._resume_at = 0
         self._pool = _BufferPool(pin_memory)
-
-    @property
-    def sampler(self) -> WindowLoader:
-        """The loader itself, where Lightning looks for `set_epoch`."""
-        return self
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that iterating gives."""

@@ -25,6 +25,8 @@ PAGES = (".html",)
 MOST_TAGS = 300
 """A heat map of more tags cannot be read; it is refused."""
 SHOWN_CHARACTERS = 32
+LARGE_RATIO = 20
+"""Bars that differ more are drawn on a logarithmic axis, so that each can be seen."""
 POINTS = 2000
 """A curve is drawn through so many points at most, evenly on its logarithmic axis."""
 
@@ -78,17 +80,19 @@ def draw_histogram(distribution: Distribution, path: str | os.PathLike[str], *, 
     numbers = [bar.number for bar in distribution.bins]
     if not labels:
         raise FolksongError(f"there are no values to draw for {title!r}")
+    scale = "log" if max(numbers) > LARGE_RATIO * min(filter(None, numbers), default=1) else "linear"
     if _is_page(path):
         from plotly import graph_objects as go
 
         figure = go.Figure(go.Bar(x=labels, y=numbers))
-        figure.update_yaxes(title="number")
+        figure.update_yaxes(title="number", type=scale)
         _write_page(figure, path, title)
         return
     figure, axes = _figure(9, 5)
     axes.bar(range(len(labels)), numbers)
     axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
-    axes.set(title=title, ylabel="number")
+    axes.set(title=title, ylabel="number", yscale=scale)
+    axes.yaxis.set_major_formatter("{x:,.0f}")
     _write_picture(figure, path)
 
 

@@ -248,11 +248,7 @@ def rename_tags(table: TagTable, names: Mapping[str, str | None], *, weights: st
     rows, columns, values = rows[stays], columns[stays], table.weights.data[stays]
     if weights == "sum":
         rows, columns, values = _summed(rows, columns, values, len(kept))
-    array = np.empty(len(kept), dtype=object)
-    array[:] = kept
-    return TagTable(
-        table.track_ids, array, csr_of_largest(rows, columns, values, (table.n_tracks, len(kept)))
-    )
+    return TagTable.from_codes(table.track_ids, kept, rows, columns, values)
 
 
 def _summed(

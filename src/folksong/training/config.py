@@ -1,8 +1,9 @@
-"""Settings of a training, as a JSON file of the earlier project's shape.
+"""The settings of a training: one frozen object, validated when made, kept in the run's ``config.json``.
 
-Four sections: ``model`` (sizes), ``model-training`` (how to learn), ``tags`` (what the labels are, if no label space is
-given) and ``tfrecords`` (what the records hold, checked against them). Every key has a default. Comments and trailing
-commas are allowed (JSON5); an unknown key is an error that names the nearest known one.
+Its sections are ``model`` (sizes), ``data`` (labels and windows), ``loss``, ``optimizer``, ``schedule`` (how long, and
+at which learning rate) and ``runtime`` (seed, precision, processes). A settings file is JSON with comments and trailing
+commas (JSON5), in these sections or in those of the earlier project (`EARLIER`). Every key has a default; an unknown
+one is an error that names the nearest known one.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ Count = Annotated[int, Field(ge=1)]
 NonNegativeCount = Annotated[int, Field(ge=0)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Precision = Literal["auto", "32", "bf16", "16", "64"]
 
 
 class Section(BaseModel):
@@ -38,27 +41,6 @@ class ModelSettings(Section):
 
     n_dense_units: Count = 500
     n_filters: Count = 16
-
-
-class OptimizerSettings(Section):
-    """An optimizer of torch.optim by its name, and its arguments."""
-
-    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
-
-    name: str = "Adam"
-    learning_rate: Positive = 1e-3
-
-    @model_validator(mode="after")
-    def _known_to_torch(self) -> OptimizerSettings:
-        from folksong.training.optimizer import check_optimizer
-
-        check_optimizer(self.name, self.arguments)
-        return self
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """All that was given besides name and learning rate."""
-        return dict(self.model_extra or {})
 
 
 class AugmentationSettings(Section):
@@ -76,88 +58,267 @@ class AugmentationSettings(Section):
         return bool(self.frequency_masks or self.time_masks or self.gain_db)
 
 
-class TrainingSettings(Section):
-    """How to learn."""
+class DataSettings(Section):
+    """Labels, parts, and the windows that are learned from.
 
-    optimizer: OptimizerSettings = OptimizerSettings.model_construct()
-    batch_size: Count = 16
-    accumulate_batches: Count = 1
-    clip_gradient_norm: Positive | None = None
-    schedule: Literal["plateau", "cosine", "one-cycle", "constant"] = "plateau"
-    warmup_steps: NonNegativeCount = 0
-    cosine_min_lr: NonNegative = 0.0
-    early_stop_patience: Count | None = 20
-    early_stop_min_delta: NonNegative = 0.0
-    reduce_lr_patience: Count | None = Field(8, alias="reduceLRoP_patience")
-    reduce_lr_factor: Annotated[float, Field(gt=0, lt=1)] = Field(0.5, alias="reduceLRoP_factor")
-    reduce_lr_min_delta: NonNegative = Field(0.0, alias="reduceLRoP_min_delta")
-    reduce_lr_min_lr: NonNegative = Field(1e-5, alias="reduceLRoP_min_lr")
-    log_dir: str = "runs"
-    shuffle: bool = True
-    split: tuple[NonNegative, NonNegative, NonNegative] = (80, 10, 10)
-    window_length: Positive = 15
-    window_random: bool = True
-    augmentation: AugmentationSettings = AugmentationSettings()
-    interleave_cycle_length: Count | None = None
-    interleave_block_length: Count | None = None
-    shuffle_buffer_size: Count | None = None
+    Args:
+        tags: tag table of any kind; None takes the records' own tags.
+        database: which of the records' tag lists.
+        min_weight: keep tags with a weight greater than this; None keeps all.
+        keep_unlabelled: use tracks without a label too, as negative examples of every label.
+        top: the labels are so many of the most popular tags, if no label space is given; None takes all.
+        with_: further tags.
+        without: tags to leave out.
+        merge: groups of tags that belong together.
+        merge_as: ``one`` label a group, or ``together``: all outputs stay and are set together, as in the earlier
+            project.
+        remove: tags to take out of the labels, whatever these come from.
+        fractions: of training, validation and test part, if no split is given.
+        n_mels: what the records hold; None takes what their manifest says, another value must agree with it.
+        n_tags: likewise, of records with one-hot tags.
+        sample_rate: likewise, in Hz.
+        window_seconds: length of a window.
+        random_windows: training windows from anywhere in a track; else its middle.
+        batch_size: windows a batch, of each process.
+        shuffle: a new order each pass.
+        augmentation: how training windows are changed.
+    """
 
-    @model_validator(mode="after")
-    def _split_leaves_training_tracks(self) -> TrainingSettings:
-        if self.split[0] <= 0:
-            raise ValueError("split: the training part (the first number) must be more than 0")
-        return self
-
-    @model_validator(mode="after")
-    def _cosine_falls(self) -> TrainingSettings:
-        if self.schedule == "cosine" and self.cosine_min_lr >= self.optimizer.learning_rate:
-            raise ValueError(
-                f"cosine_min_lr {self.cosine_min_lr:g} is not less than the learning rate "
-                f"{self.optimizer.learning_rate:g}"
-            )
-        return self
-
-
-class TagSettings(Section):
-    """Which tags become labels, if no label space is given."""
-
+    tags: str | None = None
+    database: NonNegativeCount = 0
+    min_weight: float | None = None
+    keep_unlabelled: bool = False
     top: Count | None = 50
     with_: tuple[str, ...] | None = Field((), alias="with")
     without: tuple[str, ...] | None = ()
     merge: tuple[tuple[str, ...], ...] | None = ()
-
-
-class RecordSettings(Section):
-    """What the records hold; None takes what their manifest says, another value must agree with it."""
-
+    merge_as: Literal["one", "together"] = "one"
+    remove: tuple[str, ...] = ()
+    fractions: tuple[Positive, NonNegative, NonNegative] = (80, 10, 10)
     n_mels: Count | None = None
     n_tags: Count | None = None
     sample_rate: Count | None = None
+    window_seconds: Positive = 15
+    random_windows: bool = True
+    batch_size: Count = 16
+    shuffle: bool = True
+    augmentation: AugmentationSettings = AugmentationSettings()
+
+
+class LossSettings(Section):
+    """A loss and its numbers; `folksong.training.losses` has the formulas.
+
+    Args:
+        kind: None takes the semantic loss where there are vectors, else binary cross-entropy.
+        vectors: word vectors for the semantic loss.
+        gamma: semantic: weight of the distance in meaning; 0 is plain binary cross-entropy.
+        weights: what the tags' weights (0 to 100) are for: ``ignore``; ``soft``: targets of weight / 100; ``sample``:
+            the weight / 100 multiplies the loss of a label that is there.
+        absent_weight: how much an absent label counts; below 1, absent means perhaps unknown.
+        label_smoothing: ε: targets t (1 − ε) + ε / 2.
+        positive_focus: asymmetric: γ₊.
+        negative_focus: asymmetric: γ₋.
+        margin: asymmetric: negatives below this probability add nothing.
+    """
+
+    kind: Literal["bce", "semantic", "asymmetric"] | None = None
+    vectors: str | None = None
+    gamma: NonNegative = 1.0
+    weights: Literal["ignore", "soft", "sample"] = "ignore"
+    absent_weight: Annotated[float, Field(ge=0, le=1)] = 1.0
+    label_smoothing: Share = 0.0
+    positive_focus: Annotated[float, Field(ge=0, le=100)] = 0.0
+    negative_focus: Annotated[float, Field(ge=0, le=100)] = 4.0
+    margin: Share = 0.05
+
+    @property
+    def chosen(self) -> str:
+        """``bce``, ``semantic`` or ``asymmetric``."""
+        return self.kind or ("bce" if self.vectors is None else "semantic")
+
+    @model_validator(mode="after")
+    def _vectors_belong_to_the_semantic_loss(self) -> LossSettings:
+        if self.vectors is not None and self.chosen != "semantic":
+            raise ValueError(f"the loss {self.kind} takes no word vectors; leave them out")
+        return self
+
+
+class OptimizerSettings(Section):
+    """An optimizer of torch.optim by its name, its arguments, and what a step is made of.
+
+    Args:
+        name: of the class.
+        learning_rate: initial learning rate.
+        accumulate_batches: batches whose gradients make one step.
+        clip_gradient_norm: scale gradients whose norm is larger; None leaves them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+
+    name: str = "Adam"
+    learning_rate: Positive = 1e-3
+    accumulate_batches: Count = 1
+    clip_gradient_norm: Positive | None = None
+
+    @model_validator(mode="after")
+    def _known_to_torch(self) -> OptimizerSettings:
+        from folksong.training.optimizer import check_optimizer
+
+        check_optimizer(self.name, self.arguments)
+        return self
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """All others, which go to the optimizer."""
+        return dict(self.model_extra or {})
+
+
+class ScheduleSettings(Section):
+    """How long a training is, and at which learning rate.
+
+    Args:
+        kind: how the learning rate moves; `folksong.training.schedule` has the formulas.
+        warmup_steps: the learning rate rises from near 0 over so many steps.
+        cosine_min_lr: where ``cosine`` ends.
+        max_learning_rate: where ``cyclic`` turns round.
+        cycle_steps: steps from one turn of ``cyclic`` to the next.
+        epochs: when to end, if early stopping does not.
+        steps_per_epoch: None takes a pass over the training part.
+        multi_tag: macro PR-AUC of the validation part decides; else micro.
+        early_stop_patience: stop after so many epochs without an improvement; None never does.
+        early_stop_min_delta: what counts as one.
+        reduce_lr_patience: ``plateau`` lowers the learning rate after so many epochs; None never does.
+        reduce_lr_factor: by this factor; None never does.
+        reduce_lr_min_delta: what counts as an improvement.
+        reduce_lr_min_lr: not below this.
+    """
+
+    kind: Literal["plateau", "cosine", "one-cycle", "cyclic", "constant"] = "plateau"
+    warmup_steps: NonNegativeCount = 0
+    cosine_min_lr: NonNegative = 0.0
+    max_learning_rate: Positive | None = None
+    cycle_steps: Count = 2000
+    epochs: Count = 100
+    steps_per_epoch: Count | None = None
+    multi_tag: bool = False
+    early_stop_patience: NonNegativeCount | None = 20
+    early_stop_min_delta: NonNegative = 0.0
+    reduce_lr_patience: NonNegativeCount | None = 8
+    reduce_lr_factor: Annotated[float, Field(gt=0, lt=1)] | None = 0.5
+    reduce_lr_min_delta: NonNegative = 0.0
+    reduce_lr_min_lr: NonNegative = 1e-5
+
+    @property
+    def monitor(self) -> str:
+        """The figure that decides."""
+        return "macro_pr_auc" if self.multi_tag else "micro_pr_auc"
+
+
+class RuntimeSettings(Section):
+    """What a training runs on.
+
+    Args:
+        seed: of weights, order, windows, dropout and a split that is made.
+        precision: numbers that the network computes with; ``auto`` takes bf16 where the hardware has it.
+        workers: threads that make batches ahead.
+        cuda: which GPUs, with a process for each; None takes the first if there is one; none found takes the CPU.
+        processes: how many processes share the CPU.
+        num_nodes: on how many machines this is called; see `folksong.training.distributed`.
+        update_freq: steps between two entries of the training loss in TensorBoard and progress bar.
+        save_every: steps between two checkpoints within an epoch; None saves every five minutes.
+        log_dir: where runs go that are not told where.
+    """
+
+    seed: NonNegativeCount = 0
+    precision: Precision = "auto"
+    workers: NonNegativeCount = 1
+    cuda: tuple[NonNegativeCount, ...] | None = None
+    processes: Count | None = None
+    num_nodes: Count = 1
+    update_freq: Count = 10
+    save_every: Count | None = None
+    log_dir: str = "runs"
+
+
+NO_EFFECT = ""
+EARLIER: Mapping[str, Mapping[str, str]] = {
+    "model": {"n_clusters": NO_EFFECT},
+    "model-training": {
+        "optimizer": "optimizer.*",
+        "batch_size": "data.batch_size",
+        "accumulate_batches": "optimizer.accumulate_batches",
+        "clip_gradient_norm": "optimizer.clip_gradient_norm",
+        "schedule": "schedule.kind",
+        "warmup_steps": "schedule.warmup_steps",
+        "cosine_min_lr": "schedule.cosine_min_lr",
+        "max_learning_rate": "schedule.max_learning_rate",
+        "iterations": "schedule.cycle_steps",
+        "early_stop_patience": "schedule.early_stop_patience",
+        "early_stop_min_delta": "schedule.early_stop_min_delta",
+        "reduceLRoP_patience": "schedule.reduce_lr_patience",
+        "reduceLRoP_factor": "schedule.reduce_lr_factor",
+        "reduceLRoP_min_delta": "schedule.reduce_lr_min_delta",
+        "reduceLRoP_min_lr": "schedule.reduce_lr_min_lr",
+        "log_dir": "runtime.log_dir",
+        "shuffle": "data.shuffle",
+        "split": "data.fractions",
+        "window_length": "data.window_seconds",
+        "window_random": "data.random_windows",
+        "augmentation": "data.augmentation",
+        "interleave_cycle_length": NO_EFFECT,
+        "interleave_block_length": NO_EFFECT,
+        "shuffle_buffer_size": NO_EFFECT,
+    },
+    "tags": {name: f"data.{name}" for name in ("top", "with", "without", "merge", "merge_as")},
+    "tfrecords": {name: f"data.{name}" for name in ("n_mels", "n_tags", "sample_rate")},
+}
+"""Section and key of the earlier project's settings -> section and key here. Shards are read by memory map, in any
+order, so what says how to interleave files is accepted without effect."""
+
+OFF_WHERE_NULL = {"early_stop_min_delta": 0.0, "reduceLRoP_min_delta": 0.0, "reduceLRoP_min_lr": 0.0}
+DEFAULT_WHERE_NULL = {"iterations", "log_dir"}
 
 
 class Config(Section):
     """All settings of a training."""
 
     model: ModelSettings = ModelSettings()
-    training: TrainingSettings = Field(
-        default_factory=lambda: TrainingSettings.model_validate({}), alias="model-training"
-    )
-    tags: TagSettings = Field(default_factory=lambda: TagSettings.model_validate({}))
-    tfrecords: RecordSettings = RecordSettings()
+    data: DataSettings = Field(default_factory=lambda: DataSettings.model_validate({}))
+    loss: LossSettings = LossSettings()
+    optimizer: OptimizerSettings = OptimizerSettings.model_construct()
+    schedule: ScheduleSettings = ScheduleSettings()
+    runtime: RuntimeSettings = RuntimeSettings()
+
+    @model_validator(mode="after")
+    def _schedule_moves(self) -> Config:
+        schedule, rate = self.schedule, self.optimizer.learning_rate
+        if schedule.kind == "cosine" and schedule.cosine_min_lr >= rate:
+            raise ValueError(
+                f"cosine_min_lr {schedule.cosine_min_lr:g} is not less than the learning rate {rate:g}"
+            )
+        if schedule.kind == "cyclic" and (schedule.max_learning_rate or 0) <= rate:
+            raise ValueError(
+                f"max_learning_rate must be more than the learning rate {rate:g}, to which it returns"
+            )
+        return self
 
     @classmethod
     def from_dict(cls, content: Any, source: str = "the settings") -> Config:
-        """Validate settings given as JSON values.
+        """Validate settings given as JSON values, in the sections above or those of the earlier project.
 
         Raises:
             FileFormatError: an unknown key or a value out of range; the message names `source`, key and remedy.
         """
-        if not isinstance(content, dict):
-            raise FileFormatError(f"{source}: must be an object with the sections {', '.join(_keys(cls))}")
+        if not isinstance(content, Mapping):
+            raise FileFormatError(
+                f"{source}: must be an object with the sections {', '.join(cls.model_fields)}"
+            )
+        written: dict[str, str] = {}
         try:
-            return cls.model_validate_json(json.dumps(content))
+            return cls.model_validate_json(json.dumps(_translate(content, written, source)))
         except ValidationError as error:
-            raise FileFormatError(f"{source}: " + "; ".join(map(_explain, error.errors()))) from error
+            problems = "; ".join(_explain(problem, written) for problem in error.errors())
+            raise FileFormatError(f"{source}: {problems}") from error
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Config:
@@ -167,38 +328,49 @@ class Config(Section):
             FolksongError: there is no such file.
             FileFormatError: it is not JSON, or the settings are wrong.
         """
-        import json5
-
         given = Path(path).expanduser()
         file = given / CONFIG_NAME if given.is_dir() else given
         try:
             text = file.read_text(encoding="utf-8")
         except OSError as error:
-            raise FolksongError(
-                f"{describe_os_error(error, file)}; `folksong config init {file}` writes a template"
-            ) from error
+            raise FolksongError(describe_os_error(error, file)) from error
         except UnicodeDecodeError as error:
             raise FileFormatError(f"{file}: not UTF-8 text (byte {error.start})") from error
-        try:
-            content = json5.loads(text, allow_duplicate_keys=False)
-        except (ValueError, RecursionError) as error:
-            raise FileFormatError(f"{file}: not valid JSON ({' '.join(str(error).split())})") from error
-        return cls.from_dict(content, str(file))
+        return cls.from_dict(_parse(text, file), str(file))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the settings as JSON values, under the names they have in a file."""
+        """Return the settings as JSON values."""
         return self.model_dump(mode="json", by_alias=True)
 
-    def with_training(self, changes: Mapping[str, Any]) -> Config:
-        """Return the settings with other values in ``model-training``; those in a section of it are merged.
+    def with_changes(self, **changes: Any) -> Config:
+        """Return the settings with other values, each given by its key, whatever its section; None changes nothing.
+
+        A section's name takes a mapping of its keys; ``loss``, ``schedule`` and ``optimizer`` also take the kind or
+        name alone: ``with_changes(epochs=3, loss="semantic", augmentation={"gain_db": 6})``.
 
         Raises:
-            FileFormatError: an unknown key or a value out of range.
+            FolksongError: an unknown key or a value out of range.
         """
         content = self.to_dict()
-        section = content["model-training"]
+        sections = {**content, "augmentation": content["data"]["augmentation"]}
+        section_of = {key: section for section in sections.values() for key in section if key not in sections}
+        section_of["weight_decay"] = content["optimizer"]
         for key, value in changes.items():
-            section[key] = {**section[key], **value} if isinstance(value, Mapping) else value
+            if isinstance(value, Section):
+                value = value.model_dump(mode="json", by_alias=True)
+            if value is None:
+                continue
+            if key in sections:
+                whole = (
+                    value if isinstance(value, Mapping) else {"name" if key == "optimizer" else "kind": value}
+                )
+                sections[key].update(whole)
+            elif key in section_of:
+                section_of[key][key] = os.fspath(value) if isinstance(value, os.PathLike) else value
+            else:
+                raise FolksongError(
+                    f"a training has no setting {key!r}{nearest(key, [*section_of, *sections])}"
+                )
         return self.from_dict(content, "the options")
 
 
@@ -215,21 +387,79 @@ def write_config_template(path: str | os.PathLike[str], *, overwrite: bool = Fal
     given = Path(path)
     file = given / CONFIG_NAME if given.is_dir() or not given.suffix else given
     if file.exists() and not overwrite:
-        raise FolksongError(f"{file}: is there already; choose another name, or --force to replace it")
+        raise FolksongError(f"{file}: is there already; choose another name, or replace it on purpose")
     with atomic_write(file, "w") as stream:
         stream.write(files("folksong.training").joinpath("config_template.json5").read_text(encoding="utf-8"))
     return file
 
 
-def _keys(section: type[BaseModel]) -> list[str]:
-    return [field.alias or name for name, field in section.model_fields.items()]
+def _parse(text: str, file: Path) -> Any:
+    import json5
+
+    try:
+        return json5.loads(text, allow_duplicate_keys=False)
+    except (ValueError, RecursionError) as error:
+        if not text.lstrip().startswith(("{", "/", "[")):
+            try:
+                json5.loads("{" + text, allow_duplicate_keys=False)
+            except (ValueError, RecursionError):
+                pass
+            else:
+                raise FileFormatError(
+                    f"{file}: the brace that opens the settings is missing; write {{ as its first line"
+                ) from error
+        raise FileFormatError(f"{file}: not valid JSON ({' '.join(str(error).split())})") from error
 
 
-def _explain(error: Any) -> str:
+def _translate(content: Mapping[str, Any], written: dict[str, str], source: str) -> dict[str, Any]:
+    """Return settings in the sections of `Config`; note in `written` how the keys are called in the file."""
+    sections: dict[str, Any] = {}
+    for name, values in content.items():
+        known = EARLIER.get(name)
+        if known is None or not isinstance(values, Mapping):
+            if name in EARLIER and name not in Config.model_fields:
+                raise FileFormatError(
+                    f"{source}: {name!r} must be an object with keys {', '.join(known or ())}"
+                )
+            _merge_into(sections, name, values)
+            continue
+        for key, value in values.items():
+            place = known.get(key)
+            if place is None and name in Config.model_fields:
+                _merge_into(sections, name, {key: value})
+            elif place is None:
+                hint = nearest(key, list(known)) or f"; known are {', '.join(known)}"
+                raise FileFormatError(f"{source}: unknown key {key!r} in {name!r}{hint}")
+            elif place != NO_EFFECT and not (value is None and key in DEFAULT_WHERE_NULL):
+                section, field = place.split(".")
+                written[section if field == "*" else place] = f"{name}.{key}"
+                value = OFF_WHERE_NULL.get(key) if value is None else value
+                if key == "split" and isinstance(value, list | tuple) and len(value) == 2:
+                    value = [*value, 0]  # training and validation
+                _merge_into(sections, section, value if field == "*" else {field: value})
+                if key == "max_learning_rate" and value is not None and "schedule" not in values:
+                    _merge_into(sections, section, {"kind": "cyclic"})
+                if key == "merge" and "merge_as" not in values:
+                    _merge_into(sections, section, {"merge_as": "together"})
+    return sections
+
+
+def _merge_into(sections: dict[str, Any], name: str, values: Any) -> None:
+    known = sections.get(name)
+    sections[name] = (
+        {**known, **values} if isinstance(known, dict) and isinstance(values, Mapping) else values
+    )
+
+
+def _explain(error: Any, written: Mapping[str, str]) -> str:
     """Return one line for one of pydantic's errors: where, what, and the nearest known key."""
     where = [str(part) for part in error["loc"]]
+    for length in (2, 1):
+        if ".".join(where[:length]) in written:
+            where[:length] = written[".".join(where[:length])].split(".")
+            break
     if error["type"] == "extra_forbidden":
-        known = _keys(_section_at(where[:-1]))
+        known = _keys_at([str(part) for part in error["loc"][:-1]])
         hint = nearest(where[-1], known) or f"; known are {', '.join(known)}"
         place = f" in {'.'.join(where[:-1])!r}" if where[:-1] else ""
         return f"unknown key {where[-1]!r}{place}{hint}"
@@ -237,10 +467,11 @@ def _explain(error: Any) -> str:
     return f"{'.'.join(where)}: {message}" if where else message
 
 
-def _section_at(path: list[str]) -> type[BaseModel]:
+def _keys_at(path: list[str]) -> list[str]:
     section: type[BaseModel] = Config
     for part in path:
         for name, field in section.model_fields.items():
             if part in (name, field.alias) and isinstance(field.annotation, type):
                 section = field.annotation
-    return section
+    keys = [field.alias or name for name, field in section.model_fields.items()]
+    return keys if path else list(dict.fromkeys([*keys, *EARLIER]))

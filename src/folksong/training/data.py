@@ -1,14 +1,14 @@
-"""What is learned from: the labels of the records, in three parts.
+"""What is learned from: the records' labels, joined by track id, in three parts.
 
 Tags come from a table by track id, or else from the records themselves; labels from a label space, or else from the
-``tags`` section of the settings. If labels are made here, they are learned from the tags of the training part only.
+``data`` section of the settings. Labels that are made here are learned from the tags of the training part only.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,23 +17,25 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from folksong.errors import FolksongError, nearest
+from folksong.files import sha256_file
 from folksong.labels import Label, LabelSpace, drop, top
 from folksong.labels.dictionary import read_legacy_space
+from folksong.models.front_ends import FRONT_ENDS, LOG_MEL
+from folksong.runs import Run
+from folksong.shards.manifest import MANIFEST_NAME
 from folksong.shards.reader import ShardReader
 from folksong.splits import PARTS, Split, make_split
 from folksong.tags.sources.read_tags import read_tags
 from folksong.tags.table import TagTable
 from folksong.tags.tag_lists import read_remove_list, shipped_list
-from folksong.training.config import TagSettings
+from folksong.training.config import Config, DataSettings
 
 logger = logging.getLogger(__name__)
 
 Indices = npt.NDArray[np.int64]
 
 FULL_WEIGHT = 100.0  # of last.fm
-LEAST_WEIGHT = np.float32(
-    0.01
-)  # what a label that is there counts at least: last.fm rounds small weights to 0
+LEAST_WEIGHT = np.float32(0.01)  # of a label that is there: last.fm rounds small weights to 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,42 +86,116 @@ class TrainingData:
         }
 
 
-@dataclass(frozen=True)
-class TagSource:
-    """Where tags come from and what is done with them.
+def open_shards(folder: str | os.PathLike[str], front_end: str, settings: DataSettings) -> ShardReader:
+    """Open the shards and check that they hold what the front-end takes and the settings say.
+
+    Raises:
+        FolksongError: they do not, or hold no tracks.
+    """
+    if front_end not in FRONT_ENDS:
+        raise FolksongError(
+            f"no front-end is called {front_end!r}{nearest(front_end, FRONT_ENDS)} "
+            f"(there are {' and '.join(FRONT_ENDS)})"
+        )
+    reader = ShardReader(folder)
+    manifest = reader.manifest
+    if manifest.audio_format != front_end:
+        raise FolksongError(
+            f"{folder}: the shards hold {manifest.audio_format}, the front-end takes {front_end}; train "
+            f"{manifest.audio_format}, or write shards of {front_end}"
+        )
+    found = {
+        "n_mels": reader.n_mels if front_end == LOG_MEL else None,
+        "sample_rate": manifest.sample_rate,
+        "n_tags": reader.one_hot_length(settings.database) or None if settings.n_tags else None,
+    }
+    for name, value in found.items():
+        wanted = getattr(settings, name)
+        if wanted is not None and value is not None and wanted != value:
+            raise FolksongError(
+                f"the settings say {name} {wanted}, but the shards in {folder} have {value}; correct the settings, "
+                "or leave the key out"
+            )
+    if not len(reader):
+        raise FolksongError(f"{folder}: the shards hold no tracks")
+    return reader
+
+
+def read_record_tags(
+    reader: ShardReader,
+    tags: TagTable | str | os.PathLike[str] | None,
+    *,
+    database: int = 0,
+    min_weight: float | None = None,
+) -> TagTable:
+    """Return the tags of the records' tracks.
 
     Args:
-        path: a tag table of any kind that `read_tags` reads; None takes the records' own tags.
+        reader: the shards.
+        tags: a tag table, or where to read one; None takes the records' own tags.
         database: which of the records' tag lists.
         min_weight: keep tags with a weight greater than this; None keeps all.
+
+    Raises:
+        FolksongError: no record has a tag.
     """
+    if tags is None:
+        table = reader.tag_table(database)
+        if min_weight is not None:
+            table = _heavier(table, min_weight)
+        remedy = f"{reader.folder}: the records hold no tags; give a tag table"
+    else:
+        whole = tags if isinstance(tags, TagTable) else read_tags(tags, min_weight=min_weight)
+        table = whole.select_tracks(reader.track_ids)
+        example = reader.track_ids[0] if len(reader) else ""
+        remedy = (
+            f"{'the tag table' if isinstance(tags, TagTable) else tags}: none of its {whole.n_tracks} tracks is among "
+            f"the {len(reader)} records of {reader.folder} (such as {example!r}); do the track ids agree?"
+        )
+    if not table.n_counts:
+        raise FolksongError(remedy)
+    return table
 
-    path: str | None = None
-    database: int = 0
-    min_weight: float | None = None
 
-    def read(self, reader: ShardReader) -> TagTable:
-        """Return the tags of the records' tracks.
+def read_run_tags(
+    run: Run, reader: ShardReader, tags: TagTable | str | os.PathLike[str] | None = None
+) -> TagTable:
+    """Return the tags of the records' tracks as a run was trained on them.
 
-        Raises:
-            FolksongError: no record has a tag in the table.
-        """
-        if self.path is None:
-            table = reader.tag_table(self.database)
-            if self.min_weight is not None:
-                table = _heavier(table, self.min_weight)
-            remedy = "the records hold no tags; give a table with --tags or --lastfm"
-        else:
-            whole = read_tags(self.path, min_weight=self.min_weight)
-            table = whole.select_tracks(reader.track_ids)
-            example = reader.track_ids[0] if len(reader) else ""
-            remedy = (
-                f"{self.path}: none of its {whole.n_tracks} tracks is among the {len(reader)} records of "
-                f"{reader.folder} (such as {example!r}); do the track ids agree?"
-            )
-        if not table.n_counts:
-            raise FolksongError(remedy)
-        return table
+    Args:
+        run: the run.
+        reader: its shards.
+        tags: a tag table instead of the run's own.
+
+    Raises:
+        FolksongError: no record has a tag.
+    """
+    stored = run.config["tags"]
+    table = read_record_tags(
+        reader,
+        stored["path"] if tags is None else tags,
+        database=int(stored["database"]),
+        min_weight=stored["min_weight"],
+    )
+    if tags is None and table.sha256() != stored["table_sha256"]:
+        logger.warning(
+            "%s: the tags have changed since %s was trained", stored["path"] or reader.folder, run.path
+        )
+    return table
+
+
+def rows_of_tracks(matrix: sp.csr_matrix, table: TagTable, track_ids: Sequence[str]) -> sp.csr_matrix:
+    """Return a matrix's rows of these tracks, in their order; of a track that the table lacks an empty one.
+
+    Args:
+        matrix: (table.n_tracks, n) CSR.
+        table: whose tracks the rows are.
+        track_ids: (n_tracks,) ids.
+    """
+    index = table.track_index
+    rows = np.array([index.get(track_id, len(index)) for track_id in track_ids], np.int64)
+    empty = sp.csr_matrix((1, matrix.shape[1]), dtype=matrix.dtype)
+    return sp.csr_matrix(sp.vstack([matrix, empty], format="csr")[rows])
 
 
 @dataclass(frozen=True)
@@ -127,7 +203,7 @@ class LegacyLabels:
     """Labels in the files of the earlier project.
 
     Args:
-        dictionary: ``tags_dict_x.pkl``, or a folder with exactly one ``.pkl``.
+        dictionary: ``tags_dict_x.pkl``, or a folder that holds one.
         genres: ``genres.txt``; only its clusters stay, and its pairs are merged. None keeps all.
     """
 
@@ -136,9 +212,9 @@ class LegacyLabels:
 
 
 def build_space(
-    settings: TagSettings, table: TagTable, *, provenance: Mapping[str, Any] | None = None
+    settings: DataSettings, table: TagTable, *, provenance: Mapping[str, Any] | None = None
 ) -> LabelSpace:
-    """Build the label space that the ``tags`` section describes.
+    """Build the label space that the settings describe.
 
     Args:
         settings: how many of the most popular tags, which besides, which not, and which together.
@@ -154,13 +230,14 @@ def build_space(
         _check_known(tag, table, "with")
         if tag not in {label.name for label in labels}:
             labels.append(Label(tag, (tag,)))
-    space = LabelSpace(tuple(labels), {}, {**space.provenance, "tags": settings.model_dump(by_alias=True)})
+    chosen = settings.model_dump(by_alias=True, include={"top", "with_", "without", "merge"})
+    space = LabelSpace(tuple(labels), {}, {**space.provenance, "tags": chosen})
     if settings.without:
         space = drop(space, settings.without)
     for group in settings.merge or ():
         for tag in group:
             _check_known(tag, table, "merge")
-        space = _merge(space, group)
+        space = (_merge if settings.merge_as == "one" else _set_together)(space, group)
     return space
 
 
@@ -179,10 +256,21 @@ def _merge(space: LabelSpace, group: tuple[str, ...]) -> LabelSpace:
     return LabelSpace(tuple(labels), space.aliases, space.provenance)
 
 
+def _set_together(space: LabelSpace, group: tuple[str, ...]) -> LabelSpace:
+    """Return the space whose labels that hold a tag of `group` hold all of them, as the earlier project merged."""
+    labels = tuple(
+        Label(label.name, tuple(dict.fromkeys([*label.tags, *group])))
+        if set(group) & set(label.tags)
+        else label
+        for label in space.labels
+    )
+    return LabelSpace(labels, space.aliases, space.provenance)
+
+
 def _check_known(tag: str, table: TagTable, key: str) -> None:
     if tag not in table.tag_index:
         raise FolksongError(
-            f"tags.{key}: no track of the training part has the tag {tag!r}{nearest(tag, table.tags.tolist())}"
+            f"{key}: no track of the training part has the tag {tag!r}{nearest(tag, table.tags.tolist())}"
         )
 
 
@@ -196,55 +284,76 @@ def _heavier(table: TagTable, min_weight: float) -> TagTable:
 
 def prepare(
     reader: ShardReader,
-    source: TagSource,
+    table: TagTable,
+    config: Config,
     *,
-    space: LabelSpace | None,
-    tag_settings: TagSettings,
-    split: Split | None,
-    fractions: tuple[float, float, float],
-    legacy: LegacyLabels | None = None,
-    remove: tuple[str, ...] = (),
-    keep_unlabelled: bool = False,
-    weighted: bool = False,
-    seed: int = 0,
+    labels: LabelSpace | LegacyLabels | None = None,
+    split: Split | None = None,
 ) -> TrainingData:
     """Bring records, tags, labels and split together.
 
     Args:
         reader: the shards.
-        source: where tags come from.
-        space: the labels; None builds them as `tag_settings` say, from the training part.
-        tag_settings: see `space`.
+        table: the tags of the records' tracks.
+        config: its ``data`` section says what labels and parts are that are not given. Where it has tags to
+            ``remove``, of the earlier project's files those clusters stay that hold at least one of the training
+            part's 100 most popular tags besides these.
+        labels: the label space, or the earlier project's files; None builds it from the training part.
         split: the parts; None makes them.
-        fractions: of the parts that are made.
-        legacy: the labels, in the earlier project's files, instead of `space`.
-        remove: tags to take out of the labels; of `legacy`, those clusters stay that hold at least one of the
-            training part's 100 most popular tags besides these.
-        keep_unlabelled: use tracks without a label too, as negative examples of every label.
-        weighted: let the loss see the tags' weights instead of ones.
-        seed: of a split that is made.
 
     Raises:
         FolksongError: no labels, or no tracks left to train on; the message says why.
     """
-    table = source.read(reader)
+    settings = config.data
+    space = labels if isinstance(labels, LabelSpace) else None
     if split is None:
-        split = make_split(table, fractions=fractions, space=space, seed=seed)
+        split = make_split(table, fractions=settings.fractions, space=space, seed=config.runtime.seed)
     if space is not None:
         _warn_of_leaks(space, split)
     learnable, provenance = table.select_tracks(split.training), {"split_sha256": split.sha256()}
-    if legacy is not None:
+    if isinstance(labels, LegacyLabels):
         space = read_legacy_space(
-            legacy.dictionary, learnable, genres=legacy.genres, remove=remove or None, provenance=provenance
+            labels.dictionary,
+            learnable,
+            genres=labels.genres,
+            remove=settings.remove or None,
+            provenance=provenance,
         )
     else:
         if space is None:
-            space = build_space(tag_settings, learnable, provenance=provenance)
-        if remove:
-            space = drop(space, remove)
+            space = build_space(settings, learnable, provenance=provenance)
+        if settings.remove:
+            space = drop(space, settings.remove)
     targets = _rows_of_records(space.encode(table), table, reader)
+    weighted = config.loss.weights != "ignore"
     learned = _rows_of_records(_scaled_weights(space, table), table, reader) if weighted else targets
-    return _deal(reader, space, split, targets, learned, table, keep_unlabelled)
+    return _deal(reader, space, split, targets, learned, table, settings.keep_unlabelled)
+
+
+def read_run_data(run: Run, shards: str | os.PathLike[str] | None, config: Config) -> TrainingData:
+    """Return what a run was trained on.
+
+    Args:
+        run: the run.
+        shards: where its shards are now; None: where the run found them.
+        config: its settings.
+
+    Raises:
+        FolksongError: shards or tags are no longer those of the run.
+    """
+    reader = open_shards(run.shards_dir if shards is None else shards, run.front_end, config.data)
+    if sha256_file(reader.folder / MANIFEST_NAME) != run.config["shards"]["manifest_sha256"]:
+        raise FolksongError(
+            f"{reader.folder}: not the shards that {run.path} was trained on; begin a new run"
+        )
+    table = read_run_tags(run, reader)
+    kept = config.model_copy(update={"data": config.data.model_copy(update={"remove": ()})})
+    data = prepare(reader, table, kept, labels=run.labels, split=run.split)
+    if data.table_sha256 != run.config["tags"]["table_sha256"]:
+        raise FolksongError(
+            f"{run.config['tags']['path'] or reader.folder}: the tags have changed since {run.path} began; begin anew"
+        )
+    return data
 
 
 def _warn_of_leaks(space: LabelSpace, split: Split) -> None:
@@ -256,8 +365,8 @@ def _warn_of_leaks(space: LabelSpace, split: Split) -> None:
             )
     elif "table_sha256" in space.provenance:
         logger.warning(
-            "the labels were learned from all tracks, those of the validation and test parts too; make a split with "
-            "`folksong split` first, and give it to `folksong labels` and to `folksong train` with --split"
+            "the labels were learned from all tracks, those of the validation and test parts too; make a split first, "
+            "learn the labels from the tags of its training part, and train with it"
         )
 
 
@@ -282,11 +391,7 @@ def tags_to_remove(filter_path: str | os.PathLike[str] | None) -> tuple[str, ...
 
 
 def _rows_of_records(encoded: sp.csr_matrix, table: TagTable, reader: ShardReader) -> sp.csr_matrix:
-    """Return the targets in the order of the records; a record without a row in the table has none."""
-    index = table.track_index
-    rows = np.array([index.get(track_id, len(index)) for track_id in reader.track_ids], np.int64)
-    empty = sp.csr_matrix((1, encoded.shape[1]), dtype=np.float32)
-    return sp.csr_matrix(sp.vstack([encoded, empty], format="csr")[rows], dtype=np.float32)
+    return sp.csr_matrix(rows_of_tracks(encoded, table, reader.track_ids), dtype=np.float32)
 
 
 def _deal(
@@ -338,7 +443,7 @@ def _report(
     part: str, unlabelled: int, absent: tuple[str, ...], n_labels: int, keep_unlabelled: bool, n_tracks: int
 ) -> None:
     if unlabelled:
-        what = "kept as negative examples" if keep_unlabelled else "left out (--keep-unlabelled keeps them)"
+        what = "kept as negative examples" if keep_unlabelled else "left out (keep_unlabelled keeps them)"
         logger.info("%s part: %d tracks have no label and are %s", part, unlabelled, what)
     if absent and n_tracks:
         shown = ", ".join(map(repr, absent[:10])) + (

@@ -1,257 +1,660 @@
-"""A training run from shards to a tagger, and its resumption."""
+"""The training loop: batches, loss, gradients, step; then validation, what follows from it, and the checkpoint.
+
+All that a training is at a given moment is in its `TrainingState` and goes into ``last.ckpt``. Randomness needs no
+state of its own: the random numbers of a batch (dropout) are seeded by (seed, batch, rank), windows by (seed, pass,
+record). So a training that is resumed ends as if it had never stopped.
+"""
 
 from __future__ import annotations
 
+import json
+import logging
+import math
 import os
-from collections.abc import Sequence
-from dataclasses import replace
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
+from typing import Any, NoReturn
 
 import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
 
 from folksong.errors import FolksongError
-from folksong.files import atomic_write
-from folksong.labels.space import LabelSpace
-from folksong.runs import CONFIG_NAME, Run
-from folksong.splits import Split
-from folksong.training.beginning import (
-    LABEL_VECTORS_NAME,
-    build_tagger,
-    describe_run,
-    new_folder,
-    open_shards,
-    read_label_vectors,
-)
+from folksong.files import atomic_write, json_value
+from folksong.metrics import summarise
+from folksong.models.checkpoint import read_checkpoint, remove_partial_files, write_checkpoint
+from folksong.models.front_ends import LOG_MEL
+from folksong.models.hardware import keep_memory
+from folksong.models.tagger import Tagger
+from folksong.runs import Run
+from folksong.shards.loader import Batch
+from folksong.training.batches import TrainingBatches
 from folksong.training.config import Config
-from folksong.training.data import LegacyLabels, TagSource, prepare
-from folksong.training.fitting import take_part
-from folksong.training.joining import joined
-from folksong.training.label_arrays import ArrayFolders
-from folksong.training.loss_options import LossOptions
-from folksong.training.options import TrainingOptions, choose_precision
-from folksong.training.prepared import Prepared, Task, build_windows, reopen
-from folksong.training.processes import Processes
+from folksong.training.data import TrainingData, read_run_data
+from folksong.training.distributed import Processes, joined
+from folksong.training.losses import TaggingLoss, read_loss
+from folksong.training.model_card import write_model_card
+from folksong.training.optimizer import build_optimizer
+from folksong.training.schedule import Schedule
 
-AnyPath = str | os.PathLike[str]
+logger = logging.getLogger(__name__)
+details = logger.getChild("details")
+"""Settings and sizes of the network, at level DEBUG."""
+
+CHECKPOINT_EVERY_SECONDS = (
+    300.0  # between two checkpoints within an epoch, unless the settings say how many steps
+)
+LEAST_LOSS_SCALE = 1.0
+N_NAMED_TRACKS = 5  # of each process, where something is not finite
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+Beginning = tuple[Run, TrainingData, Config]
 
 
-def train(
-    front_end: str,
-    shards_dir: AnyPath,
-    *,
-    out: AnyPath | None = None,
-    config: Config | AnyPath | None = None,
-    labels: LabelSpace | LegacyLabels | AnyPath | None = None,
-    tags: AnyPath | None = None,
-    split: Split | AnyPath | None = None,
-    remove: Sequence[str] = (),
-    database: int = 0,
-    min_weight: float | None = None,
-    keep_unlabelled: bool = False,
-    epochs: int | None = None,
-    steps_per_epoch: int | None = None,
-    shuffle: bool | None = None,
-    update_freq: int = TrainingOptions.update_freq,
-    save_every: int | None = None,
-    multi_tag: bool = False,
-    cuda: Sequence[int] | None = None,
-    n_processes: int | None = None,
-    num_nodes: int = 1,
-    precision: str = "auto",
-    loss: LossOptions | str | None = None,
-    loss_embeddings: AnyPath | None = None,
-    workers: int = 1,
-    seed: int = 0,
-    arrays: ArrayFolders | None = None,
-    progress: bool = False,
-    details: bool = False,
-) -> Run:
-    """Train a tagger and return its run.
+class TrainingInterrupted(SystemExit):
+    """A training was asked to end; what it reached is saved and can be resumed. Uncaught, it is said and no more."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(f"interrupted; {run.path} holds what was reached, and can be resumed")
+        self.run = run
+
+
+def run_training(begin: Callable[[Processes], Beginning], config: Config, *, progress: bool) -> Run:
+    """Train in all processes that the settings ask for, from where the run stands, and return the run.
 
     Args:
-        front_end: ``"waveform"`` or ``"log-mel-spectrogram"``; the shards must hold the same.
-        shards_dir: folder of shards.
-        out: the run's folder; None makes one in the settings' ``log_dir``.
-        config: settings, or a file or folder to read them from; None takes the defaults.
-        labels: the label space, its file, or the earlier project's files; None builds it as the settings'
-            ``tags`` section says.
-        tags: tag table of any kind; None takes the records' own tags.
-        split: the parts, or their file; None makes them.
-        remove: tags to take out of the labels; with the earlier project's files, see `prepare`.
-        database: which of the records' tag lists.
-        min_weight: keep tags with a weight greater than this; None keeps all.
-        keep_unlabelled: use tracks without a label too.
-        epochs: when to end, if early stopping does not; None takes 100.
-        steps_per_epoch: steps an epoch; None takes a pass over the training part.
-        shuffle: a new order each pass; None follows the settings.
-        update_freq: steps between two entries of the training loss.
-        save_every: steps between two saves within an epoch; None saves every five minutes.
-        multi_tag: macro PR-AUC leads instead of micro.
-        cuda: which GPUs, with a process for each; None takes the first if there is one; none found takes the CPU.
-        n_processes: how many processes share the CPU; the settings' batch size is that of one.
-        num_nodes: on how many machines this is called; see `folksong.training.joining`.
-        precision: ``"auto"``, ``"32"``, ``"bf16"``, ``"16"`` or ``"64"``.
-        loss: which loss, and its numbers; None takes the semantic one with `loss_embeddings`, else cross-entropy.
-        loss_embeddings: word vectors of any kind, for the semantic loss.
-        workers: threads that make batches ahead.
-        seed: of weights, order, windows, dropout and a split that is made.
-        arrays: where to write the test part's figures per label.
+        begin: makes or opens the run; called in the first process only.
+        config: its ``runtime`` section says which processes.
         progress: show a bar an epoch.
-        details: log the settings and the network.
 
     Raises:
-        FolksongError: something in the input does not fit; the message says what.
+        FolksongError: something in the input does not fit, or a figure is not finite.
         TrainingInterrupted: Ctrl-C; the run can be resumed.
     """
-    settings = config if isinstance(config, Config) else Config() if config is None else Config.read(config)
-    prepared: list[Prepared] = []
-
-    def begin(processes: Processes) -> Task:
-        chosen = _choose_loss(loss, loss_embeddings)
-        options = TrainingOptions(
-            tags=None if tags is None else os.fspath(Path(tags).absolute()),
-            database=database,
-            min_weight=min_weight,
-            keep_unlabelled=keep_unlabelled,
-            epochs=epochs or TrainingOptions.epochs,
-            steps_per_epoch=steps_per_epoch,
-            shuffle=settings.training.shuffle if shuffle is None else shuffle,
-            update_freq=update_freq,
-            save_every=save_every,
-            multi_tag=multi_tag,
-            seed=seed,
-            precision=choose_precision(precision, gpu=bool(processes.gpus)),
-            loss=chosen,
-        )
-        prepared.append(
-            _begin(
-                front_end,
-                shards_dir,
-                settings,
-                options,
-                processes,
-                out=out,
-                labels=labels,
-                split=split,
-                remove=tuple(remove),
-                loss_embeddings=loss_embeddings,
-                workers=workers,
-                progress=progress,
-            )
-        )
-        folder = os.fspath(prepared[0].run.path.absolute())
-        return Task(folder, os.fspath(Path(shards_dir).absolute()), None, workers, arrays, progress, details)
-
-    with joined(cuda, n_processes, num_nodes) as processes:
-        task = processes.from_first(lambda: begin(processes))
-        return take_part(processes, task, *prepared)
+    with joined(config.runtime) as processes:
+        return _take_part(processes, begin, progress)
 
 
-def _begin(
-    front_end: str,
-    shards_dir: AnyPath,
-    settings: Config,
-    options: TrainingOptions,
-    processes: Processes,
-    *,
-    out: AnyPath | None,
-    labels: LabelSpace | LegacyLabels | AnyPath | None,
-    split: Split | AnyPath | None,
-    remove: tuple[str, ...],
-    loss_embeddings: AnyPath | None,
-    workers: int,
-    progress: bool,
-) -> Prepared:
-    """Bring everything together and write the run's folder."""
-    reader = open_shards(shards_dir, front_end, settings.tfrecords)
-    space = labels if isinstance(labels, LabelSpace) else None
-    if isinstance(labels, str | os.PathLike):
-        space = LabelSpace.read(labels)
-    data = prepare(
-        reader,
-        TagSource(options.tags, options.database, options.min_weight),
-        space=space,
-        legacy=labels if isinstance(labels, LegacyLabels) else None,
-        tag_settings=settings.tags,
-        split=split if isinstance(split, Split) or split is None else Split.read(split),
-        fractions=settings.training.split,
-        remove=remove,
-        keep_unlabelled=options.keep_unlabelled,
-        weighted=options.loss.weights != "ignore",
-        seed=options.seed,
-    )
-    vectors = (
-        None if loss_embeddings is None else read_label_vectors(data, loss_embeddings, progress=progress)
-    )
-    tagger = build_tagger(front_end, data, settings, options.seed)
-    batch_size = settings.training.batch_size * processes.world_size
-    windows = build_windows(data, settings, options, processes, batch_size=batch_size, workers=workers)
-    folder = Path(out) if out is not None else new_folder(settings.training.log_dir, front_end)
-    if vectors is not None and not (folder / CONFIG_NAME).exists():
-        with atomic_write(folder / LABEL_VECTORS_NAME) as stream:
-            np.save(stream, vectors.vectors, allow_pickle=False)
-    description = describe_run(front_end, data, settings, options, tagger, vectors)
-    description["processes"] = processes.world_size
-    run = Run.create(folder, description, data.space, data.split)
-    return Prepared(run, data, settings, options, tagger, windows)
+def accompany() -> None:
+    """Take part in a training as one of the processes that its first one has started, and ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal goes to all; the first one answers it
+    with joined() as processes:
+        _take_part(processes, None, False)
 
 
-def resume(
-    run: Run | AnyPath,
-    *,
-    shards_dir: AnyPath | None = None,
-    epochs: int | None = None,
-    cuda: Sequence[int] | None = None,
-    n_processes: int | None = None,
-    num_nodes: int = 1,
-    workers: int = 1,
-    arrays: ArrayFolders | None = None,
-    progress: bool = False,
-    details: bool = False,
-) -> Run:
-    """Go on with a run that was interrupted, or that is to learn for longer.
+def _take_part(processes: Processes, begin: Callable[[Processes], Beginning] | None, progress: bool) -> Run:
+    begun: list[Beginning] = []
 
-    It ends as if it had never stopped: bit for bit, on the CPU with the same number of threads.
+    def tell() -> tuple[Path, Path, Config]:
+        assert begin is not None  # the first process is never started by another
+        begun.append(begin(processes))
+        run, data, config = begun[0]
+        return run.path.absolute(), data.reader.folder.absolute(), config
+
+    folder, shards, config = processes.from_first(tell)
+    with processes.together():
+        run = begun[0][0] if begun else Run.open(folder)
+        data = begun[0][1] if begun else read_run_data(run, shards, config)
+        if not processes.gpus:
+            keep_memory()
+        state = TrainingState.build(run, data, config, processes)
+    fit(run, data, config, state, processes, progress=progress)
+    return run
+
+
+@dataclass
+class TrainingState:
+    """Where a training stands.
 
     Args:
-        run: the run, or its folder.
-        shards_dir: where the shards are now, if they have moved.
-        epochs: a new number of epochs in all.
-        cuda: as in `train`.
-        n_processes: as in `train`. With another number of processes than before, the batches of all together stay what
-            they were; the bits do not.
-        num_nodes: as in `train`.
-        workers: as in `train`.
-        arrays: as in `train`.
-        progress: as in `train`.
-        details: as in `train`.
+        tagger: its weights.
+        optimizer: with its moments.
+        schedule: of the learning rate.
+        scaler: of the loss, in float16.
+        batches: from which step n takes the n-th.
+        counts: all else.
+    """
+
+    tagger: Tagger
+    optimizer: torch.optim.Optimizer
+    schedule: Schedule
+    scaler: torch.amp.GradScaler
+    batches: TrainingBatches
+    counts: Counts
+
+    @classmethod
+    def build(cls, run: Run, data: TrainingData, config: Config, processes: Processes) -> TrainingState:
+        """Return the state of a run: that of its last checkpoint, or a new one."""
+        batch_size = config.data.batch_size * int(run.config["processes"])
+        batches = build_batches(data, config, processes, batch_size)
+        precision = config.runtime.precision
+        tagger = build_tagger(run.front_end, data, config).to(processes.device, _float_type(precision))
+        optimizer = build_optimizer(
+            tagger.parameters(),
+            config.optimizer.name,
+            config.optimizer.learning_rate,
+            config.optimizer.arguments,
+            # What a fused optimizer unscales inside cannot be looked at, nor clipped.
+            fused=precision != "16",
+        )
+        planned = int(run.config["settings"]["schedule"]["epochs"]) * batches.steps_per_epoch
+        state = cls(
+            tagger,
+            optimizer,
+            Schedule(optimizer, config.schedule, planned),
+            torch.amp.GradScaler(processes.device.type, enabled=precision == "16" and bool(processes.gpus)),
+            batches,
+            Counts(),
+        )
+        if processes.is_first:
+            remove_partial_files(run.last_checkpoint.parent)
+        if run.last_checkpoint.exists():
+            state.load(read_checkpoint(run.last_checkpoint))
+            logger.info(
+                "%s: going on from epoch %d, step %d", run.path, state.counts.epoch + 1, state.counts.step
+            )
+        return state
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the first group of parameters."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    @property
+    def awaits_validation(self) -> bool:
+        """Whether the last step of the epoch is done, and its validation not."""
+        return self.counts.step == (self.counts.epoch + 1) * self.batches.steps_per_epoch
+
+    def save(self, run: Run) -> None:
+        """Write ``last.ckpt``."""
+        parts = {name: getattr(self, name) for name in ("tagger", "optimizer", "schedule", "scaler")}
+        content = {name: part.state_dict() for name, part in parts.items()}
+        write_checkpoint(run.last_checkpoint, {**content, **asdict(self.counts)})
+
+    def load(self, content: dict[str, Any]) -> None:
+        """Take up what `save` wrote."""
+        for name in ("tagger", "optimizer", "schedule", "scaler"):
+            getattr(self, name).load_state_dict(content[name])
+        self.counts = Counts(**{name: content[name] for name in asdict(self.counts)})
+
+
+@dataclass
+class Counts:
+    """Steps, epochs and figures of a training so far.
+
+    Args:
+        step: steps done.
+        epoch: epochs done, with their validation.
+        loss_sum: of the batches of the running epoch, over all processes.
+        loss_count: number of these batches.
+        history: one row an epoch.
+        best: the best figure that decides.
+        stop_reference: what early stopping compares with.
+        epochs_without_improvement: for early stopping.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    loss_sum: float = 0.0
+    loss_count: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best: float = -math.inf
+    stop_reference: float = -math.inf
+    epochs_without_improvement: int = 0
+
+    @property
+    def mean_loss(self) -> float:
+        """Mean training loss of the running epoch so far."""
+        return self.loss_sum / self.loss_count if self.loss_count else math.nan
+
+    def is_out_of_patience(self, config: Config) -> bool:
+        """Say whether early stopping ends the training."""
+        patience = config.schedule.early_stop_patience
+        return patience is not None and self.epochs_without_improvement >= max(patience, 1)
+
+    def finish_epoch(self, figures: dict[str, float], learning_rate: float, config: Config) -> dict[str, Any]:
+        """Add an epoch's row to the history and return it; ``best`` says whether the figure that decides improved."""
+        self.epoch += 1
+        value = figures.get(config.schedule.monitor, math.nan)
+        undefined = math.isnan(value)
+        improved = undefined or value > self.best
+        if improved and not undefined:
+            self.best = value
+        if undefined or value > self.stop_reference + config.schedule.early_stop_min_delta:
+            self.epochs_without_improvement = 0
+            self.stop_reference = self.stop_reference if undefined else value
+        else:
+            self.epochs_without_improvement += 1
+        row = {"epoch": self.epoch, "step": self.step, "loss": self.mean_loss, "learning_rate": learning_rate}
+        self.history.append(json_value({**row, **figures, "best": improved}))
+        self.loss_sum, self.loss_count = 0.0, 0
+        return self.history[-1]
+
+
+def fit(
+    run: Run,
+    data: TrainingData,
+    config: Config,
+    state: TrainingState,
+    processes: Processes,
+    *,
+    progress: bool = False,
+) -> None:
+    """Train from where the state stands to the end.
 
     Raises:
-        FolksongError: shards or tags are no longer those of the run, or there is nothing to go on from.
-        TrainingInterrupted: Ctrl-C again.
+        FolksongError: a figure is not finite; the message names tracks.
+        TrainingInterrupted: Ctrl-C or SIGTERM; the state is saved.
     """
-    folder = run.path if isinstance(run, Run) else Path(run)
-    shards = None if shards_dir is None else os.fspath(Path(shards_dir).absolute())
-    task = Task(os.fspath(folder.absolute()), shards, epochs, workers, arrays, progress, details)
-    with joined(cuda, n_processes, num_nodes) as processes:
-        prepared: list[Prepared] = []
+    counts, batches, schedule, runtime = state.counts, state.batches, config.schedule, config.runtime
+    tagger, network = state.tagger, processes.share(state.tagger)
+    loss_of = read_loss(run, config.loss).to(processes.device, _float_type(runtime.precision))
+    per_step, steps_per_epoch = batches.batches_per_step, batches.steps_per_epoch
+    validates = len(data.parts["validation"]) > 0
+    _log_beginning(config, tagger, validates)
+    began = saved_at = time.monotonic()
+    step_loss, heard = 0.0, list[Tensor]()
+    with (
+        Interruption(processes.is_first) as interruption,
+        torch.random.fork_rng(devices=[processes.device] if processes.gpus else []),
+        _tensorboard(run, processes, counts.step) as write,
+        _quiet_torch(),
+    ):
+        while counts.epoch < schedule.epochs and not counts.is_out_of_patience(config):
+            tagger.train()
+            bar = _epoch_bar(counts, config, steps_per_epoch, shown=progress and processes.is_first)
+            with bar:
+                for place, batch in () if state.awaits_validation else batches.from_step(counts.step):
+                    if place == 0:
+                        step_loss, heard = 0.0, []
+                    heard.append(batch["index"])
+                    seed_dropout(runtime.seed, counts.step * per_step + place, processes.rank)
 
-        def begin() -> Task:
-            prepared.append(reopen(replace(task, run=os.fspath(folder)), processes))
-            return task
+                    # Forward and backward; all processes learn how the others fare.
+                    ends_step = place == per_step - 1
+                    with nullcontext() if ends_step else _without_sync(network):
+                        loss = compute_loss(network, loss_of, batch, runtime.precision, processes.device)
+                        own = float(loss.detach())
+                        broken = not math.isfinite(own)
+                        late = ends_step and _is_time_to_save(
+                            counts.step + 1, steps_per_epoch, saved_at, config
+                        )
+                        total, any_broken, to_end, to_save = processes.sum(
+                            [own, broken, interruption.asked_for, processes.is_first and late]
+                        )
+                        if any_broken:
+                            what = f"the loss became {own}" if broken else None
+                            _end_naming_tracks(processes, what, data, "training", batch, counts.step)
+                        state.scaler.scale(loss / per_step).backward()  # type: ignore[no-untyped-call]
+                    counts.loss_sum += total / processes.world_size
+                    counts.loss_count += 1
+                    step_loss += total / processes.world_size / per_step
+                    if not ends_step:
+                        continue
 
-        return take_part(processes, processes.from_first(begin), *prepared)
+                    # The step.
+                    state.scaler.unscale_(state.optimizer)
+                    norm = clip_gradients(tagger, config.optimizer.clip_gradient_norm)
+                    if not math.isfinite(norm) and not is_overflow_of_scaling(state.scaler):
+                        _end_naming_gradients(processes, norm, data, heard, counts.step)
+                    state.scaler.step(state.optimizer)
+                    state.scaler.update()
+                    state.optimizer.zero_grad()
+                    counts.step += 1
+                    state.schedule.after_step()
 
+                    # What is seen and kept of it.
+                    if counts.step % runtime.update_freq == 0:
+                        write(
+                            {"training/loss": step_loss, "training/learning_rate": state.learning_rate},
+                            counts.step,
+                        )
+                        bar.set_postfix(_shown(counts, schedule.monitor), refresh=False)
+                    bar.update()
+                    if (to_end or to_save) and processes.is_first:
+                        state.save(run)
+                    if to_save:
+                        saved_at = time.monotonic()
+                    if to_end:
+                        _end_interrupted(run, counts, processes)
 
-def _choose_loss(loss: LossOptions | str | None, embeddings: AnyPath | None) -> LossOptions:
-    """Return the loss that is meant; vectors mean the semantic one."""
-    if loss is None:
-        return LossOptions("bce" if embeddings is None else "semantic")
-    options = LossOptions(loss) if isinstance(loss, str) else loss
-    if (options.kind == "semantic") != (embeddings is not None):
-        raise FolksongError(
-            "the semantic loss needs word vectors: name them with --custom-loss-embeddings-path"
-            if embeddings is None
-            else f"the loss {options.kind} takes no word vectors; leave --custom-loss-embeddings-path out"
+            # Validation, and what follows from it.
+            figures = validate(state, data, config, loss_of, processes, interruption) if validates else {}
+            if figures is None:
+                state.save(run)
+                _end_interrupted(run, counts, processes)
+            row = counts.finish_epoch(figures, state.learning_rate, config)
+            state.schedule.after_epoch(figures.get(schedule.monitor, math.nan))
+            if processes.is_first:
+                _write_epoch(run, state, row)
+                saved_at = time.monotonic()
+            write(
+                {f"epoch/{name}": row[name] for name in row if name not in ("epoch", "step", "best")},
+                counts.step,
+            )
+            if not progress:
+                _log_epoch(row, schedule.epochs)
+            if processes.sum([interruption.asked_for])[0]:
+                _end_interrupted(run, counts, processes)
+    if processes.is_first:
+        why = (
+            "Early stopping ended it." if counts.is_out_of_patience(config) else "It ran for all its epochs."
         )
-    return options
+        write_model_card(run, counts.history, why)
+        logger.info(
+            "%s %d epochs in %.0f s; the run is in %s", why, counts.epoch, time.monotonic() - began, run.path
+        )
+
+
+def build_batches(
+    data: TrainingData, config: Config, processes: Processes, batch_size: int
+) -> TrainingBatches:
+    """Return this process's share of the batches; `batch_size` is that of all processes together."""
+    return TrainingBatches(data, config, batch_size, rank=processes.rank, world_size=processes.world_size)
+
+
+def build_tagger(front_end: str, data: TrainingData, config: Config) -> Tagger:
+    """Return a new tagger for the data, whose first weights depend on the seed only.
+
+    Raises:
+        FolksongError: the window is too short for the network.
+    """
+    manifest, seconds = data.reader.manifest, config.data.window_seconds
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.runtime.seed)
+        tagger = Tagger(
+            front_end,
+            data.space,
+            n_mels=data.reader.n_mels if front_end == LOG_MEL else 96,
+            n_filters=config.model.n_filters,
+            n_dense_units=config.model.n_dense_units,
+        )
+    steps = manifest.steps(seconds)
+    if steps < tagger.minimum_steps:
+        unit = "frames" if front_end == LOG_MEL else "samples"
+        raise FolksongError(
+            f"a window of {seconds:g} s has {steps} {unit}; the {front_end} front-end needs at least "
+            f"{tagger.minimum_steps}: take longer windows"
+        )
+    return tagger
+
+
+def seed_dropout(seed: int, batch_number: int, rank: int) -> None:
+    """Make the random numbers of a batch depend on nothing but these."""
+    key = np.random.SeedSequence([seed, batch_number, rank])
+    torch.manual_seed(int(key.generate_state(1, np.uint64)[0]) >> 1)
+
+
+def compute_loss(
+    network: nn.Module, loss_of: TaggingLoss, batch: Batch, precision: str, device: torch.device
+) -> Tensor:
+    """Return the loss of a batch, in the precision wished for."""
+    x, y = (batch[name].to(device, _float_type(precision), non_blocking=True) for name in ("x", "y"))
+    with _autocast(precision, device):
+        loss: Tensor = loss_of(network(x), y)
+    return loss
+
+
+def _float_type(precision: str) -> torch.dtype:
+    """Return the type of weights and windows."""
+    return torch.float64 if precision == "64" else torch.float32
+
+
+def _autocast(precision: str, device: torch.device) -> Any:
+    types = {"bf16": torch.bfloat16, "16": torch.float16 if device.type == "cuda" else torch.bfloat16}
+    return torch.autocast(device.type, types[precision]) if precision in types else nullcontext()
+
+
+def _without_sync(network: nn.Module) -> Any:
+    """Leave the gradients of a batch to the step's last one to be averaged over the processes."""
+    return network.no_sync() if isinstance(network, nn.parallel.DistributedDataParallel) else nullcontext()
+
+
+def clip_gradients(network: nn.Module, most: float | None) -> float:
+    """Return the norm of all gradients together; scale them so that it is `most` at most.
+
+    Args:
+        network: whose gradients.
+        most: None leaves the gradients as they are; so does a norm that is not finite.
+    """
+    given = [parameter for parameter in network.parameters() if parameter.grad is not None]
+    norm = get_total_norm([parameter.grad for parameter in given if parameter.grad is not None])
+    value = float(norm)
+    if most is not None and math.isfinite(value):
+        clip_grads_with_norm_(given, most, norm)
+    return value
+
+
+def is_overflow_of_scaling(scaler: torch.amp.GradScaler) -> bool:
+    """Say whether gradients that are not finite are what loss scaling (float16) expects now and then.
+
+    The scaler then skips the step and halves its scale. Once that has come down to 1, the gradients overflow without
+    any scaling: from its beginning at 65536 that is the 17th such step in a row, at which waiting longer is no use.
+    """
+    return scaler.is_enabled() and scaler.get_scale() > LEAST_LOSS_SCALE
+
+
+def _is_time_to_save(step: int, steps_per_epoch: int, saved_at: float, config: Config) -> bool:
+    """Say whether the state is to be saved after this step."""
+    if step % steps_per_epoch == 0:  # saved after the validation
+        return False
+    if config.runtime.save_every is not None:
+        return step % config.runtime.save_every == 0
+    return time.monotonic() - saved_at > CHECKPOINT_EVERY_SECONDS
+
+
+@torch.inference_mode()
+def validate(
+    state: TrainingState,
+    data: TrainingData,
+    config: Config,
+    loss_of: TaggingLoss,
+    processes: Processes,
+    interruption: Interruption,
+) -> dict[str, float] | None:
+    """Return the figures of the validation part's centred windows, the same in all processes.
+
+    None where the only process was asked to end; several end after the validation, together.
+
+    Raises:
+        FolksongError: a score is not finite; the message names tracks.
+    """
+    processes.broadcast_buffers(state.tagger)
+    state.tagger.eval()
+    outputs: list[tuple[Tensor, Tensor]] = []
+    broken: str | None = None
+    for batch in state.batches.centred():
+        x = batch["x"].to(processes.device, _float_type(config.runtime.precision), non_blocking=True)
+        with _autocast(config.runtime.precision, processes.device):
+            logits = state.tagger(x).float().cpu()
+        if broken is None and not bool(torch.isfinite(logits).all()):
+            names = track_names(data, "validation", batch["index"])
+            broken = describe_batch("the scores are not finite", state.counts.step, names, batch["x"])
+        outputs.append((batch["index"].cpu(), logits))
+        if interruption.asked_for and processes.world_size == 1:
+            return None
+    processes.stop_for(processes.gather(broken))
+    parts = processes.gather(outputs)
+
+    def summarised() -> dict[str, float]:
+        index, logits = (torch.cat(tensors) for tensors in zip(*chain.from_iterable(parts), strict=True))
+        targets = data.targets_of("validation")[index.numpy()]
+        summary = summarise(targets, logits.numpy(), labels=data.space.names)
+        learned = torch.from_numpy(data.learned_of("validation")[index.numpy()].toarray())
+        return {
+            "validation_loss": float(loss_of(logits.to(processes.device), learned.to(processes.device))),
+            "macro_pr_auc": summary.macro_pr_auc,
+            "micro_pr_auc": summary.micro_pr_auc,
+            "macro_roc_auc": summary.macro_roc_auc,
+            "micro_roc_auc": summary.micro_roc_auc,
+        }
+
+    return processes.from_first(summarised)
+
+
+def track_names(data: TrainingData, part: str, index: Tensor) -> list[str]:
+    """Return the track ids of positions (n,) in a part."""
+    return [data.reader.track_ids[record] for record in data.parts[part][index.cpu().numpy()]]
+
+
+def describe_batch(
+    what: str,
+    step: int,
+    names: Sequence[str],
+    windows: Tensor | None = None,
+    *,
+    n_named: int = N_NAMED_TRACKS,
+) -> str:
+    """Return a message that names tracks: those whose windows are not finite, else the batch's first.
+
+    Args:
+        what: is not finite.
+        step: how many steps were done.
+        names: (batch,) track ids.
+        windows: (batch, ...) what the network heard of them, if it is at hand.
+        n_named: how many tracks are named.
+    """
+    finite = [True] * len(names) if windows is None else [bool(torch.isfinite(x).all()) for x in windows]
+    broken = [name for name, is_finite in zip(names, finite, strict=True) if not is_finite]
+    shown = ", ".join((broken or names)[:n_named])
+    after = f"after step {step}: "
+    if broken:
+        return f"{after}the audio of these tracks is not finite: {shown}; write their shards anew"
+    advice = "a lower learning rate, clipped gradients or 32-bit precision may help"
+    return f"{after}{what} on the tracks {shown}, …; {advice}"
+
+
+def _end_naming_tracks(
+    processes: Processes, what: str | None, data: TrainingData, part: str, batch: Batch, step: int
+) -> None:
+    names = track_names(data, part, batch["index"])
+    message = None if what is None else describe_batch(what, step, names, batch["x"])
+    processes.stop_for(processes.gather(message))
+
+
+def _end_naming_gradients(
+    processes: Processes, norm: float, data: TrainingData, heard: list[Tensor], step: int
+) -> None:
+    names = track_names(data, "training", torch.cat(heard))[:N_NAMED_TRACKS]
+    everywhere = [name for part in processes.gather(names) for name in part]
+    what = f"the norm of the gradients became {norm}"
+    processes.stop_for([describe_batch(what, step, everywhere, n_named=len(everywhere))])
+
+
+def _end_interrupted(run: Run, counts: Counts, processes: Processes) -> NoReturn:
+    if not processes.is_first:
+        raise SystemExit(1)
+    write_model_card(run, counts.history, "It was interrupted and can be resumed.")
+    raise TrainingInterrupted(run)
+
+
+def _write_epoch(run: Run, state: TrainingState, row: dict[str, Any]) -> None:
+    if row["best"]:
+        best = {"tagger": state.tagger.state_dict(), "step": state.counts.step, "epoch": state.counts.epoch}
+        write_checkpoint(run.best_checkpoint, {**best, "metrics": row})
+    state.save(run)
+    with atomic_write(run.metrics_path, "w") as stream:
+        stream.writelines(json.dumps(one) + "\n" for one in state.counts.history)
+
+
+class Interruption:
+    """Lets the first Ctrl-C (or SIGTERM) end a training after the running step; a second one ends it at once.
+
+    Args:
+        insistent: whether a second signal counts; not in a process that ends with another one.
+    """
+
+    def __init__(self, insistent: bool = True) -> None:
+        self.asked_for, self.insistent = False, insistent
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Interruption:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._stop) for number in SIGNALS}
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _stop(self, number: int, frame: Any) -> None:
+        if self.asked_for and self.insistent:
+            raise KeyboardInterrupt
+        self.asked_for = True
+        if self.insistent:
+            logger.warning("ending after this step, to save it; once more to end at once")
+
+
+@contextmanager
+def _tensorboard(
+    run: Run, processes: Processes, step: int
+) -> Iterator[Callable[[dict[str, float | None], int], None]]:
+    """Yield what writes figures of a step to TensorBoard; entries after `step`, of a training cut off, are dropped."""
+    if not processes.is_first:
+        yield lambda values, at: None
+        return
+    with SummaryWriter(os.fspath(run.path / "tensorboard"), purge_step=step + 1 if step else None) as writer:
+
+        def write(values: dict[str, float | None], at: int) -> None:
+            for name, value in values.items():
+                if value is not None and not math.isnan(value):
+                    writer.add_scalar(name, value, at)
+
+        yield write
+
+
+@contextmanager
+def _quiet_torch() -> Iterator[None]:
+    """Leave out what torch's own SequentialLR does that torch warns of."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*The epoch parameter in `scheduler.step.*")
+        yield
+
+
+def _epoch_bar(counts: Counts, config: Config, steps_per_epoch: int, *, shown: bool) -> tqdm[Any]:
+    return tqdm(
+        total=steps_per_epoch,
+        initial=counts.step - counts.epoch * steps_per_epoch,
+        desc=f"epoch {counts.epoch + 1}/{config.schedule.epochs}",
+        unit="step",
+        leave=False,
+        disable=not shown,
+    )
+
+
+def _shown(counts: Counts, monitor: str) -> dict[str, str]:
+    shown = {"loss": f"{counts.mean_loss:.4f}"}
+    if counts.history and counts.history[-1].get(monitor) is not None:
+        shown["PR-AUC"] = f"{counts.history[-1][monitor]:.4f}"
+    return shown
+
+
+def _log_epoch(row: dict[str, Any], epochs: int) -> None:
+    figures = {"loss": row["loss"], **{name: row[name] for name in row if name.endswith("_pr_auc")}}
+    shown = ", ".join(f"{name} {math.nan if value is None else value:.4f}" for name, value in figures.items())
+    logger.info("epoch %d/%d: %s", row["epoch"], epochs, shown)
+
+
+def _log_beginning(config: Config, tagger: Tagger, validates: bool) -> None:
+    if not validates:
+        logger.warning(
+            "the validation part is empty: no early stopping, and the last epoch counts as the best"
+        )
+    details.debug("settings: %s", json.dumps(config.to_dict(), indent=2))
+    for name, child in tagger.named_modules():
+        size = sum(weights.numel() for weights in child.parameters(recurse=False))
+        if size:
+            details.debug("%-32s %-12s %10d", name, type(child).__name__, size)
+    details.debug(
+        "%-45s %10d", "trainable parameters", sum(weights.numel() for weights in tagger.parameters())
+    )

@@ -1,4 +1,4 @@
-"""What training minimises: functions of logits and targets, averaged over all labels and samples.
+"""The losses, and where one is chosen: functions of logits and targets, averaged over all labels and samples.
 
 All take logits, not probabilities, and compute in float32 (or wider) whatever precision the network runs in, so that
 nothing overflows and log(0) never appears.
@@ -14,12 +14,14 @@ easy ones (p below a margin) not at all.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from folksong.errors import FolksongError
-from folksong.training.loss_options import LossOptions
+from folksong.runs import Run
+from folksong.training.config import LossSettings
 
 
 def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
@@ -45,8 +47,7 @@ def semantic_bce(logits: Tensor, targets: Tensor, label_vectors: Tensor, gamma: 
         label_vectors: (n_labels, dimension), scaled to length 1 here.
         gamma: weight of the distance in meaning.
     """
-    loss = TaggingLoss(LossOptions("semantic", gamma=gamma), label_vectors)
-    return loss.forward(logits, targets)
+    return TaggingLoss(LossSettings(kind="semantic", gamma=gamma), label_vectors).forward(logits, targets)
 
 
 def asymmetric_loss(
@@ -66,10 +67,17 @@ def asymmetric_loss(
         negative_focus: γ₋.
         margin: negatives below this probability add nothing.
     """
-    options = LossOptions(
-        "asymmetric", positive_focus=positive_focus, negative_focus=negative_focus, margin=margin
+    settings = LossSettings(
+        kind="asymmetric", positive_focus=positive_focus, negative_focus=negative_focus, margin=margin
     )
-    return TaggingLoss(options).forward(logits, targets)
+    return TaggingLoss(settings).forward(logits, targets)
+
+
+def read_loss(run: Run, settings: LossSettings) -> TaggingLoss:
+    """Return the loss that the settings choose, with the label vectors that the run keeps for it."""
+    if settings.chosen != "semantic":
+        return TaggingLoss(settings)
+    return TaggingLoss(settings, torch.from_numpy(np.load(run.label_vectors_path, allow_pickle=False)))
 
 
 def widened(x: Tensor) -> Tensor:
@@ -81,7 +89,7 @@ class TaggingLoss(nn.Module):
     """Any of the losses, with what is made of weights, of absent labels and of certainty.
 
     Args:
-        options: which loss, and its numbers.
+        settings: which loss, and its numbers.
         label_vectors: (n_labels, dimension), for the semantic loss.
 
     Raises:
@@ -91,10 +99,10 @@ class TaggingLoss(nn.Module):
     similarities: Tensor
     has_vector: Tensor
 
-    def __init__(self, options: LossOptions, label_vectors: Tensor | None = None) -> None:
+    def __init__(self, settings: LossSettings, label_vectors: Tensor | None = None) -> None:
         super().__init__()
-        self.options = options
-        if options.kind == "semantic":
+        self.settings = settings
+        if settings.chosen == "semantic":
             if label_vectors is None:
                 raise FolksongError("the semantic loss needs label vectors")
             similarities, has_vector = _similarities(label_vectors)
@@ -107,56 +115,56 @@ class TaggingLoss(nn.Module):
         given = targets.to(z.dtype)
         present = given > 0
         # With weights as sample weights, a target is the weight of a label that is simply there.
-        t = present.to(z.dtype) if self.options.weights == "sample" else given
-        smoothing = self.options.label_smoothing
+        t = present.to(z.dtype) if self.settings.weights == "sample" else given
+        smoothing = self.settings.label_smoothing
         if smoothing:
             t = t * (1 - smoothing) + smoothing / 2
         if self.is_plain:
             return functional.binary_cross_entropy_with_logits(z, t)
-        if self.options.kind == "asymmetric":
+        if self.settings.chosen == "asymmetric":
             return self._asymmetric(z, t, given, present).mean()
         return self._cross_entropy(z, t, given, present).mean()
 
     @property
     def is_plain(self) -> bool:
         """Whether it comes to binary cross-entropy of targets, and then is that bit for bit."""
-        options = self.options
-        weighs = options.kind == "semantic" and options.gamma > 0
-        return not (options.kind == "asymmetric" or weighs) and (
-            options.weights != "sample" and options.absent_weight == 1
+        settings = self.settings
+        weighs = settings.chosen == "semantic" and settings.gamma > 0
+        return not (settings.chosen == "asymmetric" or weighs) and (
+            settings.weights != "sample" and settings.absent_weight == 1
         )
 
     def _cross_entropy(self, z: Tensor, t: Tensor, given: Tensor, present: Tensor) -> Tensor:
         positive, negative = t * functional.softplus(-z), (1 - t) * functional.softplus(z)
-        if self.options.weights == "sample":
+        if self.settings.weights == "sample":
             positive = torch.where(present, given, 1) * positive
         return positive + self._negative_factor(present) * negative
 
     def _asymmetric(self, z: Tensor, t: Tensor, given: Tensor, present: Tensor) -> Tensor:
-        options = self.options
+        settings = self.settings
         p = torch.sigmoid(z)
         positive = functional.softplus(-z)
-        if options.positive_focus:
-            positive = positive * (1 - p) ** options.positive_focus
-        if options.weights == "sample":
+        if settings.positive_focus:
+            positive = positive * (1 - p) ** settings.positive_focus
+        if settings.weights == "sample":
             positive = torch.where(present, given, 1) * positive
-        if options.margin:
-            shifted = (p - options.margin).clamp(min=0)
+        if settings.margin:
+            shifted = (p - settings.margin).clamp(min=0)
             negative = -torch.log1p(-shifted)
         else:
             shifted, negative = p, functional.softplus(z)
-        if options.negative_focus:
-            negative = negative * shifted**options.negative_focus
+        if settings.negative_focus:
+            negative = negative * shifted**settings.negative_focus
         return t * positive + (1 - t) * self._negative_factor(present) * negative
 
     def _negative_factor(self, present: Tensor) -> Tensor:
         """Return what the second term of each label is multiplied by."""
         factor = torch.ones((), device=present.device)
-        if self.options.kind == "semantic":
+        if self.settings.chosen == "semantic":
             nearest = nearest_similarity(present, self.similarities, self.has_vector)
-            factor = factor + self.options.gamma * (1 - nearest)
-        if self.options.absent_weight != 1:
-            factor = factor * torch.where(present, 1.0, self.options.absent_weight)
+            factor = factor + self.settings.gamma * (1 - nearest)
+        if self.settings.absent_weight != 1:
+            factor = factor * torch.where(present, 1.0, self.settings.absent_weight)
         return factor
 
 

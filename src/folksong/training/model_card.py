@@ -12,7 +12,7 @@ from folksong.runs import Run
 from folksong.splits import PARTS
 
 N_SHOWN = 20
-PACKAGES = ("folksong", "torch", "pytorch-lightning", "numpy")
+PACKAGES = ("folksong", "torch", "numpy")
 
 
 def write_model_card(run: Run, history: Sequence[Mapping[str, Any]], outcome: str) -> None:
@@ -69,25 +69,29 @@ def _labels(run: Run) -> str:
 
 
 def _settings(run: Run) -> str:
-    options, settings = run.config["options"], run.config["settings"]
-    rows = [f"- {name}: {value}" for name, value in options.items() if name not in ("tags", "database")]
-    rows += [f"- {name}: {value}" for name, value in settings["model"].items()]
-    rows += [f"- {name}: {value}" for name, value in settings["model-training"].items() if value is not None]
-    return "\n".join(rows)
+    return "\n".join(
+        f"- {name}: {value}"
+        for section in run.config["settings"].values()
+        for name, value in section.items()
+        if value is not None and name != "tags"
+    )
 
 
 def _results(run: Run, history: Sequence[Mapping[str, Any]]) -> str:
     if not history:
         return "No epoch was finished."
     best = [row for row in history if row["best"]][-1]
-    names = ("pr_auc_macro", "pr_auc_micro", "roc_auc_macro", "roc_auc_micro", "validation_loss")
+    names = ("macro_pr_auc", "micro_pr_auc", "macro_roc_auc", "micro_roc_auc", "validation_loss")
     rows = [
         f"{len(history)} epochs; best epoch {best['epoch']}, on centred windows of the validation part:",
         "",
     ]
     rows += ["| figure | value |", "|---|---|"]
     rows += [f"| {name} | {_figure(best.get(name))} |" for name in names]
-    rows += ["", "The parts' own figures, with intervals and label by label: `folksong evaluate`."]
+    rows += [
+        "",
+        "The parts' own figures, with intervals and label by label, are in evaluation/ once it is evaluated.",
+    ]
     return "\n".join(rows)
 
 

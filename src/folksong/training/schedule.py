@@ -3,6 +3,7 @@
 plateau    lowered when the validation does not improve any more (ReduceLROnPlateau), the default
 cosine     half a cosine from the learning rate down to its least (CosineAnnealingLR; Loshchilov & Hutter 2017, "SGDR")
 one-cycle  up, then far down, with momentum the other way round (OneCycleLR; Smith & Topin 2019, "Super-convergence")
+cyclic     up and down between two learning rates in straight lines (CyclicLR; Smith 2017, "Cyclical Learning Rates")
 constant   as it is
 
 Each may begin with a linear warm-up (LinearLR); one-cycle's own rise takes as long. Cosine and one-cycle are laid
@@ -17,6 +18,7 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import (
     CosineAnnealingLR,
+    CyclicLR,
     LinearLR,
     LRScheduler,
     OneCycleLR,
@@ -25,7 +27,7 @@ from torch.optim.lr_scheduler import (
 )
 
 from folksong.errors import FolksongError
-from folksong.training.config import TrainingSettings
+from folksong.training.config import ScheduleSettings
 
 ONE_CYCLE_RISE = 0.3  # of all steps, where no warm-up is given; torch's default
 
@@ -42,24 +44,23 @@ class Schedule:
         FolksongError: the warm-up is as long as the training.
     """
 
-    def __init__(self, optimizer: Optimizer, settings: TrainingSettings, total_steps: int) -> None:
+    def __init__(self, optimizer: Optimizer, settings: ScheduleSettings, total_steps: int) -> None:
         check_warmup(settings, total_steps)
         self._by_step = _step_scheduler(optimizer, settings, total_steps)
         # One-cycle is at its end with the last step; a cosine one later.
-        self._last = total_steps - (settings.schedule == "one-cycle")
-        self._by_epoch = (
-            ReduceLROnPlateau(
+        self._last = math.inf if settings.kind == "cyclic" else total_steps - (settings.kind == "one-cycle")
+        self._by_epoch: ReduceLROnPlateau | None = None
+        patience, factor = settings.reduce_lr_patience, settings.reduce_lr_factor
+        if settings.kind == "plateau" and patience is not None and factor is not None:
+            self._by_epoch = ReduceLROnPlateau(
                 optimizer,
                 mode="max",
-                factor=settings.reduce_lr_factor,
-                patience=settings.reduce_lr_patience,
+                factor=factor,
+                patience=patience,
                 threshold=settings.reduce_lr_min_delta,
                 threshold_mode="abs",
                 min_lr=settings.reduce_lr_min_lr,
             )
-            if settings.schedule == "plateau" and settings.reduce_lr_patience is not None
-            else None
-        )
 
     def after_step(self) -> None:
         """Move on by a step."""
@@ -83,7 +84,7 @@ class Schedule:
                 part.load_state_dict(state[name])
 
 
-def check_warmup(settings: TrainingSettings, total_steps: int) -> None:
+def check_warmup(settings: ScheduleSettings, total_steps: int) -> None:
     """Check that the warm-up ends before the training.
 
     Raises:
@@ -96,19 +97,27 @@ def check_warmup(settings: TrainingSettings, total_steps: int) -> None:
         )
 
 
-def _step_scheduler(optimizer: Optimizer, settings: TrainingSettings, total_steps: int) -> LRScheduler | None:
+def _step_scheduler(optimizer: Optimizer, settings: ScheduleSettings, total_steps: int) -> LRScheduler | None:
     """Return what moves the learning rate after each step; None where nothing does."""
     warmup = settings.warmup_steps
-    if settings.schedule == "one-cycle":
+    if settings.kind == "one-cycle":
         return OneCycleLR(
             optimizer,
-            max_lr=settings.optimizer.learning_rate,
+            max_lr=float(optimizer.defaults["lr"]),
             total_steps=max(total_steps, 2),
             pct_start=warmup / total_steps if warmup else ONE_CYCLE_RISE,
             cycle_momentum="betas" in optimizer.defaults or bool(optimizer.defaults.get("momentum")),
         )
+    if settings.kind == "cyclic":
+        return CyclicLR(
+            optimizer,
+            base_lr=float(optimizer.defaults["lr"]),
+            max_lr=settings.max_learning_rate or 0,
+            step_size_up=settings.cycle_steps,
+            cycle_momentum=False,
+        )
     rise = LinearLR(optimizer, start_factor=1 / warmup, total_iters=warmup) if warmup else None
-    if settings.schedule != "cosine":
+    if settings.kind != "cosine":
         return rise
     fall = CosineAnnealingLR(optimizer, T_max=total_steps - warmup, eta_min=settings.cosine_min_lr)
     return fall if rise is None else SequentialLR(optimizer, [rise, fall], milestones=[warmup])

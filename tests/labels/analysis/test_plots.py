@@ -19,7 +19,9 @@ def test_plots_show_any_tag(table, tmp_path):
     space = LabelSpace((Label("a / b", tuple(odd.get(tag, tag) for tag in GENRES["metal"])), SPACE.labels[1]))
     clusterings = cluster_by_npmi(renamed, space, keep_main=True).clusterings
     written = write_plots(clusterings, tmp_path)
-    kinds = ("dendrogram", "silhouette")
+    kinds = ("dendrogram", "silhouette", "tsne")
     expected = [f"{kind}-{genre}.png" for kind in kinds for genre in ("00-a-b", "01-electronic")]
     assert sorted(path.name for path in written) == expected
+    sizes = {path.name: path.stat().st_size for path in written}
+    assert len(set(sizes.values())) == 6
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in written)

@@ -16,6 +16,7 @@ from folksong.tags.cleaning.spelling import Merge
 from folksong.tags.cleaning.steps import (
     DropTags,
     FoldCase,
+    ImpliedTags,
     KeepTags,
     MergeTags,
     MergeVariants,
@@ -277,6 +278,52 @@ def test_bad_recipes_have_errors_that_name_the_step(tmp_path: Path, content: str
     path.write_text(content)
     with pytest.raises(FileFormatError, match=rf"r\.toml.*{message}"):
         read_recipe(path)
+
+
+def implied_table() -> fs.TagTable:
+    pairs = [(f"b{n}", tag) for n in range(20) for tag in ("bebop", "jazz")][:-1]  # b19 lacks jazz
+    pairs += [(f"j{n}", "jazz") for n in range(20)]
+    return fs.TagTable.from_pairs(*zip(*pairs, strict=True), [float(n % 7) for n in range(len(pairs))])
+
+
+@pytest.mark.parametrize("how", ["threshold = 0.9", 'implies = { bebop = "jazz" }'])
+def test_issue15_11_implied_tags_are_added_or_dropped(tmp_path: Path, how: str) -> None:
+    table = implied_table()
+    for do, n_jazz in (("add-implied", 40), ("drop-implied", 20)):
+        (tmp_path / "r.toml").write_text(f'[[step]]\ndo = "{do}"\n{how}\n')
+        cleaned = clean(table, tmp_path / "r.toml")
+        after = cleaned.table
+        counts = dict(zip(after.popularity().tags, after.popularity().counts.tolist(), strict=True))
+        assert counts == {"jazz": n_jazz, "bebop": 20}
+        assert clean(after, tmp_path / "r.toml").table.sha256() == after.sha256()
+        untouched = after.select_tracks(f"j{n}" for n in range(20))
+        assert untouched.sha256() == table.select_tracks(f"j{n}" for n in range(20)).sha256()
+        cleaned.log.write(tmp_path / "log.json")
+        assert ChangeLog.read(tmp_path / "log.json") == cleaned.log
+        for track in table.track_ids:  # the log explains exactly the tags that each track has now
+            now = {origin.became for origin in explain(table, cleaned.log, track)} - {None}
+            assert now == {tag for tag, _ in after.tags_of(track)}
+    assert (
+        dict(clean(table, Recipe((ImpliedTags(True, threshold=0.9),))).table.tags_of("b19"))["jazz"]
+        == dict(table.tags_of("b19"))["bebop"]
+    )
+    with pytest.raises(FolksongError, match="not both"):
+        Recipe((ImpliedTags(True), ImpliedTags(False)))
+
+
+@settings(max_examples=80, deadline=None)
+@given(rows_of, st.booleans(), st.sampled_from([0.3, 0.6, 1.0]), st.booleans())
+def test_issue15_11_implied_tags_settle_and_are_explained(
+    rows: list, add: bool, threshold: float, listed: bool
+) -> None:
+    table = table_of(rows)
+    pairs = (("rock", "60s"), ("60s", "new")) if listed else ()
+    recipe = Recipe((Normalise(), MergeVariants(), ImpliedTags(add, pairs, threshold, min_count=1)))
+    cleaned = clean(table, recipe)
+    assert clean(cleaned.table, recipe).table.sha256() == cleaned.table.sha256()
+    for track in table.track_ids:
+        now = {origin.became for origin in explain(table, cleaned.log, track)} - {None}
+        assert now == {tag for tag, _ in cleaned.table.tags_of(track)}
 
 
 def test_damaged_change_logs_are_errors(tmp_path: Path) -> None:

@@ -169,43 +169,29 @@ def _plot(
         f"hsl({number * 137.508 % 360:.0f}, {60 + number % 3 * 15}%, {38 + number % 4 * 7}%)"
         for number in labels
     ]
+    x, y = plane.round(4).T.tolist()
+    sizes = [4 + MOST_PIXELS * (count / most) ** 0.5 for count in counts]
     points = graph_objects.Scattergl(
-        x=plane[:, 0].round(4).tolist(),
-        y=plane[:, 1].round(4).tolist(),
+        x=x,
+        y=y,
         mode="markers",
-        marker={
-            "color": colours,
-            "size": [4 + MOST_PIXELS * (count / most) ** 0.5 for count in counts],
-            "opacity": 0.75,
-            "line": {"width": 0},
-        },
+        marker={"color": colours, "size": sizes, "opacity": 0.75, "line": {"width": 0}},
         customdata=[f"{tag}\n{name}" for tag, name in zip(tags, names, strict=True)],
         text=texts,
         hoverinfo="text",
         unselected={"marker": {"opacity": 0.06}},
     )
-    first = list({number: row for row, number in reversed(list(enumerate(labels)))}.values())
-    shown = sorted(first)[:MOST_NAMES]
+    first = sorted({number: row for row, number in reversed(list(enumerate(labels)))}.values())[:MOST_NAMES]
     captions = graph_objects.Scattergl(
-        x=plane[shown, 0].round(4).tolist(),
-        y=plane[shown, 1].round(4).tolist(),
+        x=[x[row] for row in first],
+        y=[y[row] for row in first],
         mode="text",
-        text=[escape(names[row]) for row in shown],
+        text=[escape(names[row]) for row in first],
         hoverinfo="skip",
     )
-    axis = {"visible": False}
-    figure = graph_objects.Figure(
-        [points, captions],
-        {
-            "xaxis": axis,
-            "yaxis": axis,
-            "dragmode": "pan",
-            "plot_bgcolor": "white",
-            "margin": {"l": 0, "r": 0, "t": 0, "b": 0},
-            "hoverlabel": {"align": "left"},
-            "showlegend": False,
-        },
-    )
+    look = {"dragmode": "pan", "plot_bgcolor": "white", "hoverlabel": {"align": "left"}, "showlegend": False}
+    look |= {"xaxis": {"visible": False}, "yaxis": {"visible": False}}
+    figure = graph_objects.Figure([points, captions], {**look, "margin": {"l": 0, "r": 0, "t": 0, "b": 0}})
     config = {"responsive": True, "scrollZoom": True, "displaylogo": False}
     return str(
         figure.to_html(config, include_plotlyjs=True, full_html=False, div_id="map", post_script=SEARCH)

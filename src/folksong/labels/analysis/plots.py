@@ -1,7 +1,8 @@
-"""Pictures of how genres were clustered: silhouettes and dendrograms with the tags' names."""
+"""Pictures of how genres were clustered: silhouettes, t-SNE and dendrograms with the tags' names."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import warnings
@@ -21,7 +22,11 @@ INCHES_PER_TAG = 0.16
 
 
 def write_plots(clusterings: Sequence[GenreClustering], folder: str | os.PathLike[str]) -> list[Path]:
-    """Write ``silhouette-*.png`` and, where there is a tree, ``dendrogram-*.png`` for each clustered genre."""
+    """Write ``silhouette-*.png`` and, where there is a tree, ``dendrogram-*.png`` for each clustered genre.
+
+    Where scikit-learn is installed (``folksong[map]``), also ``tsne-*.png``.
+    """
+    with_tsne = importlib.util.find_spec("sklearn") is not None
     written: list[Path] = []
     for number, clustering in enumerate(clusterings):
         if clustering.numbers is None:
@@ -32,6 +37,9 @@ def write_plots(clusterings: Sequence[GenreClustering], folder: str | os.PathLik
         if clustering.tree is not None:
             written.append(Path(folder, f"dendrogram-{name}"))
             plot_dendrogram(clustering, written[-1])
+        if with_tsne:
+            written.append(Path(folder, f"tsne-{name}"))
+            plot_tsne(clustering, written[-1])
     return written
 
 
@@ -77,6 +85,27 @@ def plot_dendrogram(clustering: GenreClustering, path: str | os.PathLike[str]) -
     )
     axes.axvline(cut, color="black", linestyle=":")
     axes.set_xlabel("1 − NPMI")
+    axes.set_title(_shown(clustering.genre.name))
+    _save(figure, path)
+
+
+def plot_tsne(clustering: GenreClustering, path: str | os.PathLike[str], *, seed: int = 0) -> None:
+    """Plot the tags in two dimensions by t-SNE of their distances, coloured by cluster."""
+    from matplotlib.figure import Figure
+    from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
+
+    assert clustering.numbers is not None
+    perplexity = min(30.0, (len(clustering.tags) - 1) / 3)
+    settings = {"metric": "precomputed", "init": "random", "method": "exact"}
+    with threadpool_limits(1):  # threads only wait for each other on so few tags
+        plane = TSNE(perplexity=perplexity, random_state=seed, **settings).fit_transform(clustering.distances)
+    figure = Figure(figsize=(9, 9), layout="constrained")
+    axes = figure.subplots()
+    axes.scatter(plane[:, 0], plane[:, 1], c=[f"C{number % 10}" for number in clustering.numbers], s=20)
+    for (x, y), tag in zip(plane, clustering.tags, strict=True):
+        axes.annotate(_shown(tag), (x, y), fontsize=6, xytext=(3, 0), textcoords="offset points")
+    axes.set_axis_off()
     axes.set_title(_shown(clustering.genre.name))
     _save(figure, path)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,11 +29,15 @@ class Change:
 
 @dataclass(frozen=True)
 class StepLog:
-    """What one step did: tags by their name before it, and tracks it left out, each with the reason."""
+    """What one step did: tags by their name before it, and tracks it left out, each with the reason.
+
+    `implied` holds tags and which others the tracks with them got (step add-implied) or lost (drop-implied).
+    """
 
     name: str
     tags: Mapping[str, tuple[str | None, str]] = field(default_factory=dict)
     tracks: Mapping[str, str] = field(default_factory=dict)
+    implied: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -105,8 +109,9 @@ class ChangeLog:
                     f'{"," if number else ""}\n{{"name": {json.dumps(step.name, ensure_ascii=False)},\n'
                 )
                 stream.write(
-                    '"tags": {' + _entries(step.tags) + '},\n"tracks": {' + _entries(step.tracks) + "}}"
+                    '"tags": {' + _entries(step.tags) + '},\n"tracks": {' + _entries(step.tracks) + "}"
                 )
+                stream.write(',\n"implied": {' + _entries(step.implied) + "}}" if step.implied else "}")
             stream.write("\n]}\n")
 
     @classmethod
@@ -124,6 +129,7 @@ class ChangeLog:
                         str(step["name"]),
                         {tag: (entry[0], str(entry[1])) for tag, entry in step["tags"].items()},
                         dict(step["tracks"]),
+                        {tag: list(map(str, others)) for tag, others in step.get("implied", {}).items()},
                     )
                     for step in content["steps"]
                 ),
@@ -166,12 +172,15 @@ def explain(original: Tags, log: ChangeLog, track_id: str, tag: str | None = Non
     original = as_table(original)
     if track_id not in original.track_index:
         raise FolksongError(f"the source has no track {track_id!r}")
-    origins = tuple(
+    origins = [
         Origin(name, weight, log.changes_of(name), log.final(name))
         for name, weight in original.tags_of(track_id)
-    )
+    ]
+    for step in log.steps:
+        if step.implied:
+            origins = _with_implied(step, origins)
     if tag is None:
-        return origins
+        return tuple(origins)
     found = tuple(origin for origin in origins if origin.became == tag)
     if not found:
         now = sorted({origin.became for origin in origins if origin.became is not None})
@@ -179,6 +188,43 @@ def explain(original: Tags, log: ChangeLog, track_id: str, tag: str | None = Non
             f"the track {track_id!r} does not carry {tag!r}; its cleaned tags: {', '.join(map(repr, now)) or 'none'}"
         )
     return found
+
+
+def _with_implied(step: StepLog, origins: list[Origin]) -> list[Origin]:
+    """Return a track's origins after a step of implied tags: what a tag brought is added, what it took is dropped."""
+    by = {
+        other: origin
+        for origin in origins
+        for other in step.implied.get(
+            origin.became or (origin.changes[-1].before if origin.changes else ""), ()
+        )
+    }
+    if step.name == "add-implied":
+        there = {origin.became for origin in origins}
+        return origins + [
+            Origin(
+                origin.tag,
+                origin.weight,
+                (*origin.changes, Change(step.name, origin.became or origin.tag, other, "implied")),
+                other,
+            )
+            for other, origin in by.items()
+            if other not in there
+        ]
+    return [
+        Origin(
+            origin.tag,
+            origin.weight,
+            (
+                *origin.changes,
+                Change(step.name, origin.became, None, f"implied by {by[origin.became].became!r}"),
+            ),
+            None,
+        )
+        if origin.became is not None and origin.became in by
+        else origin
+        for origin in origins
+    ]
 
 
 def _entries(entries: Mapping[str, Any]) -> str:

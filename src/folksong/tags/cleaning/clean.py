@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from folksong.tags.cleaning.change_log import ChangeLog, StepLog, changes_path
 from folksong.tags.cleaning.recipe import Recipe, default_recipe, read_recipe
-from folksong.tags.cleaning.steps import DropTracks, Step
+from folksong.tags.cleaning.steps import DropTracks, ImpliedTags, Step
 from folksong.tags.sources.read_tags import Tags, as_table, write_tags
 from folksong.tags.table import TagTable, rename_tags
 
@@ -58,13 +58,13 @@ def clean(
         changed = False
         for step in recipe.steps:
             table, log = _apply(step, table, recipe, progress)
-            if log.tags or log.tracks:
+            if log.tags or log.tracks or log.implied:
                 changed = True
                 logs.append(log)
                 merged = sum(after is not None for after, _ in log.tags.values())
                 logger.info(
-                    "%s: %d tags renamed or merged, %d dropped, %d tracks left out; %r", step.name, merged,
-                    len(log.tags) - merged, len(log.tracks), table,
+                    "%s: %d tags renamed or merged, %d dropped, %d tracks left out, %d tags imply others; %r",
+                    step.name, merged, len(log.tags) - merged, len(log.tracks), len(log.implied), table,
                 )  # fmt: skip
     return Cleaned(table, ChangeLog(tuple(logs), source, sha256))
 
@@ -74,6 +74,9 @@ def _apply(step: Step, table: TagTable, recipe: Recipe, progress: bool) -> tuple
         gone = step.dropped(table)
         kept = table.select_tracks(track for track in table.track_ids if track not in gone) if gone else table
         return kept, StepLog(step.name, {}, gone)
+    if isinstance(step, ImpliedTags):
+        table, implied = step.changed(table)
+        return table, StepLog(step.name, implied=implied)
     renaming = step.renaming(table, recipe.context, progress=progress)
     if not renaming:
         return table, StepLog(step.name)

@@ -19,10 +19,13 @@ from folksong.errors import FileFormatError, FolksongError, nearest
 from folksong.files import read_text
 from folksong.tags.cleaning.merges import read_merges, shipped_merges
 from folksong.tags.cleaning.steps import (
+    ADD_IMPLIED,
+    DROP_IMPLIED,
     Context,
     DropTags,
     DropTracks,
     FoldCase,
+    ImpliedTags,
     KeepTags,
     MergeTags,
     MergeVariants,
@@ -125,13 +128,19 @@ _TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "do": ("a text", lambda value: isinstance(value, str)),
     "count": ("a whole number", lambda value: isinstance(value, int) and not isinstance(value, bool)),
     "min_count": ("a whole number", lambda value: isinstance(value, int) and not isinstance(value, bool)),
+    "threshold": ("a share", lambda value: isinstance(value, float | int) and 0 < value <= 1),
     "mistyped": ("true or false", lambda value: isinstance(value, bool)),
     "ignore_case": ("true or false", lambda value: isinstance(value, bool)),
     "duplicates": ("a file name", lambda value: isinstance(value, str)),
     "mismatches": ("a file name", lambda value: isinstance(value, str)),
-    "merges": (
-        'a table of tags ("r&b" = "rnb")',
-        lambda value: isinstance(value, dict) and all(isinstance(target, str) for target in value.values()),
+    **dict.fromkeys(
+        ("merges", "implies"),
+        (
+            'a table of tags ("r&b" = "rnb")',
+            lambda value: (
+                isinstance(value, dict) and all(isinstance(target, str) for target in value.values())
+            ),
+        ),
     ),
 }
 
@@ -187,6 +196,14 @@ def _track_step(entry: dict[str, Any], folder: Path) -> Step:
     return DropTracks(dict.fromkeys(mismatches, "listed as a mismatch"), groups)
 
 
+def _implied_step(entry: dict[str, Any], folder: Path) -> Step:
+    pairs = list(entry.get("implies", {}).items())
+    for name in entry.get("files", ()):
+        pairs += read_merges(folder / name).accepted.items()
+    threshold = entry.get("threshold", None if pairs else 0.9)
+    return ImpliedTags(entry["do"] == ADD_IMPLIED, tuple(pairs), threshold, entry.get("min_count", 10))
+
+
 _BUILDERS: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any], Path], Step]]] = {
     "drop-tracks": (("duplicates", "mismatches"), _track_step),
     "normalise": ((), lambda entry, folder: Normalise()),
@@ -196,6 +213,8 @@ _BUILDERS: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any], Path], Ste
         ("min_count", "mistyped"),
         lambda entry, folder: MergeVariants(entry.get("min_count", 1), entry.get("mistyped", True)),
     ),
+    ADD_IMPLIED: (("implies", "files", "threshold", "min_count"), _implied_step),
+    DROP_IMPLIED: (("implies", "files", "threshold", "min_count"), _implied_step),
     "minimum-count": (("count",), lambda entry, folder: MinimumCount(_count(entry))),
     "drop": (
         ("tags", "files", "shipped", "ignore_case"),
@@ -259,6 +278,8 @@ def _end(source: str, merged: Mapping[str, str]) -> str:
 
 def _refuse_undoing(steps: Sequence[Step], context: Context) -> None:
     """Raise if one step throws away what another was told to make or keep."""
+    if {ADD_IMPLIED, DROP_IMPLIED} <= {step.name for step in steps}:
+        raise FolksongError("implied tags are added or dropped, not both; take one of the steps out")
     keeps = [step for step in steps if isinstance(step, KeepTags)]
     made = {target for step in steps if isinstance(step, MergeTags) for target in step.merges.values()}
     for drop in (step for step in steps if isinstance(step, DropTags)):

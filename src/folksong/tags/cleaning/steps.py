@@ -1,8 +1,8 @@
 """The steps of a cleaning. Each looks at a table and says what becomes of its tags (or tracks), and why.
 
 Steps belong to phases, and phases have one order: whole tracks, then the text of a tag, then aliases (merges that a
-person decided), then canonical forms (spelling variants), then lists and counts. A recipe may name its steps in any
-order; phases come first, and within a phase the recipe's order.
+person decided), then canonical forms (spelling variants), then implied tags, then lists and counts. A recipe may name
+its steps in any order; phases come first, and within a phase the recipe's order.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from enum import IntEnum
 from typing import ClassVar, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from folksong.errors import FolksongError
 from folksong.tags.cleaning.spelling import canonical_form, fold_case, unify_blanks, variants
+from folksong.tags.cooccurrence import contained
 from folksong.tags.table import TagTable
 
 Renaming = dict[str, tuple[str | None, str]]
@@ -29,7 +31,8 @@ class Phase(IntEnum):
     TEXT = 1
     ALIAS = 2
     CANONICAL = 3
-    LISTS = 4
+    IMPLIED = 4
+    LISTS = 5
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,11 @@ class Context:
 class Step(Protocol):
     """One step of a recipe."""
 
-    name: ClassVar[str]
     phase: ClassVar[Phase]
+
+    @property
+    def name(self) -> str:
+        """The step's name in recipes."""
 
     def renaming(self, table: TagTable, context: Context, *, progress: bool = False) -> Renaming:
         """Return what becomes of the tags of `table`."""
@@ -203,6 +209,68 @@ class DropTracks:
         return {}
 
 
+@dataclass(frozen=True)
+class ImpliedTags:
+    """Tracks with a tag get the tags that it implies (bebop: jazz), or lose these.
+
+    Args:
+        add: or else drop.
+        pairs: tag -> a tag that it implies, from a list.
+        threshold: the least P(other | tag) of two tags for which tag implies other, unless it is as high the other way
+            round; None takes the pairs alone.
+        min_count: tags on fewer tracks imply nothing and are not implied.
+    """
+
+    add: bool
+    pairs: tuple[tuple[str, str], ...] = ()
+    threshold: float | None = None
+    min_count: int = 10
+    phase: ClassVar[Phase] = Phase.IMPLIED
+
+    @property
+    def name(self) -> str:
+        """The step's name in recipes."""
+        return ADD_IMPLIED if self.add else DROP_IMPLIED
+
+    def changed(self, table: TagTable) -> tuple[TagTable, dict[str, list[str]]]:
+        """Return the table after the step, and the implied tags that some track got or lost, by tag."""
+        found = [(tag, other) for tag, other in self.pairs if tag in table.tag_index and tag != other]
+        if self.threshold is not None:
+            pairs = contained(table, threshold=self.threshold, min_count=self.min_count)
+            found += [(pair.tag, pair.other) for pair in pairs]
+        tags = np.array(sorted({*table.tags, *(other for _, other in found)}), object)
+        number = {tag: column for column, tag in enumerate(tags)}
+        entries = table.weights.tocoo()
+        columns = np.array([number[tag] for tag in table.tags], np.int64)[entries.col]
+        keys, by_tag = entries.row.astype(np.int64) * len(tags) + columns, table.weights.tocsc()
+        log: dict[str, list[str]] = {}
+        moved: list[npt.NDArray[np.int64]] = []
+        weights: list[npt.NDArray[np.float32]] = []
+        for tag, other in dict.fromkeys(found):
+            place = table.tag_index[tag]
+            entry = slice(by_tag.indptr[place], by_tag.indptr[place + 1])
+            new = by_tag.indices[entry].astype(np.int64) * len(tags) + number[other]
+            there = np.isin(new, keys)
+            if there.all() if self.add else not there.any():
+                continue
+            log.setdefault(tag, []).append(other)
+            moved.append(new[~there] if self.add else new[there])
+            weights.append(by_tag.data[entry][~there])
+        if not log:
+            return table, {}
+        if self.add:
+            keys, values = np.concatenate([keys, *moved]), np.concatenate([entries.data, *weights])
+        else:
+            stays = ~np.isin(keys, np.concatenate(moved))
+            keys, values = keys[stays], entries.data[stays]
+        rows, columns = np.divmod(keys, len(tags))
+        return TagTable.from_codes(table.track_ids, tags, rows, columns, values), log
+
+    def renaming(self, table: TagTable, context: Context, *, progress: bool = False) -> Renaming:
+        return {}
+
+
+ADD_IMPLIED, DROP_IMPLIED = "add-implied", "drop-implied"
 TextStep = Normalise | FoldCase
 
 

@@ -68,6 +68,8 @@ TAG_SEPARATORS = ("|", ";", ",")
 """What parts the tags of a cell, if not said: the first of these that fits."""
 MOST_JOINED = 0.2
 """In a column of single tags at most so many cells hold what could part several."""
+WRITTEN = ["track_id", "tag", "weight"]
+"""The columns of a table that was written here; its cells hold one tag each."""
 DECIMAL_COMMA = r"^\s*\d+,\d+\s*$"
 
 
@@ -305,7 +307,7 @@ def _layout(
             f"{path}: no column looks like a tag (columns: {listed(columns)}); say which is",
             tag_column="NAME",
         )
-    if separators is None and frame[tag].dtype == pl.String:
+    if separators is None and frame[tag].dtype == pl.String and columns != WRITTEN:
         separators = _separators_of(path, frame[tag], tag)
     logger.debug(
         "%s: track ids from the column %r, tags from %r%s, weights %s", path, track, tag,

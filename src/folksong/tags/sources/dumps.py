@@ -15,10 +15,9 @@ import numpy.typing as npt
 import polars as pl
 
 from folksong.errors import FileFormatError, FolksongError
-from folksong.files import describe_os_error
 from folksong.tags.sources.delimited import plain
 from folksong.tags.sources.entries import Dropped, RowNumbers, distinct_names, table_of_entries
-from folksong.tags.sources.frames import find_separator, utf8_bytes
+from folksong.tags.sources.frames import SEPARATORS, find_separator, read_bytes, utf8_bytes
 from folksong.tags.table import Strings, TagTable
 
 TABLES = ("tids", "tags", "tid_tag")
@@ -80,17 +79,12 @@ def read_dumps(folder: str | os.PathLike[str], *, min_weight: float | None = Non
 
 def _read_csv(path: Path) -> pl.DataFrame:
     """Read a dump as columns of strings, whether its first line is a header or not."""
-    try:
-        data = utf8_bytes(path, path.read_bytes())
-    except OSError as error:
-        raise FolksongError(describe_os_error(error, path)) from error
+    data = utf8_bytes(path, read_bytes(path))
     first = data.split(b"\n", 1)[0].decode("utf-8", "replace").strip()
-    single = not any(separator in first for separator in "\t,;|")
-    separator = "," if single else find_separator(path, data)
-    cells = [plain(cell) for cell in first.replace('"', "").split(separator)]
-    header = any(cell in {"tid", "tag", "val", "rowid"} for cell in cells)
+    separator = find_separator(path, data) if any(mark in first for mark in SEPARATORS) else ","
+    header = {plain(cell) for cell in first.split(separator)} & {"tid", "tag", "val", "rowid"}
     try:
-        return pl.read_csv(io.BytesIO(data), separator=separator, has_header=header, infer_schema=False)
+        return pl.read_csv(io.BytesIO(data), separator=separator, has_header=bool(header), infer_schema=False)
     except pl.exceptions.PolarsError as error:
         raise FileFormatError(
             f"{path}: not a well-formed table ({str(error).splitlines()[0][:200]})"

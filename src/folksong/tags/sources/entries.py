@@ -28,7 +28,11 @@ class UnclearSourceError(FileFormatError):
     Args:
         message: what is unclear.
         options: of `read_tags`, by name, with which it may be read.
+
+    `read_tags` adds the `source` and the options that were given.
     """
+
+    source: str | os.PathLike[str] | None = None
 
     def __init__(self, message: str, **options: Any) -> None:
         super().__init__(message)
@@ -62,9 +66,7 @@ def distinct_names(names: pl.Series) -> tuple[Strings, npt.NDArray[np.int64]]:
     """Return the distinct names in code point order (that of UTF-8 bytes) and each row's number among them."""
     distinct = names.unique().sort()
     numbers = names.cast(pl.Enum(distinct)).to_physical().to_numpy().astype(np.int64)
-    array = np.empty(len(distinct), dtype=object)
-    array[:] = distinct.to_list()
-    return array, numbers
+    return np.array(distinct.to_list(), object), numbers
 
 
 class RowNumbers:

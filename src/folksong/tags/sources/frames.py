@@ -89,7 +89,7 @@ def read_frame(
             f"{path}: not a well-formed table ({str(error).splitlines()[0][:200]}); it was read with separator "
             f"{separator!r} and quotes {'on' if quotes else 'off'}: choose others",
             separator="CHAR",
-            no_quotes=True,
+            quotes=False,
         ) from error
     if len(header) == len(frame.columns):
         frame.columns = _distinct(header)

@@ -1,9 +1,9 @@
-"""Keep big tensors' memory instead of asking the system for it anew at every step.
+"""What the hardware is made to do: numbers of 16 bits where it multiplies them, and memory that is kept.
 
 With its default settings the GNU C library maps each large block freshly and gives it back when freed, so that every
-step page-faults through gigabytes: training the waveform network is 1.8 to 2 times slower for it. Told to serve
-large blocks from its heap and not to trim that, it reuses them. The price is memory: freed blocks stay with the
-process and leave gaps (batch 16 of 15 s, waveform: peak 2.9 GB before, 4.1 GB after).
+step page-faults through gigabytes: training the waveform network is 1.8 to 2 times slower for it. Told to serve large
+blocks from its heap and not to trim that, it reuses them. The price is memory: freed blocks stay with the process and
+leave gaps (batch 16 of 15 s, waveform: peak 2.9 GB before, 4.1 GB after).
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import logging
 import os
 import platform
 import sys
+
+import torch
 
 logger = logging.getLogger(__name__)
 
@@ -43,3 +45,21 @@ def keep_memory() -> bool:
     done = {mallopt(parameter, value) for parameter, value in settings} == {1}
     logger.debug("the C library %s large blocks", "keeps" if done else "could not be told to keep")
     return done
+
+
+def choose_precision(wanted: str, *, gpu: bool) -> str:
+    """Return the precision to use; ``"auto"`` takes bfloat16 where the hardware multiplies in it, else float32.
+
+    Weights, batch norm statistics, standardising and the loss stay in float32 in any case.
+    """
+    if wanted != "auto":
+        return wanted
+    if gpu:
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "16"
+    return "bf16" if has_bf16_cpu() else "32"
+
+
+def has_bf16_cpu() -> bool:
+    """Say whether this processor multiplies bfloat16 itself (AVX-512 BF16 or AMX)."""
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(bool(getattr(torch.cpu, name)()) for name in checks if hasattr(torch.cpu, name))

@@ -1,31 +1,42 @@
-"""How the processes of a training come together.
+"""The processes of one training: how they come together, and what they tell each other.
 
 * ``torchrun`` (or whatever sets RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT) has started them all.
-* ``--cuda 0 1 2 3``, or ``--processes 4`` on the CPU: this process is the first and starts the others, each as
-  ``python -m folksong.training.companion``; what they are to do, the first tells them.
-* ``--num-nodes N`` with MASTER_ADDR, MASTER_PORT and NODE_RANK set: the same on each machine.
+* Several GPUs, or several processes on the CPU: this process is the first and starts the others, which wait to be told
+  what to do (`COMPANION`).
+* Several machines, with MASTER_ADDR, MASTER_PORT and NODE_RANK set: the same on each machine.
+
+The first process (rank 0) decides, writes and speaks; the others compute their share of every step. What is said here
+is small and goes over gloo, also where gradients go over NCCL. An error that a process can foresee is told to all, so
+that all end at the same place and the first one says why; a process that simply dies breaks the connection, which
+ends the others.
 """
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from torch import distributed
+from torch import distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from folksong.errors import FolksongError
-from folksong.training.processes import Processes, only_the_first_speaks
+from folksong.training.config import RuntimeSettings
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 # Others wait while the first reads tags and checks records, and while it writes.
 TIMEOUT = timedelta(hours=2)
@@ -34,6 +45,122 @@ POLL_SECONDS = 0.5
 EXTERNAL = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 BY_NODE = ("NODE_RANK", "MASTER_ADDR", "MASTER_PORT")
 GPUS = "FOLKSONG_GPUS"  # which GPUs the processes of this machine use, told to those that are started here
+COMPANION = "from folksong.training.loop import accompany; accompany()"
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among those of a training.
+
+    Args:
+        rank: of this process among all, from 0.
+        world_size: number of processes.
+        local_rank: of this process among those of its machine.
+        local_world_size: processes of this machine; the same number on every machine.
+        gpus: one a process of this machine; empty on the CPU.
+    """
+
+    rank: int = 0
+    world_size: int = 1
+    local_rank: int = 0
+    local_world_size: int = 1
+    gpus: tuple[int, ...] = ()
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes the run and speaks."""
+        return self.rank == 0
+
+    @property
+    def device(self) -> torch.device:
+        """Where this process computes."""
+        return torch.device("cuda", self.gpus[self.local_rank]) if self.gpus else torch.device("cpu")
+
+    def share(self, network: nn.Module) -> nn.Module:
+        """Return the network with gradients that are averaged over all processes.
+
+        Buffers are left alone. On GPUs batch norm is the same in all processes anyway; on CPUs the first one's
+        statistics count, and are told before a validation (`broadcast_buffers`). Telling them in each forward pass
+        would stall where processes validate unequally many batches.
+        """
+        if self.world_size == 1:
+            return network
+        if self.gpus:
+            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+        known = inspect.signature(DistributedDataParallel.__init__).parameters
+        name = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+        devices = [self.device] if self.gpus else None
+        options: dict[str, Any] = {name: False}
+        return DistributedDataParallel(network, device_ids=devices, gradient_as_bucket_view=True, **options)
+
+    def from_first(self, work: Callable[[], T]) -> T:
+        """Return, in all processes, what `work` returns in the first; if it fails there, all end."""
+        if self.world_size == 1:
+            return work()
+        box: list[Any] = [None]
+        if self.is_first:
+            try:
+                box = [(work(),)]
+            except BaseException:
+                distributed.broadcast_object_list(box, 0)
+                raise
+        distributed.broadcast_object_list(box, 0)
+        if box[0] is None:
+            raise SystemExit(1)
+        value: T = box[0][0]
+        return value
+
+    def gather(self, value: T) -> list[T]:
+        """Return all processes' values, in their order."""
+        values: list[Any] = [value] * self.world_size
+        if self.world_size > 1:
+            distributed.all_gather_object(values, value)
+        return values
+
+    def sum(self, values: Sequence[float]) -> list[float]:
+        """Return each value summed over all processes, the same in all of them."""
+        if self.world_size == 1:
+            return list(values)
+        sums = torch.tensor(values, dtype=torch.float64)
+        distributed.all_reduce(sums)
+        found: list[float] = sums.tolist()
+        return found
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Let all processes do something of which each may fail; if one does, all end and the first says why."""
+        problem: Exception | None = None
+        try:
+            yield
+        except Exception as error:
+            if self.world_size == 1:
+                raise
+            problem = error
+        messages = self.gather(None if problem is None else str(problem) or type(problem).__name__)
+        if problem is not None and (self.is_first or not isinstance(problem, FolksongError)):
+            raise problem
+        self.stop_for(messages)
+
+    def stop_for(self, messages: Sequence[str | None]) -> None:
+        """End all processes if there is a message, which the first one raises as an error.
+
+        Raises:
+            FolksongError: in the first process.
+            SystemExit: in the others, which have nothing to add.
+        """
+        found = [(rank, message) for rank, message in enumerate(messages) if message is not None]
+        if not found:
+            return
+        if not self.is_first:
+            raise SystemExit(1)
+        rank, message = found[0]
+        raise FolksongError(message if rank == 0 else f"process {rank} of {self.world_size}: {message}")
+
+    def broadcast_buffers(self, module: torch.nn.Module) -> None:
+        """Give all processes the first one's buffers (the running statistics of batch norm)."""
+        if self.world_size > 1:
+            for buffer in module.buffers():
+                distributed.broadcast(buffer, 0)
 
 
 def find_gpus(wanted: Sequence[int] | None, n_processes: int | None = None) -> list[int]:
@@ -71,19 +198,18 @@ def speaks(num_nodes: int = 1) -> bool:
 
 
 @contextmanager
-def joined(
-    cuda: Sequence[int] | None = None, n_processes: int | None = None, num_nodes: int = 1
-) -> Iterator[Processes]:
+def joined(runtime: RuntimeSettings | None = None) -> Iterator[Processes]:
     """Yield this process among those of the training, connected; they part at the end.
 
     Args:
-        cuda: the GPUs of this machine; a process is started for each.
-        n_processes: processes of this machine that train on its CPU.
-        num_nodes: machines on which the same command runs.
+        runtime: which GPUs of this machine (a process is started for each), or how many processes on its CPU, and on
+            how many machines the same is called.
 
     Raises:
         FolksongError: GPUs or environment do not fit, or another process died.
     """
+    wanted = runtime or RuntimeSettings()
+    cuda, n_processes, num_nodes = wanted.cuda, wanted.processes, wanted.num_nodes
     children: list[subprocess.Popen[bytes]] = []
     if all(name in os.environ for name in EXTERNAL):
         processes = _of_environment(cuda, n_processes, num_nodes)
@@ -92,7 +218,7 @@ def joined(
         gpus = [] if cuda is None and n_processes is not None else find_gpus(cuda)
         if gpus and n_processes not in (None, len(gpus)):
             raise FolksongError(
-                f"--cuda names {len(gpus)} GPUs, each of which gets a process; leave --processes {n_processes} out"
+                f"{len(gpus)} GPUs are named, each of which gets a process; leave processes={n_processes} out"
             )
         local = len(gpus) or n_processes or 1
         if local * num_nodes == 1:
@@ -113,8 +239,7 @@ def joined(
             if not processes.is_first:
                 raise SystemExit(1) from error
             raise FolksongError(
-                "another process of the training died; what it said last says why. What was saved can be gone on "
-                "with by `folksong train --resume`"
+                "another process of the training died; what it said last says why. What was saved can be resumed"
             ) from error
         finally:
             distributed.destroy_process_group()
@@ -135,8 +260,8 @@ def _of_environment(cuda: Sequence[int] | None, n_processes: int | None, num_nod
         raise FolksongError(f"the environment describes no process of a training: {values}")
     if n_processes not in (None, local_world_size) or num_nodes not in (1, world_size // local_world_size):
         raise FolksongError(
-            f"{world_size} processes were started, {local_world_size} on this machine; leave --processes and "
-            "--num-nodes out, they are for trainings that start their processes themselves"
+            f"{world_size} processes were started, {local_world_size} on this machine; leave processes and "
+            "num_nodes out, they are for trainings that start their processes themselves"
         )
     given = os.environ.get(GPUS)  # where a folksong has started this process
     numbers = cuda if given is None else [int(number) for number in given.split()]
@@ -151,7 +276,7 @@ def _start(
     missing = [name for name in BY_NODE if name not in os.environ]
     if num_nodes > 1 and missing:
         raise FolksongError(
-            f"--num-nodes {num_nodes} needs {', '.join(missing)} in the environment: the address of the first machine, "
+            f"num_nodes {num_nodes} needs {', '.join(missing)} in the environment: the address of the first machine, "
             "a free port there, and this machine's number from 0; or start all processes by torchrun"
         )
     node = int(os.environ["NODE_RANK"]) if num_nodes > 1 else 0
@@ -186,7 +311,7 @@ def _meeting_point(processes: Processes, *, alone: bool = False) -> Any:
 
 def _start_companion(environment: Mapping[str, str], rank: int, local_rank: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "folksong.training.companion"],
+        [sys.executable, "-c", COMPANION],
         env={**environment, "RANK": str(rank), "LOCAL_RANK": str(local_rank)},
         stdin=subprocess.DEVNULL,
     )
@@ -194,7 +319,7 @@ def _start_companion(environment: Mapping[str, str], rank: int, local_rank: int)
 
 def _connect(processes: Processes, store: Any) -> None:
     if processes.gpus:
-        torch.cuda.set_device(processes.own_gpus[0])
+        torch.cuda.set_device(processes.device)
     backend = "cpu:gloo,cuda:nccl" if processes.gpus else "gloo"
     distributed.init_process_group(
         backend, store=store, rank=processes.rank, world_size=processes.world_size, timeout=TIMEOUT
@@ -240,3 +365,20 @@ def _wait(children: Sequence[subprocess.Popen[bytes]]) -> None:
 def _is_broken_connection(error: RuntimeError) -> bool:
     words = ("gloo", "nccl", "connection", "broken pipe")
     return isinstance(error, distributed.DistError) or any(word in str(error).lower() for word in words)
+
+
+@contextmanager
+def only_the_first_speaks(processes: Processes) -> Iterator[None]:
+    """Keep all processes but the first from saying what the first says too."""
+    if processes.is_first:
+        yield
+        return
+    logger = logging.getLogger("folksong")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

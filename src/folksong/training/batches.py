@@ -1,0 +1,134 @@
+"""The batches of a training: random windows to learn from, centred ones to measure on.
+
+The training batches are one endless sequence of which an epoch is a piece. Step number n always takes the same records
+and windows, wherever an epoch or the process began: a resumed training goes on at the very batch, and `steps_per_epoch`
+may cut passes over the data anywhere without a track being missed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from functools import partial
+
+from folksong.errors import FolksongError
+from folksong.models.front_ends import LOG_MEL
+from folksong.shards.loader import Batch, WindowDataset, WindowLoader
+from folksong.training.augmentation import Augmentation, AugmentedWindows
+from folksong.training.config import Config
+from folksong.training.data import TrainingData
+
+logger = logging.getLogger(__name__)
+
+
+class TrainingBatches:
+    """Batches of the training and validation part, for one of the processes of a training.
+
+    Args:
+        data: records, labels and parts.
+        config: its ``data`` section describes windows and batches.
+        batch_size: windows of all processes together. A training part smaller than that shrinks it.
+        rank: this process, from 0.
+        world_size: number of processes.
+
+    Raises:
+        FolksongError: the processes cannot share a batch evenly, or a pass does not give a single step.
+    """
+
+    def __init__(
+        self, data: TrainingData, config: Config, batch_size: int, *, rank: int = 0, world_size: int = 1
+    ) -> None:
+        n_tracks = len(data.parts["training"])
+        if n_tracks < batch_size:
+            shrunk = max(n_tracks // world_size, 1) * world_size
+            logger.warning(
+                "the training part has %d tracks: batches of %d, not %d", n_tracks, shrunk, batch_size
+            )
+            batch_size = shrunk
+        if batch_size % world_size:
+            raise FolksongError(f"batches of {batch_size} cannot be shared evenly by {world_size} processes")
+        if batch_size < 2 * world_size:
+            raise FolksongError(
+                f"a step of {batch_size} windows by {world_size} processes: batch norm needs 2 or more windows each"
+            )
+        self.batch_size, self.batches_per_step = batch_size, config.optimizer.accumulate_batches
+        self.training = _training_loader(data, config, batch_size, rank, world_size)
+        self.validation = WindowLoader(
+            WindowDataset(
+                data.reader,
+                data.parts["validation"],
+                data.targets_of("validation"),
+                self.training.dataset.window_steps,
+                random=False,
+            ),
+            max(batch_size // world_size, 1),
+            shuffle=False,
+            workers=config.runtime.workers,
+            rank=rank,
+            world_size=world_size,
+        )
+        self.steps_per_epoch = _steps_per_epoch(config, len(self.training))
+
+    def from_step(self, step: int) -> Iterator[tuple[int, Batch]]:
+        """Yield the batches of the epoch of step `step`, from that step on, each with its place within its step."""
+        first = step * self.batches_per_step
+        end = (step // self.steps_per_epoch + 1) * self.steps_per_epoch * self.batches_per_step
+        loader = self.training
+        while first < end:
+            data_pass, batches = divmod(first, len(loader))
+            loader.load_state_dict(
+                {"epoch": data_pass, "records": batches * loader.batch_size * loader.world_size}
+            )
+            for batch in loader:
+                yield first % self.batches_per_step, batch
+                first += 1
+                if first == end:
+                    break
+
+    def centred(self) -> Iterator[Batch]:
+        """Return one pass over the centred windows of the validation part."""
+        self.validation.set_epoch(0)
+        return iter(self.validation)
+
+
+def _steps_per_epoch(config: Config, batches_per_pass: int) -> int:
+    """Return the steps of an epoch: as many as wished, or as a pass over the training part gives."""
+    per_step = config.optimizer.accumulate_batches
+    if config.schedule.steps_per_epoch is None and batches_per_pass < per_step:
+        raise FolksongError(
+            f"accumulate_batches {per_step}: a pass over the training part gives {batches_per_pass} batches; "
+            "accumulate fewer, or say how many steps an epoch has (steps_per_epoch)"
+        )
+    return config.schedule.steps_per_epoch or batches_per_pass // per_step
+
+
+def _training_loader(
+    data: TrainingData, config: Config, batch_size: int, rank: int, world_size: int
+) -> WindowLoader:
+    manifest, settings = data.reader.manifest, config.data
+    make: type[WindowDataset] | partial[AugmentedWindows] = WindowDataset
+    if settings.augmentation.any:
+        augmentation = Augmentation(
+            settings.augmentation,
+            log_mel=manifest.audio_format == LOG_MEL,
+            longest_mask=manifest.steps(settings.augmentation.time_mask_seconds),
+            seed=config.runtime.seed,
+        )
+        make = partial(AugmentedWindows, augmentation)
+    dataset = make(
+        data.reader,
+        data.parts["training"],
+        data.learned_of("training"),
+        manifest.steps(settings.window_seconds),
+        random=settings.random_windows,
+        seed=config.runtime.seed,
+    )
+    return WindowLoader(
+        dataset,
+        batch_size // world_size,
+        shuffle=settings.shuffle,
+        drop_last=True,
+        workers=config.runtime.workers,
+        rank=rank,
+        world_size=world_size,
+    )

@@ -1,0 +1,204 @@
+"""A new training: from shards to a run."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from folksong.embeddings.read_vectors import read_vectors
+from folksong.embeddings.words import WordVectors
+from folksong.errors import FolksongError
+from folksong.files import atomic_write, sha256_file
+from folksong.labels.label_vectors import LabelVectors, embed_labels
+from folksong.labels.space import LabelSpace
+from folksong.models.hardware import choose_precision
+from folksong.runs import CONFIG_NAME, LABEL_VECTORS_NAME, Run
+from folksong.shards.manifest import MANIFEST_NAME
+from folksong.splits import Split
+from folksong.tags.sources.read_tags import read_tags, write_tags
+from folksong.tags.table import TagTable
+from folksong.training.config import Config
+from folksong.training.data import LegacyLabels, TrainingData, open_shards, prepare, read_record_tags
+from folksong.training.distributed import Processes
+from folksong.training.loop import build_batches, build_tagger, run_training
+from folksong.training.schedule import check_warmup
+
+logger = logging.getLogger(__name__)
+
+AnyPath = str | os.PathLike[str]
+
+TAGS_NAME = "tags.db"  # in the run's folder, where a table was given and no file
+
+
+def train(
+    front_end: str,
+    shards: AnyPath,
+    *,
+    out: AnyPath | None = None,
+    labels: LabelSpace | LegacyLabels | AnyPath | None = None,
+    tags: TagTable | AnyPath | None = None,
+    split: Split | AnyPath | None = None,
+    vectors: WordVectors | AnyPath | None = None,
+    config: Config | AnyPath | None = None,
+    progress: bool | None = None,
+    **changes: Any,
+) -> Run:
+    """Train a tagger and return its run.
+
+    Args:
+        front_end: ``"waveform"`` or ``"log-mel-spectrogram"``; the shards must hold the same.
+        shards: folder of shards.
+        out: the run's folder; None makes one in the settings' ``log_dir``.
+        labels: the label space, its file, or the earlier project's files; None builds it as the settings' ``data``
+            section says.
+        tags: tag table, or where to read one; None takes the records' own tags.
+        split: the parts, or their file; None makes them.
+        vectors: word vectors, or where to read them, for the semantic loss, which they imply.
+        config: settings, or a file or folder to read them from; None takes the defaults.
+        progress: show a bar an epoch; None shows it on a terminal.
+        changes: settings by their keys, whatever their section: ``epochs=3``, ``seed=1``, ``loss="asymmetric"``,
+            ``cuda=[0, 1]``; see `Config`.
+
+    Raises:
+        FolksongError: something in the input does not fit; the message says what.
+        TrainingInterrupted: Ctrl-C; the run can be resumed.
+    """
+    settings = config if isinstance(config, Config) else Config() if config is None else Config.read(config)
+    if vectors is not None:
+        changes["vectors"] = vectors.source if isinstance(vectors, WordVectors) else vectors
+    if tags is not None and not isinstance(tags, TagTable):
+        changes["tags"] = Path(tags).absolute()
+    settings = settings.with_changes(**changes)
+    if settings.loss.chosen == "semantic" and settings.loss.vectors is None:
+        raise FolksongError("the semantic loss needs word vectors; none are named")
+
+    def begin(processes: Processes) -> tuple[Run, TrainingData, Config]:
+        chosen = settings.with_changes(
+            precision=choose_precision(settings.runtime.precision, gpu=bool(processes.gpus)),
+            loss=settings.loss.chosen,
+        )
+        folder = _new_folder(chosen.runtime.log_dir, front_end) if out is None else Path(out)
+        reader, stated = open_shards(shards, front_end, chosen.data), chosen.data
+        given = tags if isinstance(tags, TagTable) else None
+        table = read_record_tags(
+            reader,
+            stated.tags if given is None else given,
+            database=stated.database,
+            min_weight=stated.min_weight,
+        )
+        if given is not None:
+            table = _as_stored(table)
+            chosen = chosen.with_changes(tags=(folder / TAGS_NAME).absolute())
+        data = prepare(
+            reader,
+            table,
+            chosen,
+            labels=LabelSpace.read(labels) if isinstance(labels, str | os.PathLike) else labels,
+            split=split if isinstance(split, Split) or split is None else Split.read(split),
+        )
+        label_vectors = None
+        if chosen.loss.vectors is not None:
+            source = vectors if isinstance(vectors, WordVectors) else chosen.loss.vectors
+            label_vectors = _embed_labels(data, source, progress=bool(progress))
+        description = _check_and_describe(front_end, data, chosen, processes, label_vectors)
+        if not (folder / CONFIG_NAME).exists():
+            if given is not None:
+                write_tags(table, folder / TAGS_NAME)
+            if label_vectors is not None:
+                with atomic_write(folder / LABEL_VECTORS_NAME) as stream:
+                    np.save(stream, label_vectors.vectors, allow_pickle=False)
+        return Run.create(folder, description, data.space, data.split), data, chosen
+
+    shown = sys.stderr.isatty() if progress is None else progress
+    return run_training(begin, settings, progress=shown)
+
+
+def _as_stored(table: TagTable) -> TagTable:
+    """Return the table as a reader of the run's own copy will find it."""
+    with TemporaryDirectory() as folder:
+        write_tags(table, Path(folder, TAGS_NAME))
+        return read_tags(Path(folder, TAGS_NAME), cache=False).select_tracks(table.track_ids)
+
+
+def _embed_labels(data: TrainingData, source: WordVectors | AnyPath, *, progress: bool) -> LabelVectors:
+    """Return the labels' vectors for the semantic loss, with a warning that names the labels without one.
+
+    Raises:
+        FolksongError: the source cannot be read, or no label has a vector.
+    """
+    vectors = source if isinstance(source, WordVectors) else read_vectors(source, progress=progress)
+    found = embed_labels(data.space, vectors, data.tag_counts)
+    if len(found.missing) == len(data.space):
+        raise FolksongError(f"{found.source}: it has a vector for none of the {len(data.space)} labels")
+    if found.missing:
+        logger.warning(
+            "%d of %d labels have no vector in %s; they count as in plain cross-entropy: %s",
+            len(found.missing), len(data.space), found.source, ", ".join(map(repr, found.missing)),
+        )  # fmt: skip
+    return found
+
+
+def _check_and_describe(
+    front_end: str,
+    data: TrainingData,
+    config: Config,
+    processes: Processes,
+    label_vectors: LabelVectors | None,
+) -> dict[str, Any]:
+    """Check that the training can begin, and return what goes into the run's config.json."""
+    tagger = build_tagger(front_end, data, config)
+    batches = build_batches(data, config, processes, config.data.batch_size * processes.world_size)
+    check_warmup(config.schedule, config.schedule.epochs * batches.steps_per_epoch)
+    reader, manifest, seconds = data.reader, data.reader.manifest, config.data.window_seconds
+    return {
+        "folksong": version("folksong"),
+        "front_end": front_end,
+        "tagger": tagger.settings,
+        "audio": {
+            "audio_format": manifest.audio_format,
+            "sample_rate": manifest.sample_rate,
+            "preset": None if manifest.preset is None else manifest.preset.to_dict(),
+            "window_seconds": seconds,
+            "window_steps": manifest.steps(seconds),
+        },
+        "shards": {
+            "folder": os.fspath(reader.folder.absolute()),
+            "n_tracks": len(reader),
+            "manifest_sha256": sha256_file(reader.folder / MANIFEST_NAME),
+        },
+        "tags": {
+            "path": config.data.tags,
+            "database": config.data.database,
+            "min_weight": config.data.min_weight,
+            "table_sha256": data.table_sha256,
+        },
+        "keep_unlabelled": config.data.keep_unlabelled,
+        "parts": data.counts(),
+        "label_vectors": None
+        if label_vectors is None
+        else {
+            "source": label_vectors.source,
+            "sha256": label_vectors.sha256,
+            "missing": list(label_vectors.missing),
+        },
+        "labels_sha256": data.space.sha256(),
+        "split_sha256": data.split.sha256(),
+        "settings": config.to_dict(),
+        "processes": processes.world_size,
+    }
+
+
+def _new_folder(log_dir: str, front_end: str) -> Path:
+    """Return a folder that is not there yet, named by the time."""
+    parent = Path(log_dir).expanduser()
+    name = f"{front_end}-{time.strftime('%Y%m%d-%H%M%S')}"
+    candidates = [parent / name, *(parent / f"{name}-{number}" for number in range(2, 100))]
+    return next(folder for folder in candidates if not folder.exists())
