@@ -59,7 +59,7 @@ def write_log_mel_shards(
                     features[key] = [tag.encode() for tag in database[i]]
                 stream.writelines(frame(encode_example(features)))
         index = build_index(path)
-        files.append(ShardFile(path.name, len(index), index.n_bytes, index.sha256))
+        files.append(ShardFile.of(path.name, index))
     preset = read_preset("urop2019")
     Manifest("log-mel-spectrogram", 16000, preset, tuple(files), n_tag_databases=len(databases)).write(folder)
     return folder
