@@ -53,7 +53,7 @@ def write_folder(folder: Path, audio: np.ndarray, storage: str) -> None:
                 stream.writelines(frame(encode_example(features)))
         index = build_index(path)
         write_index(index, path)
-        files.append(ShardFile(path.name, len(index), index.n_bytes, index.sha256))
+        files.append(ShardFile.of(path.name, index))
     Manifest("waveform", RATE, None, tuple(files), storage).write(folder)
 
 

@@ -68,7 +68,12 @@ def build_tiny_run(folder: Path, front_end: str, **options) -> TinyRun:
     settings = Config.from_dict(
         {
             "model": {"n_dense_units": 16, "n_filters": 1},
-            "model-training": {"window_length": 1.25, "batch_size": 8, "split": [50, 20, 30]},
+            "model-training": {
+                "window_length": 1.25,
+                "batch_size": 8,
+                "split": [50, 20, 30],
+                "adapt_to_small": False,
+            },
             "tags": {"top": 5},
         }
     )

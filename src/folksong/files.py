@@ -11,11 +11,13 @@ import errno
 import hashlib
 import json
 import math
+import mmap
 import numbers
 import os
+import secrets
 import shutil
+import socket
 import stat
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,6 +28,7 @@ from filelock import FileLock, Timeout
 from folksong.errors import FileFormatError, FolksongError
 
 HASH_BLOCK_BYTES = 1 << 20
+MAPPED_BYTES = 32 << 20  # larger files are mapped rather than read
 
 
 def describe_os_error(error: OSError, path: str | os.PathLike[str]) -> str:
@@ -57,27 +60,21 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         FolksongError: the file cannot be written; the message says why (a full disk, no permission).
     """
     target = Path(path)
-    temporary: Path | None = None
+    # The name is known before the file is there: whatever stops the block from then on, the file is removed.
+    shown = os.fsencode(target.name)[:100].decode("utf-8", "ignore")
+    temporary = target.with_name(f".{shown}.{secrets.token_hex(4)}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(
-            prefix=f".{os.fsencode(target.name)[:100].decode('utf-8', 'ignore')}.",
-            suffix=".part",
-            dir=target.parent,
-        )
-        os.close(descriptor)
-        temporary = Path(name)
-        temporary.chmod(0o666 & ~_umask())
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         yield temporary
         with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
         temporary.replace(target)
-        temporary = None
         _sync_folder(target.parent)
     except OSError as error:
         raise FolksongError(describe_os_error(error, target)) from error
     finally:
-        if temporary is not None:
+        with suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
@@ -112,6 +109,14 @@ def open_regular(path: str | os.PathLike[str]) -> IO[bytes]:
         stream.close()
     kind = "a folder" if is_folder else "a pipe, socket or device"
     raise FolksongError(f"{path}: is {kind}, not a file; give a regular file")
+
+
+def content_of(stream: IO[bytes]) -> bytes | mmap.mmap:
+    """Return an open file's bytes; those of a large one stay on disk until they are looked at."""
+    if stream.seek(0, os.SEEK_END) > MAPPED_BYTES:
+        return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+    stream.seek(0)
+    return stream.read()
 
 
 def cache_folder() -> Path:
@@ -183,7 +188,7 @@ def locked(path: str | os.PathLike[str], busy: str | None = None) -> Iterator[No
 
     Args:
         path: the lock's file.
-        busy: what to say where another process holds it; None waits until it is free.
+        busy: what to say where another process holds it, which is named; None waits until it is free.
 
     Raises:
         FolksongError: another process holds it, or it cannot be made.
@@ -191,8 +196,12 @@ def locked(path: str | os.PathLike[str], busy: str | None = None) -> Iterator[No
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path, timeout=-1 if busy is None else 0):
+            with suppress(OSError):
+                Path(path).write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
             yield
     except Timeout as error:
+        with suppress(OSError):
+            busy = f"{busy} ({Path(path).read_text(encoding='utf-8') or 'not known which'})"
         raise FolksongError(f"{path}: {busy}") from error
     except OSError as error:
         if error.filename is None or Path(error.filename) != Path(path):
@@ -314,12 +323,6 @@ def sha256_file(path: str | os.PathLike[str]) -> str:
         while block := stream.read(HASH_BLOCK_BYTES):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _sync_folder(folder: Path) -> None:

@@ -315,6 +315,16 @@ def test_23_9_a_recording_in_pieces_is_the_whole(tmp_path):
         np.testing.assert_array_equal(np.concatenate(parts), whole.samples)
 
 
+def test_c3_a_file_that_needs_too_much_memory_is_named(tmp_path, monkeypatch):
+    def full(*_arguments):
+        raise MemoryError
+
+    (tmp_path / "x").write_bytes(wav(sound()))
+    monkeypatch.setattr("folksong.audio.decode._joined", full)
+    with pytest.raises(AudioError, match="x: needs more memory than there is; leave it out"):
+        read_recording(tmp_path / "x")
+
+
 def test_a_region_reads_as_a_file_of_its_own(tmp_path):
     region = Region(io.BytesIO(bytes(range(100))), 10, 30, {5: b"abc", 18: b"xyz"})
     expected = bytes([*range(10, 15), *b"abc", *range(18, 28), *b"xy"])

@@ -8,9 +8,9 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from folksong.audio.decode import decode
+from folksong.audio.decode import decode, is_long
 from folksong.audio.log_mel import log_mel, log_mel_blocks, read_preset
-from folksong.audio.long_recording import LongRecording, is_long
+from folksong.audio.long_recording import LongRecording
 from folksong.errors import AudioError
 
 RATE = 16000
@@ -92,11 +92,11 @@ def test_damage_is_told_once(recording, tmp_path, caplog):
 
 
 def test_what_is_long(recording, tmp_path, monkeypatch):
-    monkeypatch.setattr("folksong.audio.long_recording.LONG_SECONDS", 149)
+    monkeypatch.setattr("folksong.audio.decode.LONG_SECONDS", 149)
     assert not is_long(recording), "a small file is not looked into"
-    monkeypatch.setattr("folksong.audio.long_recording.SMALL_BYTES", 0)
+    monkeypatch.setattr("folksong.audio.decode.SMALL_BYTES", 0)
     assert is_long(recording)
-    monkeypatch.setattr("folksong.audio.long_recording.LONG_SECONDS", 152)
+    monkeypatch.setattr("folksong.audio.decode.LONG_SECONDS", 152)
     assert not is_long(recording)
     (tmp_path / "b.mp3").write_text("no sound")
     with pytest.raises(AudioError):

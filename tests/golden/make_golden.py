@@ -50,7 +50,12 @@ CORPUS = CorpusSettings(seed=7, per_subgenre=2, unseen_per_genre=1, seconds=2.0)
 WINDOW_SECONDS = 1.25
 SETTINGS = {
     "model": {"n_dense_units": 16, "n_filters": 2},
-    "model-training": {"window_length": WINDOW_SECONDS, "batch_size": 8, "split": [60, 20, 20]},
+    "model-training": {
+        "window_length": WINDOW_SECONDS,
+        "batch_size": 8,
+        "split": [60, 20, 20],
+        "adapt_to_small": False,
+    },
 }
 
 

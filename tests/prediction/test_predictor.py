@@ -222,7 +222,7 @@ def test_issue23_9_a_long_recording_is_heard_in_pieces(request, tmp_path, monkey
     )
     file = write_tone(tmp_path / "a.wav", 40, rate=44_100, channels=2)
     whole = tagger.predict(file)
-    monkeypatch.setattr("folksong.audio.long_recording.LONG_SECONDS", 30)
+    monkeypatch.setattr("folksong.audio.decode.LONG_SECONDS", 30)
     monkeypatch.setattr("folksong.prediction.predictor.decode", None)
     found = tagger.predict(file)
     assert (found.seconds, found.silent) == (whole.seconds, whole.silent)

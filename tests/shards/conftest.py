@@ -25,7 +25,7 @@ def write_shard_file(path: Path, rows: list[dict[str, object]]) -> ShardFile:
         for row in rows:
             stream.writelines(frame(encode_example(row)))  # type: ignore[arg-type]
     index = build_index(path)
-    return ShardFile(path.name, len(index), index.n_bytes, index.sha256)
+    return ShardFile.of(path.name, index)
 
 
 def recording(number: int, n_samples: int) -> npt.NDArray[np.float32]:

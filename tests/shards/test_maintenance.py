@@ -4,6 +4,7 @@ import bz2
 import gzip
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -208,9 +209,8 @@ def test_merged_and_resharded_records_are_the_same(shards: Shards, tmp_path: Pat
 def test_folders_that_do_not_fit_are_not_merged(shards: Shards, tmp_path: Path) -> None:
     folder, _ = shards
     merge_shards([folder], tmp_path / "other")
-    manifest = (tmp_path / "other" / "manifest.json").read_text()
-    (tmp_path / "other" / "manifest.json").write_text(manifest.replace("16000", "22050"))
+    replace(Manifest.read(tmp_path / "other"), sample_rate=22050).write(tmp_path / "other")
     with pytest.raises(FolksongError, match="sample_rate is 16000 here and 22050 there"):
         merge_shards([folder, tmp_path / "other"], tmp_path / "out")
-    with pytest.raises(FolksongError, match="other: not empty"):
+    with pytest.raises(FolksongError, match="other: not an empty folder"):
         merge_shards([folder], tmp_path / "other")

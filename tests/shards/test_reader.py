@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import pytest
 
 from folksong.audio.log_mel import read_preset
 from folksong.errors import FileFormatError, FolksongError
-from folksong.shards.index import build_index, index_path, read_index, same_index, write_index
+from folksong.shards.index import build_index, index_path, read_index, write_index
 from folksong.shards.maintenance import read_one_hot_tags, repair_shards
 from folksong.shards.manifest import Manifest, ShardFile
 from folksong.shards.reader import ShardReader
@@ -157,7 +158,7 @@ def test_an_index_is_a_pure_function_of_its_shard(shards: Shards, caplog: pytest
     assert index_path(shard).read_bytes() == written
     write_index(build_index(folder / "waveform_1.tfrecord"), shard)  # of another file
     assert ShardReader(folder).track_ids[4] == "TR04"
-    assert same_index(read_index(shard), build_index(shard))
+    assert read_index(shard).digest() == build_index(shard).digest()
 
 
 def test_a_missing_manifest_says_what_to_do(shards: Shards, tmp_path: Path) -> None:
@@ -235,10 +236,11 @@ def test_another_file_under_a_shards_name_is_found(
     )
     manifest = Manifest.read(folder)
     first = manifest.files[0]
-    files = [{**vars(first), "n_bytes": other.n_bytes}, *(vars(file) for file in manifest.files[1:])]
-    content = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps({**content, "files": files}))
-    with pytest.raises(FileFormatError, match=r"waveform_1.tfrecord: its SHA-256 is not the manifest's"):
+    files = (replace(first, n_bytes=other.n_bytes), *manifest.files[1:])
+    replace(manifest, files=files).write(folder)
+    with pytest.raises(
+        FileFormatError, match=r"waveform_1.tfrecord: its SHA-256 or .* is not the manifest's"
+    ):
         ShardReader(folder)
 
 

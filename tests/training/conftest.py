@@ -59,7 +59,7 @@ def write_log_mel_shards(
                     features[key] = [tag.encode() for tag in database[i]]
                 stream.writelines(frame(encode_example(features)))
         index = build_index(path)
-        files.append(ShardFile(path.name, len(index), index.n_bytes, index.sha256))
+        files.append(ShardFile.of(path.name, index))
     preset = read_preset("urop2019")
     Manifest("log-mel-spectrogram", 16000, preset, tuple(files), n_tag_databases=len(databases)).write(folder)
     return folder
@@ -87,6 +87,7 @@ def small_config(**training: Any) -> Config:
         "window_length": 0.64,
         "split": [50, 25, 25],
         "batch_size": 6,
+        "adapt_to_small": False,
         "optimizer": {"name": "Adam", "learning_rate": 0.003},
         **training,
     }

@@ -49,6 +49,15 @@ def test_labels_follow_the_tags_section(values, wanted):
     assert space.provenance["tags"]["top"] == values["top"]
 
 
+def test_merged_tags_may_keep_their_outputs_and_be_set_together():
+    chosen = settings(
+        top=1, **{"with": ("rap", "folk")}, merge=(("hip hop", "rap", "rock"),), merge_as="together"
+    )
+    space = build_space(chosen, TABLE)
+    assert space.names == ("rock", "rap", "folk")
+    assert space.encode(TABLE).toarray().astype(int).tolist() == [[1, 1, 0], [1, 1, 0], [1, 1, 0], [0, 0, 1]]
+
+
 @pytest.mark.parametrize("key", ["with", "merge"])
 def test_unknown_tags_are_named_with_the_nearest(key):
     value = ("hiphop",) if key == "with" else (("hiphop", "rap"),)

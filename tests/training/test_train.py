@@ -347,3 +347,18 @@ def test_weights_of_another_network_are_refused(train_small, config):
     run, other = train_small("a"), train_small("b", config=config().with_changes(n_dense_units=9))
     with pytest.raises(FileFormatError, match=r"not of the network that config.json describes"):
         load_model(run, checkpoint=other.best_checkpoint)
+
+
+def test_a_table_of_tags_is_kept_in_the_run(train_small, shards, caplog):
+    run = train_small(tags=ShardReader(shards).tag_table())
+    assert run.config["tags"]["path"] == str((run.path / "tags.db").absolute())
+    with caplog.at_level(logging.WARNING):
+        assert len(resume(run, epochs=2).history()) == 2
+    assert "have changed" not in caplog.text
+
+
+def test_one_hot_tags_must_be_as_many_as_the_settings_say(train_small, config, monkeypatch):
+    monkeypatch.setattr(ShardReader, "one_hot_length", lambda self, database=0: 155)
+    assert train_small("right", config=config().with_changes(n_tags=155)).history()
+    with pytest.raises(FolksongError, match=r"n_tags 50, but the shards in .* have 155"):
+        train_small("wrong", config=config().with_changes(n_tags=50))

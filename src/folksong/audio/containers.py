@@ -9,14 +9,14 @@ which libsndfile reads the first.
 from __future__ import annotations
 
 import io
-import mmap
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import IO, Literal
 
-MAPPED_BYTES = 32 << 20  # larger files are mapped rather than read
+from folksong.files import content_of
+
 CHUNKS_MAX = 1000
 UNKNOWN_LENGTH = (
     0x7FFF_0000  # writers that cannot seek back leave 0x7ffff000, 0x80000000, all ones and their like
@@ -67,7 +67,7 @@ class Region(io.RawIOBase):
         self._position = max(0, base + offset)
         return self._position
 
-    def readinto(self, buffer: bytearray | memoryview | mmap.mmap) -> int:  # type: ignore[override]
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
         view = memoryview(buffer).cast("B")
         wanted = min(len(view), max(0, self._size - self._position))
         self._stream.seek(self._start + self._position)
@@ -79,14 +79,6 @@ class Region(io.RawIOBase):
                 view[begin - self._position : end - self._position] = patch[begin - place : end - place]
         self._position += len(content)
         return len(content)
-
-
-def content_of(stream: IO[bytes], size: int) -> bytes | mmap.mmap:
-    """Return a file's bytes; those of a large one stay on disk until they are looked at."""
-    if size > MAPPED_BYTES:
-        return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-    stream.seek(0)
-    return stream.read()
 
 
 @dataclass(frozen=True)
@@ -245,7 +237,7 @@ def ogg_links(stream: IO[bytes], start: int, size: int) -> list[tuple[int, int]]
 
     Streams that run side by side (a picture beside the sound) begin with pages that touch, and count as one.
     """
-    content = content_of(stream, size)
+    content = content_of(stream)
     starts = [start]
     follows = start
     for found in _OGG_FIRST_PAGE.finditer(content, start):

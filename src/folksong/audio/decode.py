@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 LOUDEST = 64.0  # 36 dB over full scale: beyond it the numbers are not audio (integers stored as floats, flipped bits)
 MAX_SECONDS = 3 * 3600.0
+LONG_SECONDS = 1200.0
+SMALL_BYTES = 2 << 20  # what is smaller needs no look inside: at 14 kbit/s it holds 20 minutes
 JOIN_MARGIN = 1 << 12  # samples
 EXPECTED_SAMPLES_MAX = 3 << 26  # three hours at 16 kHz; a damaged header may promise years
 
@@ -211,3 +213,15 @@ def check_numbers(file: Path, samples: Samples) -> None:
             f"{file}: holds samples of magnitude {peak:.3g}, but full scale is 1; a file of floating-point samples "
             "must be scaled to ±1 before it is written"
         )
+
+
+def is_long(path: str | os.PathLike[str]) -> bool:
+    """Say whether a recording promises to be longer than `LONG_SECONDS`.
+
+    Raises:
+        AudioError: it cannot be opened.
+    """
+    if Path(path).is_file() and Path(path).stat().st_size < SMALL_BYTES:
+        return False
+    with open_recording(path, None) as stream:
+        return stream.expected > LONG_SECONDS * stream.sample_rate

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
@@ -17,21 +16,6 @@ from folksong.audio.decode import open_recording
 from folksong.audio.log_mel import FeaturePreset, Matrix, log_mel_blocks
 
 logger = logging.getLogger(__name__)
-
-LONG_SECONDS = 1200.0
-SMALL_BYTES = 2 << 20  # what is smaller needs no look inside: at 14 kbit/s it holds 20 minutes
-
-
-def is_long(path: str | os.PathLike[str]) -> bool:
-    """Say whether a recording promises to be longer than `LONG_SECONDS`.
-
-    Raises:
-        AudioError: it cannot be opened.
-    """
-    if Path(path).is_file() and Path(path).stat().st_size < SMALL_BYTES:
-        return False
-    with open_recording(path, None) as stream:
-        return stream.expected > LONG_SECONDS * stream.sample_rate
 
 
 class LongRecording:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from folksong.audio import containers, mpeg
 from folksong.audio.containers import Region
 from folksong.errors import AudioError, FolksongError
-from folksong.files import describe_os_error, open_regular
+from folksong.files import content_of, describe_os_error, open_regular
 
 Samples = npt.NDArray[np.float32]
 Blocks = Generator[Samples, None, None]
@@ -123,7 +123,7 @@ def _open(file: Path, stream: IO[bytes]) -> Source:
             "mp3, ogg, flac, wav, aiff, m4a and aac are read"
         )
     if name == "mp3":
-        return _open_mpeg(file, containers.content_of(stream, size))
+        return _open_mpeg(file, content_of(stream))
     if name in FFMPEG_FORMATS:
         stream.seek(start)
         promises = name != "aac" and not (
@@ -408,6 +408,7 @@ def _open_ffmpeg(file: Path, name: str, region: Region, *, promises: bool = True
     except (av.error.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise AudioError(f"{file}: damaged {name} file ({reason}); get or convert it again") from error
+    assert isinstance(container, av.container.InputContainer)
     if not container.streams.audio:
         container.close()
         raise AudioError(f"{file}: a {name} file without an audio stream; leave it out")
@@ -416,14 +417,14 @@ def _open_ffmpeg(file: Path, name: str, region: Region, *, promises: bool = True
         container.close()
         raise AudioError(f"{file}: a {name} file whose coding cannot be read; convert it, or leave it out")
     source = Source(file, name, int(context.sample_rate), int(context.channels))
+    source.expected = (container.duration or 0) * source.rate // 1_000_000 if promises else 0  # microseconds
     source.blocks = _ffmpeg_blocks(container, source, promises)
     return source
 
 
-def _ffmpeg_blocks(container: object, source: Source, promises: bool) -> Blocks:
+def _ffmpeg_blocks(container: Any, source: Source, promises: bool) -> Blocks:
     import av
 
-    assert isinstance(container, av.container.InputContainer)
     decoded = 0
     with container:
         promised = container.duration or 0  # microseconds

@@ -38,7 +38,8 @@ logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 DEATHS_WITHOUT_CAUSE = 3  # of one task; then something outside kills the workers
-SECONDS_TO_END = 3.0  # for a worker to remove its half-written files
+SECONDS_TO_END, SECONDS_TO_END_ALONE = 3.0, 10.0  # for a worker to remove its half-written files
+SECONDS_BETWEEN_LOOKS = 0.2  # for signals
 _START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from folksong.audio.workers import serve; serve()"
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
@@ -54,22 +55,43 @@ def n_processes(jobs: int) -> int:
     return int(joblib.effective_n_jobs(jobs))
 
 
+_signals: list[int] = []  # that came while a `stoppable` block runs
+
+
 @contextlib.contextmanager
-def ended_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the block as an exception does, so that neither processes nor half-written files stay."""
+def stoppable() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end the block between two recordings, as an exception; a second one ends it at once.
+
+    An exception that comes at any moment may be lost in a callback of a C library, or crash it.
+    """
+    usual: dict[signal.Signals, Any] = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: signal.SIG_DFL,
+    }
     in_charge = threading.current_thread() is threading.main_thread()
-    if not in_charge or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
-        return
-    signal.signal(signal.SIGTERM, _exit_on_signal)
+    taken = [number for number, handler in usual.items() if in_charge and signal.getsignal(number) is handler]
+    for number in taken:
+        signal.signal(number, _note_signal)
     try:
         yield
+        _stop_if_asked()
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in taken:
+            signal.signal(number, usual[number])
+        if taken:
+            _signals.clear()
 
 
-def _exit_on_signal(number: int, _: object) -> None:
-    raise SystemExit(128 + number)
+def _note_signal(number: int, _: object) -> None:
+    _signals.append(number)
+    if len(_signals) > 1:
+        _stop_if_asked()
+
+
+def _stop_if_asked() -> None:
+    """Raise the exception of the signal that came, if one did."""
+    if _signals:
+        raise KeyboardInterrupt if _signals[0] == signal.SIGINT else SystemExit(128 + _signals[0])
 
 
 @dataclass(frozen=True)
@@ -82,11 +104,13 @@ class Guard:
     """
 
     refused: Mapping[str, str] = field(default_factory=dict)
-    say: Callable[[str, float], None] = lambda path, limit_seconds: None
+    say: Callable[[str, float], None] | None = None
 
     def begin(self, path: str, limit_seconds: float) -> None:
         """Name the recording that comes next; the process ends if it takes longer than `limit_seconds`."""
-        self.say(path, limit_seconds)
+        _stop_if_asked()
+        if self.say is not None:
+            self.say(path, limit_seconds)
 
 
 class Workers:
@@ -148,7 +172,11 @@ class Workers:
             thread.start()
         n_running = self.jobs
         while n_running:
-            kind, value = answers.get()
+            _stop_if_asked()
+            try:
+                kind, value = answers.get(timeout=SECONDS_BETWEEN_LOOKS)
+            except queue.Empty:
+                continue
             if kind == "error":
                 raise value
             if kind == "end":
@@ -269,12 +297,13 @@ def serve() -> None:
     sink = os.open(os.devnull, os.O_RDWR)
     for descriptor in range(3):  # C libraries may complain to nobody: their lines name no file
         os.dup2(sink, descriptor)
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches every process of a terminal; the parent decides
-    signal.signal(signal.SIGTERM, _exit_on_signal)
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+    ):  # they may reach every process of a group; the parent decides
+        signal.signal(number, signal.SIG_IGN)
     faulthandler.enable(log)
-    calls: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    calls: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
     threading.Thread(target=_take_calls, args=(calls_from, calls), daemon=True).start()
 
     def answer(kind: str, value: object) -> None:
@@ -285,9 +314,9 @@ def serve() -> None:
         answer("at", (path, limit_seconds))
         faulthandler.dump_traceback_later(limit_seconds, exit=True, file=log)
 
-    while True:
+    while (call := calls.get()) is not None:
         try:
-            function, task, refused = pickle.loads(calls.get())  # noqa: S301 - written by our own parent
+            function, task, refused = pickle.loads(call)  # noqa: S301 - written by our own parent
             result = function(Guard(refused, begin), *task)
         except Exception as error:
             answer("error", _portable(error))
@@ -297,13 +326,14 @@ def serve() -> None:
             faulthandler.cancel_dump_traceback_later()
 
 
-def _take_calls(stream: IO[bytes], calls: queue.SimpleQueue[bytes]) -> None:
-    """Queue what comes from the parent; when that ends, end this process too."""
+def _take_calls(stream: IO[bytes], calls: queue.SimpleQueue[bytes | None]) -> None:
+    """Queue what comes from the parent; when that ends, end this process too, before its next recording if it can."""
     with contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):
         while True:
             calls.put(pickle.load(stream))  # noqa: S301 - bytes, written by our own parent
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(SECONDS_TO_END)
+    _signals.append(signal.SIGTERM)
+    calls.put(None)
+    time.sleep(SECONDS_TO_END_ALONE)
     os._exit(1)
 
 
@@ -347,7 +377,7 @@ def run_guarded(
         FolksongError: workers keep dying though no path is to blame (killed from outside, no memory).
     """
     tasks = ((function, tuple(batch), arguments, limit_seconds) for batch in batches)
-    with ended_by_sigterm(), Workers(jobs) as workers:
+    with stoppable(), Workers(jobs) as workers:
         yield from workers.map(_call_for_each, tasks)
 
 

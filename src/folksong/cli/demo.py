@@ -84,7 +84,7 @@ def _print_stage(stage: Stage) -> None:
 
 
 def _print_result(result: DemoResult) -> None:
-    click.echo("\nHow much of the crowd's tags the labels keep; the taggers learn the last ones")
+    click.echo("\nHow much of the crowd's cleaned tags the labels keep; the taggers learn the last ones")
     echo_table(
         [(kept.model, kept.n_labels, f"{kept.counts:.1%}", f"{kept.tracks:.1%}") for kept in result.kept],
         ("labels", "number", "counts kept", "tracks kept"),

@@ -17,7 +17,30 @@ from folksong.cli.common import (
 AUDIO_FORMATS = click.Choice(["waveform", "log-mel-spectrogram"])
 
 
-@click.group(cls=FolksongGroup)
+HINTS = {
+    "overwrite them": "--overwrite",
+    "without this check": "--no-disk-check",
+    "give the audio format": "--format",
+    "tags of the database": "--one-hot-tags",
+    "repair": "folksong shards repair FOLDER",
+}
+"""What a message speaks of -> how the command line calls it."""
+
+
+class ShardsGroup(FolksongGroup):
+    """A group whose error messages name the option or command that helps."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.ClickException as error:
+            hint = next((hint for words, hint in HINTS.items() if words in error.message), None)
+            if hint is None:
+                raise
+            raise click.ClickException(f"{error.message} ({hint})") from error
+
+
+@click.group(cls=ShardsGroup)
 def shards() -> None:
     """Audio and tags as TFRecord shards: write them, check them, look at them."""
 
@@ -125,7 +148,11 @@ def write(
 
     tables = [read_tags(source, min_weight=min_weight) for source in tag_sources]
     found = scan_folder(tracks) if Path(tracks).is_dir() else read_catalogue(tracks, root)
-    manifest = write_shards(found, out, tables, progress=wants_progress(), **options)
+    try:
+        manifest = write_shards(found, out, tables, progress=wants_progress(), **options)
+    except KeyboardInterrupt:
+        click.echo("Stopped. Finished shards are kept; run the same command again to continue.", err=True)
+        raise click.exceptions.Exit(130) from None
     skipped, damaged = (manifest.provenance[key] for key in ("n_skipped", "n_damaged"))
     size = tqdm.format_sizeof(manifest.n_bytes, "B")
     click.echo(

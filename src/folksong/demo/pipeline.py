@@ -288,7 +288,7 @@ class _Demo:
         kept = []
         for name, space in spaces.items():
             space.write(self.folder / f"{name}.labels.json")
-            coverage = space.coverage(raw)
+            coverage = space.coverage(table)
             kept.append([name, len(space), coverage.counts, coverage.tracks])
         learned = spaces["learned"].names
         meanings = {

@@ -10,12 +10,12 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import folksong
 from folksong.audio.readers import read_own_tags
 from folksong.evaluation.charts import (
     calibration_chart,
@@ -131,7 +131,7 @@ def render(
         ),
         "densities": _chooser("densities", density_charts(report), charts),
         "runs": "".join(_run(row, entry, charts, recordings) for row, entry in enumerate(report.runs)),
-        "footer": f"Made by folksong {folksong.__version__}.",
+        "footer": f"Made by folksong {version('folksong')}.",
         "css": _fill("page.css", {}),
         "js": _fill("page.js", {}),
         "plotly": get_plotlyjs(),

@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from folksong.audio.decode import decode
-from folksong.audio.long_recording import LongRecording, is_long
+from folksong.audio.decode import decode, is_long
+from folksong.audio.long_recording import LongRecording
 from folksong.errors import AudioError, FolksongError
 from folksong.export import DESCRIPTION_NAME
 from folksong.models.checkpoint import load_model

@@ -12,11 +12,11 @@ import os
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,7 @@ from folksong.audio.decode import read_recording
 from folksong.audio.log_mel import FeaturePreset, log_mel, read_preset
 from folksong.audio.workers import Guard, Workers
 from folksong.errors import AudioError, FolksongError
-from folksong.files import atomic_path
+from folksong.files import atomic_path, sha256_file
 from folksong.shards.format import FOOTER_BYTES, HEADER_BYTES, Record, encode_example, frame
 from folksong.shards.index import (
     AUDIO_KEY,
@@ -37,7 +37,10 @@ from folksong.shards.index import (
     encode_text,
     write_index,
 )
-from folksong.shards.manifest import AUDIO_FORMATS, STORAGES
+from folksong.shards.manifest import AUDIO_FORMATS, STORAGES, ShardFile
+
+if TYPE_CHECKING:
+    from folksong.audio.catalogue import Track
 
 Item = TypeVar("Item")
 
@@ -106,14 +109,15 @@ class TrackProblem:
 
 @dataclass(frozen=True)
 class ShardResult:
-    """What became of a shard: its facts, the tracks left out and those written from damaged files."""
+    """What became of a shard: its facts, the tracks left out and those written from damaged files.
 
-    name: str
-    n_tracks: int
-    n_bytes: int
-    sha256: str
+    `stamp` is that of the recordings, see `stamp_of`.
+    """
+
+    file: ShardFile
     skipped: tuple[TrackProblem, ...]
     damaged: tuple[TrackProblem, ...]
+    stamp: str
 
 
 def encode_track(track: TaskTrack, encoding: Encoding) -> tuple[bytes, str | None]:
@@ -167,6 +171,7 @@ def write_shard(
     damaged: list[TrackProblem] = []
     builder, digest = IndexBuilder(), hashlib.sha256()
     n_bytes = n_tracks = 0
+    stamp = stamp_of(tracks)
     # matrix products give other last bits with another number of threads
     with threadpool_limits(1), atomic_path(path) as temporary, temporary.open("wb") as stream:
         for track in tracks:
@@ -185,8 +190,11 @@ def write_shard(
             n_bytes = record.end
             n_tracks += 1
         stream.flush()
-    write_index(builder.finish(digest.hexdigest(), n_bytes), path)
-    return ShardResult(path.name, n_tracks, n_bytes, digest.hexdigest(), tuple(skipped), tuple(damaged))
+    index = builder.finish(digest.hexdigest(), n_bytes)
+    write_index(index, path)
+    return ShardResult(
+        ShardFile.of(path.name, index, recordings_sha256(tracks)), tuple(skipped), tuple(damaged), stamp
+    )
 
 
 def _encode_guarded(
@@ -202,6 +210,29 @@ def _encode_guarded(
         raise
     except Exception as error:
         raise AudioError(f"{track.path}: {type(error).__name__}: {error}") from error
+
+
+def stamp_of(tracks: Iterable[Track | TaskTrack]) -> str:
+    """Return a hash of the sizes and times of change of recordings: the same as before means they did not change."""
+    digest = hashlib.sha256()
+    for track in tracks:
+        try:
+            status = Path(track.path).stat()
+            digest.update(f"{status.st_size} {status.st_mtime_ns}\n".encode())
+        except OSError:
+            digest.update(b"-\n")
+    return digest.hexdigest()
+
+
+def recordings_sha256(tracks: Iterable[Track | TaskTrack]) -> str:
+    """Return a hash of the content of recordings, wherever they lie; those that cannot be read count as empty."""
+    digest = hashlib.sha256()
+    for track in tracks:
+        try:
+            digest.update(sha256_file(track.path).encode())
+        except (OSError, FolksongError):
+            digest.update(b"-" * 64)
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from folksong.errors import FileFormatError, FolksongError
-from folksong.files import HASH_BLOCK_BYTES, atomic_write, describe_os_error
+from folksong.files import HASH_BLOCK_BYTES, atomic_write, describe_os_error, open_regular
 from folksong.shards.format import Bytes, Feature, Record, RecordError, iterate_records, parse_example
 
 VERSION = 1
 AUDIO_KEY, TRACK_ID_KEY, TAGS_KEY, SCALE_KEY = "audio", "tid", "tags", "audio_scale"
-_DATABASE_KEY = re.compile(r"tags_(\d+)")
+_DATABASE_KEY = re.compile(r"tags_(\d{1,3})")
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,13 @@ class ShardIndex:
     def __len__(self) -> int:
         return len(self.offsets)
 
+    def digest(self) -> str:
+        """Return the SHA-256 of all that the index says: two indexes are equal if theirs are."""
+        digest = hashlib.sha256()
+        for name, array in sorted(_arrays(self).items()):
+            digest.update(f"{name} {array.dtype.str} {array.shape} ".encode() + array.tobytes())
+        return digest.hexdigest()
+
 
 def index_path(shard: str | os.PathLike[str]) -> Path:
     """Return where a shard's index lies."""
@@ -84,7 +91,7 @@ def map_file(path: str | os.PathLike[str]) -> Bytes:
     import mmap
 
     try:
-        with Path(path).open("rb") as stream:
+        with open_regular(path) as stream:
             if os.fstat(stream.fileno()).st_size == 0:
                 return np.empty(0, np.uint8)
             return np.frombuffer(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
@@ -114,9 +121,10 @@ def sha256_of(data: Bytes) -> str:
 
 
 class IndexBuilder:
-    """Collects the entries of an index, record by record."""
+    """Collects the entries of an index, record by record, and in which storages their audio is."""
 
     def __init__(self) -> None:
+        self.storages: set[str] = set()
         self._rows: list[tuple[int, int, int, float]] = []
         self._track_ids: list[str] = []
         self._tags: dict[int, list[tuple[list[str] | list[int], list[float] | None]]] = {}
@@ -139,6 +147,7 @@ class IndexBuilder:
             (record.offset, -1 if offset is None else record.payload_offset + offset, n_bytes, scale)
         )
         self._track_ids.append(track_id)
+        self.storages.add(_storage_of(features))
         for database, key in _databases(features):
             entries = self._tags.setdefault(database, [])
             entries += [([], None)] * (len(self._rows) - 1 - len(entries))
@@ -188,14 +197,6 @@ class IndexBuilder:
         )
 
 
-def same_index(one: ShardIndex, other: ShardIndex) -> bool:
-    """Say whether two indexes are equal."""
-    left, right = _arrays(one), _arrays(other)
-    return left.keys() == right.keys() and all(
-        np.array_equal(left[key], right[key], equal_nan=left[key].dtype.kind == "f") for key in left
-    )
-
-
 def decode_text(value: bytes | memoryview) -> str:
     """Return a string of a record; what is not UTF-8 (another writer's files) shows as replacement characters."""
     raw = bytes(value)
@@ -221,6 +222,12 @@ def _locate_audio(features: dict[str, Feature]) -> tuple[int | None, int]:
     if audio.kind == "bytes" and len(audio.values) == 1:
         return audio.offset, len(audio.values[0])
     raise FileFormatError(f"its {AUDIO_KEY!r} is a list of {audio.kind}, not of floats")
+
+
+def _storage_of(features: dict[str, Feature]) -> str:
+    if features[AUDIO_KEY].kind == "float":
+        return "float32"
+    return "int16" if SCALE_KEY in features else "float16"
 
 
 def _read_track_id(features: dict[str, Feature]) -> str:
@@ -269,6 +276,10 @@ def read_index(shard: str | os.PathLike[str]) -> ShardIndex:
     if not path.exists():
         raise FileFormatError(f"{path}: missing")
     try:
+        # Nothing is unpacked: an archive that is compressed could be of any size, and is none of ours.
+        with zipfile.ZipFile(path) as packed:
+            if any(member.compress_type != zipfile.ZIP_STORED for member in packed.infolist()):
+                raise FileFormatError(f"{path}: a compressed archive, not an index")
         with np.load(path, allow_pickle=False) as archive:
             arrays = dict(archive)
         if int(arrays["version"]) != VERSION:
@@ -293,7 +304,7 @@ def read_index(shard: str | os.PathLike[str]) -> ShardIndex:
             _unpack_strings(arrays, "track_ids"),
             tags,
         )
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a damaged archive provokes nearly all there are
         raise FileFormatError(f"{path}: a damaged index ({error})") from error
 
 

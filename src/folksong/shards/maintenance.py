@@ -32,12 +32,9 @@ from folksong.shards.format import (
     RecordError,
     describe_foreign,
     iterate_records,
-    parse_example,
     whole_record,
 )
 from folksong.shards.index import (
-    AUDIO_KEY,
-    SCALE_KEY,
     IndexBuilder,
     ShardIndex,
     build_index,
@@ -115,11 +112,12 @@ def repair_shards(
     examined = [_examine(path) for path in tqdm(paths, desc="examining", unit="file", disable=not progress)]
     _refuse_foreign(examined)
     base = old or _describe(examined, audio_format, sample_rate, preset, n_mels)
+    recordings = {} if old is None else {file.sha256: file.recordings_sha256 for file in old.files}
     repaired, files, n_databases = [], [], 0
     for one in tqdm(examined, desc="repairing", unit="file", disable=not progress):
         outcome, index = _repair_file(one)
         repaired.append(outcome)
-        files.append(ShardFile(one.path.name, len(index), index.n_bytes, index.sha256))
+        files.append(ShardFile.of(one.path.name, index, recordings.get(index.sha256)))
         n_databases = max(n_databases, len(index.tags))
     provenance = dict(base.provenance)
     if old is None or {file.sha256 for file in files} != {file.sha256 for file in old.files}:
@@ -171,6 +169,7 @@ class _Examined:
     records: tuple[Record, ...]
     damage: tuple[str, ...]
     foreign: str | None
+    storages: frozenset[str]
 
 
 def _examine(path: Path) -> _Examined:
@@ -187,7 +186,7 @@ def _examine(path: Path) -> _Examined:
     foreign = None
     if len(data) and not records:
         foreign = describe_foreign(data) or "no whole record is in it"
-    return _Examined(path, tuple(records), tuple(damage), foreign)
+    return _Examined(path, tuple(records), tuple(damage), foreign, frozenset(builder.storages))
 
 
 def _find_whole_records(data: Bytes, path: Path) -> tuple[list[Record], list[str]]:
@@ -304,19 +303,11 @@ def _describe(
                 f"{' or '.join(AUDIO_FORMATS)}"
             )
         audio_format = found[0]
-    encoding = make_encoding(audio_format, sample_rate, preset, n_mels, _storage_of(examined))
+    storages = {storage for one in examined for storage in one.storages} or {"float32"}
+    if len(storages) > 1:
+        raise FolksongError(f"{examined[0].path.parent}: audio stored as {' and as '.join(sorted(storages))}")
+    encoding = make_encoding(audio_format, sample_rate, preset, n_mels, storages.pop())
     return Manifest(audio_format, sample_rate, encoding.preset, (), storage=encoding.storage)
-
-
-def _storage_of(examined: Sequence[_Examined]) -> str:
-    """Return the storage of the first record's audio."""
-    for one in examined:
-        for record in one.records[:1]:
-            features = parse_example(record.payload_of(map_file(one.path)))
-            if features[AUDIO_KEY].kind == "float":
-                return "float32"
-            return "int16" if SCALE_KEY in features else "float16"
-    return "float32"
 
 
 def merge_shards(
@@ -340,13 +331,13 @@ def merge_shards(
     Raises:
         FolksongError: the folders do not fit together, or the new one is not empty or its disk too small.
     """
+    target = Path(out)
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        raise FolksongError(f"{target}: not an empty folder; the new shards need a folder of their own")
     readers = [ShardReader(folder) for folder in folders]
     if not readers:
         raise FolksongError("there are no folders of shards to merge")
     _require_agreement(readers)
-    target = Path(out)
-    if target.exists() and any(target.iterdir()):
-        raise FolksongError(f"{target}: not empty; the new shards need a folder of their own")
     first: dict[str, tuple[ShardReader, int]] = {}
     for reader in readers:
         for i, track_id in enumerate(reader.track_ids):
@@ -400,5 +391,6 @@ def _copy_records(path: Path, records: list[tuple[ShardReader, int]]) -> ShardFi
             builder.add(framed[HEADER_BYTES : HEADER_BYTES + length], record, path)
             n_bytes += len(framed)
         stream.flush()
-    write_index(builder.finish(digest.hexdigest(), n_bytes), path)
-    return ShardFile(path.name, len(records), n_bytes, digest.hexdigest())
+    index = builder.finish(digest.hexdigest(), n_bytes)
+    write_index(index, path)
+    return ShardFile.of(path.name, index)

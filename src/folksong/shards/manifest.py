@@ -9,7 +9,10 @@ Samples are stored as ``float32`` (a float list, which TensorFlow's parser reads
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,23 +21,63 @@ from typing import Any
 from folksong.audio.log_mel import FeaturePreset, window_steps
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import read_document, write_json
+from folksong.shards.format import FOOTER_BYTES, HEADER_BYTES
+from folksong.shards.index import ShardIndex
 
 MANIFEST_NAME, WRITING_NAME = "manifest.json", ".writing"
 FORMAT = "folksong.shards"
 VERSION = 1
+HASH_KEY = "manifest_sha256"
 AUDIO_FORMATS = ("waveform", "log-mel-spectrogram")
+MOST_DATABASES = 1000
+MOST_HERTZ = 10_000_000
+_PLAIN_NAME = re.compile(r"[^/\\\0]*[^/\\.\0][^/\\\0]*")
+_SHA256 = re.compile("[0-9a-f]{64}")
 STORAGES = {"float32": "<f4", "float16": "<f2", "int16": "<i2"}
 """Storage -> NumPy type of one sample on disk."""
 
 
 @dataclass(frozen=True)
 class ShardFile:
-    """One file of a folder of shards."""
+    """One file of a folder of shards.
+
+    Args:
+        name: a plain file name: the file lies in the folder itself.
+        n_tracks: number of records.
+        n_bytes: size of the file.
+        sha256: of the file's bytes.
+        index_sha256: of what its index says (`ShardIndex.digest`); None leaves the index unchecked.
+        recordings_sha256: of the recordings that were read, in the order of the records; None if that is not known.
+
+    Raises:
+        FolksongError: one of them cannot be.
+    """
 
     name: str
     n_tracks: int
     n_bytes: int
     sha256: str
+    index_sha256: str | None = None
+    recordings_sha256: str | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not _PLAIN_NAME.fullmatch(self.name):
+            raise FolksongError(f"{self.name!r} is not the plain name of a file in the folder")
+        for key in ("n_tracks", "n_bytes"):
+            _require_whole(f"{key} of {self.name}", getattr(self, key), 0)
+        if self.n_bytes < self.n_tracks * (HEADER_BYTES + FOOTER_BYTES):
+            raise FolksongError(f"{self.name}: {self.n_bytes} bytes cannot hold {self.n_tracks} records")
+        for key in ("sha256", "index_sha256", "recordings_sha256"):
+            value = getattr(self, key)
+            if not (value is None and key != "sha256") and not (
+                isinstance(value, str) and _SHA256.fullmatch(value)
+            ):
+                raise FolksongError(f"{self.name}: {key} is not a SHA-256 in hexadecimal digits")
+
+    @classmethod
+    def of(cls, name: str, index: ShardIndex, recordings_sha256: str | None = None) -> ShardFile:
+        """Describe a file by its index."""
+        return cls(name, len(index), index.n_bytes, index.sha256, index.digest(), recordings_sha256)
 
 
 @dataclass(frozen=True)
@@ -69,7 +112,16 @@ class Manifest:
             raise FolksongError(f"storage {self.storage!r}; known are {', '.join(STORAGES)}")
         if (self.preset is None) != (self.audio_format == "waveform"):
             raise FolksongError("spectrograms need a feature preset, waveforms have none")
+        _require_whole("sample_rate", self.sample_rate, 1, MOST_HERTZ)
+        _require_whole("n_tag_databases", self.n_tag_databases, 0, MOST_DATABASES)
+        if self.preset is not None and self.preset.sample_rate != self.sample_rate:
+            raise FolksongError(
+                f"a sample rate of {self.sample_rate} Hz, but a feature preset for {self.preset.sample_rate} Hz"
+            )
         object.__setattr__(self, "files", tuple(self.files))
+        names = {file.name for file in self.files}
+        if len(names) < len(self.files):
+            raise FolksongError("a file is listed twice")
 
     @property
     def n_tracks(self) -> int:
@@ -106,7 +158,7 @@ class Manifest:
             "provenance": dict(self.provenance),
             "files": [vars(file) for file in self.files],
         }
-        write_json(Path(folder) / MANIFEST_NAME, content)
+        write_json(Path(folder) / MANIFEST_NAME, {**content, HASH_KEY: _hash_of(content)})
 
     @classmethod
     def read(cls, folder: str | os.PathLike[str]) -> Manifest:
@@ -123,19 +175,36 @@ class Manifest:
         try:
             manifest = cls(
                 audio_format=content["audio_format"],
-                sample_rate=int(content["sample_rate"]),
+                sample_rate=content["sample_rate"],
                 preset=None if content["preset"] is None else FeaturePreset.from_dict(content["preset"]),
                 files=tuple(ShardFile(**file) for file in content["files"]),
                 storage=content["storage"],
-                n_tag_databases=int(content["n_tag_databases"]),
+                n_tag_databases=content["n_tag_databases"],
                 one_hot_tags=None if content["one_hot_tags"] is None else tuple(content["one_hot_tags"]),
-                provenance=content["provenance"],
+                provenance=dict(content["provenance"]),
             )
+            own_hash = content.pop(HASH_KEY, None)
         except (KeyError, TypeError, ValueError) as error:
             raise FileFormatError(f"{path}: damaged ({type(error).__name__}: {error})") from error
         if manifest.n_tracks != content["n_tracks"]:
             raise FileFormatError(f"{path}: n_tracks does not match the files' sum {manifest.n_tracks}")
+        if own_hash is not None and own_hash != _hash_of(content):
+            raise FileFormatError(
+                f"{path}: was changed after it was written (its own hash is another); restore it, or remove it and "
+                "repair the folder, which describes the files anew"
+            )
         return manifest
+
+
+def _require_whole(name: str, value: object, least: int, most: int | None = None) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least or value > (most or value):
+        limits = f"{least} or more" if most is None else f"{least} to {most:,}"
+        raise FolksongError(f"{name} must be a whole number, {limits}, not {value!r}")
+
+
+def _hash_of(content: Mapping[str, Any]) -> str:
+    """Return the hash of a manifest's content, however it is laid out in the file."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _missing(folder: Path) -> str:

@@ -8,7 +8,7 @@ else of the record is read. Each file's CRCs are checked once, when the folder i
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from os import PathLike, fspath
 from pathlib import Path
@@ -22,6 +22,7 @@ from folksong.files import read_json, write_json
 from folksong.shards.format import Bytes, iterate_records, parse_example, read_record
 from folksong.shards.index import (
     AUDIO_KEY,
+    IndexBuilder,
     ShardIndex,
     ShardTags,
     build_index,
@@ -63,6 +64,7 @@ class ShardReader:
         self.folder = Path(folder)
         self.manifest = Manifest.read(folder) if manifest is None else manifest
         indexes = _open_indexes(self.folder, self.manifest, check=check)
+        _check_content(self.folder, self.manifest, indexes)
         self._paths = [self.folder / file.name for file in self.manifest.files]
         self._max_open_files = max_open_files or _open_file_limit()
         self._open = self._bounded_maps()
@@ -289,7 +291,7 @@ def _open_indexes(folder: Path, manifest: Manifest, *, check: bool) -> list[Shar
             )
         try:
             index = read_index(path)
-            if index.sha256 != file.sha256 or index.n_bytes != file.n_bytes:
+            if not _fits(index, file):
                 raise FileFormatError(f"{path}: the index is of another file")
         except FileFormatError as error:
             logger.info("%s; building it anew", error)
@@ -304,12 +306,42 @@ def _open_indexes(folder: Path, manifest: Manifest, *, check: bool) -> list[Shar
     return indexes
 
 
+def _fits(index: ShardIndex, file: ShardFile) -> bool:
+    """Say whether an index is that of the file which the manifest lists."""
+    return (
+        index.sha256 == file.sha256
+        and (index.n_bytes, len(index)) == (file.n_bytes, file.n_tracks)
+        and file.index_sha256 in (None, index.digest())
+    )
+
+
+def _check_content(folder: Path, manifest: Manifest, indexes: Sequence[ShardIndex]) -> None:
+    """Compare what the manifest says of the audio with the sizes of all records, and with the first one itself."""
+    for file, index in zip(manifest.files, indexes, strict=True):
+        if (index.audio_bytes % manifest.bytes_a_step).any():
+            raise FileFormatError(
+                f"{folder / file.name}: its audio does not consist of steps of {manifest.bytes_a_step} bytes, as the "
+                "manifest has it"
+            )
+    first = next((place for place, index in enumerate(indexes) if len(index)), None)
+    if first is not None:
+        path = folder / manifest.files[first].name
+        builder, data = IndexBuilder(), map_file(path)
+        record = read_record(data, int(indexes[first].offsets[0]), 0, path)
+        builder.add(record.payload_of(data), record, path)
+        if builder.storages != {manifest.storage}:
+            raise FileFormatError(
+                f"{path}: its audio is stored as {builder.storages.pop()}, not as {manifest.storage}, as the manifest "
+                "has it"
+            )
+
+
 def _rebuild_index(path: Path, file: ShardFile) -> ShardIndex:
     index = build_index(path)
-    if index.sha256 != file.sha256:
+    if not _fits(index, file):
         raise FileFormatError(
-            f"{path}: its SHA-256 is not the manifest's: it was replaced by another file; restore it, or repair the "
-            "folder, which accepts it"
+            f"{path}: its SHA-256 or that of its index is not the manifest's: it was replaced by another file; restore "
+            "it, or repair the folder, which accepts it"
         )
     try:
         write_index(index, path)
@@ -334,8 +366,8 @@ def stamp(path: Path) -> list[int]:
     return [status.st_size, status.st_mtime_ns]
 
 
-def read_checked(folder: Path) -> dict[str, list[int]]:
-    """Return file name -> stamp of the shards that were found whole."""
+def read_checked(folder: Path) -> dict[str, Any]:
+    """Return file name -> stamp of the shards that were found whole, and what else is noted of this machine."""
     try:
         content = read_json(folder / CHECKED_NAME)
     except FolksongError:
@@ -343,10 +375,10 @@ def read_checked(folder: Path) -> dict[str, list[int]]:
     return content if isinstance(content, dict) else {}
 
 
-def remember_checked(folder: Path, stamps: Mapping[str, list[int]]) -> None:
-    """Remember that these shards are whole. A folder that cannot be written to is checked again each time."""
+def remember_checked(folder: Path, notes: Mapping[str, Any]) -> None:
+    """Remember these notes, such as that a shard is whole; in a folder that cannot be written to, nothing is."""
     before = read_checked(folder)
-    after = {**before, **stamps}
+    after = {**before, **notes}
     if after != before:
         try:
             write_json(folder / CHECKED_NAME, after)

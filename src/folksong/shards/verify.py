@@ -19,7 +19,6 @@ from folksong.shards.index import (
     index_path,
     map_file,
     read_index,
-    same_index,
     sha256_of,
 )
 from folksong.shards.manifest import Manifest, ShardFile
@@ -156,6 +155,12 @@ def _check_file(path: Path, file: ShardFile, manifest: Manifest) -> tuple[FileCh
         for number, n_bytes in enumerate(index.audio_bytes.tolist())
         if n_bytes == 0 or n_bytes % step
     ]
+    if other := builder.storages - {manifest.storage}:
+        problems.append(
+            f"{path}: audio stored as {', '.join(sorted(other))}, the manifest says {manifest.storage}"
+        )
+    if not problems and file.index_sha256 not in (None, index.digest()):
+        problems.append(f"{path}: what its records hold is not what the manifest's hash of the index says")
     if not problems:
         problems += _check_index(path, index)
     return FileCheck(file.name, len(index), tuple(problems)), index
@@ -181,7 +186,7 @@ def _check_records(data: Bytes, path: Path, builder: IndexBuilder) -> list[str]:
 
 def _check_index(path: Path, index: ShardIndex) -> list[str]:
     try:
-        same = same_index(read_index(path), index)
+        same = read_index(path).digest() == index.digest()
     except FileFormatError as error:
         return [f"{error}; the next reading builds it anew"]
     return [] if same else [f"{index_path(path)}: not the index of this shard; delete it"]

@@ -13,7 +13,8 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,9 +24,10 @@ import numpy as np
 from tqdm import tqdm
 
 from folksong.audio.log_mel import FeaturePreset
-from folksong.audio.workers import Workers, ended_by_sigterm, n_processes
+from folksong.audio.workers import Workers, n_processes, stoppable
 from folksong.errors import FolksongError
-from folksong.files import atomic_write, read_json, write_json
+from folksong.files import atomic_write, locked, read_json, write_json
+from folksong.recordings import some_of
 from folksong.shards.encoding import (
     ENCODING_VERSION,
     Encoding,
@@ -36,11 +38,14 @@ from folksong.shards.encoding import (
     estimate_write,
     free_bytes,
     make_encoding,
+    recordings_sha256,
     spread,
+    stamp_of,
     write_shard,
 )
 from folksong.shards.index import index_path
 from folksong.shards.manifest import AUDIO_FORMATS, MANIFEST_NAME, WRITING_NAME, Manifest, ShardFile
+from folksong.shards.reader import CHECKED_NAME, read_checked, remember_checked
 from folksong.shards.window_positions import Indices
 from folksong.tags.sources.read_tags import as_table
 from folksong.tags.table import TagTable
@@ -53,6 +58,8 @@ logger = logging.getLogger(__name__)
 Tags = TagTable | str | os.PathLike[str]
 
 PLAN_NAME, SKIPPED_NAME, DAMAGED_NAME = "plan.json", "skipped.csv", "damaged.csv"
+RECORDINGS_KEY = "recordings"  # in CHECKED_NAME: the stamps of what went into each file
+REMEDY = "choose another folder, or overwrite them"
 TRACK_LIMIT_SECONDS = 60.0
 TRACKS_PER_FILE = 500
 FEWEST_FILES, MOST_FILES = 8, 1000  # of a writing that does not say; fewest: so that several cores have work
@@ -110,16 +117,12 @@ def write_shards(
     encoding = make_encoding(audio_format, sample_rate, preset, n_mels, storage)
     given = [] if tags is None else [tags] if isinstance(tags, TagTable | str | os.PathLike) else tags
     plan = make_plan(tracks, [as_table(one) for one in given], Path(out), encoding, n_files, seed)
-    finished = _open_folder(plan, overwrite=overwrite)
-    if finished is not None:
-        logger.info("%s: these shards are written already; nothing to do", plan.folder)
-        return finished
     numbers = _range(start_stop, plan.n_files)
-    with ended_by_sigterm():
-        _write_files(
-            plan, numbers, n_processes(jobs), limit_seconds, check_disk=check_disk, progress=progress
-        )
-    return _finish(plan)
+    if not overwrite and (finished := _finished(plan)) is not None:
+        return finished
+    with stoppable(), _reserved(plan, numbers, overwrite=overwrite):
+        _write_files(plan, numbers, n_processes(jobs), limit_seconds, check_disk, progress)
+        return _finish(plan)
 
 
 @dataclass(frozen=True)
@@ -164,8 +167,12 @@ class Plan:
     def file(self, number: int) -> Path:
         return self.folder / f"{self.audio_format}_{number}.tfrecord"
 
+    def tracks_of(self, number: int) -> list[Track]:
+        """Return the tracks of a file, in its order."""
+        return [self.tracks[position] for position in self.order[number - 1].tolist()]
+
     def remember(self, result: ShardResult) -> None:
-        write_json(self.state / f"{Path(result.name).stem}.json", asdict(result))
+        write_json(self.state / f"{Path(result.file.name).stem}.json", asdict(result))
 
     def result(self, number: int) -> ShardResult | None:
         """Return what became of a file, or None if it is still to be written."""
@@ -173,8 +180,9 @@ class Plan:
             content = read_json(self.state / f"{self.file(number).stem}.json")
             for key in ("skipped", "damaged"):
                 content[key] = tuple(TrackProblem(**problem) for problem in content[key])
+            content["file"] = ShardFile(**content["file"])
             result = ShardResult(**content)
-            whole = self.file(number).stat().st_size == result.n_bytes
+            whole = self.file(number).stat().st_size == result.file.n_bytes
         except (FolksongError, OSError, KeyError, TypeError, AttributeError):
             return None
         return result if whole and index_path(self.file(number)).exists() else None
@@ -268,46 +276,113 @@ def _tags_of(table: TagTable, track_id: str, *, weighted: bool) -> TrackTags:
     return tuple(tag for tag, _ in pairs), tuple(weight for _, weight in pairs) if weighted else None
 
 
-def _open_folder(plan: Plan, *, overwrite: bool) -> Manifest | None:
-    """Make the folder ready for this plan; return its manifest if all is written already.
+def _finished(plan: Plan) -> Manifest | None:
+    """Return the folder's manifest if all of the plan is written already, from these very recordings.
 
     Raises:
-        FolksongError: it holds other shards.
+        FolksongError: the folder holds shards of other inputs, or files of something else.
     """
     folder = plan.folder
-    state = {"inputs_sha256": plan.fingerprint, "paths_sha256": plan.paths, "n_files": plan.n_files}
-    remedy = "choose another folder, or overwrite them"
-    if overwrite:
-        _clear(folder)
-    if (folder / MANIFEST_NAME).exists():
-        manifest = Manifest.read(folder)
-        if manifest.provenance.get("inputs_sha256") != plan.fingerprint:
-            raise FolksongError(f"{folder}: holds shards of other tracks, tags or settings; {remedy}")
-        shutil.rmtree(plan.state, ignore_errors=True)
-        return manifest
-    if plan.state.is_dir() and (plan.state / PLAN_NAME).exists():
-        if read_json(plan.state / PLAN_NAME) != state:
-            raise FolksongError(
-                f"{folder}: holds an unfinished writing of other tracks, tags or settings; finish that one with "
-                f"its own command, or {remedy}"
-            )
-    elif any(folder.glob("*.tfrecord")):
-        raise FolksongError(f"{folder}: holds .tfrecord files of something else; {remedy}")
-    else:
-        write_json(plan.state / PLAN_NAME, state)
-    return None
+    if not (folder / MANIFEST_NAME).exists():
+        _refuse_foreign(folder)
+        return None
+    manifest = Manifest.read(folder)
+    if manifest.provenance.get("inputs_sha256") != plan.fingerprint:
+        raise FolksongError(f"{folder}: holds shards of other tracks, tags or settings; {REMEDY}")
+    known = read_checked(folder).get(RECORDINGS_KEY, {})
+    stamps = {file.name: stamp_of(plan.tracks_of(number)) for number, file in enumerate(manifest.files, 1)}
+    changed = [
+        file.name
+        for number, file in enumerate(manifest.files, 1)
+        if stamps[file.name] != known.get(file.name)
+        and file.recordings_sha256 != recordings_sha256(plan.tracks_of(number))
+    ]
+    if changed:
+        raise FolksongError(
+            f"{folder}: recordings have changed since these shards were written, namely some of {some_of(changed)}; "
+            f"{REMEDY}"
+        )
+    remember_checked(folder, {RECORDINGS_KEY: stamps})
+    logger.info("%s: these shards are written already; nothing to do", folder)
+    return manifest
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Leave a place alone that holds something else than an unfinished writing."""
+    if folder.exists() and not folder.is_dir():
+        raise FolksongError(f"{folder}: is a file; shards need a folder of their own")
+    if not folder.is_dir() or (folder / WRITING_NAME / PLAN_NAME).exists():
+        return
+    others = sorted(
+        path.name
+        for path in folder.iterdir()
+        if not path.name.startswith(".") and path.name not in (SKIPPED_NAME, DAMAGED_NAME)
+    )
+    if others:
+        raise FolksongError(
+            f"{folder}: holds files of something else ({some_of(others)}); shards need a folder of their own"
+        )
+
+
+@contextmanager
+def _reserved(plan: Plan, numbers: range, *, overwrite: bool) -> Iterator[None]:
+    """Make the folder ready for these files of the plan, and keep other processes from them.
+
+    Raises:
+        FolksongError: another process writes some of them, or the folder holds other shards.
+    """
+    own = plan.state / f"files_{numbers.start}_{numbers.stop - 1}.lock"
+    busy = "another process writes these shards; wait until it has ended"
+    if overwrite and not (plan.folder / MANIFEST_NAME).exists():
+        _refuse_foreign(plan.folder)
+    with ExitStack() as stack:
+        with locked(plan.state / "folder.lock"):
+            for path in plan.state.glob("files_*.lock"):
+                first, last = map(int, path.stem.split("_")[1:])
+                if overwrite or (first < numbers.stop and numbers.start <= last):
+                    with locked(path, busy):
+                        path.unlink()
+            if overwrite:
+                _clear(plan.folder)
+            _require_same_plan(plan)
+            stack.enter_context(locked(own, busy))
+        yield
+
+
+def _require_same_plan(plan: Plan) -> None:
+    """Note the plan, or compare it with that of the writing that is continued."""
+    state = {
+        "inputs_sha256": plan.fingerprint,
+        "paths_sha256": plan.paths,
+        "files": [plan.file(number).name for number in range(1, plan.n_files + 1)],
+    }
+    path = plan.state / PLAN_NAME
+    if not path.exists():
+        write_json(path, state)
+    elif read_json(path) != state:
+        raise FolksongError(
+            f"{plan.folder}: holds an unfinished writing of other tracks, tags or settings; finish that one with its "
+            f"own command, or {REMEDY}"
+        )
 
 
 def _clear(folder: Path) -> None:
-    """Remove what an earlier writing left: the manifest first, so that no half-removed folder looks whole."""
+    """Remove what an earlier writing left, and nothing else.
+
+    The manifest goes first, so that no half-removed folder looks whole; locks stay.
+    """
+    names: list[str] = []
+    if (folder / MANIFEST_NAME).exists():
+        names += [file.name for file in Manifest.read(folder).files]
+    if (folder / WRITING_NAME / PLAN_NAME).exists():
+        names += [Path(name).name for name in read_json(folder / WRITING_NAME / PLAN_NAME)["files"]]
     (folder / MANIFEST_NAME).unlink(missing_ok=True)
-    shutil.rmtree(folder / WRITING_NAME, ignore_errors=True)
-    for audio_format in AUDIO_FORMATS:
-        for ending in ("tfrecord", "tfrecord.index"):
-            for path in folder.glob(f"{audio_format}_*.{ending}"):
-                path.unlink()
-    for name in (SKIPPED_NAME, DAMAGED_NAME):
-        (folder / name).unlink(missing_ok=True)
+    for path in [
+        *(folder / name for name in (SKIPPED_NAME, DAMAGED_NAME, CHECKED_NAME)),
+        *(folder / f"{name}{ending}" for name in names for ending in ("", ".index")),
+        *(folder / WRITING_NAME).glob("*.json"),
+    ]:
+        path.unlink(missing_ok=True)
 
 
 def _range(start_stop: tuple[int, int] | None, n_files: int) -> range:
@@ -318,10 +393,10 @@ def _range(start_stop: tuple[int, int] | None, n_files: int) -> range:
 
 
 def _write_files(
-    plan: Plan, numbers: range, jobs: int, limit_seconds: float, *, check_disk: bool, progress: bool
+    plan: Plan, numbers: range, jobs: int, limit_seconds: float, check_disk: bool, progress: bool
 ) -> None:
     """Write those of these files that are not there yet."""
-    todo = [number for number in numbers if plan.result(number) is None]
+    todo = [number for number in numbers if not _is_done(plan, number)]
     _tell_about(plan, len(numbers) - len(todo))
     if not todo:
         return
@@ -335,9 +410,17 @@ def _write_files(
             with tqdm(total=n_tracks, unit="track", disable=not progress) as bar:
                 for result in workers.map(write_shard, tasks):
                     plan.remember(result)
-                    bar.update(result.n_tracks + len(result.skipped))
+                    bar.update(result.file.n_tracks + len(result.skipped))
     finally:
         _remove_leftovers(plan.folder, [plan.file(number).name for number in todo])
+
+
+def _is_done(plan: Plan, number: int) -> bool:
+    """Say whether a file is there, made of the recordings as they are now."""
+    result, tracks = plan.result(number), plan.tracks_of(number)
+    return result is not None and (
+        result.stamp == stamp_of(tracks) or result.file.recordings_sha256 == recordings_sha256(tracks)
+    )
 
 
 def _tell_about(plan: Plan, n_done: int) -> None:
@@ -396,6 +479,8 @@ def _remove_leftovers(folder: Path, names: Iterable[str]) -> None:
 
 def _finish(plan: Plan) -> Manifest:
     """Write the lists and the manifest, if every file is there."""
+    if (plan.folder / MANIFEST_NAME).exists():  # the writer of other files was the last
+        return Manifest.read(plan.folder)
     results = [result for number in range(1, plan.n_files + 1) if (result := plan.result(number)) is not None]
     skipped = _sorted([*plan.duplicates, *(problem for result in results for problem in result.skipped)])
     damaged = _sorted([problem for result in results for problem in result.damaged])
@@ -403,7 +488,7 @@ def _finish(plan: Plan) -> Manifest:
         audio_format=plan.audio_format,
         sample_rate=plan.encoding.sample_rate,
         preset=plan.encoding.preset,
-        files=tuple(ShardFile(r.name, r.n_tracks, r.n_bytes, r.sha256) for r in results),
+        files=tuple(result.file for result in results),
         storage=plan.encoding.storage,
         n_tag_databases=len(plan.tables),
         provenance={
@@ -433,6 +518,7 @@ def _finish(plan: Plan) -> Manifest:
             f"none of the {len(plan.tracks)} tracks could be read; the first: {skipped[0].reason}"
         )
     manifest.write(plan.folder)
+    remember_checked(plan.folder, {RECORDINGS_KEY: {result.file.name: result.stamp for result in results}})
     shutil.rmtree(plan.state, ignore_errors=True)
     return manifest
 

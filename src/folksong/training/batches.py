@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from functools import partial
+from itertools import count, islice
 
 from folksong.errors import FolksongError
 from folksong.models.front_ends import LOG_MEL
@@ -19,6 +20,10 @@ from folksong.training.config import Config
 from folksong.training.data import TrainingData
 
 logger = logging.getLogger(__name__)
+
+LEAST_STEPS = 10
+"""Of an epoch, where the settings adapt to small collections: a patience of 20 epochs is one of 200 steps or more."""
+STATISTICS_BATCHES = 5  # over which batch norm's statistics are estimated
 
 
 class TrainingBatches:
@@ -53,17 +58,21 @@ class TrainingBatches:
             )
         self.batch_size, self.batches_per_step = batch_size, config.optimizer.accumulate_batches
         self.training = _training_loader(data, config, batch_size, rank, world_size)
+        steps, workers = self.training.dataset.window_steps, config.runtime.workers
+        learned, heard = ((data.parts[part], data.targets_of(part)) for part in ("training", "validation"))
         self.validation = WindowLoader(
-            WindowDataset(
-                data.reader,
-                data.parts["validation"],
-                data.targets_of("validation"),
-                self.training.dataset.window_steps,
-                random=False,
-            ),
+            WindowDataset(data.reader, *heard, steps, random=False),
             max(batch_size // world_size, 1),
-            shuffle=False,
-            workers=config.runtime.workers,
+            workers=workers,
+            rank=rank,
+            world_size=world_size,
+        )
+        self._statistics = WindowLoader(
+            WindowDataset(data.reader, *learned, steps, random=True, seed=config.runtime.seed),
+            batch_size // world_size,
+            shuffle=True,
+            drop_last=True,
+            workers=workers,
             rank=rank,
             world_size=world_size,
         )
@@ -85,6 +94,16 @@ class TrainingBatches:
                 if first == end:
                     break
 
+    def for_statistics(self, epoch: int) -> Iterator[Batch]:
+        """Return some batches of the training part, unchanged by augmentation; the same for each number of an epoch."""
+
+        def passes() -> Iterator[Batch]:
+            for data_pass in count(epoch * STATISTICS_BATCHES):
+                self._statistics.load_state_dict({"epoch": data_pass, "records": 0})
+                yield from self._statistics
+
+        return islice(passes(), STATISTICS_BATCHES)
+
     def centred(self) -> Iterator[Batch]:
         """Return one pass over the centred windows of the validation part."""
         self.validation.set_epoch(0)
@@ -94,12 +113,13 @@ class TrainingBatches:
 def _steps_per_epoch(config: Config, batches_per_pass: int) -> int:
     """Return the steps of an epoch: as many as wished, or as a pass over the training part gives."""
     per_step = config.optimizer.accumulate_batches
-    if config.schedule.steps_per_epoch is None and batches_per_pass < per_step:
+    stated, adapts = config.schedule.steps_per_epoch, config.schedule.adapt_to_small
+    if stated is None and not adapts and batches_per_pass < per_step:
         raise FolksongError(
             f"accumulate_batches {per_step}: a pass over the training part gives {batches_per_pass} batches; "
             "accumulate fewer, or say how many steps an epoch has (steps_per_epoch)"
         )
-    return config.schedule.steps_per_epoch or batches_per_pass // per_step
+    return stated or max(batches_per_pass // per_step, LEAST_STEPS if adapts else 1)
 
 
 def _training_loader(

@@ -183,7 +183,10 @@ class ScheduleSettings(Section):
         max_learning_rate: where ``cyclic`` turns round.
         cycle_steps: steps from one turn of ``cyclic`` to the next.
         epochs: when to end, if early stopping does not.
-        steps_per_epoch: None takes a pass over the training part.
+        steps_per_epoch: None takes a pass over the training part, or `folksong.training.batches.LEAST_STEPS` where
+            that is more and `adapt_to_small` is set.
+        adapt_to_small: give small collections epochs of enough steps, and batch norm the statistics of the training
+            part before a validation while few batches were seen; False is the published way.
         multi_tag: macro PR-AUC of the validation part decides; else micro.
         early_stop_patience: stop after so many epochs without an improvement; None never does.
         early_stop_min_delta: what counts as one.
@@ -200,6 +203,7 @@ class ScheduleSettings(Section):
     cycle_steps: Count = 2000
     epochs: Count = 100
     steps_per_epoch: Count | None = None
+    adapt_to_small: bool = True
     multi_tag: bool = False
     early_stop_patience: NonNegativeCount | None = 20
     early_stop_min_delta: NonNegative = 0.0
@@ -251,6 +255,7 @@ EARLIER: Mapping[str, Mapping[str, str]] = {
         "schedule": "schedule.kind",
         "warmup_steps": "schedule.warmup_steps",
         "cosine_min_lr": "schedule.cosine_min_lr",
+        "adapt_to_small": "schedule.adapt_to_small",
         "max_learning_rate": "schedule.max_learning_rate",
         "iterations": "schedule.cycle_steps",
         "early_stop_patience": "schedule.early_stop_patience",

@@ -55,6 +55,10 @@ CHECKPOINT_EVERY_SECONDS = (
     300.0  # between two checkpoints within an epoch, unless the settings say how many steps
 )
 LEAST_LOSS_SCALE = 1.0
+SETTLED_BATCHES = 1000
+"""After so many, batch norm's running statistics (momentum 0.99) hold nothing of their beginning."""
+FEW_STEPS = 100  # of a whole training; the best network of fewer has hardly begun to learn
+CONSTANT_SCORES = 1e-3  # a label's scores that differ by less tell nothing
 N_NAMED_TRACKS = 5  # of each process, where something is not finite
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -351,6 +355,7 @@ def fit(
             "Early stopping ended it." if counts.is_out_of_patience(config) else "It ran for all its epochs."
         )
         write_model_card(run, counts.history, why)
+        _warn_of_doubts(counts, data)
         logger.info(
             "%s %d epochs in %.0f s; the run is in %s", why, counts.epoch, time.monotonic() - began, run.path
         )
@@ -469,6 +474,11 @@ def validate(
     Raises:
         FolksongError: a score is not finite; the message names tracks.
     """
+    if (
+        config.schedule.adapt_to_small
+        and state.counts.step * state.batches.batches_per_step < SETTLED_BATCHES
+    ):
+        estimate_statistics(state, config, processes)
     processes.broadcast_buffers(state.tagger)
     state.tagger.eval()
     outputs: list[tuple[Tensor, Tensor]] = []
@@ -497,9 +507,34 @@ def validate(
             "micro_pr_auc": summary.micro_pr_auc,
             "macro_roc_auc": summary.macro_roc_auc,
             "micro_roc_auc": summary.micro_roc_auc,
+            "constant_labels": float((np.ptp(torch.sigmoid(logits).numpy(), axis=0) < CONSTANT_SCORES).sum()),
         }
 
     return processes.from_first(summarised)
+
+
+@torch.no_grad()
+def estimate_statistics(state: TrainingState, config: Config, processes: Processes) -> None:
+    """Give batch norm the statistics of the training part under the weights as they are now, without dropout.
+
+    They depend on weights, seed and epoch only, so that a training that is resumed finds the same. Where few batches
+    were seen the running ones still hold much of what they began with, and scores are saturated.
+    """
+    state.tagger.eval()
+    norms = [
+        module for module in state.tagger.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)
+    ]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.train()
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean over all batches
+    for batch in state.batches.for_statistics(state.counts.epoch):
+        x = batch["x"].to(processes.device, _float_type(config.runtime.precision), non_blocking=True)
+        with _autocast(config.runtime.precision, processes.device):
+            state.tagger(x)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
 
 
 def track_names(data: TrainingData, part: str, index: Tensor) -> list[str]:
@@ -556,6 +591,23 @@ def _end_interrupted(run: Run, counts: Counts, processes: Processes) -> NoReturn
         raise SystemExit(1)
     write_model_card(run, counts.history, "It was interrupted and can be resumed.")
     raise TrainingInterrupted(run)
+
+
+def _warn_of_doubts(counts: Counts, data: TrainingData) -> None:
+    """Say what in the best epoch's figures gives reason for doubt."""
+    best = next((row for row in reversed(counts.history) if row["best"]), None)
+    if best is None:
+        return
+    if best["step"] < FEW_STEPS:
+        logger.warning(
+            "the best network has learned for %d steps only; train for longer, or with more patience",
+            best["step"],
+        )
+    if best.get("constant_labels"):
+        logger.warning(
+            "%d of %d labels have the same score for every track of the validation part; their figures mean nothing",
+            best["constant_labels"], len(data.space),
+        )  # fmt: skip
 
 
 def _write_epoch(run: Run, state: TrainingState, row: dict[str, Any]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
@@ -12,6 +14,8 @@ from folksong.runs import Run
 from folksong.splits import PARTS
 
 N_SHOWN = 20
+COMMANDS = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]")
+"""Characters that a terminal obeys: escapes, bidirectional marks."""
 PACKAGES = ("folksong", "torch", "numpy")
 
 
@@ -34,8 +38,9 @@ def write_model_card(run: Run, history: Sequence[Mapping[str, Any]], outcome: st
         + "".join(f"- {name} {version(name)}\n" for name in PACKAGES)
         + f"- Python {platform.python_version()} on {platform.system()} {platform.machine()}\n",
     ]
+    text = "\n\n".join(section.rstrip() for section in sections) + "\n"
     with atomic_write(run.model_card_path, "w") as stream:
-        stream.write("\n\n".join(section.rstrip() for section in sections) + "\n")
+        stream.write(html.escape(COMMANDS.sub("\N{REPLACEMENT CHARACTER}", text), quote=False))
 
 
 def _data(run: Run) -> str:
@@ -53,7 +58,7 @@ def _data(run: Run) -> str:
     ]
     for part in PARTS:
         counts = run.config["parts"][part]
-        absent = ", ".join(counts["absent_labels"][:N_SHOWN]) or "none"
+        absent = _names(counts["absent_labels"]) or "none"
         rows.append(f"| {part} | {counts['tracks']} | {counts['unlabelled']} | {absent} |")
     return "\n".join(rows)
 
@@ -63,9 +68,15 @@ def _labels(run: Run) -> str:
     more = f", … ({len(names)} in all; see labels.json)" if len(names) > N_SHOWN else ""
     provenance = run.labels.provenance
     return (
-        f"{', '.join(names[:N_SHOWN])}{more}\n\n- builder: {provenance.get('builder', 'unknown')}\n"
+        f"{_names(names)}{more}\n\n- builder: {provenance.get('builder', 'unknown')}\n"
         f"- SHA-256 {run.labels.sha256()[:16]}"
     )
+
+
+def _names(names: Sequence[str]) -> str:
+    """Return the first names as one line without links, pictures or ends of a table's cell."""
+    text = ", ".join(" ".join(name.split()) for name in names[:N_SHOWN])
+    return re.sub(r"[\[\]|`]", r"\\\g<0>", text)
 
 
 def _settings(run: Run) -> str:

@@ -6,6 +6,8 @@ import logging
 import os
 import sys
 import time
+from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -80,45 +82,64 @@ def train(
     if settings.loss.chosen == "semantic" and settings.loss.vectors is None:
         raise FolksongError("the semantic loss needs word vectors; none are named")
 
-    def begin(processes: Processes) -> tuple[Run, TrainingData, Config]:
-        chosen = settings.with_changes(
-            precision=choose_precision(settings.runtime.precision, gpu=bool(processes.gpus)),
-            loss=settings.loss.chosen,
-        )
-        folder = _new_folder(chosen.runtime.log_dir, front_end) if out is None else Path(out)
-        reader, stated = open_shards(shards, front_end, chosen.data), chosen.data
-        given = tags if isinstance(tags, TagTable) else None
-        table = read_record_tags(
-            reader,
-            stated.tags if given is None else given,
-            database=stated.database,
-            min_weight=stated.min_weight,
-        )
-        if given is not None:
-            table = _as_stored(table)
-            chosen = chosen.with_changes(tags=(folder / TAGS_NAME).absolute())
-        data = prepare(
-            reader,
-            table,
-            chosen,
-            labels=LabelSpace.read(labels) if isinstance(labels, str | os.PathLike) else labels,
-            split=split if isinstance(split, Split) or split is None else Split.read(split),
-        )
-        label_vectors = None
-        if chosen.loss.vectors is not None:
-            source = vectors if isinstance(vectors, WordVectors) else chosen.loss.vectors
-            label_vectors = _embed_labels(data, source, progress=bool(progress))
-        description = _check_and_describe(front_end, data, chosen, processes, label_vectors)
-        if not (folder / CONFIG_NAME).exists():
-            if given is not None:
-                write_tags(table, folder / TAGS_NAME)
-            if label_vectors is not None:
-                with atomic_write(folder / LABEL_VECTORS_NAME) as stream:
-                    np.save(stream, label_vectors.vectors, allow_pickle=False)
-        return Run.create(folder, description, data.space, data.split), data, chosen
-
+    inputs = _Inputs(front_end, shards, out, labels, tags, split, vectors)
     shown = sys.stderr.isatty() if progress is None else progress
-    return run_training(begin, settings, progress=shown)
+    return run_training(partial(_begin, inputs, settings), settings, progress=shown)
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """What `train` was given besides settings."""
+
+    front_end: str
+    shards: AnyPath
+    out: AnyPath | None
+    labels: LabelSpace | LegacyLabels | AnyPath | None
+    tags: TagTable | AnyPath | None
+    split: Split | AnyPath | None
+    vectors: WordVectors | AnyPath | None
+
+
+def _begin(given: _Inputs, settings: Config, processes: Processes) -> tuple[Run, TrainingData, Config]:
+    """Bring everything together and write the run's folder."""
+    config = settings.with_changes(
+        precision=choose_precision(settings.runtime.precision, gpu=bool(processes.gpus)),
+        loss=settings.loss.chosen,
+    )
+    folder = _new_folder(config.runtime.log_dir, given.front_end) if given.out is None else Path(given.out)
+    reader = open_shards(given.shards, given.front_end, config.data)
+    own = given.tags if isinstance(given.tags, TagTable) else None
+    table = read_record_tags(
+        reader,
+        config.data.tags if own is None else own,
+        database=config.data.database,
+        min_weight=config.data.min_weight,
+    )
+    if own is not None:
+        table = _as_stored(table)
+        config = config.with_changes(tags=(folder / TAGS_NAME).absolute())
+    data = prepare(
+        reader,
+        table,
+        config,
+        labels=LabelSpace.read(given.labels) if isinstance(given.labels, str | os.PathLike) else given.labels,
+        split=given.split
+        if isinstance(given.split, Split) or given.split is None
+        else Split.read(given.split),
+    )
+    label_vectors = None
+    if config.loss.vectors is not None:
+        label_vectors = _embed_labels(
+            data, given.vectors if isinstance(given.vectors, WordVectors) else config.loss.vectors
+        )
+    description = _check_and_describe(given.front_end, data, config, processes, label_vectors)
+    if not (folder / CONFIG_NAME).exists():
+        if own is not None:
+            write_tags(table, folder / TAGS_NAME)
+        if label_vectors is not None:
+            with atomic_write(folder / LABEL_VECTORS_NAME) as stream:
+                np.save(stream, label_vectors.vectors, allow_pickle=False)
+    return Run.create(folder, description, data.space, data.split), data, config
 
 
 def _as_stored(table: TagTable) -> TagTable:
@@ -128,13 +149,13 @@ def _as_stored(table: TagTable) -> TagTable:
         return read_tags(Path(folder, TAGS_NAME), cache=False).select_tracks(table.track_ids)
 
 
-def _embed_labels(data: TrainingData, source: WordVectors | AnyPath, *, progress: bool) -> LabelVectors:
+def _embed_labels(data: TrainingData, source: WordVectors | AnyPath) -> LabelVectors:
     """Return the labels' vectors for the semantic loss, with a warning that names the labels without one.
 
     Raises:
         FolksongError: the source cannot be read, or no label has a vector.
     """
-    vectors = source if isinstance(source, WordVectors) else read_vectors(source, progress=progress)
+    vectors = source if isinstance(source, WordVectors) else read_vectors(source)
     found = embed_labels(data.space, vectors, data.tag_counts)
     if len(found.missing) == len(data.space):
         raise FolksongError(f"{found.source}: it has a vector for none of the {len(data.space)} labels")
