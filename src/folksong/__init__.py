@@ -30,6 +30,7 @@ _MODULE_OF = {
     "read_vectors": "folksong.embeddings.read_vectors",
     "scan_folder": "folksong.audio.catalogue",
     "resume": "folksong.training.resume",
+    "run_experiment": "folksong.experiment.run_experiment",
     "train": "folksong.training.train",
     "tune_thresholds": "folksong.evaluation.tune_thresholds",
     "write_shards": "folksong.shards.writer",
@@ -63,6 +64,7 @@ __all__ = [
     "read_tags",
     "read_vectors",
     "resume",
+    "run_experiment",
     "scan_folder",
     "splits",
     "train",
@@ -80,6 +82,7 @@ if TYPE_CHECKING:
     from folksong.evaluation.compare import compare
     from folksong.evaluation.evaluate import evaluate
     from folksong.evaluation.tune_thresholds import tune_thresholds
+    from folksong.experiment.run_experiment import run_experiment
     from folksong.labels.space import LabelSpace
     from folksong.models.tagger import Tagger
     from folksong.prediction import load_tagger

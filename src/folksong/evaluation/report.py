@@ -10,11 +10,11 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import folksong
 from folksong.evaluation.charts import (
     calibration_chart,
     curve_charts,
@@ -124,7 +124,7 @@ def render(report: Report, title: str, more: Sequence[Section] = ()) -> str:
             for row, entry in enumerate(report.runs)
         ),
         "runs": "".join(_run(row, entry, charts) for row, entry in enumerate(report.runs)),
-        "footer": f"Made by folksong {folksong.__version__}.",
+        "footer": f"Made by folksong {version('folksong')}.",
         "css": _fill("page.css", {}),
         "js": _fill("page.js", {}),
         "plotly": get_plotlyjs(),
