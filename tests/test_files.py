@@ -11,6 +11,7 @@ from folksong.errors import FileFormatError, FolksongError, nearest
 from folksong.files import (
     atomic_path,
     atomic_write,
+    check_output,
     describe_os_error,
     is_locked,
     locked,
@@ -145,3 +146,10 @@ def test_b3_a_lock_that_a_process_holds_is_refused_with_a_word_and_free_when_it_
     assert not is_locked(tmp_path / "lock")
     with locked(tmp_path / "lock", "in use"):
         pass
+
+
+def test_b1_an_output_is_no_pipe_and_no_folder(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for name, kind in (("pipe", "a pipe, socket or device"), (".", "a folder")):
+        with pytest.raises(FolksongError, match=f"is {kind}, where a file is to be written"):
+            check_output(tmp_path / name, "maker", force=True)

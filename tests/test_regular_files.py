@@ -8,7 +8,7 @@ import signal
 import pytest
 
 import folksong as fs
-from folksong.evaluation.recovery import read_truth
+from folksong.evaluation.analyses import read_truth
 from folksong.experiment import read_plan
 from folksong.export.keras_file import read_keras_weights
 from folksong.labels.dictionary import read_tag_dictionary

@@ -44,9 +44,9 @@ def test_folded_norms_change_nothing_but_the_rounding(front_end, negative):
     )
 
 
-@pytest.mark.parametrize("n_mels", [2, 11, 31, 96])
+@pytest.mark.parametrize("n_mels", [2, 11, 31, 96, 128])
 def test_rows_as_channels_whatever_their_number(n_mels):
-    """Answers over 1 and 2, 3 and 8, 5 and 20, 11 and 59 rows: fewer than a strip, whole strips, and a rest."""
+    """Answers over 1 and 2, 3 and 8, …, 14 and 78 rows: fewer than a strip, whole strips, and a rest."""
     tagger = trained("log-mel-spectrogram", negative=True, n_mels=n_mels)
     x = torch.randn(2, n_mels, 60)
     with torch.inference_mode():

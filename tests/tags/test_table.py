@@ -111,3 +111,14 @@ def test_an_empty_table_works() -> None:
 def test_wrong_tables_are_refused(tracks: list, tags: list, weights: np.ndarray, message: str) -> None:
     with pytest.raises(FolksongError, match=message):
         TagTable(tracks, tags, sp.csr_matrix(weights))
+
+
+def test_an_id_is_found_in_either_unicode_form():
+    import unicodedata
+
+    composed = unicodedata.normalize("NFC", "Beyoncé/halo")
+    table = TagTable.from_pairs([composed, "plain"], ["pop", "rock"])
+    assert table.row_of(unicodedata.normalize("NFD", composed)) == table.row_of(composed)
+    assert table.tags_of(unicodedata.normalize("NFD", composed)) == [("pop", 1.0)]
+    assert table.row_of("plain") is not None
+    assert table.row_of("none") is table.row_of("nöne") is None

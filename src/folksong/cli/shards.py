@@ -178,9 +178,9 @@ def verify(folder: str) -> None:
         click.echo(problem, err=True)
     n_whole = sum(file.n_whole for file in found.files)
     if not found.is_sound:
+        remedy = f". `folksong shards repair {folder}` keeps the whole ones" if n_whole else ""
         click.echo(
-            f"{folder}: {len(found.problems)} problems; {n_whole:,} whole records in {len(found.files)} files. "
-            f"`folksong shards repair {folder}` keeps the whole ones"
+            f"{folder}: {len(found.problems)} problems; {n_whole:,} whole records in {len(found.files)} files{remedy}"
         )
         raise click.exceptions.Exit(1)
     click.echo(f"{folder}: sound; {n_whole:,} records in {len(found.files)} files")

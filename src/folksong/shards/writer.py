@@ -208,9 +208,9 @@ class Plan:
     @cached_property
     def n_untagged(self) -> int:
         """Number of tracks that no table gives a tag."""
-        counts = [(table.track_index, np.diff(table.weights.indptr)) for table in self.tables]
+        counts = [(table, np.diff(table.weights.indptr)) for table in self.tables]
         return sum(
-            all(track.track_id not in rows or not n_tags[rows[track.track_id]] for rows, n_tags in counts)
+            all((row := table.row_of(track.track_id)) is None or not n_tags[row] for table, n_tags in counts)
             for track in self.tracks
         )
 

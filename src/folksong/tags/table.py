@@ -7,6 +7,7 @@ small weights down to 0) and is never eliminated. Of duplicate (track, tag) pair
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -144,6 +145,21 @@ class TagTable:
         """Track id -> row."""
         return {track_id: row for row, track_id in enumerate(self.track_ids)}
 
+    def row_of(self, track_id: str) -> int | None:
+        """Return a track's row, None of an unknown one; ids that differ in their Unicode form only are the same."""
+        row = self.track_index.get(track_id)
+        if row is None and not track_id.isascii():
+            row = self._row_of_nfc.get(unicodedata.normalize("NFC", track_id))
+        return row
+
+    @cached_property
+    def _row_of_nfc(self) -> dict[str, int]:
+        return {
+            unicodedata.normalize("NFC", track_id): row
+            for track_id, row in self.track_index.items()
+            if not track_id.isascii()
+        }
+
     @cached_property
     def tag_index(self) -> dict[str, int]:
         """Tag -> column."""
@@ -168,7 +184,7 @@ class TagTable:
 
     def tags_of(self, track_id: str) -> list[tuple[str, float]]:
         """Return a track's (tag, weight) pairs, heaviest first; an unknown track has none."""
-        row = self.track_index.get(track_id)
+        row = self.row_of(track_id)
         if row is None:
             return []
         entries = slice(self.weights.indptr[row], self.weights.indptr[row + 1])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -192,8 +193,8 @@ def rows_of_tracks(matrix: sp.csr_matrix, table: TagTable, track_ids: Sequence[s
         table: whose tracks the rows are.
         track_ids: (n_tracks,) ids.
     """
-    index = table.track_index
-    rows = np.array([index.get(track_id, len(index)) for track_id in track_ids], np.int64)
+    found = (table.row_of(track_id) for track_id in track_ids)
+    rows = np.array([table.n_tracks if row is None else row for row in found], np.int64)
     empty = sp.csr_matrix((1, matrix.shape[1]), dtype=matrix.dtype)
     return sp.csr_matrix(sp.vstack([matrix, empty], format="csr")[rows])
 
@@ -405,15 +406,14 @@ def _deal(
 ) -> TrainingData:
     record_of: dict[str, int] = {}
     for record, track_id in enumerate(reader.track_ids):
-        record_of.setdefault(track_id, record)
+        record_of.setdefault(unicodedata.normalize("NFC", track_id), record)
     labelled = np.diff(targets.indptr) > 0
     parts: dict[str, Indices] = {}
     unlabelled: dict[str, int] = {}
     absent: dict[str, tuple[str, ...]] = {}
     for part in PARTS:
-        found = np.array(
-            sorted(record_of[track] for track in split.part(part) if track in record_of), np.int64
-        )
+        wanted = {unicodedata.normalize("NFC", track) for track in split.part(part)}
+        found = np.array(sorted(record_of[track] for track in wanted if track in record_of), np.int64)
         missing = len(split.part(part)) - len(found)
         if missing:
             logger.warning("%d tracks of the %s part have no record in %s", missing, part, reader.folder)

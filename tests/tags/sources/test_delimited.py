@@ -200,3 +200,19 @@ def test_formats_and_options_that_do_not_fit_are_errors(tmp_path: Path) -> None:
     (tmp_path / "Flute" / "a.wav").touch()
     with pytest.raises(FolksongError, match="only apply to delimited files"):
         fs.read_tags(tmp_path, tag_column="x")
+
+
+@pytest.mark.parametrize("name", ["__index_level_0__", "", "Unnamed: 0"])
+def test_d6_an_index_of_any_numbers_is_no_tag_beside_track_ids(tmp_path, name):
+    path = tmp_path / "wide.csv"
+    path.write_text(f"{name},track_id,rock,jazz\n" + "".join(f"{3 * n},t{n},{n % 2},1\n" for n in range(6)))
+    table = fs.read_tags(path)
+    assert sorted(table.tags) == ["jazz", "rock"]
+    assert table.n_tracks == 6
+
+
+def test_a_column_that_a_header_names_twice_is_refused(tmp_path):
+    path = tmp_path / "long.csv"
+    path.write_text("track_id,tag,tag\na,rock,pop\nb,jazz,folk\n")
+    with pytest.raises(fs.FolksongError, match="names the column 'tag' more than once"):
+        fs.read_tags(path)

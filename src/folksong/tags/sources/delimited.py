@@ -119,6 +119,8 @@ def read_delimited(
     if layout not in (None, *LAYOUTS):
         raise FolksongError(f"layout must be one of {', '.join(LAYOUTS)}, not {layout!r}")
     frame = read_table(path, ragged=layout == "ragged", **text)
+    if track_column is None and find_column(frame.columns, TRACK_NAMES):
+        frame = frame.drop([name for name in PANDAS_INDEX if name in frame.columns])
     found = _layout(path, frame, layout, (track_column, tag_column, weight_column), separators)
     dropped = Dropped(path)
     frame = frame.with_columns(_track_ids(found.track).alias(found.track))
@@ -306,6 +308,13 @@ def _layout(
         raise UnclearSourceError(
             f"{path}: no column looks like a tag (columns: {listed(columns)}); say which is",
             tag_column="NAME",
+        )
+    twice = next(
+        (name for name in (track, tag, weight) for more in columns if more.startswith(f"{name}{TWICE}")), None
+    )
+    if twice is not None:
+        raise FileFormatError(
+            f"{path}: the header names the column {twice!r} more than once; give its columns different names"
         )
     if separators is None and frame[tag].dtype == pl.String and columns != WRITTEN:
         separators = _separators_of(path, frame[tag], tag)
