@@ -296,6 +296,26 @@ def read_document(
     return content
 
 
+def write_signed(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
+    """Write a JSON object with a hash of itself (``sha256``), by which `check_signature` knows an edited file."""
+    write_json(path, {**content, "sha256": _sha256_of(content)})
+
+
+def check_signature(path: str | os.PathLike[str], content: Mapping[str, Any], remedy: str) -> None:
+    """Compare the content of a file that `write_signed` wrote with the hash in it.
+
+    Raises:
+        FileFormatError: they do not belong together, or there is no hash.
+    """
+    if content.get("sha256") != _sha256_of(content):
+        raise FileFormatError(f"{path}: was edited (its content is not that of its own sha256); {remedy}")
+
+
+def _sha256_of(content: Mapping[str, Any]) -> str:
+    signed = {key: value for key, value in content.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(signed, sort_keys=True).encode()).hexdigest()
+
+
 def sha256_file(path: str | os.PathLike[str]) -> str:
     """Return the SHA-256 of a file's bytes as 64 hexadecimal digits."""
     digest = hashlib.sha256()

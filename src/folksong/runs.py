@@ -18,14 +18,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from folksong.audio.log_mel import FeaturePreset
 from folksong.errors import FileFormatError, FolksongError
-from folksong.files import read_document, write_json
+from folksong.files import check_signature, read_document, write_signed
 from folksong.labels.space import LabelSpace
 from folksong.splits import Split
 
@@ -33,6 +33,40 @@ FORMAT = "folksong.run"
 VERSION = 1
 CONFIG_NAME = "config.json"
 LABEL_VECTORS_NAME = "label_vectors.npy"
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How tracks are scored: all that their scores depend on beside audio and weights.
+
+    One definition is stored with the run; evaluation, the tuning of thresholds and prediction take it, so that what was
+    measured and tuned holds for what is predicted. Thresholds may be tuned on another (a faster one), and then
+    prediction takes theirs.
+
+    Args:
+        windows: ``"track"`` averages windows over the whole track, ``"centre"`` takes the one in its middle.
+        hop_seconds: from the beginning of one window to the next; None lays them side by side
+            (`folksong.prediction.spread`).
+        precision: ``"32"``, or ``"bf16"`` or ``"16"``, which are faster where the hardware multiplies in them and move
+            scores by up to about 0.01.
+    """
+
+    windows: Literal["track", "centre"] = "track"
+    hop_seconds: float | None = None
+    precision: str = "32"
+
+    def replaced(
+        self,
+        windows: Literal["track", "centre"] | None = None,
+        hop_seconds: float | None = None,
+        precision: str | None = None,
+    ) -> Scoring:
+        """Return this definition with what is not None in its place."""
+        return Scoring(
+            self.windows if windows is None else windows,
+            self.hop_seconds if hop_seconds is None else hop_seconds,
+            self.precision if precision is None else precision,
+        )
 
 
 @dataclass(frozen=True)
@@ -62,7 +96,9 @@ class Run:
         labels.write(folder / "labels.json")
         split.write(folder / "split.json")
         content = {"format": FORMAT, "version": VERSION, **config}
-        write_json(folder / CONFIG_NAME, content)
+        content |= {"labels_sha256": labels.sha256(), "split_sha256": split.sha256()}
+        content.setdefault("scoring", asdict(Scoring()))
+        write_signed(folder / CONFIG_NAME, content)
         return cls(folder, content)
 
     @classmethod
@@ -71,7 +107,7 @@ class Run:
 
         Raises:
             FolksongError: there is no run.
-            FileFormatError: the ``config.json`` is not one of a run, or of another version.
+            FileFormatError: the ``config.json`` is not one of a run, or of another version, or was edited.
         """
         folder = Path(path)
         file = folder / CONFIG_NAME
@@ -91,6 +127,7 @@ class Run:
         missing = [key for key in ("front_end", "tagger", "audio", "shards", "tags") if key not in content]
         if missing:
             raise FileFormatError(f"{file}: {', '.join(map(repr, missing))} is missing; the file was edited")
+        check_signature(file, content, "put back the file that the training wrote, or train again")
         return cls(folder, content)
 
     def __repr__(self) -> str:
@@ -99,12 +136,31 @@ class Run:
     @cached_property
     def labels(self) -> LabelSpace:
         """The label space; its order is that of the tagger's outputs."""
-        return LabelSpace.read(self.path / "labels.json")
+        found = LabelSpace.read(self.path / "labels.json")
+        self._check("labels.json", found.sha256(), "labels_sha256")
+        return found
 
     @cached_property
     def split(self) -> Split:
         """Which track was in which part."""
-        return Split.read(self.path / "split.json")
+        found = Split.read(self.path / "split.json")
+        self._check("split.json", found.sha256(), "split_sha256")
+        return found
+
+    def _check(self, name: str, sha256: str, key: str) -> None:
+        if self.config.get(key) != sha256:
+            raise FileFormatError(
+                f"{self.path / name}: was changed since the training, whose {CONFIG_NAME} holds another hash; put back "
+                "the file that the training wrote, or train again with the new one"
+            )
+
+    @cached_property
+    def scoring(self) -> Scoring:
+        """How its tracks are scored, unless thresholds were tuned on something else."""
+        try:
+            return Scoring(**self.config.get("scoring", {}))
+        except TypeError as error:
+            raise FileFormatError(f"{self.path / CONFIG_NAME}: damaged (scoring: {error})") from error
 
     @property
     def front_end(self) -> str:

@@ -17,6 +17,7 @@ from folksong.evaluation.compare import compare
 from folksong.evaluation.evaluate import current_evaluation, evaluate, write_evaluation
 from folksong.evaluation.figures import measure
 from folksong.evaluation.scores import ScoredTracks
+from folksong.files import write_signed
 from folksong.labels.space import Label, LabelSpace
 from folksong.metrics import summarise
 from folksong.runs import Run
@@ -30,6 +31,8 @@ def copy_with_scores(run, folder, change, labels=None):
     shutil.copytree(run.folder, folder)
     if labels is not None:
         labels.write(folder / "labels.json")
+        config = json.loads((folder / "config.json").read_text())
+        write_signed(folder / "config.json", {**config, "labels_sha256": labels.sha256()})
     found = evaluate(folder, n_resamples=5)
     tracks = replace(found.tracks, scores=change(found.tracks).astype(np.float32))
     changed = measure(tracks, run=str(folder), n_resamples=5, settings=found.settings)
@@ -134,6 +137,17 @@ def test_common_tags_follow_aliases_and_popularity():
     np.testing.assert_array_equal(projected.scores, scores)
     with pytest.raises(FolksongError, match="'jazz' belongs to no label"):
         project(tracks, first, ("jazz",), table)
+
+
+def test_a_tag_of_several_labels_has_the_highest_of_their_scores():
+    table = TagTable.from_pairs(["1", "2", "3"], ["indie rock", "rock", "indie rock"])
+    space = LabelSpace((Label("rock", ("rock", "indie rock")), Label("indie", ("indie rock",))))
+    scores = np.array([[0.1, 0.9], [0.8, 0.3], [0.4, 0.2]], np.float32)
+    tracks = ScoredTracks(("1", "2", "3"), space.names, np.zeros((3, 2), np.uint8), scores, np.ones(3, bool))
+    projected = project(tracks, space, ("indie rock", "rock"), table)
+    np.testing.assert_array_equal(
+        projected.scores, np.array([[0.9, 0.1], [0.8, 0.8], [0.4, 0.4]], np.float32)
+    )
 
 
 def test_only_common_tracks_are_compared():

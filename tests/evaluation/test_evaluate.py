@@ -6,6 +6,7 @@ import csv
 import json
 import logging
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from folksong.errors import FileFormatError, FolksongError
 from folksong.evaluation.evaluate import evaluate, read_evaluation
 from folksong.evaluation.scores import ScoredTracks
+from folksong.files import write_signed
 from folksong.prediction import load_tagger
 from folksong.runs import Run
 
@@ -32,7 +34,7 @@ def copy_of(run, tmp_path, **config):
     shutil.copytree(run.folder, folder)
     if config:
         content = json.loads((folder / "config.json").read_text())
-        (folder / "config.json").write_text(json.dumps({**content, **config}))
+        write_signed(folder / "config.json", {**content, **config})
     return folder
 
 
@@ -51,7 +53,7 @@ def test_scores_are_those_of_predict_and_targets_those_of_the_tags(request, kind
     found = evaluate(tiny.folder, write=False, **FEW)
     run = Run.open(tiny.folder)
     assert sorted(found.tracks.track_ids) == sorted(run.split.test)
-    tagger = load_tagger(run, device="cpu", precision="32", hop_seconds=run.window_seconds / 2)
+    tagger = load_tagger(run, device="cpu", precision="32")
     tags = tags_of(tiny.tags)
     for row, track_id in enumerate(found.tracks.track_ids):
         expected = tagger.scores(tiny.audio / f"{track_id}.wav")
@@ -183,13 +185,20 @@ def test_unknown_part_and_part_without_records(tiny_run, tmp_path):
     with pytest.raises(FolksongError, match="no part is called 'tests'; did you mean 'test'"):
         evaluate(tiny_run.folder, part="tests", **FEW)
     folder = copy_of(tiny_run, tmp_path)
-    split = json.loads((folder / "split.json").read_text())
-    (folder / "split.json").write_text(json.dumps({**split, "test": ["elsewhere/1"]}))
+    split = Run.open(folder).split
+
+    def change_test_part(*tracks):
+        changed = replace(split, test=tracks)
+        changed.write(folder / "split.json")
+        content = json.loads((folder / "config.json").read_text())
+        write_signed(folder / "config.json", {**content, "split_sha256": changed.sha256()})
+
+    change_test_part("elsewhere/1")
     with pytest.raises(
         FolksongError, match=r"test part has no track to score \(none of its 1 tracks has a record"
     ):
         evaluate(folder, **FEW)
-    (folder / "split.json").write_text(json.dumps({**split, "test": []}))
+    change_test_part()
     with pytest.raises(FolksongError, match="the split has none"):
         evaluate(folder, **FEW)
 

@@ -13,17 +13,17 @@ from click.testing import CliRunner
 
 from folksong.cli import main
 from folksong.errors import FileFormatError, FolksongError
+from folksong.evaluation.analyses import read_truth, recovery
 from folksong.evaluation.common_tags import common_tags, project
 from folksong.evaluation.compare import difference
 from folksong.evaluation.evaluate import current_evaluation
 from folksong.evaluation.figures import averages, measure_tracks
 from folksong.evaluation.groups import NamedRun, group_runs, open_runs
 from folksong.evaluation.plots import SIDE_BY_SIDE, plot_frontier, side_by_side
-from folksong.evaluation.recovery import read_truth, recovery
 from folksong.evaluation.report import render_markdown
 from folksong.evaluation.report_data import collect
 from folksong.evaluation.scores import ScoredTracks
-from folksong.files import write_json
+from folksong.files import write_json, write_signed
 from folksong.labels.space import Label, LabelSpace
 from folksong.metrics import average_precision, roc_auc
 from folksong.runs import Run
@@ -104,7 +104,8 @@ def experiment(tiny_run, tmp_path_factory):
             space.write(place / "labels.json")
             config = json.loads((place / "config.json").read_text())
             config["settings"]["runtime"]["seed"] = seed
-            write_json(place / "config.json", config)
+            config["labels_sha256"] = space.sha256()
+            write_signed(place / "config.json", config)
             fake_evaluation(place, space, seed)
             cells.append({"run": f"runs/{place.name}", "space": name, "loss": "bce", "done": True})
     write_json(folder / "experiment.json", {"format": "folksong.experiment", "version": 1, "cells": cells})
@@ -266,8 +267,8 @@ def test_damaged_truth_says_what_is_wrong(tmp_path):
 def test_every_two_groups_are_compared_on_what_both_know(experiment, tmp_path):
     shutil.copytree(experiment / "runs/single-0", tmp_path / "third")
     config = json.loads((tmp_path / "third/config.json").read_text())
-    config["split_sha256"] = "0" * 64  # something that tells it apart
-    write_json(tmp_path / "third/config.json", config)
+    config["tells it apart"] = True
+    write_signed(tmp_path / "third/config.json", config)
     report = collect([experiment, tmp_path / "third"], n_resamples=5)
     found = [(tuple(one.group.name for one in pair.groups), pair.ground) for pair in report.pairs]
     assert found == [

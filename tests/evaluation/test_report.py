@@ -10,16 +10,20 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+import soundfile
 from click.testing import CliRunner
 from plotly.offline import get_plotlyjs
 
 from folksong.cli import main
 from folksong.errors import FileFormatError, FolksongError
+from folksong.evaluation.charts import frontier_charts
 from folksong.evaluation.evaluate import current_evaluation
 from folksong.evaluation.report import render, render_markdown, write_report
 from folksong.evaluation.report_data import collect, describe_space, doubtful_tags, heard_together
 from folksong.evaluation.scores import ScoredTracks
+from folksong.files import write_signed
 from folksong.labels.space import Label, LabelSpace
+from folksong.metrics import best_thresholds
 from folksong.runs import Run
 
 
@@ -106,6 +110,74 @@ def test_the_page_needs_nothing_else_and_shows_the_figures(report, runs):
     assert str(runs[0].path.parent) not in text, "where files lie is nobody's business"
     value = report.runs[0].evaluation.labels[0].roc_auc.value
     assert f"{value:.3f}" in page.cells
+
+
+def test_a3_tracks_are_named_by_artist_and_title_and_played_where_they_lie(runs, tiny_run, tmp_path):
+    """Without the recordings, nothing of where they lie is on the page."""
+    audio = tmp_path / "audio"
+    shutil.copytree(tiny_run.audio, audio)
+    report = collect(runs[:1], n_resamples=5, audio=audio)
+    track = doubtful_tags(report.runs[0].evaluation.measured)["missing"][0].track
+    samples, rate = soundfile.read(audio / f"{track}.wav")
+    with soundfile.SoundFile(audio / f"{track}.wav", "w", rate, 1) as stream:
+        stream.artist, stream.title = "Some <One>", "A title"
+        stream.write(samples)
+    (tmp_path / "page").mkdir()
+    page = Page(render(report, "x", folder=tmp_path / "page"))
+    sources = [attributes["src"] for tag, attributes in page.tags if tag == "audio"]
+    assert f"../audio/{track}.wav" in sources
+    assert "Some <One> – A title" in page.cells
+    assert {attributes.get("preload") for tag, attributes in page.tags if tag == "audio"} == {"none"}
+
+
+def test_a3_doubtful_tags_name_their_thresholds(report):
+    page = Page(render(report, "x"))
+    assert "threshold" in page.cells
+    doubt = doubtful_tags(report.runs[0].evaluation.measured)["missing"][0]
+    tracks = report.runs[0].evaluation.measured
+    column = tracks.labels.index(doubt.label)
+    best = best_thresholds(tracks.targets[:, column], tracks.scores[:, column])
+    assert doubt.threshold == best.thresholds[0]
+    assert f"{doubt.threshold:.2f}" in page.cells
+
+
+def test_a3_runs_of_other_front_ends_are_compared(report):
+    (ground,) = report.grounds
+    assert [one.group.front_end for one in ground.groups] == ["log-mel-spectrogram", "waveform"]
+    first, second = (one.figures["macro_roc_auc"].value for one in ground.groups)
+    assert ground.groups[1].differences["macro_roc_auc"].value == pytest.approx(second - first)
+    assert f"{second - first:+.3f} (" in render_markdown(report, "x")
+
+
+def test_a3_spaces_of_the_same_coverage_do_not_lie_at_the_edges(report):
+    """Both runs have the same labels."""
+    layout = frontier_charts(report)["macro ROC-AUC on its own labels, by share of tag counts kept"]
+    low, high = layout["layout"]["xaxis"]["range"]
+    places = [trace["x"][0] for trace in layout["data"]]
+    assert high - low >= 0.0999
+    assert max(places) - min(places) < 0.1 * (high - low)
+
+
+def test_a3_lift_is_printed_as_measured(runs):
+    from folksong.evaluation.evaluate import evaluate
+
+    found = evaluate(runs[0], n_resamples=5, write=False)
+    result = CliRunner().invoke(main, ["evaluate", str(runs[0].path), "--resamples", "5"])
+    assert result.exit_code == 0, result.output
+    line = next(line for line in result.stdout.splitlines() if "macro PR-AUC" in line)
+    assert line.split()[-1] == f"{found.macro_pr_auc.lift:.2f}"
+
+
+def test_analyses_are_parts_of_the_report(runs, tmp_path):
+    groups = tmp_path / "groups.tsv"
+    groups.write_text("tone\tpitched\nchirp\tpitched\nnoise\tnoisy\n")
+    report = collect(runs, n_resamples=5, tag_groups=groups)
+    text = render_markdown(report, "x")
+    for title in ("PR-AUC by group of tags", "Decisions at fixed thresholds", "Imbalance of labels"):
+        assert f"## {title}" in text
+    assert "| pitched | noisy |" in text.replace("---:", "")
+    charts = Page(render(report, "x")).charts
+    assert {"densities-0", "run-0-normalised"} <= charts.keys()
 
 
 def test_no_name_can_break_out_of_the_page(report):
@@ -199,7 +271,7 @@ def test_coverage_is_unknown_when_the_tags_are_gone(runs, tmp_path, caplog):
     shutil.copytree(runs[0].path, tmp_path / "run")
     content = json.loads((tmp_path / "run/config.json").read_text())
     content["tags"]["path"] = str(tmp_path / "gone.csv")
-    (tmp_path / "run/config.json").write_text(json.dumps(content))
+    write_signed(tmp_path / "run/config.json", content)
     current_evaluation(runs[0], "test")
     shutil.copytree(runs[0].evaluation_dir, tmp_path / "run/evaluation", dirs_exist_ok=True)
     assert collect([tmp_path / "run"], n_resamples=5).groups[0].coverage is None

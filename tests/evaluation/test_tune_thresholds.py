@@ -13,8 +13,10 @@ from folksong.errors import FileFormatError, FolksongError
 from folksong.evaluation.evaluate import evaluate
 from folksong.evaluation.scores import ScoredTracks
 from folksong.evaluation.tune_thresholds import thresholds_of, tune_thresholds
+from folksong.files import write_signed
+from folksong.prediction import load_tagger
 from folksong.prediction.thresholds import Thresholds, stored_thresholds
-from folksong.runs import Run
+from folksong.runs import Run, Scoring
 
 
 @pytest.fixture
@@ -41,7 +43,7 @@ def test_thresholds_of_other_weights_are_not_used(run, tiny_waveform_run, caplog
     shutil.copy(tiny_waveform_run.folder / "checkpoints/best.ckpt", run.best_checkpoint)
     with caplog.at_level(logging.WARNING, "folksong"):
         assert stored_thresholds(run) is None
-    assert "tuned for other weights" in caplog.text
+    assert "tuned for other weights or labels" in caplog.text
 
 
 def test_absent_labels_keep_one_half_and_unmeasured_tracks_do_not_count():
@@ -56,9 +58,9 @@ def test_absent_labels_keep_one_half_and_unmeasured_tracks_do_not_count():
 
 def test_tuning_on_the_test_part_is_warned_of(run, caplog):
     with caplog.at_level(logging.WARNING, "folksong"):
-        tune_thresholds(run, part="test", write=False)
+        tune_thresholds(run, part="test")
     assert "look better than they are" in caplog.text
-    assert not (run.path / "thresholds.json").exists()
+    assert Thresholds.read(run.path).part == "test"
 
 
 def test_missing_and_damaged_thresholds(run):
@@ -67,9 +69,74 @@ def test_missing_and_damaged_thresholds(run):
     tune_thresholds(run)
     path = run.path / "thresholds.json"
     content = json.loads(path.read_text())
-    path.write_text(json.dumps({**content, "labels": [{"name": "tone"}]}))
+    write_signed(path, {**content, "labels": [{"name": "tone"}]})
     with pytest.raises(FileFormatError, match=r"thresholds.json: damaged \(KeyError"):
         Thresholds.read(run.path)
-    path.write_text(json.dumps({**content, "version": 99}))
-    with pytest.raises(FileFormatError, match="no thresholds of this version"):
+    write_signed(path, {**content, "version": 99})
+    with pytest.raises(FileFormatError, match="version 99"):
         Thresholds.read(run.path)
+
+
+def test_a2_evaluation_tuning_and_prediction_score_tracks_the_same_way(run, tiny_run):
+    """One definition is stored with the run; a faster one is taken if thresholds were tuned on it."""
+    assert json.loads((run.path / "config.json").read_text())["scoring"] == {
+        "windows": "track",
+        "hop_seconds": None,
+        "precision": "32",
+    }
+    found = evaluate(run, part="validation", n_resamples=5, write=False)
+
+    def predicted(**how):
+        tagger = load_tagger(run, device="cpu", **how)
+        return tagger, [tagger.scores(tiny_run.audio / f"{track}.wav") for track in found.tracks.track_ids]
+
+    np.testing.assert_allclose(predicted()[1], found.tracks.scores, atol=1e-5)
+    tuned = tune_thresholds(run)
+    tagger, scores = predicted()
+    np.testing.assert_allclose(scores, found.tracks.scores, atol=1e-5)
+    assert tagger.thresholds.tolist() == list(tuned.values.values())
+
+    fast = Scoring(hop_seconds=0.25, precision="bf16")
+    again = tune_thresholds(run, scoring=fast)
+    assert again.scoring == fast
+    tagger, scores = predicted()
+    assert tagger.thresholds is not None
+    later = evaluate(run, part="validation", n_resamples=5, write=False)
+    np.testing.assert_allclose(scores, later.tracks.scores, atol=0.01)
+    assert {"hop_seconds": 0.25, "precision": "bf16"}.items() <= later.settings.items()
+    assert [figures.f1 for figures in later.labels] == pytest.approx(list(again.f.values()), abs=1e-6)
+
+
+def test_a2_thresholds_are_not_used_on_scores_made_otherwise(run, caplog):
+    tune_thresholds(run)
+    with caplog.at_level(logging.WARNING, "folksong"):
+        assert load_tagger(run, precision="bf16").thresholds is None
+    assert "its thresholds were tuned on windows and precision other than those wanted" in caplog.text
+    other = evaluate(run, part="validation", windows="centre", n_resamples=5, write=False)
+    assert other.settings["thresholds"] == 0.5
+
+
+@pytest.mark.parametrize("name", ["labels.json", "split.json", "config.json", "thresholds.json"])
+def test_c1_an_edited_file_of_a_run_is_refused(run, name):
+    """Labels in another order would give confident wrong names."""
+    tune_thresholds(run)
+    path = run.path / name
+    content = json.loads(path.read_text())
+    if name == "labels.json":
+        content["labels"].reverse()
+    elif name == "split.json":
+        content["test"], content["training"] = content["training"], content["test"]
+    elif name == "config.json":
+        content["audio"]["window_seconds"] *= 2
+    else:
+        content["labels"][0]["threshold"] = 0.0
+    path.write_text(json.dumps(content))
+    for use in (evaluate, tune_thresholds, load_tagger):
+        if name == "split.json" and use is load_tagger:
+            continue  # prediction needs no split
+        if name == "thresholds.json" and use is tune_thresholds:
+            continue  # it replaces them
+        with pytest.raises(
+            FileFormatError, match=rf"{name}: was (edited|changed).*(train again|tune them again)"
+        ):
+            use(run.path)

@@ -95,3 +95,10 @@ def test_interval_shapes_and_undefined_labels():
 def test_out_of_range(wrong):
     with pytest.raises(FolksongError, match="must be at least 1 and level"):
         metrics.bootstrap(np.eye(3), np.eye(3), **wrong)
+
+
+def test_quantiles_are_moved_until_the_mean_of_the_resamples_lies_on_the_estimate():
+    """Of skewed resamples, whose median is another value than their mean."""
+    values = np.array([0.0, 0.0, 0.0, 1.0, 9.0])  # mean 2, median 0
+    low, high = metrics.centred_interval(values, 5.0, level=0.5)
+    assert (low, high) == (5.0 + 0.0 - 2.0, 5.0 + 1.0 - 2.0)

@@ -19,7 +19,7 @@ import soundfile
 from folksong.audio.catalogue import Track, scan_folder
 from folksong.errors import FolksongError
 from folksong.files import locked
-from folksong.shards.maintenance import merge_shards
+from folksong.shards.maintenance import merge_shards, repair_shards
 from folksong.shards.manifest import Manifest
 from folksong.shards.reader import ShardReader
 from folksong.shards.writer import write_shards
@@ -251,6 +251,8 @@ def test_b3_parts_are_written_side_by_side_but_not_twice(make_tracks: MakeTracks
         for options in ({"start_stop": (3, 4)}, {}, {"start_stop": (1, 1), "overwrite": True}):
             with pytest.raises(FolksongError, match=rf"\(process {os.getpid()} on "):
                 write_shards(tracks, out, n_files=4, jobs=1, **options)  # type: ignore[arg-type]
+        with pytest.raises(FolksongError, match="another process writes shards here"):
+            repair_shards(out)
     assert write_shards(tracks, out, n_files=4, jobs=1).n_tracks == 8
 
 

@@ -55,16 +55,14 @@ def resamples_option(of: str) -> Callable[[Command], Command]:
 @click.option(
     "--windows",
     type=click.Choice(["track", "centre"]),
-    default="track",
-    show_default=True,
-    help="Average windows over the whole track, or take the one in its middle.",
+    help="Average windows over the whole track, or take the one in its middle.  [default: the run's definition]",
 )
 @click.option(
     "--hop",
     "hop_seconds",
     type=click.FloatRange(0, min_open=True),
     metavar="SECONDS",
-    help="From the beginning of one window to the next.  [default: half the run's window]",
+    help="From the beginning of one window to the next.  [default: the run's definition]",
 )
 @click.option(
     "--threshold",
@@ -88,9 +86,8 @@ def resamples_option(of: str) -> Callable[[Command], Command]:
 @click.option(
     "--precision",
     type=click.Choice(["32", "bf16", "16", "auto"]),
-    default="32",
-    show_default=True,
-    help="bf16 and 16 are faster where the hardware multiplies in them, and move scores by up to about 0.01.",
+    help="bf16 and 16 are faster where the hardware multiplies in them, and move scores by up to about 0.01.  "
+    "[default: the run's definition]",
 )
 def evaluate(run: str, plot: str | None, as_json: bool, tune: bool, beta: float, **options: Any) -> None:
     """Measure the best network of RUN: ROC-AUC and PR-AUC, macro, micro and per label, with 95% intervals.
@@ -100,7 +97,8 @@ def evaluate(run: str, plot: str | None, as_json: bool, tune: bool, beta: float,
     with a line a label and the scores of every track are left in the run's folder evaluation/.
 
     --tune leaves thresholds.json in the run: decisions are then counted at these thresholds, and `folksong predict
-    --threshold tuned` prints the labels that reach theirs.
+    --threshold tuned` prints the labels that reach theirs. Evaluation and prediction score tracks by one definition of
+    windows and precision, stored with the run; where thresholds were tuned on another (--hop, --precision), by that.
 
     \b
     Example:
@@ -113,9 +111,13 @@ def evaluate(run: str, plot: str | None, as_json: bool, tune: bool, beta: float,
     tuned = None
     if tune:
         from folksong.evaluation.tune_thresholds import tune_thresholds
+        from folksong.runs import Run
 
         same = {name: options[name] for name in ("shards", "device", "batch_size")}
-        tuned = tune_thresholds(run, beta=beta, progress=wants_progress(), **same)
+        scoring = Run.open(run).scoring.replaced(
+            *(options[name] for name in ("windows", "hop_seconds", "precision"))
+        )
+        tuned = tune_thresholds(run, beta=beta, scoring=scoring, progress=wants_progress(), **same)
     found = evaluate_run(run, progress=wants_progress(), **options)
     if plot is not None:
         from folksong.evaluation.plots import plot_labels

@@ -68,7 +68,7 @@ def _read_threshold(ctx: click.Context, param: click.Parameter, value: str | Non
     "hop_seconds",
     type=click.FloatRange(0, min_open=True),
     metavar="SECONDS",
-    help="From the beginning of one window to the next.  [default: windows side by side, evenly spread]",
+    help="From the beginning of one window to the next.  [default: as evaluated, or as thresholds were tuned]",
 )
 @click.option("--device", metavar="NAME", help="cpu, cuda, cuda:1, …  [default: a GPU where there is one]")
 @click.option(
@@ -77,10 +77,8 @@ def _read_threshold(ctx: click.Context, param: click.Parameter, value: str | Non
 @click.option(
     "--precision",
     type=click.Choice(["32", "bf16", "16", "auto"]),
-    default="auto",
-    show_default=True,
     help="bf16 and 16 are faster where the hardware multiplies in them, and move scores by up to about 0.01; "
-    "auto takes bf16 where it does.",
+    "auto takes bf16 where it does.  [default: as evaluated, or as thresholds were tuned]",
 )
 @click.option(
     "--write-tags",

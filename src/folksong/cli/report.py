@@ -32,6 +32,20 @@ from folksong.cli.evaluate import part_option, resamples_option
     help="What each tag means, where that is known (columns tag and concept): adds how well label spaces recover it.",
 )
 @click.option(
+    "--groups",
+    "tag_groups",
+    type=click.Path(),
+    metavar="TSV",
+    help="Lines tag<TAB>group: adds mean PR-AUC by group. top100 names the grouping that ships with folksong.",
+)
+@click.option(
+    "--audio",
+    type=click.Path(),
+    metavar="SOURCE",
+    help="The recordings, a track list or a folder: the page names them by artist and title, and plays them where they "
+    "lie.",
+)
+@click.option(
     "--pictures",
     type=click.Path(file_okay=False),
     metavar="DIR",

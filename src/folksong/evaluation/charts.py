@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from folksong.evaluation.analyses import density, normalised_cooccurrence
 from folksong.evaluation.figures import Average, Evaluation
 from folksong.evaluation.plots import (
     BLUE,
@@ -27,6 +28,7 @@ Chart = dict[str, Any]
 
 SYMBOLS = ("circle", "square", "triangle-up", "diamond")
 DASHES = ("solid", "dash", "dot")
+SHARE_TICKS = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]
 LARGEST_HEAT_MAP = 200  # labels; more cannot be told apart on a screen
 CURVES = {
     "macro_pr_auc": "validation PR-AUC, macro",
@@ -201,7 +203,7 @@ def prevalence_charts(found: Evaluation) -> dict[str, Chart]:
             [{"x": steps.tolist(), "y": chance.tolist(), **lines}, dots],
             x="share of tracks that carry the label",
             y=title,
-            xaxis={"type": "log", "dtick": "D2"},
+            xaxis={"type": "log", "tickvals": SHARE_TICKS, "ticktext": [f"{tick:g}" for tick in SHARE_TICKS]},
         )
     return charts
 
@@ -212,7 +214,9 @@ def heat_charts(found: Evaluation) -> dict[str, Chart]:
         return {}
     names = [figures.name for figures in found.labels]
     together, heard = heard_together(found)
+    normalised = normalised_cooccurrence(found)
     return {
+        "normalised": heat_map(names, normalised, "“%{y}” and “%{x}”: n_ij / √(n_i n_j) = %{z:.2f}"),
         "together": heat_map(names, together, "%{z:.2f} of the tracks with “%{y}” carry “%{x}”"),
         "heard": heat_map(names, heard, "“%{x}” scores %{z:.2f} on tracks with “%{y}” alone of the two"),
     }
@@ -253,6 +257,44 @@ def heat_map(names: Sequence[str], values: npt.NDArray[np.float64], hint: str) -
         xaxis={**small, "tickangle": -90},
         yaxis={**small, "autorange": "reversed"},
     )
+
+
+def density_charts(report: Report) -> dict[str, Chart]:
+    """Return how PR-AUC is spread over labels, as histogram and density: the first group beside each of the others."""
+    groups = report.groups
+    places = np.linspace(0, 1, 201)
+    found = {}
+    for other in groups[1:] or groups[:1]:
+        traces: list[dict[str, Any]] = []
+        for group in dict.fromkeys((groups[0], other)):
+            labels = report.runs[group.group.rows[0]].evaluation.defined
+            values = [label.pr_auc.value for label in labels]
+            name = f"{group.number} {escape(cut(group.group.name, 40))}, {group.group.front_end}"
+            colour = GREY if traces and colour_of(group) == colour_of(groups[0]) else colour_of(group)
+            bars: dict[str, Any] = {
+                "type": "histogram",
+                "x": values,
+                "histnorm": "probability density",
+                "name": name,
+            }
+            bars |= {"xbins": {"start": 0, "end": 1.0001, "size": 0.05}, "opacity": 0.4}
+            line = {"type": "scatter", "mode": "lines", "x": places.tolist(), "hoverinfo": "skip"}
+            traces += [
+                {**bars, "marker": {"color": colour}},
+                {**line, "y": density(values, places).tolist(), "line": {"color": colour, "width": 2}},
+            ]
+        title = " and ".join(
+            f"{group.number} ({group.group.front_end})" for group in dict.fromkeys((groups[0], other))
+        )
+        found[title] = chart(
+            traces,
+            x="PR-AUC of a label",
+            y="density",
+            height=320,
+            barmode="overlay",
+            xaxis={"range": [0, 1]},
+        )
+    return found
 
 
 def calibration_chart(found: Evaluation) -> Chart:

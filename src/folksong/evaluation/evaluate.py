@@ -10,6 +10,7 @@ import logging
 import math
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from folksong.errors import FileFormatError, FolksongError
 from folksong.evaluation.figures import FIGURES, Average, Evaluation, LabelFigures, measure
 from folksong.evaluation.scores import ScoredTracks, score_part
 from folksong.files import atomic_write, json_value, read_document, sha256_file, write_json
+from folksong.prediction.predictor import settled
 from folksong.prediction.thresholds import DEFAULT_THRESHOLD, stored_thresholds
-from folksong.prediction.windows import Scoring, Which
+from folksong.prediction.windows import Which
 from folksong.runs import Run
 
 logger = logging.getLogger(__name__)
@@ -39,7 +41,7 @@ def evaluate(
     part: str = "test",
     shards: str | os.PathLike[str] | None = None,
     tags: str | os.PathLike[str] | None = None,
-    windows: Which = "track",
+    windows: Which | None = None,
     hop_seconds: float | None = None,
     threshold: float | None = None,
     n_resamples: int = 1000,
@@ -47,7 +49,7 @@ def evaluate(
     seed: int = 0,
     device: str | None = None,
     batch_size: int = 32,
-    precision: str = "32",
+    precision: str | None = None,
     write: bool = True,
     progress: bool = False,
 ) -> Evaluation:
@@ -58,8 +60,9 @@ def evaluate(
         part: ``"test"``, ``"validation"`` or ``"training"``.
         shards: where the shards are now; None: where the run found them.
         tags: a tag table instead of the run's own tag source.
-        windows: ``"track"`` averages sliding windows over the whole track, ``"centre"`` takes the middle one.
-        hop_seconds: between the beginnings of windows; half a window if None.
+        windows: ``"track"`` averages windows over the whole track, ``"centre"`` takes the middle one; None takes the
+            definition that the run's thresholds were tuned on, or the run's own, as prediction does.
+        hop_seconds: between the beginnings of windows; None likewise.
         threshold: a score of at least this decides for a label in the confusion matrices; None takes the run's tuned
             thresholds where it has some, else 0.5.
         n_resamples: of the bootstrap.
@@ -67,7 +70,7 @@ def evaluate(
         seed: of the bootstrap.
         device: ``"cpu"``, ``"cuda"``, …; a GPU where there is one if None.
         batch_size: windows scored at once.
-        precision: ``"32"``, ``"bf16"``, ``"16"`` or ``"auto"``; see `folksong.prediction.LoadedTagger`.
+        precision: ``"32"``, ``"bf16"``, ``"16"`` or ``"auto"``; None likewise.
         write: write ``evaluation/<part>.json``, ``.csv`` (a line a label) and ``.npz`` (scores) into the run.
         progress: show a bar.
 
@@ -75,7 +78,9 @@ def evaluate(
         FolksongError: shards or tags are missing or of another kind, or no track of the part has a label.
     """
     opened = run if isinstance(run, Run) else Run.open(run)
-    scoring = Scoring(windows, opened.window_seconds / 2 if hop_seconds is None else hop_seconds, precision)
+    tuned = stored_thresholds(opened)
+    stored = opened.scoring if tuned is None else tuned.scoring
+    scoring = settled(stored.replaced(windows, hop_seconds, precision), device)
     tracks = score_part(
         opened,
         part,
@@ -86,7 +91,8 @@ def evaluate(
         batch_size=batch_size,
         progress=progress,
     )
-    tuned = stored_thresholds(opened) if threshold is None else None
+    if threshold is not None or scoring != stored:
+        tuned = None  # thresholds hold for scores that are made like those that they were tuned on
     fixed = DEFAULT_THRESHOLD if threshold is None else threshold
     found = measure(
         tracks,
@@ -97,10 +103,8 @@ def evaluate(
         level=level,
         seed=seed,
         settings={
-            "windows": windows,
             "window_seconds": opened.window_seconds,
-            "hop_seconds": scoring.hop_seconds,
-            "precision": precision,
+            **asdict(scoring),
             "thresholds": fixed if tuned is None else f"tuned on the {tuned.part} part",
             "checkpoint_sha256": sha256_file(opened.best_checkpoint),
             "labels_sha256": opened.labels.sha256(),

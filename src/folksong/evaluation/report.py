@@ -14,10 +14,13 @@ from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+from folksong.audio.readers import read_own_tags
 from folksong.evaluation.charts import (
     calibration_chart,
     curve_charts,
+    density_charts,
     frontier_charts,
     heat_charts,
     prevalence_charts,
@@ -78,14 +81,14 @@ def write_report(
         markdown: a file that gets the tables in Markdown.
         more: further tables, which come first.
         collecting: further arguments of `folksong.evaluation.report_data.collect`: ``part``, ``n_resamples``,
-            ``truth``, ``progress``.
+            ``truth``, ``tag_groups``, ``audio``, ``progress``.
 
     Raises:
         FolksongError: as `folksong.evaluation.evaluate.evaluate`, or a file cannot be written.
     """
     report = collect(runs, **collecting)
     with atomic_write(path, "w") as stream:
-        stream.write(render(report, title, more))
+        stream.write(render(report, title, more, Path(path).parent))
     if markdown is not None:
         with atomic_write(markdown, "w") as stream:
             stream.write(render_markdown(report, title, more))
@@ -106,10 +109,13 @@ def render_markdown(report: Report, title: str, more: Sequence[Section] = ()) ->
     return "\n\n".join(text) + "\n"
 
 
-def render(report: Report, title: str, more: Sequence[Section] = ()) -> str:
-    """Return the page as HTML."""
+def render(
+    report: Report, title: str, more: Sequence[Section] = (), folder: str | os.PathLike[str] = "."
+) -> str:
+    """Return the page as HTML; its links to recordings start from `folder`."""
     from plotly.offline import get_plotlyjs
 
+    recordings = _Recordings(report.recordings, Path(folder))
     charts: dict[str, Any] = {}
     parts = {
         "title": html.escape(title),
@@ -123,7 +129,8 @@ def render(report: Report, title: str, more: Sequence[Section] = ()) -> str:
             f"<option value='run-{row}'>{html.escape(_describe(entry))}</option>"
             for row, entry in enumerate(report.runs)
         ),
-        "runs": "".join(_run(row, entry, charts) for row, entry in enumerate(report.runs)),
+        "densities": _chooser("densities", density_charts(report), charts),
+        "runs": "".join(_run(row, entry, charts, recordings) for row, entry in enumerate(report.runs)),
         "footer": f"Made by folksong {version('folksong')}.",
         "css": _fill("page.css", {}),
         "js": _fill("page.js", {}),
@@ -139,6 +146,45 @@ def _fill(template: str, parts: Mapping[str, str]) -> str:
     first, *pieces = text.split("{{")
     filled = (parts[name] + rest for name, _, rest in (piece.partition("}}") for piece in pieces))
     return first + "".join(filled)
+
+
+class _Markup(str):
+    """Text of a cell that is HTML already."""
+
+
+class _Recordings:
+    """What tracks are called on the page, and where it finds them.
+
+    Args:
+        paths: track id -> recording.
+        folder: of the page.
+    """
+
+    def __init__(self, paths: Mapping[str, Path], folder: Path) -> None:
+        self.paths, self.folder, self.names = paths, folder, dict[str, str]()
+
+    def name(self, track_id: str) -> str:
+        """Return artist and title where the file's own tags name them, else the track id."""
+        path = self.paths.get(track_id)
+        if path is None:
+            return track_id
+        if track_id not in self.names:
+            own = read_own_tags(path)
+            named = [own[key] for key in ("artist", "title")]
+            self.names[track_id] = " – ".join(word for word in named if word) if own["title"] else track_id
+        return self.names[track_id]
+
+    def cell(self, track_id: str) -> str:
+        """Return the name, with a player where the recording is at hand."""
+        path = self.paths.get(track_id)
+        if path is None or not path.is_file():
+            return self.name(track_id)
+        try:
+            link = quote(Path(os.path.relpath(path, self.folder)).as_posix())
+        except ValueError:  # on another drive
+            link = path.absolute().as_uri()
+        player = f"<audio controls preload='none' src='{html.escape(link, quote=True)}'></audio>"
+        return _Markup(f"{html.escape(self.name(track_id))}<br>{player}")
 
 
 def _summary(report: Report) -> str:
@@ -184,7 +230,7 @@ def _chooser(name: str, found: Mapping[str, Any], charts: dict[str, Any]) -> str
     return f"{choice}<div class='chart' id='{name}' data-key='{keys[0]}'></div>"
 
 
-def _run(row: int, entry: ReportRun, charts: dict[str, Any]) -> str:
+def _run(row: int, entry: ReportRun, charts: dict[str, Any], recordings: _Recordings) -> str:
     """Return one run's part of the page, label by label."""
     found, name = entry.evaluation, f"run-{row}"
     doubts = doubtful_tags(found.measured)
@@ -196,7 +242,7 @@ def _run(row: int, entry: ReportRun, charts: dict[str, Any]) -> str:
         "name": html.escape(_describe(entry)),
         "prevalence": _chooser(f"{name}-prevalence", prevalence_charts(found), charts),
         "labels": _table(LABEL_HEADERS, _label_rows(entry), "sortable"),
-        "worst": _table(("label", "ROC-AUC", "tags", "missed", "mistaken"), _worst_rows(entry)),
+        "worst": _table(("label", "ROC-AUC", "tags", "missed", "mistaken"), _worst_rows(entry, recordings)),
         "maps": "".join(
             f"<div class='chart' id='{name}-{key}' data-key='{name}-{key}'></div>" for key in heat
         )
@@ -208,7 +254,7 @@ def _run(row: int, entry: ReportRun, charts: dict[str, Any]) -> str:
                 ("track", "label", "score", "threshold", "distance"),
                 [
                     [
-                        doubt.track,
+                        recordings.cell(doubt.track),
                         doubt.label,
                         *_numbers(doubt.score, doubt.threshold),
                         f"{doubt.distance:.1f}",
@@ -246,7 +292,7 @@ def _label_rows(entry: ReportRun) -> list[list[str]]:
     ]
 
 
-def _worst_rows(entry: ReportRun) -> list[list[str]]:
+def _worst_rows(entry: ReportRun, recordings: _Recordings) -> list[list[str]]:
     """Return the labels with the lowest ROC-AUC that at least 3 tracks carry, with examples."""
     found = entry.evaluation
     of_label: dict[str, tuple[int, LabelFigures]] = {
@@ -261,7 +307,7 @@ def _worst_rows(entry: ReportRun) -> list[list[str]]:
             number(figures.roc_auc.value),
             _member_tags(entry.run.labels.labels[place].tags),
             *(
-                ", ".join(f"{track} ({score:.2f})" for track, score in tracks)
+                ", ".join(f"{recordings.name(track)} ({score:.2f})" for track, score in tracks)
                 for tracks in examples(found.measured, place)
             ),
         ]
@@ -308,6 +354,8 @@ _NUMBER = " class='number'"
 
 def _cell(text: str) -> str:
     """Return a cell; an interval in brackets goes on a line of its own, so that tables stay narrow."""
+    if isinstance(text, _Markup):
+        return text
     value, bracket, interval = text.partition(" (")
     if not (bracket and interval.endswith(")") and " to " in interval):
         return html.escape(text)

@@ -6,19 +6,21 @@ import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from folksong.audio.catalogue import read_catalogue, scan_folder
 from folksong.errors import FolksongError
+from folksong.evaluation.analyses import Recovery, read_tag_groups, read_truth, recovery
 from folksong.evaluation.common_tags import same_tracks
 from folksong.evaluation.compare import Comparison, compare_groups, compare_pairs
 from folksong.evaluation.evaluate import current_evaluation
 from folksong.evaluation.figures import Average, Evaluation, averages, measure_tracks
 from folksong.evaluation.groups import Group, group_runs, open_runs, short_names
-from folksong.evaluation.recovery import Recovery, read_truth, recovery
 from folksong.evaluation.scores import ScoredTracks, open_shards
 from folksong.labels.space import LabelSpace
 from folksong.metrics import best_thresholds
@@ -75,6 +77,8 @@ class Report:
         groups: in the order of their first runs.
         grounds: all groups on each common ground; empty for one group.
         pairs: two groups each, on what both know.
+        tag_groups: tag -> group, for figures by groups of tags.
+        recordings: track id -> the recording, of the tracks whose recordings are at hand.
     """
 
     part: str
@@ -82,6 +86,8 @@ class Report:
     groups: tuple[ReportGroup, ...]
     grounds: tuple[Comparison, ...]
     pairs: tuple[Comparison, ...]
+    tag_groups: Mapping[str, str] = field(default_factory=dict)
+    recordings: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def level(self) -> float:
@@ -95,6 +101,8 @@ def collect(
     part: str = "test",
     n_resamples: int = 1000,
     truth: str | os.PathLike[str] | None = None,
+    tag_groups: str | os.PathLike[str] | None = None,
+    audio: str | os.PathLike[str] | None = None,
     progress: bool = False,
 ) -> Report:
     """Collect what the report of these runs shows; runs without an up-to-date evaluation are evaluated.
@@ -103,7 +111,9 @@ def collect(
         runs: the runs, their folders, or folders of experiments.
         part: ``"test"``, ``"validation"`` or ``"training"``.
         n_resamples: of the bootstraps.
-        truth: a CSV of what tags mean, see `folksong.evaluation.recovery.read_truth`.
+        truth: a CSV of what tags mean, see `folksong.evaluation.analyses.read_truth`.
+        tag_groups: a file of groups of tags, see `folksong.evaluation.analyses.read_tag_groups`.
+        audio: the recordings, a track list or a folder; the page names and plays them where they lie.
         progress: show a bar where a run is evaluated first.
 
     Raises:
@@ -149,7 +159,19 @@ def collect(
                 pairs = compare_pairs(groups, common, table, part, measuring)
         except FolksongError as error:
             logger.warning("the runs are not compared on common ground: %s", error)
-    return Report(part, tuple(entries), tuple(described), tuple(grounds), tuple(pairs))
+    recordings = {}
+    if audio is not None:
+        tracks = scan_folder(audio) if Path(audio).is_dir() else read_catalogue(audio)
+        recordings = {track.track_id: track.path for track in tracks}
+    return Report(
+        part,
+        tuple(entries),
+        tuple(described),
+        tuple(grounds),
+        tuple(pairs),
+        {} if tag_groups is None else read_tag_groups(tag_groups),
+        recordings,
+    )
 
 
 def _tags_of(run: Run, tables: dict[str, TagTable | None]) -> TagTable | None:

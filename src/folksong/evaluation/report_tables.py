@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from folksong.evaluation.analyses import decisions_at, figures_by_group, imbalance
 from folksong.evaluation.compare import LEAST_TRACKS, Comparison, Difference
 from folksong.evaluation.figures import Average
 from folksong.evaluation.report_data import Report
@@ -36,6 +37,20 @@ RECOVERY_NOTE = (
 )
 
 
+TAG_GROUP_NOTE = (
+    "Mean over the labels of a group whose PR-AUC is defined, and how many these are; a label belongs to the group of "
+    "its name. Of several seeds, the first."
+)
+DECISION_NOTE = (
+    "Shares of all track-label pairs if one threshold holds for all labels, the mean F1 over labels, and how many "
+    "labels are predicted for no track. Of several seeds, the first."
+)
+IMBALANCE_NOTE = (
+    "The mean over labels of the largest label's count divided by the label's own (Charte et al. 2015), and Pearson's "
+    "correlation of a label's count with its PR-AUC, on the measured tracks. Of several seeds, the first."
+)
+
+
 @dataclass(frozen=True)
 class Section:
     """A heading, what it means, and a table: a cell for each of its headers in each row."""
@@ -51,6 +66,9 @@ def sections(report: Report) -> list[Section]:
     found = [own_section(report), *map(ground_section, report.grounds)]
     if report.pairs:
         found.append(pair_section(report))
+    if report.tag_groups:
+        found.append(tag_group_section(report))
+    found += [decision_section(report), imbalance_section(report)]
     if any(group.recovery is not None for group in report.groups):
         found.append(recovery_section(report))
     return found
@@ -140,6 +158,45 @@ def pair_section(report: Report) -> Section:
         )
     headers = ["first", "second", "on", "ROC-AUC of the first", "of the second", "difference", "by seed", "p"]
     return Section("Two by two", PAIR_NOTE, tuple(headers), rows)
+
+
+def tag_group_section(report: Report) -> Section:
+    """Return the mean PR-AUC of each group of tags; of a group of runs, of its first seed."""
+    names = list(dict.fromkeys(report.tag_groups.values()))
+    rows = []
+    for entry in report.groups:
+        of_run = figures_by_group(report.runs[entry.group.rows[0]].evaluation, report.tag_groups)
+        cells = {one.name: f"{one.pr_auc:.3f} of {one.labels}" for one in of_run}
+        rows.append([entry.group.name, entry.group.front_end, *(cells.get(name, "–") for name in names)])
+    return Section("PR-AUC by group of tags", TAG_GROUP_NOTE, ("label space", "front-end", *names), rows)
+
+
+def decision_section(report: Report) -> Section:
+    """Return what is decided at each of three thresholds; of a group of runs, by its first seed."""
+    rows = []
+    for entry in report.groups:
+        for found in decisions_at(report.runs[entry.group.rows[0]].evaluation):
+            (tn, fp), (fn, tp) = found.shares
+            rows.append(
+                [
+                    *(entry.group.name, entry.group.front_end, f"{found.threshold:g}"),
+                    *(f"{share:.2%}" for share in (tp, fp, fn, tn)),
+                    number(found.macro_f1),
+                    f"{len(found.never)} of {len(entry.group.labels)}",
+                ]
+            )
+    headers = ("label space", "front-end", "threshold", "TP", "FP", "FN", "TN", "macro F1", "never predicted")
+    return Section("Decisions at fixed thresholds", DECISION_NOTE, headers, rows)
+
+
+def imbalance_section(report: Report) -> Section:
+    """Return how uneven label counts are, and how PR-AUC hangs on them; of a group of runs, of its first seed."""
+    rows = []
+    for entry in report.groups:
+        ratio, correlation = imbalance(report.runs[entry.group.rows[0]].evaluation)
+        rows.append([entry.group.name, entry.group.front_end, number(ratio, 2), number(correlation)])
+    headers = ("label space", "front-end", "mean imbalance ratio", "correlation of count and PR-AUC")
+    return Section("Imbalance of labels", IMBALANCE_NOTE, headers, rows)
 
 
 def recovery_section(report: Report) -> Section:

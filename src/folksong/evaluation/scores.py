@@ -19,8 +19,8 @@ from tqdm import tqdm
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import atomic_path, describe_os_error
 from folksong.prediction import load_tagger
-from folksong.prediction.windows import Scoring, score_clips
-from folksong.runs import Run
+from folksong.prediction.windows import score_clips
+from folksong.runs import Run, Scoring
 from folksong.shards.reader import ShardReader
 from folksong.training.data import read_run_tags, rows_of_tracks
 
@@ -157,13 +157,7 @@ def score_part(
     table = read_run_tags(run, reader, tags)
     track_ids = tuple(reader.track_ids[record] for record in records)
     targets = rows_of_tracks(run.labels.encode(table), table, track_ids).toarray().astype(np.uint8)
-    tagger = load_tagger(
-        run,
-        device=device,
-        hop_seconds=scoring.hop_seconds,
-        batch_size=batch_size,
-        precision=scoring.precision,
-    )
+    tagger = load_tagger(run, device=device, batch_size=batch_size, scoring=scoring)
     found = score_clips(
         tagger.model,
         (ShardClip(reader, int(record)) for record in records),

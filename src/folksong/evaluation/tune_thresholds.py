@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import replace
 
 import numpy as np
 
 from folksong.evaluation.scores import ScoredTracks, score_part
 from folksong.files import json_value, sha256_file
 from folksong.metrics import best_thresholds
+from folksong.prediction.predictor import settled
 from folksong.prediction.thresholds import DEFAULT_THRESHOLD, Thresholds
-from folksong.prediction.windows import Scoring
-from folksong.runs import Run
+from folksong.runs import Run, Scoring
 
 logger = logging.getLogger(__name__)
 
@@ -26,10 +27,10 @@ def tune_thresholds(
     *,
     part: str = "validation",
     beta: float = 1.0,
+    scoring: Scoring | None = None,
     shards: str | os.PathLike[str] | None = None,
     device: str | None = None,
     batch_size: int = 32,
-    write: bool = True,
     progress: bool = False,
 ) -> Thresholds:
     """Find the threshold of each label that maximises F on the validation part, and keep them in the run.
@@ -38,10 +39,10 @@ def tune_thresholds(
         run: the run, or its folder.
         part: the part to tune on. On ``"test"`` decisions would look better than they are.
         beta: recall counts `beta` times as much as precision.
+        scoring: windows and precision; None takes the run's definition. Prediction then takes those of the thresholds.
         shards: where the shards are now; None: where the run found them.
         device: ``"cpu"``, ``"cuda"``, …; a GPU where there is one if None.
         batch_size: windows scored at once.
-        write: write ``thresholds.json`` into the run.
         progress: show a bar.
 
     Raises:
@@ -50,35 +51,26 @@ def tune_thresholds(
     opened = run if isinstance(run, Run) else Run.open(run)
     if part == "test":
         logger.warning("thresholds tuned on the test part make its decisions look better than they are")
-    scoring = Scoring(hop_seconds=opened.window_seconds / 2)
+    chosen = settled(opened.scoring if scoring is None else scoring, device)
     tracks = score_part(
-        opened, part, scoring, shards=shards, device=device, batch_size=batch_size, progress=progress
+        opened, part, chosen, shards=shards, device=device, batch_size=batch_size, progress=progress
     )
-    found = thresholds_of(
-        tracks,
-        beta=beta,
-        part=part,
+    found = replace(
+        thresholds_of(tracks, beta=beta, part=part),
         checkpoint_sha256=sha256_file(opened.best_checkpoint),
-        windows=scoring.windows,
+        labels_sha256=opened.labels.sha256(),
+        scoring=chosen,
     )
     if found.untuned:
         logger.warning(
             "%d labels keep the threshold 0.5, as no track of the %s part carries them: %s",
             *(len(found.untuned), part, ", ".join(map(repr, found.untuned[:10]))),
         )
-    if write:
-        found.write(opened.path)
+    found.write(opened.path)
     return found
 
 
-def thresholds_of(
-    tracks: ScoredTracks,
-    *,
-    beta: float = 1.0,
-    part: str = "validation",
-    checkpoint_sha256: str = "",
-    windows: str = "track",
-) -> Thresholds:
+def thresholds_of(tracks: ScoredTracks, *, beta: float = 1.0, part: str = "validation") -> Thresholds:
     """Find the thresholds of scored tracks; only those marked as measured count. See `tune_thresholds`."""
     used = tracks.select(tracks.measured)
     found = best_thresholds(used.targets, used.scores, beta=beta, labels=used.labels)
@@ -89,6 +81,5 @@ def thresholds_of(
         beta=beta,
         part=part,
         n_tracks=len(used),
-        checkpoint_sha256=checkpoint_sha256,
-        windows=windows,
+        checkpoint_sha256="",
     )

@@ -7,11 +7,8 @@ itself: labels in another order would give confident wrong names.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +18,13 @@ import numpy.typing as npt
 from folksong.audio.log_mel import FeaturePreset
 from folksong.errors import FileFormatError, FolksongError
 from folksong.export import DESCRIPTION_NAME
-from folksong.files import atomic_path, read_document, read_json, sha256_file, write_json
+from folksong.files import atomic_path, check_signature, read_document, read_json, sha256_file, write_signed
 from folksong.labels.space import LabelSpace, read_label, write_label
 from folksong.models.checkpoint import load_model
 from folksong.models.tagger import Tagger
 from folksong.prediction.thresholds import stored_thresholds
 from folksong.prediction.windows import AudioInput
-from folksong.runs import Run
+from folksong.runs import Run, Scoring
 
 FORMAT = "folksong.model"
 VERSION = 1
@@ -43,6 +40,7 @@ class ExportedModel:
         labels: its outputs, in order.
         audio: what it hears.
         thresholds: (n_labels,), if they were tuned.
+        scoring: how tracks are scored; the thresholds were tuned on scores made so.
         made_from: hashes of labels, split, tags and shards, and versions.
     """
 
@@ -50,6 +48,7 @@ class ExportedModel:
     labels: LabelSpace
     audio: AudioInput
     thresholds: npt.NDArray[np.float64] | None
+    scoring: Scoring
     made_from: dict[str, Any]
 
 
@@ -73,6 +72,7 @@ def export_folder(run: Run, folder: str | os.PathLike[str]) -> Path:
         load_model(run),
         AudioInput(run.sample_rate, run.window_seconds, run.preset),
         thresholds=None if tuned is None else tuned.array(run.labels.names),
+        scoring=run.scoring if tuned is None else tuned.scoring,
         made_from=made_from,
     )
 
@@ -83,6 +83,7 @@ def write_folder(
     audio: AudioInput,
     *,
     thresholds: npt.NDArray[np.float64] | None = None,
+    scoring: Scoring | None = None,
     made_from: dict[str, Any] | None = None,
 ) -> Path:
     """Write a tagger that has a label space; see `export_folder`.
@@ -92,6 +93,7 @@ def write_folder(
         tagger: the network.
         audio: what it hears.
         thresholds: (n_labels,).
+        scoring: how tracks are scored.
         made_from: hashes to keep.
     """
     safetensors = _safetensors()
@@ -112,6 +114,7 @@ def write_folder(
             "window_seconds": audio.window_seconds,
             "preset": None if audio.preset is None else audio.preset.to_dict(),
         },
+        "scoring": asdict(Scoring() if scoring is None else scoring),
         "labels": [
             {**write_label(label), "threshold": value}
             for label, value in zip(tagger.labels.labels, values, strict=True)
@@ -120,7 +123,7 @@ def write_folder(
         "made_from": made_from or {},
         "weights_sha256": sha256_file(path / WEIGHTS_NAME),
     }
-    write_json(path / DESCRIPTION_NAME, {**description, "sha256": _sha256(description)})
+    write_signed(path / DESCRIPTION_NAME, description)
     return path
 
 
@@ -137,12 +140,6 @@ def _check_ours(path: Path) -> None:
             raise FolksongError(
                 f"{path / name}: is there already and no exported model; choose another folder"
             )
-
-
-def _sha256(description: Mapping[str, Any]) -> str:
-    """Return the hash of all that a description says but the hash."""
-    content = {key: value for key, value in description.items() if key != "sha256"}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def read_folder(folder: str | os.PathLike[str]) -> ExportedModel:
@@ -162,10 +159,7 @@ def read_folder(folder: str | os.PathLike[str]) -> ExportedModel:
         "the description of an exported model",
         "export the run again",
     )
-    if content.get("sha256") != _sha256(content):
-        raise FileFormatError(
-            f"{path / DESCRIPTION_NAME}: was changed since it was exported (its hash is another); export the run again"
-        )
+    check_signature(path / DESCRIPTION_NAME, content, "export the run again")
     try:
         labels = LabelSpace(
             tuple(read_label(entry, number) for number, entry in enumerate(content["labels"])),
@@ -176,6 +170,7 @@ def read_folder(folder: str | os.PathLike[str]) -> ExportedModel:
         heard = content["audio"]
         preset = None if heard["preset"] is None else FeaturePreset.from_dict(heard["preset"])
         audio = AudioInput(int(heard["sample_rate"]), float(heard["window_seconds"]), preset)
+        scoring = Scoring(**content["scoring"])
         wanted, made_from = content["weights_sha256"], content["made_from"]
     except (KeyError, TypeError, AttributeError) as error:
         raise FileFormatError(
@@ -183,7 +178,7 @@ def read_folder(folder: str | os.PathLike[str]) -> ExportedModel:
         ) from error
     _load_weights(tagger, path / WEIGHTS_NAME, wanted)
     thresholds = None if None in values else np.array(values, np.float64)
-    return ExportedModel(tagger.eval(), labels, audio, thresholds, made_from)
+    return ExportedModel(tagger.eval(), labels, audio, thresholds, scoring, made_from)
 
 
 def _load_weights(tagger: Tagger, path: Path, sha256: str) -> None:

@@ -26,10 +26,9 @@ from folksong.models.checkpoint import load_model
 from folksong.models.hardware import choose_precision, keep_memory
 from folksong.models.inference import prepared
 from folksong.models.tagger import Tagger
-from folksong.prediction.thresholds import FILE_NAME as THRESHOLDS_NAME
 from folksong.prediction.thresholds import stored_thresholds
 from folksong.prediction.windows import AudioInput, Clip, Scores, listening_threads, score_clips
-from folksong.runs import Run
+from folksong.runs import Run, Scoring
 
 logger = logging.getLogger(__name__)
 
@@ -221,7 +220,8 @@ def load_tagger(
     device: str | torch.device | None = None,
     hop_seconds: float | None = None,
     batch_size: int = BATCH_SIZE,
-    precision: str = "auto",
+    precision: str | None = None,
+    scoring: Scoring | None = None,
 ) -> LoadedTagger:
     """Load a run's best network, or an exported model, for prediction.
 
@@ -231,9 +231,11 @@ def load_tagger(
     Args:
         run: the run, or its folder, or a folder that `folksong export` wrote.
         device: ``"cpu"``, ``"cuda"``, …; a GPU where there is one if None.
-        hop_seconds: from the beginning of one window to the next; side by side if None.
+        hop_seconds: from the beginning of one window to the next, in the place of the stored definition's.
         batch_size: windows scored at once.
-        precision: ``"auto"``, ``"32"``, ``"bf16"`` or ``"16"``; see `LoadedTagger`.
+        precision: ``"auto"``, ``"32"``, ``"bf16"`` or ``"16"`` (see `LoadedTagger`), likewise.
+        scoring: how tracks are scored; None takes the definition that the run's thresholds were tuned on, or the run's
+            own. Tuned thresholds are used with that definition only.
 
     Raises:
         FolksongError: the folder is no run, or the run has no checkpoint yet.
@@ -246,22 +248,32 @@ def load_tagger(
 
         exported = read_folder(run)
         model, labels, audio = exported.tagger, exported.labels, exported.audio
-        thresholds = exported.thresholds
+        thresholds, stored = exported.thresholds, exported.scoring
     else:
         opened = run if isinstance(run, Run) else Run.open(run)
         model, labels = load_model(opened), opened.labels
         audio = AudioInput(opened.sample_rate, opened.window_seconds, opened.preset)
-        tuned = stored_thresholds(opened) if (opened.path / THRESHOLDS_NAME).exists() else None
+        tuned = stored_thresholds(opened)
         thresholds = None if tuned is None else tuned.array(labels.names)
+        stored = opened.scoring if tuned is None else tuned.scoring
         _hint_at_little_training(opened)
+    wanted = settled(stored.replaced(None, hop_seconds, precision) if scoring is None else scoring, chosen)
+    if thresholds is not None and wanted != stored:
+        thresholds = None
+        if scoring is None:
+            logger.warning(
+                "%s: its thresholds were tuned on windows and precision other than those wanted, and are not used; "
+                "tune them on these",
+                run.path if isinstance(run, Run) else run,
+            )
     return LoadedTagger(
         model,
         labels.names,
         audio,
-        hop_seconds=hop_seconds,
+        hop_seconds=wanted.hop_seconds,
         device=chosen,
         batch_size=batch_size,
-        precision=precision,
+        precision=wanted.precision,
         thresholds=thresholds,
     )
 
@@ -291,6 +303,12 @@ def find_device(wanted: str | torch.device | None = None) -> torch.device:
         reason = str(error).splitlines()[0]
         raise FolksongError(f"no device {str(wanted)!r} here ({reason}); 'cpu' always works") from error
     return device
+
+
+def settled(scoring: Scoring, device: str | torch.device | None = None) -> Scoring:
+    """Return a definition whose precision is the same on every machine: ``"auto"`` becomes what it is on this one."""
+    gpu = find_device(device).type == "cuda"
+    return scoring.replaced(precision=choose_precision(scoring.precision, gpu=gpu))
 
 
 def _autocast_type(precision: str, device: torch.device) -> torch.dtype | None:

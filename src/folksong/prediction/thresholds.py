@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from folksong.errors import FileFormatError, FolksongError
-from folksong.files import read_json, sha256_file, write_json
-from folksong.runs import Run
+from folksong.files import check_signature, read_document, sha256_file, write_signed
+from folksong.runs import Run, Scoring
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,8 @@ class Thresholds:
         part: the part they were tuned on.
         n_tracks: its size.
         checkpoint_sha256: of the weights that gave the scores.
-        windows: how tracks were scored.
+        labels_sha256: of the label space.
+        scoring: how tracks were scored; the thresholds hold for scores made so.
     """
 
     values: Mapping[str, float]
@@ -44,7 +45,8 @@ class Thresholds:
     part: str
     n_tracks: int
     checkpoint_sha256: str
-    windows: str
+    labels_sha256: str = ""
+    scoring: Scoring = field(default_factory=Scoring)
 
     def array(self, labels: tuple[str, ...]) -> npt.NDArray[np.float64]:
         """Return the thresholds (n_labels,) in the order of `labels`."""
@@ -59,8 +61,8 @@ class Thresholds:
         """Write ``thresholds.json`` into a run's folder."""
         path = Path(folder) / FILE_NAME
         labels = [{"name": name, "threshold": self.values[name], "f": self.f[name]} for name in self.values]
-        content = {key: value for key, value in vars(self).items() if key not in ("values", "f")}
-        write_json(path, {"format": FORMAT, "version": VERSION, **content, "labels": labels})
+        content = {key: value for key, value in asdict(self).items() if key not in ("values", "f")}
+        write_signed(path, {"format": FORMAT, "version": VERSION, **content, "labels": labels})
         return path
 
     @classmethod
@@ -74,20 +76,19 @@ class Thresholds:
         path = Path(folder) / FILE_NAME
         if not path.exists():
             raise FolksongError(f"{path}: no thresholds yet; tune them first")
-        content = read_json(path)
-        if (
-            not isinstance(content, dict)
-            or content.get("format") != FORMAT
-            or content.get("version") != VERSION
-        ):
-            raise FileFormatError(f"{path}: no thresholds of this version of folksong; tune them again")
+        content = read_document(path, FORMAT, VERSION, "thresholds", "tune them again")
+        check_signature(path, content, "tune them again")
         try:
             return cls(
                 values={entry["name"]: float(entry["threshold"]) for entry in content["labels"]},
                 f={entry["name"]: entry["f"] for entry in content["labels"]},
-                **{key: content[key] for key in ("beta", "part", "n_tracks", "checkpoint_sha256", "windows")},
+                scoring=Scoring(**content["scoring"]),
+                **{
+                    key: content[key]
+                    for key in ("beta", "part", "n_tracks", "checkpoint_sha256", "labels_sha256")
+                },
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise FileFormatError(
                 f"{path}: damaged ({type(error).__name__}: {error}); tune them again"
             ) from error
@@ -98,9 +99,10 @@ def stored_thresholds(run: Run) -> Thresholds | None:
     if not (run.path / FILE_NAME).exists():
         return None
     found = Thresholds.read(run.path)
-    if tuple(found.values) != run.labels.names or found.checkpoint_sha256 != sha256_file(run.best_checkpoint):
+    made_for = found.labels_sha256, found.checkpoint_sha256
+    if made_for != (run.labels.sha256(), sha256_file(run.best_checkpoint)):
         logger.warning(
-            "%s: the thresholds were tuned for other weights and are not used; tune them again",
+            "%s: the thresholds were tuned for other weights or labels and are not used; tune them again",
             run.path,
         )
         return None

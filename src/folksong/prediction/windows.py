@@ -34,21 +34,6 @@ Scores = npt.NDArray[np.float32]
 Which = Literal["track", "centre"]
 
 
-@dataclass(frozen=True)
-class Scoring:
-    """Windows and precision: all that a track's scores depend on beside audio and weights.
-
-    Args:
-        windows: ``"track"`` averages windows over the whole track, ``"centre"`` takes the one in its middle.
-        hop_seconds: from the beginning of one window to the next; None lays them side by side (`spread`).
-        precision: ``"32"``, ``"bf16"``, ``"16"`` or ``"auto"``; see `folksong.prediction.LoadedTagger`.
-    """
-
-    windows: Which = "track"
-    hop_seconds: float | None = None
-    precision: str = "32"
-
-
 class Clip(Protocol):
     """Audio that gives windows; a row of a shard, or an array."""
 

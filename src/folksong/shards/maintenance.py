@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from folksong.audio.log_mel import FeaturePreset
 from folksong.errors import FileFormatError, FolksongError
-from folksong.files import atomic_path
+from folksong.files import atomic_path, is_locked
 from folksong.shards.encoding import free_bytes, make_encoding
 from folksong.shards.format import (
     FOOTER_BYTES,
@@ -108,6 +108,8 @@ def repair_shards(
     paths = sorted(root.glob("*.tfrecord"), key=_natural)
     if not paths:
         raise FolksongError(f"{root}: no .tfrecord files here; there is nothing to repair")
+    if any(is_locked(path) for path in (root / WRITING_NAME).glob("*.lock")):
+        raise FolksongError(f"{root}: another process writes shards here; wait until it has ended")
     old = Manifest.read(root) if (root / MANIFEST_NAME).exists() else None
     examined = [_examine(path) for path in tqdm(paths, desc="examining", unit="file", disable=not progress)]
     _refuse_foreign(examined)
