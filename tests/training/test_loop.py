@@ -12,6 +12,7 @@ from folksong.shards.loader import WindowDataset
 from folksong.shards.reader import ShardReader
 from folksong.training import loop
 from folksong.training.batches import LEAST_STEPS
+from folksong.training.config import Config
 from folksong.training.loop import TrainingInterrupted
 from folksong.training.resume import resume
 
@@ -89,6 +90,20 @@ def test_a16_a1_a_resumed_training_finds_the_same_statistics(train_small, adapte
     one, other = (read_checkpoint(run.last_checkpoint)["tagger"] for run in (whole, resumed))
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert whole.metrics_path.read_text() == resumed.metrics_path.read_text()
+
+
+def test_a16_a1_a_lucky_epoch_of_few_validation_tracks_is_not_the_best_one():
+    figures = [0.2, 0.3, 0.9, 0.3, 0.4, 0.5, 0.6, 0.7]
+    settings = Config().with_changes(schedule={"early_stop_patience": 3})
+    decided = {}
+    for smoothed in (1, 5):
+        counts = loop.Counts()
+        for figure in figures:
+            counts.finish_epoch({"micro_pr_auc": figure}, 1e-3, settings, smoothed)
+        decided[smoothed] = [row["epoch"] for row in counts.history if row["best"]][-1]
+        assert counts.is_out_of_patience(settings) == (smoothed == 1)
+    assert decided == {1: 3, 5: 7}
+    assert counts.best == pytest.approx(0.54)  # the mean of five
 
 
 def test_a16_a1_too_few_steps_and_constant_scores_are_said(train_small, config, caplog, monkeypatch):

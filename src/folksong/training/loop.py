@@ -57,6 +57,8 @@ CHECKPOINT_EVERY_SECONDS = (
 LEAST_LOSS_SCALE = 1.0
 SETTLED_BATCHES = 1000
 """After so many, batch norm's running statistics (momentum 0.99) hold nothing of their beginning."""
+FEW_VALIDATED = 100  # tracks: with fewer, a lucky epoch is no better one, and the last epochs' mean decides
+SMOOTHED_EPOCHS = 5
 FEW_STEPS = 100  # of a whole training; the best network of fewer has hardly begun to learn
 CONSTANT_SCORES = 1e-3  # a label's scores that differ by less tell nothing
 N_NAMED_TRACKS = 5  # of each process, where something is not finite
@@ -226,10 +228,18 @@ class Counts:
         patience = config.schedule.early_stop_patience
         return patience is not None and self.epochs_without_improvement >= max(patience, 1)
 
-    def finish_epoch(self, figures: dict[str, float], learning_rate: float, config: Config) -> dict[str, Any]:
-        """Add an epoch's row to the history and return it; ``best`` says whether the figure that decides improved."""
+    def finish_epoch(
+        self, figures: dict[str, float], learning_rate: float, config: Config, smoothed: int = 1
+    ) -> float:
+        """Add an epoch's row to the history; its ``best`` says whether the figure that decides improved.
+
+        Return that figure: the mean over the last `smoothed` epochs.
+        """
         self.epoch += 1
-        value = figures.get(config.schedule.monitor, math.nan)
+        monitor = config.schedule.monitor
+        recent = self.history[max(len(self.history) - smoothed + 1, 0) :]
+        known = [row[monitor] for row in recent if row.get(monitor) is not None]
+        value = float(np.mean([*known, figures.get(monitor, math.nan)]))
         undefined = math.isnan(value)
         improved = undefined or value > self.best
         if improved and not undefined:
@@ -242,7 +252,7 @@ class Counts:
         row = {"epoch": self.epoch, "step": self.step, "loss": self.mean_loss, "learning_rate": learning_rate}
         self.history.append(json_value({**row, **figures, "best": improved}))
         self.loss_sum, self.loss_count = 0.0, 0
-        return self.history[-1]
+        return value
 
 
 def fit(
@@ -264,7 +274,9 @@ def fit(
     tagger, network = state.tagger, processes.share(state.tagger)
     loss_of = read_loss(run, config.loss).to(processes.device, _float_type(runtime.precision))
     per_step, steps_per_epoch = batches.batches_per_step, batches.steps_per_epoch
-    validates = len(data.parts["validation"]) > 0
+    n_validated = len(data.parts["validation"])
+    validates = n_validated > 0
+    smoothed = SMOOTHED_EPOCHS if schedule.adapt_to_small and n_validated < FEW_VALIDATED else 1
     _log_beginning(config, tagger, validates)
     began = saved_at = time.monotonic()
     step_loss, heard = 0.0, list[Tensor]()
@@ -337,8 +349,8 @@ def fit(
             if figures is None:
                 state.save(run)
                 _end_interrupted(run, counts, processes)
-            row = counts.finish_epoch(figures, state.learning_rate, config)
-            state.schedule.after_epoch(figures.get(schedule.monitor, math.nan))
+            state.schedule.after_epoch(counts.finish_epoch(figures, state.learning_rate, config, smoothed))
+            row = counts.history[-1]
             if processes.is_first:
                 _write_epoch(run, state, row)
                 saved_at = time.monotonic()
