@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
+import logging
+import pickle
 import resource
-import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import traceback
@@ -39,9 +40,11 @@ from folksong.labels.genres import read_genres
 from folksong.shards.index import read_index
 from folksong.shards.reader import ShardReader
 from folksong.tags.cleaning.change_log import ChangeLog
-from folksong.tags.cleaning.merges import read_merges
-from folksong.tags.cleaning.recipe import read_recipe
+from folksong.tags.cleaning.merges import read_merges, write_merges
+from folksong.tags.cleaning.recipe import default_recipe_text, read_recipe
+from folksong.tags.cleaning.spelling import variants
 
+CORPUS = CorpusSettings(per_subgenre=3, unseen_per_genre=0, seconds=2.0)
 LIMIT_SECONDS = 10
 LIMIT_BYTES = 1 << 30
 
@@ -116,8 +119,8 @@ def change_bytes(content: bytes, draw: Any) -> bytes:
     return bytes(data)
 
 
-def fuzz(name: str, kind: Kind, mutations: int, seed_: int, keep: Path | None, found: Any) -> None:
-    """Change one file again and again and put (outcome, example) into `found`."""
+def fuzz(name: str, kind: Kind, settings_: argparse.Namespace) -> tuple[dict[str, int], dict[str, str]]:
+    """Change one file again and again; return how often each outcome came, and an example of each bad one."""
     warnings.simplefilter("ignore")
     original = kind.path.read_bytes()
     right = kind.read()
@@ -131,8 +134,8 @@ def fuzz(name: str, kind: Kind, mutations: int, seed_: int, keep: Path | None, f
 
     signal.signal(signal.SIGALRM, too_long)
 
-    @seed(seed_)
-    @settings(max_examples=mutations, database=None, deadline=None, phases=[Phase.generate],
+    @seed(settings_.seed)
+    @settings(max_examples=settings_.mutations, database=None, deadline=None, phases=[Phase.generate],
               suppress_health_check=list(HealthCheck))  # fmt: skip
     @given(st.data())
     def one(data: st.DataObject) -> None:
@@ -158,30 +161,45 @@ def fuzz(name: str, kind: Kind, mutations: int, seed_: int, keep: Path | None, f
         outcomes[outcome] += 1
         if outcome not in {"read", "refused"} and outcome not in examples:
             examples[outcome] = traceback.format_exc()[-1500:]
-            if keep is not None:
-                keep.mkdir(parents=True, exist_ok=True)
-                (keep / f"{name}.{len(examples)}{kind.path.suffix}").write_bytes(changed)
+            if settings_.keep is not None:
+                settings_.keep.mkdir(parents=True, exist_ok=True)
+                name_ = f"{name.replace(' ', '-')}.{len(examples)}{kind.path.suffix}"
+                (settings_.keep / name_).write_bytes(changed)
 
     try:
         one()
     finally:
         kind.path.write_bytes(original)
-    found.put((dict(outcomes), examples))
+    return dict(outcomes), examples
 
 
-def make_files(root: Path) -> dict[str, Kind]:
-    """Make one file of every kind; return how each is read."""
-    corpus = write_corpus(root / "corpus", CorpusSettings(per_subgenre=3, unseen_per_genre=0, seconds=2.0))
+def make_files(root: Path) -> None:
+    """Make a corpus, its shards, a run, and a file of every other kind."""
+    corpus = write_corpus(root / "corpus", CORPUS)
     table = fs.read_tags(corpus.tags_path)
     space = fs.labels.top(table, 10)
     space.write(root / "space.labels.json")
-    split = fs.splits.make_split(table)
-    split.write(root / "tracks.split.json")
-    shards = root / "shards"
-    fs.write_shards(fs.read_catalogue(corpus.tracks_csv), shards, tags=table, audio_format="waveform")
-    run = make_run(root, shards, space)
-    exported = export_folder(run, root / "exported")
-    return kinds_of(root, corpus, shards, run.path, exported)
+    fs.splits.make_split(table).write(root / "tracks.split.json")
+    fs.write_shards(
+        fs.read_catalogue(corpus.tracks_csv), root / "shards", tags=table, audio_format="waveform"
+    )
+    export_folder(make_run(root, root / "shards", space), root / "exported")
+    rows = [
+        f"{track},{tag},{weight:g}\n"
+        for track in table.track_ids[:20]
+        for tag, weight in table.tags_of(track)
+    ]
+    (root / "tags.csv").write_text("track_id,tag,weight\n" + "".join(rows))
+    (root / "wide.csv").write_text(
+        "clip_id,rock,jazz\n" + "".join(f"{n},{n % 2},{n % 3 % 2}\n" for n in range(30))
+    )
+    (root / "vectors.txt").write_text("".join(f"word{n} {n}.5 -1 {n}e-3\n" for n in range(50)))
+    (root / "tags_dict_3.pkl").write_bytes(pickle.dumps({"rock": 0, "jazz": 2, "hip hop": 0}, protocol=4))
+    (root / "genres.txt").write_text("[0, 2]\n[[0, 2]]\n")
+    (root / "recipe.toml").write_text(default_recipe_text())
+    (root / "plan.toml").write_text(shipped_plan("all-models"))
+    write_merges(variants(table), root / "merges.tsv")
+    fs.clean(table, root / "recipe.toml").log.write(root / "changes.json")
 
 
 def make_run(root: Path, shards: Path, space: fs.LabelSpace) -> fs.Run:
@@ -198,54 +216,33 @@ def make_run(root: Path, shards: Path, space: fs.LabelSpace) -> fs.Run:
     return run
 
 
-def kinds_of(root: Path, corpus: Corpus, shards: Path, run: Path, exported: Path) -> dict[str, Kind]:
+def kinds_of(root: Path) -> dict[str, Kind]:
     """Return every kind of file with its reader."""
-    table = fs.read_tags(corpus.tags_path)
-    tags = root / "tags.csv"
-    tags.write_text(
-        "track_id,tag,weight\n"
-        + "".join(f"{t},{g},{w:g}\n" for t in table.track_ids[:20] for g, w in table.tags_of(t))
+    corpus, shards, run, exported = (
+        Corpus(root / "corpus", CORPUS),
+        root / "shards",
+        root / "run",
+        root / "exported",
     )
-    wide = root / "wide.csv"
-    wide.write_text("clip_id,rock,jazz\n" + "".join(f"{n},{n % 2},{n % 3 % 2}\n" for n in range(30)))
-    vectors = root / "vectors.txt"
-    vectors.write_text("".join(f"word{n} {n}.5 -1 {n}e-3\n" for n in range(50)))
-    pickled = root / "tags_dict_3.pkl"
-    import pickle
-
-    pickled.write_bytes(pickle.dumps({"rock": 0, "jazz": 2, "hip hop": 0}, protocol=4))
-    genres = root / "genres.txt"
-    genres.write_text("[0, 2]\n[[0, 2]]\n")
-    recipe = root / "recipe.toml"
-    from folksong.tags.cleaning.recipe import default_recipe_text
-
-    recipe.write_text(default_recipe_text())
-    merges = root / "merges.tsv"
-    from folksong.tags.cleaning.merges import write_merges
-    from folksong.tags.cleaning.spelling import variants
-
-    write_merges(variants(table), merges)
-    cleaned = fs.clean(table, read_recipe(recipe))
-    cleaned.log.write(root / "changes.json")
-    (root / "plan.toml").write_text(shipped_plan("all-models"))
     shard = sorted(shards.glob("*.tfrecord"))[0]
+    song = sorted(corpus.root.glob("**/*.mp3"))[0]
 
     def tagged() -> Any:
         tagger = fs.load_tagger(run)
-        return [label for label, _ in tagger.tag(next(corpus.root.glob("audio/**/*.mp3")))]
+        return [label for label, _ in tagger.tag(song)]
 
     return {
-        "tag table, long CSV": Kind(tags, lambda: fs.read_tags(tags)),
-        "tag table, wide CSV": Kind(wide, lambda: fs.read_tags(wide)),
+        "tag table, long CSV": Kind(root / "tags.csv", lambda: fs.read_tags(root / "tags.csv")),
+        "tag table, wide CSV": Kind(root / "wide.csv", lambda: fs.read_tags(root / "wide.csv")),
         "tag table, SQLite": Kind(corpus.tags_path, lambda: fs.read_tags(corpus.tags_path)),
         "catalogue": Kind(corpus.tracks_csv, lambda: fs.read_catalogue(corpus.tracks_csv)),
         "label space": Kind(root / "space.labels.json", lambda: fs.LabelSpace.read(root / "space.labels.json")),
         "split": Kind(root / "tracks.split.json", lambda: fs.Split.read(root / "tracks.split.json")),
-        "word vectors": Kind(vectors, lambda: fs.read_vectors(vectors)),
-        "dictionary pickle": Kind(pickled, lambda: read_tag_dictionary(pickled)),
-        "genres.txt": Kind(genres, lambda: read_genres(genres)),
-        "cleaning recipe": Kind(recipe, lambda: read_recipe(recipe)),
-        "merges": Kind(merges, lambda: read_merges(merges)),
+        "word vectors": Kind(root / "vectors.txt", lambda: fs.read_vectors(root / "vectors.txt")),
+        "dictionary pickle": Kind(root / "tags_dict_3.pkl", lambda: read_tag_dictionary(root / "tags_dict_3.pkl")),
+        "genres.txt": Kind(root / "genres.txt", lambda: read_genres(root / "genres.txt")),
+        "cleaning recipe": Kind(root / "recipe.toml", lambda: read_recipe(root / "recipe.toml")),
+        "merges": Kind(root / "merges.tsv", lambda: read_merges(root / "merges.tsv")),
         "change log": Kind(root / "changes.json", lambda: ChangeLog.read(root / "changes.json")),
         "plan": Kind(root / "plan.toml", lambda: read_plan(root / "plan.toml")),
         "settings": Kind(root / "config.json", lambda: fs.Config.read(root / "config.json")),
@@ -263,41 +260,50 @@ def kinds_of(root: Path, corpus: Corpus, shards: Path, run: Path, exported: Path
 
 
 def main() -> int:
-    """Fuzz every kind and print what came of it."""
+    """Fuzz every kind, each in a process of its own, and print what came of it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mutations", type=int, default=2000)
-    parser.add_argument("--only", nargs="+", default=())
+    parser.add_argument("--only", nargs="+", default=(), metavar="KIND")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="Folder for the files that broke a rule.")
+    parser.add_argument(
+        "--files", type=Path, help=argparse.SUPPRESS
+    )  # of the parent; then --only is one kind
     arguments = parser.parse_args()
-    root = Path(tempfile.mkdtemp(prefix="fuzz_"))
+    logging.getLogger("folksong").setLevel(logging.ERROR)
+    if arguments.files is not None:
+        (name,) = arguments.only
+        print(json.dumps(fuzz(name, kinds_of(arguments.files)[name], arguments)))
+        return 0
     broken = 0
-    try:
-        for name, kind in make_files(root).items():
-            if arguments.only and not any(word in name for word in arguments.only):
-                continue
-            context = multiprocessing.get_context("fork")
-            found = context.SimpleQueue()
-            process = context.Process(
-                target=fuzz, args=(name, kind, arguments.mutations, arguments.seed, arguments.keep, found)
-            )
-            process.start()
-            process.join()
-            outcomes, examples = (
-                found.get() if not found.empty() else ({f"DIED with {process.exitcode}": 1}, {})
-            )
-            bad = sum(count for outcome, count in outcomes.items() if outcome not in {"read", "refused"})
-            broken += bad
-            print(
-                f"{name:24} read {outcomes.get('read', 0):5}  refused {outcomes.get('refused', 0):5}  broken {bad:4}",
-                flush=True,
-            )
-            for outcome, count in sorted(outcomes.items()):
-                if outcome not in {"read", "refused"}:
-                    print(f"    {count:5} {outcome}\n{examples.get(outcome, '')}", flush=True)
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="fuzz_") as folder:
+        make_files(Path(folder))
+        for name in kinds_of(Path(folder)):
+            if not arguments.only or any(word in name for word in arguments.only):
+                broken += run_kind(name, folder)
     return 1 if broken else 0
+
+
+def run_kind(name: str, folder: str) -> int:
+    """Fuzz one kind in a process of its own; return how often a rule was broken."""
+    child = subprocess.run(
+        [sys.executable, __file__, *sys.argv[1:], "--only", name, "--files", folder],
+        stdout=subprocess.PIPE, text=True, check=False,
+    )  # fmt: skip
+    try:
+        outcomes, examples = json.loads(child.stdout.splitlines()[-1])
+    except (IndexError, ValueError):
+        outcomes, examples = {f"DIED with {child.returncode}": 1}, {}
+    fine = ("read", "refused")
+    bad = sum(count for outcome, count in outcomes.items() if outcome not in fine)
+    print(
+        f"{name:22} " + "  ".join(f"{kind} {outcomes.get(kind, 0):5}" for kind in fine) + f"  broken {bad:4}"
+    )
+    for outcome, count in sorted(outcomes.items()):
+        if outcome not in fine:
+            print(f"    {count:5} {outcome}\n{examples.get(outcome, '')}", flush=True)
+    sys.stdout.flush()
+    return bad
 
 
 if __name__ == "__main__":
