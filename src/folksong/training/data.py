@@ -309,9 +309,9 @@ def prepare(
     space = labels if isinstance(labels, LabelSpace) else None
     if split is None:
         split = make_split(table, fractions=settings.fractions, space=space, seed=config.runtime.seed)
-    if space is not None:
-        _warn_of_leaks(space, split)
     learnable, provenance = table.select_tracks(split.training), {"split_sha256": split.sha256()}
+    if space is not None:
+        _warn_of_leaks(space, split, learnable)
     if isinstance(labels, LegacyLabels):
         space = read_legacy_space(
             labels.dictionary,
@@ -357,8 +357,10 @@ def read_run_data(run: Run, shards: str | os.PathLike[str] | None, config: Confi
     return data
 
 
-def _warn_of_leaks(space: LabelSpace, split: Split) -> None:
-    """Say so when the labels were learned from tracks that are to test them."""
+def _warn_of_leaks(space: LabelSpace, split: Split, learnable: TagTable) -> None:
+    """Say so when the labels were learned from tracks that are to test them, and not from `learnable` alone."""
+    if space.provenance.get("table_sha256") == learnable.sha256():
+        return
     if "split_sha256" in space.provenance:
         if space.provenance["split_sha256"] != split.sha256():
             logger.warning(
