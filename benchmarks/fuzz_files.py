@@ -156,15 +156,14 @@ def fuzz(name: str, kind: Kind, settings_: argparse.Namespace) -> tuple[dict[str
         except Exception as error:
             place = traceback.extract_tb(error.__traceback__)[-1]
             outcome = f"TRACEBACK: {type(error).__name__} at {Path(place.filename).name}:{place.name}"
+            examples.setdefault(outcome, traceback.format_exc()[-1500:])
         finally:
             signal.alarm(0)
         outcomes[outcome] += 1
-        if outcome not in {"read", "refused"} and outcome not in examples:
-            examples[outcome] = traceback.format_exc()[-1500:]
-            if settings_.keep is not None:
-                settings_.keep.mkdir(parents=True, exist_ok=True)
-                name_ = f"{name.replace(' ', '-')}.{len(examples)}{kind.path.suffix}"
-                (settings_.keep / name_).write_bytes(changed)
+        if outcome not in {"read", "refused"} and outcomes[outcome] == 1 and settings_.keep is not None:
+            settings_.keep.mkdir(parents=True, exist_ok=True)
+            name_ = f"{name.replace(' ', '-')}.{len(examples)}{kind.path.suffix}"
+            (settings_.keep / name_).write_bytes(changed)
 
     try:
         one()
@@ -252,7 +251,7 @@ def kinds_of(root: Path) -> dict[str, Kind]:
         "run: labels": Kind(run / "labels.json", lambda: tagged(), hashed=True),
         "run: split": Kind(run / "split.json", lambda: fs.evaluate(run).part, hashed=False),
         "run: config": Kind(run / "config.json", lambda: tagged()),
-        "run: thresholds": Kind(run / "evaluation" / "thresholds.json", lambda: tagged()),
+        "run: thresholds": Kind(run / "thresholds.json", lambda: tagged()),
         "run: checkpoint": Kind(sorted(run.glob("checkpoints/*"))[0], lambda: tagged(), hashed=True),
         "exported model": Kind(exported / "model.json", lambda: fs.load_tagger(exported).labels, hashed=True),
         "exported weights": Kind(sorted(exported.glob("*.safetensors"))[0], lambda: fs.load_tagger(exported).labels),

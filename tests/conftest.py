@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,16 @@ RATE = 16_000
 SECONDS = 2.0
 KINDS = ("tone", "chirp", "noise", "clicks")
 TRACKS_PER_KIND = 10
+
+
+@pytest.fixture(autouse=True)
+def _no_command_speaks_in_the_next_test() -> Iterator[None]:
+    """Take away the handler by which a command's log lines reach stderr."""
+    yield
+    logger = logging.getLogger("folksong")
+    logger.handlers.clear()
+    logger.propagate = True
+    logger.setLevel(logging.NOTSET)
 
 
 @dataclass(frozen=True)

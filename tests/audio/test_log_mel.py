@@ -173,3 +173,9 @@ def test_settings_that_make_no_spectrogram(change, message):
 def test_missing_settings_are_named():
     with pytest.raises(FolksongError, match="missing n_fft, hop_length"):
         FeaturePreset.from_dict({"name": "x", "sample_rate": 16000, "n_mels": 96})
+
+
+@pytest.mark.parametrize("settings", [[1, 2], "urop2019", 3])
+def test_c6_what_is_no_table_of_settings_is_no_preset(settings):
+    with pytest.raises(FolksongError, match="settings by name belong here"):
+        FeaturePreset.from_dict(settings)

@@ -429,7 +429,9 @@ def training(house: House) -> dict[str, Any]:
         scores = [tagger.scores(clip).astype(np.float64).tolist() for clip in clips]
         entries[f"{name}, predictions"] = Near(scores, 1e-4)
         if name in FRONT_ENDS:
-            found = fs.evaluate(run, n_resamples=50, seed=1, device="cpu", write=False)
+            # windows that overlap by half, as evaluation had them when the values were written
+            hop = WINDOW_SECONDS / 2
+            found = fs.evaluate(run, hop_seconds=hop, n_resamples=50, seed=1, device="cpu", write=False)
             averages = (found.macro_roc_auc, found.macro_pr_auc, found.micro_roc_auc, found.micro_pr_auc)
             entries[f"{name}, evaluation"] = Near(
                 [[figure.value, figure.low, figure.high, figure.chance] for figure in averages], 1e-5

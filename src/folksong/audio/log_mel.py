@@ -121,9 +121,13 @@ class FeaturePreset:
         """Rebuild a preset from `to_dict`.
 
         Raises:
-            FolksongError: a key is unknown or missing; the message names the nearest known one.
+            FolksongError: these are no settings, or a key is unknown or missing; the message names the nearest known.
         """
         known = [field.name for field in fields(cls)]
+        if not isinstance(settings, Mapping):
+            raise FolksongError(
+                f"feature preset: settings by name belong here, not {type(settings).__name__}"
+            )
         for key in settings:
             if key not in known:
                 raise FolksongError(f"feature preset: unknown setting {key!r}{nearest(key, known)}")
