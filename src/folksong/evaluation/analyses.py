@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from folksong.errors import FileFormatError, FolksongError
+from folksong.errors import FileFormatError
 from folksong.evaluation.figures import Evaluation
-from folksong.files import describe_os_error, open_regular, read_text
+from folksong.files import read_text
 from folksong.labels.analysis.diff import adjusted_rand_index, contingency
 from folksong.labels.space import LabelSpace
 from folksong.metrics import confusion
@@ -59,18 +59,12 @@ def read_tag_groups(path: str | os.PathLike[str]) -> dict[str, str]:
         FileFormatError: a line has no group, or a tag is in two.
     """
     shipped = files("folksong.evaluation").joinpath("data", f"{path}.tsv")
-    try:
-        if shipped.is_file() and not Path(path).exists():
-            text = shipped.read_text(encoding="utf-8")
-        else:
-            with open_regular(path) as stream:
-                text = stream.read().decode("utf-8-sig")
-    except OSError as error:
-        raise FolksongError(describe_os_error(error, path)) from error
-    except UnicodeDecodeError as error:
-        raise FileFormatError(f"{path}: not UTF-8 text (byte {error.start})") from error
+    if shipped.is_file() and not Path(path).exists():
+        text = shipped.read_text(encoding="utf-8")
+    else:
+        text = read_text(path)
     found: dict[str, str] = {}
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         tag, tab, group = line.partition("\t")
         if not line.strip() or (number == 1 and (tag, group) == ("tag", "group")):
             continue

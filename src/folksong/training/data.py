@@ -408,14 +408,20 @@ def _deal(
 ) -> TrainingData:
     record_of: dict[str, int] = {}
     for record, track_id in enumerate(reader.track_ids):
-        record_of.setdefault(unicodedata.normalize("NFC", track_id), record)
+        record_of.setdefault(track_id, record)
+    # A record whose id the split does not have stands for the id that differs in its Unicode form only.
+    listed = {track for part in PARTS for track in split.part(part)}
+    for track_id in [track_id for track_id in record_of if not (track_id.isascii() or track_id in listed)]:
+        record_of.setdefault(unicodedata.normalize("NFC", track_id), record_of[track_id])
+        record_of.setdefault(unicodedata.normalize("NFD", track_id), record_of[track_id])
     labelled = np.diff(targets.indptr) > 0
     parts: dict[str, Indices] = {}
     unlabelled: dict[str, int] = {}
     absent: dict[str, tuple[str, ...]] = {}
     for part in PARTS:
-        wanted = {unicodedata.normalize("NFC", track) for track in split.part(part)}
-        found = np.array(sorted(record_of[track] for track in wanted if track in record_of), np.int64)
+        found = np.array(
+            sorted(record_of[track] for track in split.part(part) if track in record_of), np.int64
+        )
         missing = len(split.part(part)) - len(found)
         if missing:
             logger.warning("%d tracks of the %s part have no record in %s", missing, part, reader.folder)
