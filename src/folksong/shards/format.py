@@ -331,6 +331,11 @@ def fields(view: memoryview, start: int, stop: int) -> list[tuple[int, int, int,
 
 
 def read_varint(view: memoryview, position: int, stop: int) -> tuple[int, int]:
+    """Return a number of a message and the byte after it.
+
+    Raises:
+        ValueError: it does not end before `stop`.
+    """
     value = shift = 0
     while position < stop and shift < 64:
         byte = view[position]

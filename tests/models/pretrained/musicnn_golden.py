@@ -24,7 +24,6 @@ LAYERS = {
     "musicnn": ("timbral", "temporal", "cnn1", "cnn2", "cnn3", "mean_pool", "max_pool", "penultimate"),
     "vgg": ("pool1", "pool2", "pool3", "pool4", "pool5"),
 }
-POOLED = ("mean_pool", "max_pool", "penultimate", "pool5", "taggram")
 
 
 def windows() -> np.ndarray:
@@ -35,6 +34,12 @@ def windows() -> np.ndarray:
     music = 3 * notes + np.maximum(0, 2 - band / 40) + 0.2 * rng.random((N_FRAMES, N_MELS))
     noise = 2 + rng.random((N_FRAMES, N_MELS))
     return np.stack([music, noise, np.zeros_like(noise)]).astype(np.float32)
+
+
+def some_of(values: np.ndarray) -> np.ndarray:
+    """Return pooled values (batch, features) whole, and some of those of each step, (batch, time, [band,] features)."""
+    values = values[..., 0] if values.shape[-1] == 1 else values  # of cnn1 to cnn3
+    return values if values.ndim == 2 else values[:, ::40, ..., ::7]
 
 
 def main() -> None:
@@ -55,10 +60,7 @@ def main() -> None:
             names = ("taggram", *LAYERS[name.split("_")[1]])
             given = {heard: windows(), training: False}
             for layer, values in zip(names, session.run([tf.sigmoid(logits), *layers], given), strict=True):
-                flat = np.asarray(values, np.float32).reshape(len(values), values.shape[1], -1)
-                # of layers with a step of time or more, their mean over all steps and a few of them are kept
-                golden[f"{name}/{layer}"] = flat[..., 0] if layer in POOLED and layer != "pool5" else (
-                    values if layer == "pool5" else flat[:, ::50, ::25])
+                golden[f"{name}/{layer}"] = some_of(np.asarray(values, np.float32))
     np.savez_compressed(Path(__file__).with_name("musicnn_golden.npz"), **golden)
 
 

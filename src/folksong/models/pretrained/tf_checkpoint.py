@@ -9,7 +9,6 @@ Every CRC is compared.
 from __future__ import annotations
 
 import os
-import re
 import struct
 from collections.abc import Callable, Iterator
 from math import prod
@@ -88,7 +87,7 @@ def read_tensors(read: Callable[[str], bytes], name: str) -> Tensors:
     """
     try:
         entries = dict(_entries(read(".index")))
-        header = {number: value for number, value in _numbers(entries.pop(b"", b""))}
+        header = dict(_numbers(entries.pop(b"", b"")))
         n_shards, big_endian = header.get(1, 1), header.get(2, 0)
         found = {key.decode(): _entry(value) for key, value in entries.items()}
     except (ValueError, IndexError, struct.error) as error:
@@ -118,7 +117,9 @@ def read_tensors(read: Callable[[str], bytes], name: str) -> Tensors:
             raise FileFormatError(f"{name}{suffix}: damaged (the CRC of {key} is wrong)")
         dtype = np.dtype(DTYPES[entry.dtype])
         if entry.size != prod(entry.shape) * dtype.itemsize:
-            raise FileFormatError(f"{name}.index: damaged ({entry.size} bytes for {key} of shape {entry.shape})")
+            raise FileFormatError(
+                f"{name}.index: damaged ({entry.size} bytes for {key} of shape {entry.shape})"
+            )
         tensors[key] = np.frombuffer(content, dtype).reshape(entry.shape)
     return {names.get(key, key): tensor for key, tensor in tensors.items()}
 
