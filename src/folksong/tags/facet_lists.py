@@ -10,20 +10,17 @@ from importlib.resources import files
 
 FACETS = ("genre", "instrument", "voice", "era", "mood", "place", "use", "opinion", "name")
 UNKNOWN = "unknown"
-FUNCTION_WORDS = frozenset(
-    "a an and at by de del der des die das do da du e el en et for from i in is la las le les los mit n of on or our "
-    "the to und ve von with x y your".split()
-)
+
+
+def _words(kind: str) -> frozenset[str]:
+    text = files("folksong.tags").joinpath("lists", "facets", "words.txt").read_text(encoding="utf-8")
+    return next(frozenset(line.split()[1:]) for line in text.splitlines() if line.startswith(f"{kind}:"))
+
+
+FUNCTION_WORDS = _words("function")
 """Words that say nothing of a tag's facet."""
-GENERIC_WORDS = frozenset(
-    "music song songs track tracks band bands artist artists group groups album albums tune tunes stuff musik lieder "
-    "música musica canciones músicas musique chansons müzik müziği şarkılar şarkıları muzyka musiikki muziek".split()
-)
-PERSONAL_WORDS = frozenset(
-    "i i'm im i've ive i'd me my mine mi mis meu meus minha minhas moi mon ma mes mein meine ich benim moje "
-    "seen saw see heard hear met want wanna need must should love hate own listen listened check visto vistos vi gesehen vu "
-    "vus nähty sett gezien widziane".split()
-)
+GENERIC_WORDS = _words("generic")
+PERSONAL_WORDS = _words("personal")
 """Whoever says this tells of himself, whatever of."""
 WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 SEPARATORS = re.compile(r"[\s_/.-]+")
@@ -35,8 +32,14 @@ PREFIX = re.compile(
     r"(?:/\w+)?\s*(?:---|::?|=)\s*(?=\w)"
 )
 FACET_OF_PREFIX = {
-    **{"style": "genre", "subgenre": "genre", "vocals": "voice", "decade": "era", "theme": "mood"},
-    **{"country": "place", "language": "place", "location": "place"},
+    "style": "genre",
+    "subgenre": "genre",
+    "vocals": "voice",
+    "decade": "era",
+    "theme": "mood",
+    "country": "place",
+    "language": "place",
+    "location": "place",
 }
 """Some vocabularies say the facet: ``genre---rock``, ``mood/theme: calm``."""
 
@@ -48,9 +51,12 @@ def plain(tag: str) -> str:
 
 
 @cache
-def sources() -> dict[str, tuple[str, str]]:
-    """Return tag -> its facet, and where the list has it from."""
-    found: dict[str, tuple[str, str]] = {}
+def sources() -> dict[str, tuple[str, str, str]]:
+    """Return tag -> its facet, where the list has it from, and what it means where that is another word.
+
+    "deutsch" and "berlin" mean germany, "gitarre" the same as "guitar".
+    """
+    found: dict[str, tuple[str, str, str]] = {}
     for facet in FACETS:
         text = files("folksong.tags").joinpath("lists", "facets", f"{facet}.txt").read_text(encoding="utf-8")
         source = ""
@@ -58,14 +64,15 @@ def sources() -> dict[str, tuple[str, str]]:
             if line.startswith("# source: "):
                 source = line.removeprefix("# source: ")
             elif line:
-                found.setdefault(line.removeprefix("\\"), (facet, source))
+                tag, _, meaning = line.removeprefix("\\").partition("\t")
+                found.setdefault(tag, (facet, source, meaning or tag))
     return found
 
 
 @cache
 def seeds() -> dict[str, str]:
     """Return tag -> facet."""
-    return {tag: facet for tag, (facet, _) in sources().items()}
+    return {tag: facet for tag, (facet, *_) in sources().items()}
 
 
 @cache
@@ -89,7 +96,7 @@ def listed(form: str) -> str | None:
 
 def listed_from(source: str) -> list[str]:
     """Return the tags of the sources that begin so."""
-    return [tag for tag, (_, said) in sources().items() if said.startswith(source)]
+    return [tag for tag, (_, said, _) in sources().items() if said.startswith(source)]
 
 
 def parse(words: Sequence[str]) -> str | None:
@@ -158,3 +165,22 @@ def _less_one_letter() -> dict[str, set[str]]:
             for form in (tag, *_deletions(tag)):
                 found.setdefault(form, set()).add(seeds()[tag])
     return found
+
+
+def meaning(form: str, facet: str) -> str:
+    """Return what a plain tag of a facet is about: what the list says it means, or a listed piece of it; else itself.
+
+    >>> meaning("deutsch", "place"), meaning("awesome guitar solo", "instrument") == meaning("gitarre", "instrument")
+    ('germany', True)
+    """
+    known = sources()
+    whole = known.get(form, ("", "", form))
+    if whole[2] != form:
+        return whole[2]
+    words = WORD.findall(form)
+    for size in range(min(LONGEST, len(words) - 1), 0, -1):
+        for start in range(len(words) - size, -1, -1):
+            piece = known.get(" ".join(words[start : start + size]))
+            if piece is not None and piece[0] == facet:
+                return piece[2]
+    return form

@@ -25,7 +25,17 @@ import numpy.typing as npt
 from folksong.errors import FileFormatError, FolksongError, nearest
 from folksong.files import atomic_write, read_text
 from folksong.tags.facet_classifier import DECADE, YEAR, WordSource, fit
-from folksong.tags.facet_lists import FACETS, FACET_OF_PREFIX, PREFIX, UNKNOWN, WORD, listed, mistyped, parse, plain
+from folksong.tags.facet_lists import (
+    FACET_OF_PREFIX,
+    FACETS,
+    PREFIX,
+    UNKNOWN,
+    WORD,
+    listed,
+    mistyped,
+    parse,
+    plain,
+)
 from folksong.tags.sources.read_tags import Tags, as_table
 from folksong.tags.table import TagTable
 
@@ -39,7 +49,7 @@ TEMPERATURE = 0.7
 """The regression is too sure of tags unlike the listed ones (Guo et al. 2017)."""
 NEIGHBOURS = 10
 """The company of a tag counts as so many independent neighbours at most, and as two a track."""
-LEAST_CONFIDENCE = 0.35
+LEAST_CONFIDENCE = 0.45
 COUNT_BOUNDS = (3, 10)
 WORD_BOUNDS = (2, 3, 4)
 """Tags between the same bounds have one prior."""
@@ -73,6 +83,17 @@ class TagFacets:
         """Return a tag's facet; of a tag that is not there, unknown."""
         row = self.row_of.get(tag)
         return UNKNOWN if row is None else self.facets[row]
+
+    def summary(self, table: TagTable, examples: int = 5) -> list[tuple[str, int, int, str]]:
+        """Return facet, number of tags, their counts, and the most popular ones; the facet of most counts first."""
+        rows: dict[str, list[int]] = {}
+        for column in table.popularity_order.tolist():
+            rows.setdefault(self.facets[column], []).append(column)
+        found = [
+            (facet, len(tags), int(table.counts[tags].sum()), ", ".join(table.tags[tags[:examples]]))
+            for facet, tags in rows.items()
+        ]
+        return sorted(found, key=lambda row: -row[2])
 
     def write(self, path: str | os.PathLike[str], table: TagTable) -> None:
         """Write tag, facet, confidence, reason and count, most popular first: a file to edit and give back."""
@@ -112,7 +133,9 @@ def facets(
         if found is not None and found[0] != UNKNOWN:
             chances[row, FACETS.index(found[0])] = 1
     if len(open_rows):
-        wording = fit(vectors).log_probabilities([plain(table.tags[row]) for row in open_rows], progress=progress)
+        wording = fit(vectors).log_probabilities(
+            [plain(table.tags[row]) for row in open_rows], progress=progress
+        )
         evidence = TEMPERATURE * wording + _company(table, chances)[open_rows]
         chances[open_rows] = _with_priors(evidence, _kinds(table, open_rows))
     names, confidences, reasons = [], np.zeros(table.n_tags), []
@@ -135,7 +158,9 @@ def _check(given: Mapping[str, str], table: TagTable) -> None:
             )
     absent = [tag for tag in given if tag not in table.tag_index]
     if absent:
-        logger.warning("%d tags with a given facet are not in the table: %s", len(absent), ", ".join(absent[:5]))
+        logger.warning(
+            "%d tags with a given facet are not in the table: %s", len(absent), ", ".join(absent[:5])
+        )
 
 
 def _said(tag: str, given: Mapping[str, str]) -> tuple[str, str] | None:
@@ -200,9 +225,6 @@ def _with_priors(evidence: Floats, kinds: npt.NDArray[np.int64]) -> Floats:
 
 def read_facets(path: str | os.PathLike[str]) -> dict[str, str]:
     """Read a person's facets: tab-separated lines of tag and facet, as `TagFacets.write` writes them.
-
-    A line with a reason of its own (what the program wrote: any but ``file``) and an untouched facet says nothing new,
-    and does no harm.
 
     Raises:
         FolksongError: the file is missing.
