@@ -44,6 +44,9 @@ class WordSource(Protocol):
     def dimension(self) -> int:
         """Length of a vector."""
 
+    def __hash__(self) -> int:
+        """Vectors are told apart by identity."""
+
     def embed(self, words: Sequence[str]) -> Any:
         """Return an object with ``vectors`` (n, dimension) and ``known`` (n,)."""
 

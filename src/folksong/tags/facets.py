@@ -210,7 +210,7 @@ def _kinds(table: TagTable, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64
 def _with_priors(evidence: Floats, kinds: npt.NDArray[np.int64]) -> Floats:
     """Return each tag's probabilities of the facets, with the priors that make those of its kind most likely."""
     likely = np.exp(evidence - evidence.max(axis=1, keepdims=True))
-    found = np.empty_like(likely)
+    found: Floats = np.empty_like(likely)
     for kind in np.unique(kinds):
         rows = kinds == kind
         prior = np.full(len(FACETS), 1 / len(FACETS))
