@@ -6,17 +6,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from folksong.cli.common import (
-    FolksongCommand,
-    FolksongGroup,
-    ManyValues,
-    OutputFile,
-    echo_csv,
-    echo_json,
-    echo_table,
-    log_to_stderr,
-    shown,
-)
+from folksong.cli.command import FolksongCommand, FolksongGroup, ManyValues, OutputFile
+from folksong.cli.common import echo_csv, echo_json, echo_table, log_to_stderr, shown
 from folksong.errors import FolksongError
 from folksong.files import check_output
 

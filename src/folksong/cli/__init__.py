@@ -10,7 +10,8 @@ import click
 from folksong import __version__
 from folksong.cli import label_builders, label_study  # noqa: F401 (they add their commands to labels)
 from folksong.cli.audio import audio
-from folksong.cli.common import FolksongGroup, log_to_stderr
+from folksong.cli.command import FolksongGroup
+from folksong.cli.common import log_to_stderr
 from folksong.cli.compare import compare
 from folksong.cli.config import config
 from folksong.cli.demo import demo
@@ -28,7 +29,13 @@ from folksong.cli.train import train
 
 
 @click.group(
-    cls=FolksongGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+    cls=FolksongGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    hints={
+        "the semantic loss needs word vectors": "--custom-loss-embeddings-path",
+        "data.tags: the plan names no": "--tags",
+        "data.shards: none": "--audio",
+    },
 )
 @click.version_option(__version__, prog_name="folksong")
 def main() -> None:
@@ -36,18 +43,8 @@ def main() -> None:
     log_to_stderr()
 
 
-main.add_command(audio)
-main.add_command(compare)
-main.add_command(config)
-main.add_command(demo)
-main.add_command(doctor)
-main.add_command(evaluate)
-main.add_command(experiment)
-main.add_command(export)
-main.add_command(labels)
-main.add_command(predict)
-main.add_command(report)
-main.add_command(shards)
-main.add_command(split)
-main.add_command(tags)
-main.add_command(train)
+for command in (
+    *(audio, compare, config, demo, doctor, evaluate, experiment, export),
+    *(labels, predict, report, shards, split, tags, train),
+):
+    main.add_command(command)

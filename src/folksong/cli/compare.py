@@ -2,44 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 import click
 
-from folksong.cli.common import FolksongCommand, echo_table, seed_option, wants_progress
-from folksong.cli.evaluate import interval_text, lift_text, part_option, resamples_option
-
-if TYPE_CHECKING:
-    from folksong.evaluation.compare import Comparison
+from folksong.cli.command import Count, File, FolksongCommand, Part
+from folksong.cli.common import echo_json, echo_table, wants_progress
+from folksong.cli.evaluate import interval_text, lift_text
 
 SHOWN_LABELS = 5
 
 
 @click.command(cls=FolksongCommand)
-@click.argument("runs", type=click.Path(), nargs=-1, required=True, metavar="RUN RUN...")
-@part_option("The part of the splits to compare on; the tracks that all runs have in it.")
-@click.option(
-    "--on",
-    "ground",
-    type=click.Choice(["auto", "labels", "tags"]),
-    default="auto",
-    show_default=True,
-    help="Compare equal label spaces label by label, or project all on the tags that every space knows.",
-)
-@click.option(
-    "--tags", type=click.Path(), metavar="SOURCE", help="The tags to project on.  [default: the first run's]"
-)
-@click.option(
-    "--min-tracks",
-    type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    help="Project only on tags that so many of the tracks carry.",
-)
-@resamples_option("Of the paired bootstrap that gives the intervals.")
-@seed_option("Of the bootstrap.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of the tables.")
-def compare(runs: tuple[str, ...], as_json: bool, **options: Any) -> None:
+def compare(
+    runs: tuple[File, ...], *, part: Part = "test", ground: Literal["auto", "labels", "tags"] = "auto",
+    tags: File | None = None, min_tracks: Count = 1, n_resamples: Count = 1000, seed: int = 0, as_json: bool = False,
+) -> None:  # fmt: skip
     """Compare RUNs on the same tracks; differences are from the first, with intervals of a paired bootstrap.
 
     Runs with other label spaces are projected on the tags that all of them know: each label's score stands for its
@@ -50,23 +28,32 @@ def compare(runs: tuple[str, ...], as_json: bool, **options: Any) -> None:
     Example:
       folksong compare runs/top100 runs/clusters
       folksong compare runs/bce runs/semantic --part validation --json
-    """  # fmt: skip
+
+    Args:
+        runs (RUN RUN...):
+        part: The part of the splits to compare on; the tracks that all runs have in it.
+        ground (--on): Compare equal label spaces label by label, or project all on the tags that every space knows.
+        tags (SOURCE): The tags to project on.  [default: the first run's]
+        min_tracks: Project only on tags that so many of the tracks carry.
+        n_resamples (--resamples): Of the paired bootstrap that gives the intervals.
+        seed: Of the bootstrap.
+    """
     from folksong.evaluation.compare import compare as compare_runs
     from folksong.evaluation.evaluate import current_evaluation
     from folksong.runs import Run
 
     for run in runs:
-        current_evaluation(Run.open(run), options["part"], progress=wants_progress())
-    found = compare_runs(runs, **options)
+        current_evaluation(Run.open(run), part, progress=wants_progress())
+    found = compare_runs(
+        runs, part=part, ground=ground, tags=tags, min_tracks=min_tracks, n_resamples=n_resamples, seed=seed
+    )
     if as_json:
-        import json
-
-        click.echo(json.dumps(found.to_dict(), ensure_ascii=False, indent=2))
+        echo_json(found.to_dict())
     else:
         _echo(found)
 
 
-def _echo(found: Comparison) -> None:
+def _echo(found: Any) -> None:
     from folksong.evaluation.figures import NAMES
 
     what = "labels" if found.ground == "labels" else "tags that all label spaces know"
@@ -90,7 +77,7 @@ def _echo(found: Comparison) -> None:
         _echo_labels(found, number)
 
 
-def _echo_labels(found: Comparison, number: int) -> None:
+def _echo_labels(found: Any, number: int) -> None:
     """Print the labels on which a run gains and loses most."""
     pairs = zip(found.names, found.label_differences(number), strict=True)
     defined = [(name, difference) for name, difference in pairs if difference.p == difference.p]

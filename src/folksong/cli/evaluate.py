@@ -3,93 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 import click
 
-from folksong.cli.common import Command, FolksongCommand, OutputFile, echo_table, seed_option, wants_progress
-
-if TYPE_CHECKING:
-    from folksong.evaluation.figures import Average, Evaluation
-    from folksong.prediction.thresholds import Thresholds
-
-
-def part_option(what: str) -> Callable[[Command], Command]:
-    """Return the option ``--part``; `what` says what it is for."""
-    parts = click.Choice(["test", "validation", "training"])
-    return click.option("--part", type=parts, default="test", show_default=True, help=what)
-
-
-def resamples_option(of: str) -> Callable[[Command], Command]:
-    """Return the option ``--resamples``; `of` says of what."""
-    return click.option(
-        "--resamples", "n_resamples", type=click.IntRange(1), default=1000, show_default=True, help=of
-    )
+from folksong.cli.command import Count, File, FolksongCommand, Output, Part, Positive, Precision, Share
+from folksong.cli.common import echo_json, echo_table, wants_progress
 
 
 @click.command(cls=FolksongCommand)
-@click.argument("run", type=click.Path())
-@part_option("The part of the run's split to measure.")
-@click.option(
-    "--tune",
-    is_flag=True,
-    help="First find each label's threshold that maximises F on the validation part, and keep them in the run.",
-)
-@click.option(
-    "--beta",
-    type=click.FloatRange(0, min_open=True),
-    default=1.0,
-    show_default=True,
-    help="In tuning, recall counts so many times as much as precision.",
-)
-@click.option(
-    "--shards", type=click.Path(), metavar="DIR", help="Where the shards are now.  [default: as in training]"
-)
-@click.option(
-    "--tags",
-    type=click.Path(),
-    metavar="SOURCE",
-    help="A tag table to measure against.  [default: as in training]",
-)
-@click.option(
-    "--windows",
-    type=click.Choice(["track", "centre"]),
-    help="Average windows over the whole track, or take the one in its middle.  [default: the run's definition]",
-)
-@click.option(
-    "--hop",
-    "hop_seconds",
-    type=click.FloatRange(0, min_open=True),
-    metavar="SECONDS",
-    help="From the beginning of one window to the next.  [default: the run's definition]",
-)
-@click.option(
-    "--threshold",
-    type=click.FloatRange(0, 1),
-    metavar="T",
-    help="A score of at least T decides for a label.  [default: the run's tuned thresholds, else 0.5]",
-)
-@resamples_option("Of the bootstrap that gives the intervals.")
-@seed_option("Of the bootstrap.")
-@click.option(
-    "--plot",
-    type=OutputFile(),
-    metavar="FILE",
-    help="Also draw ROC-AUC per label (.png, .svg).",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of the tables.")
-@click.option("--device", metavar="NAME", help="cpu, cuda, cuda:1, …  [default: a GPU where there is one]")
-@click.option(
-    "--batch-size", type=click.IntRange(1), default=32, show_default=True, help="Windows scored at once."
-)
-@click.option(
-    "--precision",
-    type=click.Choice(["32", "bf16", "16", "auto"]),
-    help="bf16 and 16 are faster where the hardware multiplies in them, and move scores by up to about 0.01.  "
-    "[default: the run's definition]",
-)
-def evaluate(run: str, plot: str | None, as_json: bool, tune: bool, beta: float, **options: Any) -> None:
+def evaluate(
+    run: File, *, part: Part = "test", tune: bool = False, beta: Positive = 1.0, shards: File | None = None,
+    tags: File | None = None, windows: Literal["track", "centre"] | None = None, hop_seconds: Positive | None = None,
+    threshold: Share | None = None, n_resamples: Count = 1000, seed: int = 0, plot: Output | None = None,
+    as_json: bool = False, device: str | None = None, batch_size: Count = 32, precision: Precision = None,
+) -> None:  # fmt: skip
     """Measure the best network of RUN: ROC-AUC and PR-AUC, macro, micro and per label, with 95% intervals.
 
     PR-AUC (average precision) stands beside what chance gives, the share of tracks with the label, and its lift over
@@ -105,43 +33,54 @@ def evaluate(run: str, plot: str | None, as_json: bool, tune: bool, beta: float,
       folksong evaluate runs/log-mel
       folksong evaluate runs/log-mel --tune
       folksong evaluate runs/log-mel --part validation --plot validation.png
-    """  # fmt: skip
+
+    Args:
+        part: The part of the run's split to measure.
+        tune: First find each label's threshold that maximises F on the validation part, and keep them in the run.
+        beta: In tuning, recall counts so many times as much as precision.
+        shards (DIR): Where the shards are now.  [default: as in training]
+        tags (SOURCE): A tag table to measure against.  [default: as in training]
+        windows: Average windows over the whole track, or take the one in its middle.
+            [default: the run's definition]
+        threshold (T): A score of at least T decides for a label.  [default: the run's tuned thresholds, else 0.5]
+        seed: Of the bootstrap.
+        plot (FILE): Also draw ROC-AUC per label (.png, .svg).
+    """
     from folksong.evaluation.evaluate import evaluate as evaluate_run
+    from folksong.evaluation.evaluate import evaluation_to_dict
+    from folksong.evaluation.tune_thresholds import tune_thresholds
+    from folksong.runs import Run
 
     tuned = None
+    same: dict[str, Any] = {
+        "shards": shards, "device": device, "batch_size": batch_size, "progress": wants_progress()
+    }  # fmt: skip
     if tune:
-        from folksong.evaluation.tune_thresholds import tune_thresholds
-        from folksong.runs import Run
-
-        same = {name: options[name] for name in ("shards", "device", "batch_size")}
-        scoring = Run.open(run).scoring.replaced(
-            *(options[name] for name in ("windows", "hop_seconds", "precision"))
-        )
-        tuned = tune_thresholds(run, beta=beta, scoring=scoring, progress=wants_progress(), **same)
-    found = evaluate_run(run, progress=wants_progress(), **options)
+        scoring = Run.open(run).scoring.replaced(windows, hop_seconds, precision)
+        tuned = tune_thresholds(run, beta=beta, scoring=scoring, **same)
+    found = evaluate_run(
+        run, part=part, tags=tags, windows=windows, hop_seconds=hop_seconds, threshold=threshold,
+        n_resamples=n_resamples, seed=seed, precision=precision, **same,
+    )  # fmt: skip
     if plot is not None:
         from folksong.evaluation.plots import plot_labels
 
         plot_labels(found, plot)
     if as_json:
-        import json
-
-        from folksong.evaluation.evaluate import evaluation_to_dict
-
-        click.echo(json.dumps(evaluation_to_dict(found), ensure_ascii=False, indent=2))
-    else:
-        if tuned is not None:
-            _echo_thresholds(run, tuned)
-        _echo(found)
+        echo_json(evaluation_to_dict(found))
+        return
+    if tuned is not None:
+        _echo_thresholds(run, tuned)
+    _echo(found)
 
 
-def _echo_thresholds(run: str, tuned: Thresholds) -> None:
+def _echo_thresholds(run: str, tuned: Any) -> None:
     rows = [(name, tuned.values[name], math.nan if f is None else f) for name, f in tuned.f.items()]
     echo_table(rows, ("label", "threshold", f"F{tuned.beta:g} on the {tuned.part} part"), floats=".3f")
     click.echo(f"\nWritten to {run}/thresholds.json, from {tuned.n_tracks:,} tracks\n")
 
 
-def _echo(found: Evaluation) -> None:
+def _echo(found: Any) -> None:
     from folksong.evaluation.figures import NAMES
 
     left_out = f" ({found.unlabelled:,} tracks without a label left out)" if found.unlabelled else ""
@@ -150,7 +89,7 @@ def _echo(found: Evaluation) -> None:
     )
     rows: list[tuple[object, ...]] = []
     for name, shown in NAMES.items():
-        figure: Average = getattr(found, name)
+        figure = getattr(found, name)
         lift = lift_text(figure) if name.endswith("pr_auc") else ""
         rows.append((shown, figure.value, interval_text(figure), figure.chance, lift))
     interval = f"{found.level:.0%} interval"
@@ -181,6 +120,6 @@ def interval_text(figure: Any, sign: str = "") -> str:
     return "–" if math.isnan(figure.low) else f"{figure.low:{sign}.3f} to {figure.high:{sign}.3f}"
 
 
-def lift_text(figure: Average) -> str:
+def lift_text(figure: Any) -> str:
     """Return the lift, to two digits behind the point."""
     return "–" if math.isnan(figure.lift) else f"{figure.lift:.2f}"

@@ -16,12 +16,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from folksong.audio.catalogue import Track
 from folksong.audio.decode import read_recording
 from folksong.audio.log_mel import FeaturePreset, log_mel, read_preset
 from folksong.audio.workers import Guard, Workers
@@ -38,9 +39,6 @@ from folksong.shards.index import (
     write_index,
 )
 from folksong.shards.manifest import AUDIO_FORMATS, STORAGES, ShardFile
-
-if TYPE_CHECKING:
-    from folksong.audio.catalogue import Track
 
 Item = TypeVar("Item")
 
