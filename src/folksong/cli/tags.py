@@ -29,7 +29,7 @@ def import_(
     format: Literal["lastfm", "long", "wide", "ragged", "folders", "dumps", "library"] | None = None,  # noqa: A002
     category: str | None = None, fields: tuple[str, ...] = (), separators: str | None = None,
     categories: bool | None = None, cache: bool | None = None, track_column: str | None = None,
-    tag_column: str | None = None, weight_column: str | None = None, separator: str | None = None, 
+    tag_column: str | None = None, weight_column: str | None = None, separator: str | None = None,
     encoding: str | None = None,
     quotes: bool | None = None,
 ) -> None:  # fmt: skip

@@ -11,8 +11,10 @@ from click.core import ParameterSource
 
 from folksong.cli.command import Count, File, FolksongCommand
 from folksong.cli.common import log_to_stderr, note, wants_progress
+from folksong.cli.evaluate import echo_evaluation
 
 FrontEnd = Literal["waveform", "log-mel-spectrogram"]
+Folds = Annotated[int, click.IntRange(2)]
 Verbosity = Annotated[int, click.IntRange(0, 3)]
 ARRAYS = {
     "pr_auc": "pr_auc", "roc_auc": "roc_auc", "confusion": "confusion", "label_names": "tags",
@@ -26,7 +28,8 @@ RESUMABLE = {"shards", "epochs", "cuda", "processes", "num_nodes", "changes"}
 def train(
     frontend: FrontEnd | None = None, *, shards: File | None = None, config: File | None = None,
     lastfm: File | None = None, tags: File | None = None, labels: File | None = None, dictionary: File | None = None,
-    genres: File | None = None, split: File | None = None, out: File | None = None, vectors: File | None = None,
+    genres: File | None = None, split: File | None = None,
+    n_folds: Folds | None = None, artists: File | None = None, out: File | None = None, vectors: File | None = None,
     multi_db: Count | None = None, database: int | None = None, filtered: bool = False,
     filter_path: File | None = None, multi_tag: bool = False, epochs: Count | None = None,
     steps_per_epoch: Count | None = None, batch_size: Count | None = None, shuffle: bool = True,
@@ -61,6 +64,9 @@ def train(
         genres (--genre-path PATH): With --dictionary-dir: a genres.txt; only its clusters stay, and its pairs are
             merged.
         split: The parts, a *.split.json file.  [default: made by the fractions of the settings and the seed]
+        n_folds (--folds K): Cross-validation for small collections: train K runs below --out, test each on tracks that
+            the others learned from, and pool the scores.
+        artists (FILE): With --folds: CSV with a track and an artist column; all tracks of an artist are in one fold.
         out: The run's folder.  [default: a new one in the log_dir of the settings]
         vectors (--custom-loss-embeddings-path VECTORS): Word vectors (GloVe, word2vec, fastText, ...) for the semantic
             loss, which they imply.
@@ -110,12 +116,22 @@ def train(
     folders = {array: options.pop(name) for name, array in ARRAYS.items()}
     options["cuda"] = cuda or None
     options["multi_tag"], options["shuffle"] = multi_tag or None, None if shuffle else False
+    if n_folds and _given(folders):
+        raise click.UsageError(
+            "--folds leaves the arrays of each fold in its run; leave the --save options out"
+        )
     try:
         run = _resume(resumed, options) if resumed else _train(options)
     except TrainingInterrupted as interrupted:
-        note(f"{interrupted}: folksong train --resume {interrupted.run.path}")
+        remedy = (
+            "; the same command goes on" if n_folds else f": folksong train --resume {interrupted.run.path}"
+        )
+        note(f"{interrupted}{remedy}")
         raise click.exceptions.Exit(130) from None
     if not speaks(num_nodes or 1):
+        return
+    if n_folds and not resumed:
+        echo_evaluation(run)
         return
     if wanted := _given(folders):
         from folksong.evaluation.label_arrays import write_label_arrays
@@ -150,8 +166,29 @@ def _train(options: dict[str, Any]) -> Any:
         options["remove"] = tags_to_remove(filter_path)
     options["labels"] = LegacyLabels(dictionary, genres) if dictionary else options["labels"]
     options["tags"] = lastfm or options["tags"]
-    settings = _settings(options.pop("changes"))
-    return train_tagger(front_end, shards, **{**settings, **_given(options)})
+    n_folds, artists = options.pop("n_folds"), options.pop("artists")
+    given = {**_settings(options.pop("changes")), **_given(options)}
+    if n_folds:
+        return _cross_validate(front_end, shards, n_folds, artists, given)
+    if artists:
+        raise click.UsageError(
+            "--artists belongs to --folds; without, `folksong split` makes parts by artist"
+        )
+    return train_tagger(front_end, shards, **given)
+
+
+def _cross_validate(
+    front_end: str, shards: str, n_folds: int, artists: str | None, options: dict[str, Any]
+) -> Any:
+    from folksong.evaluation.cross_validate import cross_validate
+    from folksong.tags.sources.delimited import read_artists
+
+    if "split" in options:
+        raise click.UsageError("--folds makes the parts itself; leave --split out")
+    if "out" not in options:
+        raise click.UsageError("--folds needs --out, the folder for its runs")
+    known = read_artists(artists) if artists else None
+    return cross_validate(front_end, shards, n_folds=n_folds, artists=known, **options)
 
 
 def _resume(run: str, options: dict[str, Any]) -> Any:
