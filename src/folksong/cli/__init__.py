@@ -38,7 +38,12 @@ from folksong.cli.train import train
     },
 )
 @click.version_option(__version__, prog_name="folksong")
-def main() -> None:
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Replace files that are there, whoever made them; of every command that writes.",
+)
+def main(force: bool) -> None:
     """Learn to hear what listeners write: from messy crowd tags to trained and measured music taggers."""
     log_to_stderr()
 

@@ -29,7 +29,6 @@ def scan(
     keeps the facts of all, so that a later scan reads only what has changed. Stopped by Ctrl-C, it continues when
     run again.
 
-    \b
     Example:
       folksong audio scan previews tracks.csv --track-list track_metadata.db \\
         --min-length 15 --max-total-silence 3 --max-silence 1 --drop-duplicates file audio

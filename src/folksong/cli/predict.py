@@ -1,4 +1,23 @@
-"""``folksong predict``: what a trained tagger says of recordings."""
+"""``folksong predict``: what a trained tagger says of recordings.
+
+Args:
+    files (FILE...):
+    top (N): The N best labels of each file.  [default: 5; all with --threshold, --json or --csv]
+    threshold (T|tuned): Only labels with a score of at least T, or of their own thresholds (`folksong evaluate
+        --tune` finds them).
+    json: Print one JSON document: file, seconds, labels with scores.
+    csv: Print CSV: file, label, score; one line a label.
+    hop_seconds (--hop SECONDS): From the beginning of one window to the next.
+        [default: as evaluated, or as thresholds were tuned]
+    precision: bf16 and 16 are faster where the hardware multiplies in them, and move scores by up to about 0.01;
+        auto takes bf16 where it does.  [default: as evaluated, or as thresholds were tuned]
+    write_tags: Write the labels into the files' own tags: those with --threshold, or the --top N. Needs mutagen.
+    field: With --write-tags: into which field.
+    append: With --write-tags: add to what the field says. Without this and --replace, files whose field says
+        something are left alone, and named.
+    replace: With --write-tags: replace what the field says.
+    dry_run: With --write-tags: only say what would be written.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +29,10 @@ from typing import Annotated, Any, Literal
 
 import click
 
-from folksong.cli.command import FLAGS, Count, File, FolksongCommand, Form, Positive, Precision
+import folksong as fs
+from folksong.cli.command import Count, File, FolksongCommand, Form
 from folksong.cli.common import echo_csv, echo_json, note, shown, wants_progress
+from folksong.cli.parameters import FLAGS
 from folksong.errors import FolksongError, nearest
 from folksong.recordings import printable, walk_recordings
 
@@ -19,7 +40,7 @@ DEFAULT_TOP = 5
 TUNED = "tuned"
 
 
-class Threshold(click.ParamType):
+class Threshold(click.ParamType[float | str]):
     """A score from 0 to 1, or the word ``tuned``."""
 
     name = "threshold"
@@ -42,12 +63,11 @@ Report = Callable[[str, FolksongError], None]
 Existing = Annotated[Literal["append", "replace"] | None, FLAGS]
 
 
-@click.command(cls=FolksongCommand)
+@click.command(cls=FolksongCommand, of="prediction.predictor:load_tagger")
 def predict(
     run: File, files: tuple[File, ...], *, top: Count | None = None, threshold: Limit = None, form: Form = None,
-    hop_seconds: Positive | None = None, device: str | None = None, batch_size: Count = 32,
-    precision: Precision = None, write_tags: bool = False, field: Literal["genre", "grouping", "mood"] = "grouping",
-    existing: Existing = None, dry_run: bool = False,
+    device: str | None = None, write_tags: bool = False, field: Literal["genre", "grouping", "mood"] = "grouping",
+    existing: Existing = None, dry_run: bool = False, **settings: Any,
 ) -> None:  # fmt: skip
     """Print the labels that the tagger of RUN gives to recordings, with scores from 0 to 1.
 
@@ -55,44 +75,22 @@ def predict(
     track is heard in windows as long as those of the training, whose scores are averaged. A file that cannot be read
     is named on stderr and passed over; the exit code is then 1.
 
-    \b
     Example:
       folksong predict runs/log-mel song.mp3 --top 3
       folksong predict runs/log-mel music/ --csv > tags.csv
       folksong predict runs/log-mel music/ --write-tags --threshold tuned --dry-run
-
-    Args:
-        files (FILE...):
-        top (N): The N best labels of each file.  [default: 5; all with --threshold, --json or --csv]
-        threshold (T|tuned): Only labels with a score of at least T, or of their own thresholds (`folksong evaluate
-            --tune` finds them).
-        json: Print one JSON document: file, seconds, labels with scores.
-        csv: Print CSV: file, label, score; one line a label.
-        hop_seconds (--hop SECONDS): From the beginning of one window to the next.
-            [default: as evaluated, or as thresholds were tuned]
-        precision: bf16 and 16 are faster where the hardware multiplies in them, and move scores by up to about 0.01;
-            auto takes bf16 where it does.  [default: as evaluated, or as thresholds were tuned]
-        write_tags: Write the labels into the files' own tags: those with --threshold, or the --top N. Needs mutagen.
-        field: With --write-tags: into which field.
-        append: With --write-tags: add to what the field says. Without this and --replace, files whose field says
-            something are left alone, and named.
-        replace: With --write-tags: replace what the field says.
-        dry_run: With --write-tags: only say what would be written.
     """
     from tqdm import tqdm
 
-    from folksong.prediction import load_tagger
+    from folksong.prediction.file_tags import check_mutagen, write_labels
 
-    writer = None
     if write_tags:
+        check_mutagen()
         if top is None and threshold is None:
             raise click.UsageError("--write-tags: which labels? give --threshold or --top")
-        writer = _TagWriter(field, existing, dry_run)
     elif existing or dry_run:
         raise click.UsageError("--append, --replace and --dry-run are for --write-tags")
-    tagger = load_tagger(
-        run, hop_seconds=hop_seconds, device=device, batch_size=batch_size, precision=precision
-    )
+    tagger = fs.load_tagger(run, device=device, **settings)
     if threshold == TUNED and tagger.thresholds is None:
         raise FolksongError(f"{run}: has no tuned thresholds; `folksong evaluate {run} --tune` finds them")
     limit = tagger.thresholds if isinstance(threshold, str) else threshold
@@ -106,57 +104,45 @@ def predict(
     paths = list(_recordings(files, report))
     n_files = len(paths) + len(failed)
     found = tagger.predict_files(paths, on_error=report)
-    if writer is not None:
-        found = writer.written(found, top, limit, report)
+    changed: list[str] = []
+    if write_tags:
+        write = partial(write_labels, field=field, existing=existing or "refuse", dry_run=dry_run)
+        found = _written(found, lambda one: one.ranked(top, limit), write, report, changed)
     with tqdm(found, total=len(paths), unit="file", leave=False, disable=not wants_progress()) as predictions:
         _PRINTERS[form](predictions, top, limit)
-    if writer is not None:
-        note(writer.summary(n_files))
+    if write_tags:
+        done = (
+            f"dry run: nothing was written; {field} would change in"
+            if dry_run
+            else f"{field} was written into"
+        )
+        note(f"{done} {len(changed)} of {n_files} files")
     if failed:
         what = "tagged and written" if write_tags else "tagged"
         note(f"{len(failed)} of {n_files} could not be {what}")
         raise click.exceptions.Exit(1)
 
 
-class _TagWriter:
-    """Writes labels into the files' own tags, or says what it would write, and counts."""
-
-    def __init__(self, field: str, existing: str | None, dry_run: bool) -> None:
-        from folksong.prediction.file_tags import check_mutagen, write_labels
-
-        check_mutagen()
-        self.field, self.dry_run, self.n_changed = field, dry_run, 0
-        self._write = partial(write_labels, field=field, existing=existing or "refuse", dry_run=dry_run)
-
-    def written(
-        self, predictions: Iterator[Any], top: int | None, threshold: Any, report: Report
-    ) -> Iterator[Any]:
-        """Yield the predictions after their labels were written, and say what changed."""
-        for prediction in predictions:
-            try:
-                change = self._write(
-                    prediction.file, [label for label, _ in prediction.ranked(top, threshold)]
-                )
-            except FolksongError as error:
-                refused = str(error).endswith(" already")
-                hint = "; --append adds to that, --replace replaces it" if refused else ""
-                report(prediction.file, FolksongError(f"{error}{hint}"))
+def _written(
+    predictions: Iterator[Any], ranked: Callable[[Any], Any], write: partial[Any], report: Report, changed: list[str]
+) -> Iterator[Any]:  # fmt: skip
+    """Yield the predictions after their labels were written into the files; say what changed."""
+    field, verb = write.keywords["field"], "would be" if write.keywords["dry_run"] else "is now"
+    for prediction in predictions:
+        try:
+            change = write(prediction.file, [label for label, _ in ranked(prediction)])
+        except FolksongError as error:
+            refused = str(error).endswith(" already")
+            hint = "; --append adds to that, --replace replaces it" if refused else ""
+            report(prediction.file, FolksongError(f"{error}{hint}"))
+        else:
+            before, after = ("; ".join(values) or "empty" for values in (change.before, change.after))
+            if change.after != change.before:
+                changed.append(prediction.file)
+                note(f"{prediction.file}: {field} {verb} {after} (was {before})")
             else:
-                note(f"{prediction.file}: {self._said(change)}")
-            yield prediction
-
-    def _said(self, change: Any) -> str:
-        before, after = ("; ".join(values) or "empty" for values in (change.before, change.after))
-        if change.after == change.before:
-            return f"{self.field} stays {before}"
-        self.n_changed += 1
-        return f"{self.field} {'would be' if self.dry_run else 'is now'} {after} (was {before})"
-
-    def summary(self, n_files: int) -> str:
-        """Return what was done, in one line."""
-        if self.dry_run:
-            return f"dry run: nothing was written; {self.field} would change in {self.n_changed} of {n_files} files"
-        return f"{self.field} was written into {self.n_changed} of {n_files} files"
+                note(f"{prediction.file}: {field} stays {before}")
+        yield prediction
 
 
 def _recordings(files: tuple[str, ...], report: Report) -> Iterator[str]:
@@ -181,10 +167,8 @@ def _print_table(predictions: Iterator[Any], top: int | None, threshold: Any) ->
         width = max(map(len, names), default=0)
         lines = [f"  {name:<{width}}  {score:.3f}" for name, (_, score) in zip(names, pairs, strict=True)]
         if not pairs:
-            silent = (
-                "silence: there is nothing to hear" if prediction.silent else "no label reaches its threshold"
-            )
-            lines = [f"  {silent}"]
+            silent, quiet = "silence: there is nothing to hear", "no label reaches its threshold"
+            lines = [f"  {silent if prediction.silent else quiet}"]
         with tqdm.external_write_mode():
             click.echo("\n".join([f"{printable(prediction.file)} ({prediction.seconds:.1f} s)", *lines]))
 
@@ -199,19 +183,15 @@ def _print_csv(predictions: Iterator[Any], top: int | None, threshold: Any) -> N
 
 
 def _print_json(predictions: Iterator[Any], top: int | None, threshold: Any) -> None:
-    content = [
+    echo_json([
         {
-            "file": printable(prediction.file),
-            "seconds": round(prediction.seconds, 3),
-            **({"silent": True} if prediction.silent else {}),
-            "labels": [
-                {"label": label, "score": round(score, 6)}
-                for label, score in prediction.ranked(top, threshold)
-            ],
+            "file": printable(one.file),
+            "seconds": round(one.seconds, 3),
+            **({"silent": True} if one.silent else {}),
+            "labels": [{"label": name, "score": round(score, 6)} for name, score in one.ranked(top, threshold)],
         }
-        for prediction in predictions
-    ]
-    echo_json(content)
+        for one in predictions
+    ])  # fmt: skip
 
 
 _PRINTERS = {None: _print_table, "csv": _print_csv, "json": _print_json}

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from folksong.cli.command import Count, File, Folder, FolksongCommand, Output, Part
-from folksong.cli.common import wants_progress
+from folksong.cli.command import File, FolksongCommand, Output
 
 
-@click.command(cls=FolksongCommand)
+@click.command(
+    cls=FolksongCommand, of="evaluation.report:write_report evaluation.report_data:collect", without=("more",)
+)
 def report(
-    runs: tuple[File, ...], *, out: Output = "report.html", title: str = "folksong report", part: Part = "test",
-    n_resamples: Count = 1000, truth: File | None = None, tag_groups: File | None = None, audio: File | None = None,
-    pictures: Folder | None = None, markdown: Output | None = None,
-) -> None:  # fmt: skip
+    runs: tuple[File, ...], *, out: Output = "report.html", markdown: Output | None = None, **settings: Any
+) -> None:
     """Write one interactive HTML page about RUNs; the folder of an experiment stands for all its finished cells.
 
     It shows information kept against quality, figures with intervals, all runs on common ground, learning curves, every
@@ -23,7 +23,6 @@ def report(
     and the tags that the tagger doubts. Runs that differ in their seed alone are averaged and compared seed by seed.
     Runs that were not evaluated yet are evaluated first.
 
-    \b
     Example:
       folksong report runs/log-mel
       folksong report runs/* --out report.html --markdown tables.md --pictures figures/
@@ -46,8 +45,5 @@ def report(
     """
     from folksong.evaluation.report import write_report
 
-    written = write_report(
-        runs, out, title=title, part=part, n_resamples=n_resamples, truth=truth, tag_groups=tag_groups, audio=audio,
-        pictures=pictures, markdown=markdown, progress=wants_progress(),
-    )  # fmt: skip
+    written = write_report(runs, out, markdown=markdown, **settings)
     click.echo(f"{written}: {Path(written).stat().st_size / 1e6:.2f} MB")

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import click
 
+import folksong as fs
 from folksong.cli.command import Count, File, Folder, FolksongGroup
 from folksong.cli.common import echo_json, echo_table, note, wants_progress
 
@@ -40,7 +41,6 @@ def write(
     out and listed in OUT/skipped.csv. A command that was stopped continues when it is given again, and ends with the
     same bytes.
 
-    \b
     Example:
       folksong shards write instruments/ shards/mel --tags instruments/ --format log-mel-spectrogram
       folksong shards write ultimate.csv shards/wave --root mp3/ --tags lastfm_tags.db --num-files 100
@@ -59,13 +59,9 @@ def write(
     """
     from tqdm import tqdm
 
-    from folksong.audio.catalogue import read_catalogue, scan_folder
-    from folksong.shards.writer import write_shards
-    from folksong.tags.sources.read_tags import read_tags
-
-    tables = [read_tags(source, min_weight=min_weight) for source in tags]
-    found = scan_folder(tracks) if Path(tracks).is_dir() else read_catalogue(tracks, root)
-    manifest = write_shards(found, out, tables, audio_format=audio_format, storage=storage, **settings)
+    tables = [fs.read_tags(source, min_weight=min_weight) for source in tags]
+    found = fs.scan_folder(tracks) if Path(tracks).is_dir() else fs.read_catalogue(tracks, root)
+    manifest = fs.write_shards(found, out, tables, audio_format=audio_format, storage=storage, **settings)
     skipped, damaged = (manifest.provenance[key] for key in ("n_skipped", "n_damaged"))
     size = tqdm.format_sizeof(manifest.n_bytes, "B")
     click.echo(
@@ -79,7 +75,6 @@ def write(
 def verify(folder: File) -> None:
     """Check every record, hash and count of FOLDER; name all damage and exit with 1 if there is any.
 
-    \b
     Example:
       folksong shards verify shards/mel
     """
@@ -102,7 +97,6 @@ def verify(folder: File) -> None:
 def show(folder: File, *, tracks: int = 0, database: int = 0, as_json: bool = False) -> None:
     """Say what FOLDER holds.
 
-    \b
     Example:
       folksong shards show shards/mel --tracks 5
 
@@ -144,7 +138,6 @@ def repair(
 
     The options are for a folder without a manifest, such as files of TensorFlow or the earlier project.
 
-    \b
     Example:
       folksong shards repair shards/mel
       folksong shards repair old/ --format log-mel-spectrogram --mels 128 --one-hot-tags clean_lastfm.db
@@ -177,7 +170,6 @@ def merge(
 ) -> None:
     """Copy the records of one or more FOLDERS into the new folder OUT, without decoding anything again.
 
-    \b
     Example:
       folksong shards merge machine1/ machine2/ shards/all
       folksong shards merge shards/wave shards/wave20 --num-files 20

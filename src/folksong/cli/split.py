@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+import folksong as fs
 from folksong.cli.command import File, FolksongCommand, Output
 from folksong.cli.common import echo_table
 
@@ -17,7 +18,6 @@ def split(
 
     Labels are balanced between the parts, and the same tracks, artists and seed always give the same parts.
 
-    \b
     Example:
       folksong split lastfm_tags.db my.split.json --fractions 80 10 10 --artists tracks.csv
 
@@ -28,15 +28,15 @@ def split(
         labels (FILE): Balance these labels.  [default: the 100 most popular tags]
         seed: Of the order in which equals are dealt.
     """
-    from folksong.labels.space import LabelSpace
-    from folksong.splits import PARTS, make_split
     from folksong.tags.sources.delimited import read_artists
 
     known = read_artists(artists, artist_column=artist_column) if artists else None
-    space = LabelSpace.read(labels) if labels else None
-    found = make_split(source, fractions=fractions, artists=known, space=space, seed=seed)
+    space = fs.LabelSpace.read(labels) if labels else None
+    found = fs.splits.make_split(source, fractions=fractions, artists=known, space=space, seed=seed)
     found.write(out)
-    sizes = [len(found.part(name)) for name in PARTS]
-    shares = [(name, size, f"{size / sum(sizes):.2%}") for name, size in zip(PARTS, sizes, strict=True)]
+    sizes = [len(found.part(name)) for name in fs.splits.PARTS]
+    shares = [
+        (name, size, f"{size / sum(sizes):.2%}") for name, size in zip(fs.splits.PARTS, sizes, strict=True)
+    ]
     echo_table(shares, ("part", "tracks", "share"))
     click.echo(f"{out}: {'by artist' if found.by_artist else 'no artists known'}, seed {seed}")

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+import folksong as fs
 from folksong.cli.command import File, FolksongCommand, Output
 from folksong.cli.common import echo_rows, echo_table, note, wants_progress
 
@@ -18,7 +19,6 @@ def propose(source: File, out: Output, *, number: int = 20, **settings: Any) -> 
     The merges that move most counts come first, each with its counts and reason. Put "-" before a line to reject it,
     change what a tag becomes, add lines; then name the file in a recipe and run "folksong tags clean".
 
-    \b
     Example:
       folksong tags propose lastfm_tags.db proposal.tsv --min-count 10
 
@@ -43,7 +43,6 @@ def propose(source: File, out: Output, *, number: int = 20, **settings: Any) -> 
 def recipe(out: Output) -> None:
     """Write the default cleaning recipe, with comments, to OUT for you to edit.
 
-    \b
     Example:
       folksong tags recipe cleaning.toml
     """
@@ -61,18 +60,14 @@ def clean(source: File, out: Output, *, recipe: File | None = None) -> None:
 
     Beside OUT lies OUT.changes.json: what each original tag became, by which step; "folksong tags explain" reads it.
 
-    \b
     Example:
       folksong tags clean lastfm_tags.db clean.db --recipe cleaning.toml
 
     Args:
         recipe (FILE): The recipe (TOML).  [default: the one "tags recipe" writes]
     """
-    from folksong.tags.cleaning.clean import clean as clean_table
-    from folksong.tags.sources.read_tags import read_tags
-
-    table = read_tags(source)
-    cleaned = clean_table(table, recipe, source=source, progress=wants_progress())
+    table = fs.read_tags(source)
+    cleaned = fs.clean(table, recipe, source=source, progress=wants_progress())
     cleaned.write(out)
     rows = []
     for what in ("tracks", "tags", "counts"):
@@ -86,25 +81,22 @@ def clean(source: File, out: Output, *, recipe: File | None = None) -> None:
 def explain(cleaned: File, track: str, tag: str | None = None, *, source: File | None = None) -> None:
     """Say why TRACK carries TAG after cleaning, or what became of all its tags.
 
-    \b
     Example:
       folksong tags explain clean.db TRAAAAK128F9318786 rnb
 
     Args:
         source (FILE): The tags before cleaning.  [default: as the change log says]
     """
-    from folksong.errors import FolksongError
     from folksong.tags.cleaning.change_log import ChangeLog, changes_path
     from folksong.tags.cleaning.change_log import explain as explain_tags
-    from folksong.tags.sources.read_tags import read_tags
 
     log = ChangeLog.read(changes_path(cleaned))
     origin = source or log.source
     if not Path(origin).exists():
-        raise FolksongError(
+        raise fs.FolksongError(
             f"{origin}: the tags before cleaning are not there; say where they are with --source"
         )
-    original = read_tags(origin)
+    original = fs.read_tags(origin)
     if original.sha256() != log.source_sha256:
         note(f"Warning: {origin} is not what was cleaned")
     left_out = log.dropped_track(track)

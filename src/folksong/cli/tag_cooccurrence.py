@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import click
 
+import folksong as fs
 from folksong.cli.command import Count, File, FolksongCommand, Form, Output
 from folksong.cli.common import echo_csv, echo_json, echo_rows
 
@@ -20,7 +21,6 @@ def cooccurrence(
 ) -> None:  # fmt: skip
     """Print how often tags of SOURCE share tracks: counts, P(j | i), PMI, NPMI, the NPMI distance; or related pairs.
 
-    \b
     Example:
       folksong tags cooccurrence lastfm_tags.db --tags rock pop jazz
       folksong tags cooccurrence lastfm_tags.db --top 100 --measure npmi --plot npmi.html
@@ -37,12 +37,10 @@ def cooccurrence(
         plot (FILE): Draw a heat map instead: .png, .svg, .pdf, or .html.
     """
     from folksong.files import atomic_write, json_value
-    from folksong.tags import cooccurrence as of_tags
-    from folksong.tags.sources.read_tags import read_tags
 
-    table = read_tags(source)
+    table = fs.read_tags(source)
     if measure in ("equivalent", "contained"):
-        find = of_tags.equivalents if measure == "equivalent" else of_tags.contained
+        find = fs.cooccurrence.equivalents if measure == "equivalent" else fs.cooccurrence.contained
         rows = [
             (pair.tag, pair.other, pair.together, pair.forward, pair.backward)
             for pair in find(table, **related)
@@ -52,7 +50,7 @@ def cooccurrence(
         click.echo(f"{len(rows):,} pairs", err=form is not None)
         return
     chosen = listed_tags(tags) or table.popularity().tags[:top]
-    matrix = of_tags.MEASURES[measure](table, chosen)
+    matrix = fs.cooccurrence.MEASURES[measure](table, chosen)
     if plot:
         from folksong.tags.charts import draw_heat_map
 
@@ -84,7 +82,6 @@ def query(
 ) -> None:  # fmt: skip
     """Count the tracks of SOURCE with all of A, any of B and none of C; of those with all of A, the share P(B | A) too.
 
-    \b
     Example:
       folksong tags query lastfm_tags.db --all-of rock "female vocalists" --none-of metal punk
       folksong tags query lastfm_tags.db --all-of bebop --any-of jazz "hard bop"
@@ -95,19 +92,16 @@ def query(
         none_of (TAG...): Tracks that carry none of these.
         listed (--list): Print the tracks instead of their number.
     """
-    from folksong.tags.cooccurrence import tracks_with
-    from folksong.tags.sources.read_tags import read_tags
-
-    table = read_tags(source)
+    table = fs.read_tags(source)
     all_of, any_of, none_of = (listed_tags(tags) for tags in (all_of, any_of, none_of))
-    found = tracks_with(table, all_of=all_of, any_of=any_of, none_of=none_of)
+    found = fs.cooccurrence.tracks_with(table, all_of=all_of, any_of=any_of, none_of=none_of)
     if listed:
         for track in table.track_ids[found]:
             click.echo(track)
         return
     number = int(found.sum())
     click.echo(f"{number:,} of {table.n_tracks:,} tracks")
-    with_all = int(tracks_with(table, all_of=all_of).sum())
+    with_all = int(fs.cooccurrence.tracks_with(table, all_of=all_of).sum())
     if all_of and (any_of or none_of) and with_all:
         wanted = [" or ".join(any_of)] * bool(any_of) + [f"not {tag}" for tag in none_of]
         click.echo(f"P({', '.join(wanted)} | {', '.join(all_of)}) = {number / with_all:.4f}")

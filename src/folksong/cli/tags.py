@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import click
 
+import folksong as fs
 from folksong.cli.command import Count, File, FolksongGroup, Form, Output
 from folksong.cli.common import echo_csv, echo_json, echo_rows, echo_table, note
 from folksong.cli.tag_cleaning import clean, explain, propose, recipe
@@ -35,7 +36,6 @@ def import_(
 ) -> None:  # fmt: skip
     """Convert SOURCE to OUT: last.fm SQLite (.db, .sqlite) or long .csv, .tsv, .parquet.
 
-    \b
     Example:
       folksong tags import instruments/ instruments.db
       folksong tags import user_taggedartists.tsv tags.db --track-column artistID
@@ -61,12 +61,12 @@ def import_(
         for name, value in locals().items()
         if name not in ("source", "out", "category") and value not in (None, ())
     }
-    from folksong.tags.sources.read_tags import read_tags, select_category, write_tags
+    from folksong.tags.sources.read_tags import select_category, write_tags
 
     logger = logging.getLogger("folksong.tags.sources")
     logger.setLevel(logging.DEBUG)  # which columns are taken
     try:
-        table = read_tags(source, **given)
+        table = fs.read_tags(source, **given)
     finally:
         logger.setLevel(logging.NOTSET)
     table = table if category is None else select_category(table, category)
@@ -81,7 +81,6 @@ def stats(
 ) -> None:  # fmt: skip
     """Print popularity, coverage of the top N, tags per track, tracks per tag and weights of SOURCE.
 
-    \b
     Example:
       folksong tags stats lastfm_tags.db --coverage 50 100
       folksong tags stats lastfm_tags.db --tracks training.txt --json
@@ -118,7 +117,6 @@ def popular(
 ) -> None:  # fmt: skip
     """Print the most popular tags of SOURCE: how many tracks carry each, and the share of all counts so far.
 
-    \b
     Example:
       folksong tags popular lastfm_tags.db -n 100 --csv
 
@@ -137,11 +135,10 @@ def popular(
     echo_rows(form or output, rows, ("rank", "tag", "tracks", "share_so_far"), headers)
 
 
-def _read(source: str, tracks: str | None) -> Any:
-    from folksong.tags.sources.read_tags import read_tags
+def _read(source: str, tracks: str | None) -> fs.TagTable:
     from folksong.tags.tag_lists import read_track_ids
 
-    table = read_tags(source)
+    table = fs.read_tags(source)
     return table.select_tracks(read_track_ids(tracks)) if tracks else table
 
 

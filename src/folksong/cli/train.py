@@ -1,4 +1,55 @@
-"""``folksong train``: from shards to a tagger."""
+"""``folksong train``: from shards to a tagger.
+
+Args:
+    shards (--tfrecords-dir): Folder of shards, as `folksong shards write` makes it.
+    config: Settings: a JSON file, or a folder with config.json; `folksong config init` writes a template.
+        [default: the template's values]
+    lastfm: Tag database.  [default: the records' own tags]
+    tags: As --lastfm, for a tag source of any kind.
+    labels: Label space, a *.labels.json file.  [default: as the settings say]
+    dictionary (--dictionary-dir PATH): Labels of the earlier project: a tags_dict_*.pkl, or a folder that holds
+        one.
+    genres (--genre-path PATH): With --dictionary-dir: a genres.txt; only its clusters stay, and its pairs are
+        merged.
+    split: The parts, a *.split.json file.  [default: made by the fractions of the settings and the seed]
+    n_folds (--folds K): Cross-validation for small collections: train K runs below --out, test each on tracks that
+        the others learned from, and pool the scores.
+    artists (FILE): With --folds: CSV with a track and an artist column; all tracks of an artist are in one fold.
+    out: The run's folder.  [default: a new one in the log_dir of the settings]
+    vectors (--custom-loss-embeddings-path VECTORS): Word vectors (GloVe, word2vec, fastText, ...) for the semantic
+        loss, which they imply.
+    multi_db (N): How many tag databases the records hold.  [default: as their manifest says]
+    database (--multi-db-default I): Which of them to use, counted from 0.  [default: 0]
+    filtered (--filter): Take the subjective tags out of the labels. With --dictionary-dir: keep the clusters that
+        hold at least one of the 100 most popular tags besides the subjective ones.
+    filter_path (DIR): Take out the tags that DIR/tags_remove.txt lists; implies --filter.
+        [default: the shipped list of 20]
+    multi_tag: Macro PR-AUC leads: in progress, early stopping and summary. Without it, micro. Both are always
+        stored.
+    epochs: End after so many, if early stopping does not.  [default: 100]
+    steps_per_epoch: Steps an epoch; passes over the data go on across epochs.  [default: one pass]
+    batch_size: Windows a batch.  [default: 16]
+    shuffle (--no-shuffle): Keep the records' order.
+    update_freq: Steps between two updates of the training loss, in TensorBoard and the progress bar.
+        [default: 10]
+    seed: Of everything that is random.  [default: 0]
+    changes (--set KEY=VALUE): Any other setting, for example --set loss=asymmetric or --set gain_db=6.
+    cuda (I...): Which GPUs. With none on the machine, the CPU.  [default: the first, if there is one]
+    processes (N): Processes that share the CPU, each with batches of its own.  [default: 1]
+    num_nodes (N): Machines on which this command runs, with MASTER_ADDR, MASTER_PORT and NODE_RANK set. Not with
+        torchrun.  [default: 1]
+    resumed (--resume RUN): Go on with a run, exactly.
+    pr_auc (--save-PR DIR): Write DIR/pr_auc.npy, of the test part, measured as `folksong evaluate` does.
+    roc_auc (--save-ROC DIR): Write DIR/roc_auc.npy.
+    confusion (--save-confusion-matrix DIR): Write DIR/confusion_matrix.npy: (n_labels, 2, 2), each
+        [[TN, FP], [FN, TP]] at 0.5.
+    label_names (--save-tags-path DIR): Write DIR/tags.npy: the labels, in the order of the other arrays.
+    cooccurrence (--save-cooccurrence-matrix-path, --save-coocurrence-matrix-path DIR): Write
+        DIR/cooccurrence_matrix.npy: (n_labels, n_labels), how many tracks of the test part carry both.
+    built_in: Accepted for old scripts: training always uses the built-in loop.
+    verbose (-v, --verbose): 0: warnings only. 1: progress and summary. 2: also the settings and the network.
+        3: everything.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +60,7 @@ from typing import Annotated, Any, Literal
 import click
 from click.core import ParameterSource
 
+import folksong as fs
 from folksong.cli.command import Count, File, FolksongCommand
 from folksong.cli.common import log_to_stderr, note, wants_progress
 from folksong.cli.evaluate import echo_evaluation
@@ -45,62 +97,11 @@ def train(
     (loss, optimizer, schedule, augmentation, precision, ...) is a key for --set or --config; `folksong config` lists
     them.
 
-    \b
     Example:
       folksong train log-mel-spectrogram --tfrecords-dir shards/mel --labels top50.labels.json --out runs/mel
       folksong train waveform --tfrecords-dir shards/wave --lastfm lastfm_tags.db --config . --multi-tag
       folksong train waveform --tfrecords-dir shards/wave --set loss=asymmetric --set learning_rate=3e-4
       folksong train --resume runs/mel
-
-    Args:
-        shards (--tfrecords-dir): Folder of shards, as `folksong shards write` makes it.
-        config: Settings: a JSON file, or a folder with config.json; `folksong config init` writes a template.
-            [default: the template's values]
-        lastfm: Tag database.  [default: the records' own tags]
-        tags: As --lastfm, for a tag source of any kind.
-        labels: Label space, a *.labels.json file.  [default: as the settings say]
-        dictionary (--dictionary-dir PATH): Labels of the earlier project: a tags_dict_*.pkl, or a folder that holds
-            one.
-        genres (--genre-path PATH): With --dictionary-dir: a genres.txt; only its clusters stay, and its pairs are
-            merged.
-        split: The parts, a *.split.json file.  [default: made by the fractions of the settings and the seed]
-        n_folds (--folds K): Cross-validation for small collections: train K runs below --out, test each on tracks that
-            the others learned from, and pool the scores.
-        artists (FILE): With --folds: CSV with a track and an artist column; all tracks of an artist are in one fold.
-        out: The run's folder.  [default: a new one in the log_dir of the settings]
-        vectors (--custom-loss-embeddings-path VECTORS): Word vectors (GloVe, word2vec, fastText, ...) for the semantic
-            loss, which they imply.
-        multi_db (N): How many tag databases the records hold.  [default: as their manifest says]
-        database (--multi-db-default I): Which of them to use, counted from 0.  [default: 0]
-        filtered (--filter): Take the subjective tags out of the labels. With --dictionary-dir: keep the clusters that
-            hold at least one of the 100 most popular tags besides the subjective ones.
-        filter_path (DIR): Take out the tags that DIR/tags_remove.txt lists; implies --filter.
-            [default: the shipped list of 20]
-        multi_tag: Macro PR-AUC leads: in progress, early stopping and summary. Without it, micro. Both are always
-            stored.
-        epochs: End after so many, if early stopping does not.  [default: 100]
-        steps_per_epoch: Steps an epoch; passes over the data go on across epochs.  [default: one pass]
-        batch_size: Windows a batch.  [default: 16]
-        shuffle (--no-shuffle): Keep the records' order.
-        update_freq: Steps between two updates of the training loss, in TensorBoard and the progress bar.
-            [default: 10]
-        seed: Of everything that is random.  [default: 0]
-        changes (--set KEY=VALUE): Any other setting, for example --set loss=asymmetric or --set gain_db=6.
-        cuda (I...): Which GPUs. With none on the machine, the CPU.  [default: the first, if there is one]
-        processes (N): Processes that share the CPU, each with batches of its own.  [default: 1]
-        num_nodes (N): Machines on which this command runs, with MASTER_ADDR, MASTER_PORT and NODE_RANK set. Not with
-            torchrun.  [default: 1]
-        resumed (--resume RUN): Go on with a run, exactly.
-        pr_auc (--save-PR DIR): Write DIR/pr_auc.npy, of the test part, measured as `folksong evaluate` does.
-        roc_auc (--save-ROC DIR): Write DIR/roc_auc.npy.
-        confusion (--save-confusion-matrix DIR): Write DIR/confusion_matrix.npy: (n_labels, 2, 2), each
-            [[TN, FP], [FN, TP]] at 0.5.
-        label_names (--save-tags-path DIR): Write DIR/tags.npy: the labels, in the order of the other arrays.
-        cooccurrence (--save-cooccurrence-matrix-path, --save-coocurrence-matrix-path DIR): Write
-            DIR/cooccurrence_matrix.npy: (n_labels, n_labels), how many tracks of the test part carry both.
-        built_in: Accepted for old scripts: training always uses the built-in loop.
-        verbose (-v, --verbose): 0: warnings only. 1: progress and summary. 2: also the settings and the network.
-            3: everything.
     """
     options = dict(locals())
     from folksong.training.distributed import speaks
@@ -143,10 +144,8 @@ def train(
 
 
 def _train(options: dict[str, Any]) -> Any:
-    from folksong.errors import FolksongError
     from folksong.shards.manifest import Manifest
     from folksong.training.data import LegacyLabels, tags_to_remove
-    from folksong.training.train import train as train_tagger
 
     front_end, shards = options.pop("frontend"), options.pop("shards")
     if front_end is None or shards is None:
@@ -160,7 +159,7 @@ def _train(options: dict[str, Any]) -> Any:
         raise click.UsageError("--genre-path numbers the clusters of a dictionary; give --dictionary-dir too")
     n_databases, stated = Manifest.read(shards).n_tag_databases, options.pop("multi_db")
     if stated not in (None, n_databases):
-        raise FolksongError(f"{shards}: the records hold {n_databases} tag databases, not {stated}")
+        raise fs.FolksongError(f"{shards}: the records hold {n_databases} tag databases, not {stated}")
     filter_path = options.pop("filter_path")
     if options.pop("filtered") or filter_path is not None:
         options["remove"] = tags_to_remove(filter_path)
@@ -174,13 +173,12 @@ def _train(options: dict[str, Any]) -> Any:
         raise click.UsageError(
             "--artists belongs to --folds; without, `folksong split` makes parts by artist"
         )
-    return train_tagger(front_end, shards, **given)
+    return fs.train(front_end, shards, **given)
 
 
 def _cross_validate(
     front_end: str, shards: str, n_folds: int, artists: str | None, options: dict[str, Any]
 ) -> Any:
-    from folksong.evaluation.cross_validate import cross_validate
     from folksong.tags.sources.delimited import read_artists
 
     if "split" in options:
@@ -188,12 +186,10 @@ def _cross_validate(
     if "out" not in options:
         raise click.UsageError("--folds needs --out, the folder for its runs")
     known = read_artists(artists) if artists else None
-    return cross_validate(front_end, shards, n_folds=n_folds, artists=known, **options)
+    return fs.cross_validate(front_end, shards, n_folds=n_folds, artists=known, **options)
 
 
 def _resume(run: str, options: dict[str, Any]) -> Any:
-    from folksong.training.resume import resume
-
     ctx = click.get_current_context()
     given = {name for name in options if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE}
     if fixed := given - RESUMABLE - {"frontend"}:
@@ -202,7 +198,7 @@ def _resume(run: str, options: dict[str, Any]) -> Any:
     settings = _settings(options["changes"])
     settings |= settings.pop("runtime", {})
     kept = RESUMABLE - {"changes"} | {"progress"}
-    return resume(run, **{**settings, **_given({name: options[name] for name in kept})})
+    return fs.resume(run, **{**settings, **_given({name: options[name] for name in kept})})
 
 
 def _settings(changes: Sequence[str]) -> dict[str, Any]:
