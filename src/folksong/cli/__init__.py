@@ -12,16 +12,14 @@ from folksong.cli import label_builders, label_study  # noqa: F401 (they add the
 from folksong.cli.audio import audio
 from folksong.cli.command import FolksongGroup
 from folksong.cli.common import log_to_stderr
-from folksong.cli.compare import compare
 from folksong.cli.config import config
 from folksong.cli.demo import demo
 from folksong.cli.doctor import doctor
-from folksong.cli.evaluate import evaluate
+from folksong.cli.evaluate import compare, evaluate, report
 from folksong.cli.experiment import experiment
 from folksong.cli.export import export
 from folksong.cli.labels import labels
 from folksong.cli.predict import predict
-from folksong.cli.report import report
 from folksong.cli.shards import shards
 from folksong.cli.split import split
 from folksong.cli.tags import tags

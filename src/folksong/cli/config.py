@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import click
 
@@ -40,7 +40,14 @@ def _keys(place: str, settings: Any) -> Iterator[tuple[str, str]]:
         if hasattr(value, "model_fields"):
             yield from _keys(key, value)
         else:
-            yield f"{key} = {json.dumps(value)}", entries.get(name, Entry()).text.replace("`", "")
+            words = ", ".join(map(str, _choices(field.annotation)))
+            text = entries.get(name, Entry()).text.replace("`", "").replace("None", "null")
+            yield f"{key} = {json.dumps(value)}", text + (f" One of {words}." if words else "")
+
+
+def _choices(hint: Any) -> list[Any]:
+    inner = get_args(hint)
+    return list(inner) if get_origin(hint) is Literal else [word for one in inner for word in _choices(one)]
 
 
 @config.command

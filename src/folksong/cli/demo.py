@@ -73,40 +73,27 @@ def _print_stage(stage: Any) -> None:
 
 def _print_result(result: Any) -> None:
     click.echo("\nHow much of the crowd's cleaned tags the labels keep; the taggers learn the last ones")
-    echo_table(
-        [(kept.model, kept.n_labels, f"{kept.counts:.1%}", f"{kept.tracks:.1%}") for kept in result.kept],
-        ("labels", "number", "counts kept", "tracks kept"),
-    )
+    kept = [(kept.model, kept.n_labels, f"{kept.counts:.1%}", f"{kept.tracks:.1%}") for kept in result.kept]
+    echo_table(kept, ("labels", "number", "counts kept", "tracks kept"))
     click.echo(f"\nTest tracks ({result.scores[0].n_tracks}, by artists not trained on), macro means")
-    echo_table(
-        [
-            (
-                score.front_end,
-                _interval(score.macro_roc_auc),
-                _interval(score.macro_pr_auc),
-                score.chance,
-                score.lift,
-                score.seconds,
-            )
-            for score in result.scores
-        ],
-        ("front-end", "ROC-AUC [95%]", "PR-AUC [95%]", "chance", "lift", "training s"),
-        floats=".3g",
-    )
+    rows = [
+        (
+            one.front_end,
+            *map(_interval, (one.macro_roc_auc, one.macro_pr_auc)),
+            one.chance,
+            one.lift,
+            one.seconds,
+        )
+        for one in result.scores
+    ]
+    headers = ("front-end", "ROC-AUC [95%]", "PR-AUC [95%]", "chance", "lift", "training s")
+    echo_table(rows, headers, floats=".3g")
     click.echo("\nROC-AUC by what a label means")
-    kinds = dict.fromkeys(kind for score in result.scores for kind in sorted(score.by_kind))
-    echo_table(
-        [
-            (
-                kind,
-                max(score.by_kind.get(kind, UNDEFINED)[0] for score in result.scores),
-                *(score.by_kind.get(kind, UNDEFINED)[1] for score in result.scores),
-            )
-            for kind in kinds
-        ],
-        ("meaning", "labels", *(score.front_end for score in result.scores)),
-        floats=".3f",
-    )
+    rows = []
+    for kind in dict.fromkeys(kind for score in result.scores for kind in sorted(score.by_kind)):
+        numbers, figures = zip(*(score.by_kind.get(kind, UNDEFINED) for score in result.scores), strict=True)
+        rows.append((kind, max(numbers), *figures))
+    echo_table(rows, ("meaning", "labels", *(score.front_end for score in result.scores)), floats=".3f")
     click.echo(CANNOT_TEACH)
     click.echo("\nClips by artists that are not in the corpus: labels that reach their tuned thresholds")
     for heard in result.heard:

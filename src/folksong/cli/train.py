@@ -206,7 +206,10 @@ def _settings(changes: Sequence[str]) -> dict[str, Any]:
         return {}
     from folksong.experiment.read_plan import read_settings
 
-    return read_settings(changes)
+    settings = read_settings(changes)
+    if others := settings.keys() & {"front_end", "shards", "run", "progress"}:
+        raise fs.FolksongError(f"a training has no setting {others.pop()!r}; `folksong config` lists them")
+    return settings
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
