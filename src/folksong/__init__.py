@@ -24,6 +24,7 @@ _MODULE_OF = {
     "clean": "folksong.tags.cleaning.clean",
     "compare": "folksong.evaluation.compare",
     "cross_validate": "folksong.evaluation.cross_validate",
+    "embed_audio": "folksong.prediction.embed_audio",
     "embed_tags": "folksong.embeddings.tags",
     "evaluate": "folksong.evaluation.evaluate",
     "load_tagger": "folksong.prediction",
@@ -58,6 +59,7 @@ __all__ = [
     "compare",
     "cooccurrence",
     "cross_validate",
+    "embed_audio",
     "embed_tags",
     "evaluate",
     "labels",
@@ -91,6 +93,7 @@ if TYPE_CHECKING:
     from folksong.labels.space import LabelSpace
     from folksong.models.tagger import Tagger
     from folksong.prediction import load_tagger
+    from folksong.prediction.embed_audio import embed_audio
     from folksong.runs import Run
     from folksong.shards.writer import write_shards
     from folksong.splits import Split

@@ -15,6 +15,7 @@ from folksong.cli.common import log_to_stderr
 from folksong.cli.config import config
 from folksong.cli.demo import demo
 from folksong.cli.doctor import doctor
+from folksong.cli.embeddings import embeddings, models
 from folksong.cli.evaluate import compare, evaluate, report
 from folksong.cli.experiment import experiment
 from folksong.cli.export import export
@@ -47,7 +48,7 @@ def main(force: bool) -> None:
 
 
 for command in (
-    *(audio, compare, config, demo, doctor, evaluate, experiment, export),
-    *(labels, predict, report, shards, split, tags, train),
+    *(audio, compare, config, demo, doctor, embeddings, evaluate, experiment, export),
+    *(labels, models, predict, report, shards, split, tags, train),
 ):
     main.add_command(command)

@@ -1,0 +1,56 @@
+"""``folksong embeddings`` and ``models``: recordings as vectors, by networks that others trained or from anywhere."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import click
+
+from folksong.cli.command import File, Folder, FolksongGroup
+
+
+@click.group(cls=FolksongGroup)
+def embeddings() -> None:
+    """Recordings as vectors (embeddings), from which a light head learns any labels."""
+
+
+@embeddings.command(of="prediction.embed_audio:embed_audio", resumable=True)
+def extract(audio: File, out: Folder, *, model: str, **settings: Any) -> None:
+    """Write the embeddings of AUDIO, a folder of recordings or a track list (CSV), into the folder OUT.
+
+    Broken recordings are named and left out. What was stopped goes on with the same command.
+
+    Example:
+      folksong embeddings extract music/ features/msd --model musicnn-msd
+
+    Args:
+        model: statistics (the control: no network), musicnn-mtt, musicnn-msd, vgg-mtt, vgg-msd, onnx:FILE, or several
+            joined by +.
+        weights (WHEEL|FOLDER): The wheel of musicnn 0.1.0, or the folder it was unpacked into.
+            [default: what `folksong models fetch musicnn` keeps]
+        layer: Where in the network.  [default: features (musicnn), pool4 (vgg)]
+        pool: Over frames and windows.  [default: mean+max; of ONNX, mean]
+    """
+    from folksong.prediction.embed_audio import embed_audio
+
+    written = embed_audio(audio, out, model, **settings)
+    click.echo(f"wrote {len(written)} embeddings of {written.space} to {out}")
+
+
+@click.group(cls=FolksongGroup)
+def models() -> None:
+    """Weights of networks that others trained."""
+
+
+@models.command
+def fetch(package: Literal["musicnn"]) -> None:
+    """Get the weights of musicnn and vgg through pip (29 MB, ISC licence), check their SHA-256, and keep them.
+
+    The package is not installed: four networks are read out of its wheel (musicnn-mtt, musicnn-msd, vgg-mtt, vgg-msd).
+
+    Example:
+      folksong models fetch musicnn
+    """
+    from folksong.models.pretrained.weights import fetch_weights
+
+    click.echo(f"{package}: {fetch_weights()}")
