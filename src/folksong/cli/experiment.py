@@ -69,22 +69,13 @@ def experiment(
       "spaces.top.n" = [50, 100, 200]
       "settings.model-training.optimizer.learning_rate" = { low = 1e-4, high = 1e-2, log = true }
     """
+    if show_list or plan is None or write_plan is not None:
+        _show_plans(plan, write_plan, show_list)
+        return
     from folksong.evaluation.report import write_report
-    from folksong.experiment import read_plan, run_search, shipped_plan, shipped_plans
+    from folksong.experiment import read_plan, run_search
     from folksong.experiment.read_plan import lay_over, read_settings
-    from folksong.files import atomic_write
 
-    if show_list:
-        rows = [(name, text.partition("\n")[0].lstrip("# ")) for name, text in shipped_plans().items()]
-        echo_table(rows, ("plan", "what it is"))
-        return
-    if plan is None:
-        raise click.UsageError("Missing argument 'PLAN'; --list shows the plans that ship with folksong.")
-    if write_plan is not None:
-        with atomic_write(write_plan, "w") as stream:
-            stream.write(shipped_plan(plan))
-        click.echo(write_plan)
-        return
     given = {"tags": tags, "audio": audio, "artists": artists, "vectors": vectors}
     settings = read_settings(changes)
     data = lay_over({name: path for name, path in given.items() if path}, settings.get("data", {}))
@@ -100,6 +91,22 @@ def experiment(
         note(f"{name}: {error}")
     if failed:
         raise click.exceptions.Exit(1)
+
+
+def _show_plans(plan: str | None, write_plan: str | None, show_list: bool) -> None:
+    """List the plans that ship with folksong, or write a copy of one."""
+    from folksong.experiment import shipped_plan, shipped_plans
+    from folksong.files import atomic_write
+
+    if show_list:
+        rows = [(name, text.partition("\n")[0].lstrip("# ")) for name, text in shipped_plans().items()]
+        echo_table(rows, ("plan", "what it is"))
+    elif plan is None:
+        raise click.UsageError("Missing argument 'PLAN'; --list shows the plans that ship with folksong.")
+    elif write_plan is not None:
+        with atomic_write(write_plan, "w") as stream:
+            stream.write(shipped_plan(plan))
+        click.echo(write_plan)
 
 
 def _echo_cells(plan: Any, results: Any, folder: Path) -> tuple[list[Any], list[Any], dict[str, Any]]:

@@ -108,39 +108,40 @@ def train(
     from folksong.training.loop import TrainingInterrupted
 
     del options["resumed"], options["built_in"], options["verbose"]
-    log_to_stderr({0: logging.WARNING, 3: logging.DEBUG}.get(verbose, logging.INFO))
-    details = logging.getLogger("folksong.training.loop.details")
-    details.setLevel(logging.DEBUG if verbose > 1 else logging.INFO)
+    _speak(verbose)
     if built_in and verbose:
         note("--built-in: training always uses the built-in loop")
     options["progress"] = verbose > 0 and wants_progress()
     folders = {array: options.pop(name) for name, array in ARRAYS.items()}
     options["cuda"] = cuda or None
     options["multi_tag"], options["shuffle"] = multi_tag or None, None if shuffle else False
-    if n_folds and _given(folders):
-        raise click.UsageError(
-            "--folds leaves the arrays of each fold in its run; leave the --save options out"
-        )
+    wanted = _given(folders)
+    if n_folds and wanted:
+        raise click.UsageError("--folds leaves the arrays of each fold in its run; leave --save options out")
     try:
         run = _resume(resumed, options) if resumed else _train(options)
     except TrainingInterrupted as interrupted:
-        remedy = (
-            "; the same command goes on" if n_folds else f": folksong train --resume {interrupted.run.path}"
-        )
-        note(f"{interrupted}{remedy}")
+        go_on = f": folksong train --resume {interrupted.run.path}"
+        note(f"{interrupted}{'; the same command goes on' if n_folds else go_on}")
         raise click.exceptions.Exit(130) from None
     if not speaks(num_nodes or 1):
         return
     if n_folds and not resumed:
         echo_evaluation(run)
         return
-    if wanted := _given(folders):
+    if wanted:
         from folksong.evaluation.label_arrays import write_label_arrays
 
         for path in write_label_arrays(run, wanted):
             logging.getLogger("folksong").info("wrote %s", path)
     if verbose:
         _summarise(run)
+
+
+def _speak(verbose: int) -> None:
+    log_to_stderr({0: logging.WARNING, 3: logging.DEBUG}.get(verbose, logging.INFO))
+    details = logging.getLogger("folksong.training.loop.details")
+    details.setLevel(logging.DEBUG if verbose > 1 else logging.INFO)
 
 
 def _train(options: dict[str, Any]) -> Any:
