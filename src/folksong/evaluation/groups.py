@@ -12,6 +12,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import read_document
@@ -55,7 +56,7 @@ class Group:
     loss: str | None
     front_end: str
     runs: tuple[Run, ...]
-    rows: tuple[int, ...]
+    rows: Sequence[int]
 
     @property
     def name(self) -> str:
@@ -90,36 +91,29 @@ def open_runs(paths: Sequence[Run | str | os.PathLike[str]]) -> list[NamedRun]:
     for path in paths:
         folder = path.path if isinstance(path, Run) else Path(path)
         if not isinstance(path, Run) and (folder / EXPERIMENT_NAME).is_file():
-            cells = _read_cells(folder)
-            done = [
-                NamedRun(Run.open(folder / run), *names)
-                for run, (names, finished) in cells.items()
-                if finished
-            ]
-            if not done:
+            cells = [cell for cell in _read_cells(folder) if cell["done"]]
+            if not cells:
                 raise FolksongError(f"{folder}: no cell of this experiment is finished yet")
-            found += done
+            found += [
+                NamedRun(Run.open(folder / cell["run"]), str(cell["space"]), str(cell["loss"])) for cell in cells
+            ]
             continue
         run = path if isinstance(path, Run) else Run.open(folder)
-        names: tuple[str | None, str | None] = (None, None)
         above = folder.absolute().parent.parent
-        if (above / EXPERIMENT_NAME).is_file():
-            names = _read_cells(above).get(f"runs/{folder.name}", (names, True))[0]
-        found.append(NamedRun(run, *names))
+        cells = _read_cells(above) if (above / EXPERIMENT_NAME).is_file() else []
+        names = [(cell["space"], cell["loss"]) for cell in cells if cell["run"] == f"runs/{folder.name}"]
+        found.append(NamedRun(run, *map(str, names[0])) if names else NamedRun(run))
     return found
 
 
-def _read_cells(folder: Path) -> dict[str, tuple[tuple[str | None, str | None], bool]]:
-    """Return run -> ((label space, loss), whether it is finished)."""
+def _read_cells(folder: Path) -> list[dict[str, Any]]:
+    """Return run, space, loss and done of an experiment's cells."""
     file = folder / EXPERIMENT_NAME
     content = read_document(
         file, EXPERIMENT_FORMAT, EXPERIMENT_VERSION, "an experiment", "give the folders of its runs instead"
     )
     try:
-        return {
-            str(cell["run"]): ((str(cell["space"]), str(cell["loss"])), bool(cell["done"]))
-            for cell in content["cells"]
-        }
+        return [{key: cell[key] for key in ("run", "space", "loss", "done")} for cell in content["cells"]]
     except (KeyError, TypeError) as error:
         raise FileFormatError(
             f"{file}: damaged ({type(error).__name__}: {error}); run the experiment again"

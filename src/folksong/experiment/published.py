@@ -17,7 +17,8 @@ from statistics import fmean
 from folksong.errors import FileFormatError, FolksongError
 from folksong.evaluation.evaluate import read_evaluation
 from folksong.evaluation.report_tables import Section
-from folksong.experiment.plan import PLAIN_LOSS, Plan
+from folksong.evaluation.groups import PLAIN_LOSS
+from folksong.experiment.plan import Plan
 from folksong.experiment.run_experiment import CellResult
 
 FIGURES = ("micro_pr_auc", "micro_roc_auc", "macro_pr_auc", "macro_roc_auc")
