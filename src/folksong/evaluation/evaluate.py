@@ -9,7 +9,7 @@ import csv
 import logging
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -158,7 +158,7 @@ def write_label_arrays(
         FolksongError: the test part holds no track with a label.
     """
     used = evaluate(run, part="test", progress=progress).measured
-    compute = {
+    compute: dict[str, Callable[[], Any]] = {
         "pr_auc": lambda: average_precision(used.targets, used.scores, labels=used.labels),
         "roc_auc": lambda: roc_auc(used.targets, used.scores, labels=used.labels),
         "confusion": lambda: confusion(used.targets, used.scores, labels=used.labels),
@@ -233,9 +233,10 @@ def read_evaluation(folder: str | os.PathLike[str], part: str = "test") -> Evalu
         raise FolksongError(f"{path}: not there; evaluate the {part} part of the run first")
     content = read_document(path, FORMAT, VERSION, "an evaluation", "evaluate the run again")
     try:
+        figures: dict[str, Any] = {name: _read_figure(content[name]) for name in FIGURES}
         return Evaluation(
             **{name: content[name] for name in HEAD},
-            **{name: _read_figure(content[name]) for name in FIGURES},
+            **figures,
             labels=tuple(map(_read_label, content["labels"])),
             no_positive=tuple(content["no_positive"]),
             no_negative=tuple(content["no_negative"]),
@@ -248,8 +249,11 @@ def read_evaluation(folder: str | os.PathLike[str], part: str = "test") -> Evalu
 
 
 def _read_figure(content: Mapping[str, Any]) -> Average:
-    values = [content[name] for name in ("value", "low", "high", "chance")]
-    return Average(*(np.nan if value is None else float(value) for value in values))
+    value, low, high, chance = (
+        np.nan if content[name] is None else float(content[name])
+        for name in ("value", "low", "high", "chance")
+    )
+    return Average(value, low, high, chance)
 
 
 def _read_label(content: Mapping[str, Any]) -> LabelFigures:

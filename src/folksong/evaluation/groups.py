@@ -95,7 +95,8 @@ def open_runs(paths: Sequence[Run | str | os.PathLike[str]]) -> list[NamedRun]:
             if not cells:
                 raise FolksongError(f"{folder}: no cell of this experiment is finished yet")
             found += [
-                NamedRun(Run.open(folder / cell["run"]), str(cell["space"]), str(cell["loss"])) for cell in cells
+                NamedRun(Run.open(folder / cell["run"]), str(cell["space"]), str(cell["loss"]))
+                for cell in cells
             ]
             continue
         run = path if isinstance(path, Run) else Run.open(folder)

@@ -84,8 +84,8 @@ def _ground_section(ground: Comparison) -> Section:
                 "–" if of_precision is None else of_precision.text("+"),
             ]
         )
-    counts = {"names": len(ground.names), "tracks": f"{ground.n_tracks:,} tracks"}
-    return _section(f"on_{ground.ground}", rows, least_tracks=LEAST_TRACKS, **counts)
+    names, tracks = len(ground.names), f"{ground.n_tracks:,} tracks"
+    return _section(f"on_{ground.ground}", rows, names=names, tracks=tracks, least_tracks=LEAST_TRACKS)
 
 
 def _pair_section(report: Report) -> Section:
