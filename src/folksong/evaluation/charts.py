@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from folksong.drawing import distinct_names, plotly_text, short_name
-from folksong.evaluation.analyses import density, normalised_cooccurrence
+from folksong.evaluation.analyses import density
 from folksong.evaluation.figures import Average, Evaluation
 from folksong.evaluation.plots import (
     BLUE,
@@ -27,6 +27,7 @@ from folksong.evaluation.plots import (
 )
 from folksong.evaluation.report_data import Report, ReportGroup, describe_space, heard_together
 from folksong.files import json_value
+from folksong.labels.analysis.cooccurrence import LabelCooccurrence
 
 Chart = dict[str, Any]
 
@@ -191,7 +192,7 @@ def heat_charts(found: Evaluation) -> dict[str, Chart]:
         return {}
     names = [figures.name for figures in found.labels]
     together, heard = heard_together(found)
-    normalised = normalised_cooccurrence(found)
+    normalised = LabelCooccurrence(tuple(names), found.cooccurrence).normalised
     return {
         "normalised": heat_map(names, normalised, "“%{y}” and “%{x}”: n_ij / √(n_i n_j) = %{z:.2f}"),
         "together": heat_map(names, together, "%{z:.2f} of the tracks with “%{y}” carry “%{x}”"),
@@ -200,13 +201,7 @@ def heat_charts(found: Evaluation) -> dict[str, Chart]:
 
 
 def heat_map(names: Sequence[str], values: npt.NDArray[np.float64], hint: str) -> Chart:
-    """Return a heat map of a square matrix of shares, with a name at each row and column.
-
-    Args:
-        names: (n,).
-        values: (n, n) in 0 to 1.
-        hint: Plotly's template, with ``%{x}``, ``%{y}`` and ``%{z}``.
-    """
+    """Return a heat map of shares (n, n); `hint` is Plotly's template, with ``%{x}``, ``%{y}`` and ``%{z}``."""
     shown = distinct_names([plotly_text(short_name(name, 22)) for name in names])
     trace = {
         "type": "heatmap",

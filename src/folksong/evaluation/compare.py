@@ -74,9 +74,9 @@ class Compared:
     Args:
         group: the group.
         measured: seed -> its run's figures.
-        figures: mean over the seeds of each of `folksong.evaluation.figures.FIGURES`.
-        differences: the same minus those of the first group; empty for the first group itself.
-        label_roc_auc: (n_names,) of each label or tag compared, mean over the seeds; NaN where undefined.
+        figures: mean over the seeds.
+        differences: from the first group, which has none itself.
+        label_roc_auc: (n_names,) mean over the seeds; NaN where undefined.
         known: how many of the names belong to a label of its label space.
     """
 
@@ -293,13 +293,7 @@ def _compare_on(
 
 
 def difference(of: Mapping[int, Measured], minus: Mapping[int, Measured], name: str) -> Difference:
-    """Return how much more a figure is, taken seed by seed.
-
-    Args:
-        of: seed -> the run of one group.
-        minus: seed -> that of another, on the same tracks; without a common seed, means are compared.
-        name: one of `folksong.evaluation.figures.FIGURES`.
-    """
+    """Return how much more the figure `name` is, taken seed by seed; without a common seed, means are compared."""
     mine, theirs = _paired(of, minus)
     each = [
         float(getattr(a.summary, name) - getattr(b.summary, name)) for a, b in zip(mine, theirs, strict=False)

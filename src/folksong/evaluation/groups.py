@@ -27,13 +27,7 @@ PLAIN_LOSS = "bce"
 
 @dataclass(frozen=True)
 class NamedRun:
-    """A run and its place in an experiment.
-
-    Args:
-        run: the run.
-        space: what its label space is called; None if nobody named it.
-        loss: what its loss is called; None likewise.
-    """
+    """A run, and what an experiment calls its label space and loss; None if it is in none."""
 
     run: Run
     space: str | None = None
@@ -42,13 +36,13 @@ class NamedRun:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs of one label space, front-end and loss.
+    """Runs of one label space, front-end and loss, one a seed.
 
     Args:
         space: what the label space is called.
         loss: what the loss is called; None where nothing else than it is compared.
         front_end: of all runs.
-        runs: one a seed.
+        runs: the runs.
         rows: their places among the runs given.
     """
 
@@ -122,12 +116,7 @@ def _read_cells(folder: Path) -> list[dict[str, Any]]:
 
 
 def group_runs(named: Sequence[NamedRun], names: Sequence[str]) -> list[Group]:
-    """Put runs together that differ in nothing but their seed, in the order of the first of each.
-
-    Args:
-        named: the runs.
-        names: (n_runs,) what a run is called whose label space nobody named.
-    """
+    """Put runs together that differ in nothing but their seed; `names` call runs whose label space nobody named."""
     members: dict[str, list[int]] = {}
     for row, one in enumerate(named):
         key = _key(one)

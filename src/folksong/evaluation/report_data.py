@@ -203,15 +203,7 @@ def describe_space(space: LabelSpace) -> str:
 
 @dataclass(frozen=True)
 class Doubt:
-    """A track-label pair on which listeners and tagger disagree.
-
-    Args:
-        track: its id.
-        label: the label.
-        score: the tagger's.
-        threshold: of the label; see `doubtful_tags`.
-        distance: of the score from the threshold, in logits.
-    """
+    """A track-label pair on which listeners and tagger disagree: `distance` is from the threshold, in logits."""
 
     track: str
     label: str

@@ -40,8 +40,7 @@ def npmi(
     """Build Model 4.1: inside each genre, clusters of tags by linkage on 1 − NPMI.
 
     Args:
-        tags: a tag table, or where to read it; to learn from training tracks only, give
-            ``table.select_tracks(split.training)``.
+        tags: a tag table, or where to read it; ``table.select_tracks(split.training)`` learns from training tracks.
         genres: the genre clusters.
         linkage: "average", "complete" or "single".
         population: what shares are taken of: "all" tracks, those of the "genre" only, or the "pairs" that the

@@ -32,8 +32,7 @@ def skipgram(
     """Build Model 4.2: inside each genre, spherical k-means of skip-gram tag vectors.
 
     Args:
-        tags: a tag table, or where to read it; to learn from training tracks only, give
-            ``table.select_tracks(split.training)``.
+        tags: a tag table, or where to read it; ``table.select_tracks(split.training)`` learns from training tracks.
         genres: the genre clusters.
         output: of the network, "softmax" or "sigmoid".
         batch_size: None trains full-batch on the co-occurrence counts; the original took 10 samples.
@@ -61,13 +60,9 @@ def skipgram(
         models = {k: SphericalKMeans(k, n_init=n_init, seed=seed).fit(vectors) for k in numbers}
         return Cuts(distances, {k: model.labels_ for k, model in models.items()})
 
-    settings: dict[str, Any] = {
-        "builder": "skipgram",
-        "output": output,
-        "batch_size": batch_size,
-        "epochs": epochs,
-    }
-    settings |= {"n_init": n_init, "seed": seed, "drop_rare": drop_rare, "keep_main": keep_main}
+    settings: dict[str, Any] = {"builder": "skipgram", "output": output, "batch_size": batch_size}
+    settings |= {"epochs": epochs, "n_init": n_init, "seed": seed}
+    settings |= {"drop_rare": drop_rare, "keep_main": keep_main}
     return cluster_genres(
         table,
         genres,
