@@ -87,7 +87,7 @@ def echo_evaluation(found: Any) -> None:
     for name, shown in NAMES.items():
         figure = getattr(found, name)
         lift = lift_text(figure) if name.endswith("pr_auc") else ""
-        rows.append((shown, figure.value, interval_text(figure), figure.chance, lift))
+        rows.append((shown, figure.value, figure.interval(), figure.chance, lift))
     interval = f"{found.level:.0%} interval"
     echo_table(rows, ("", "value", interval, "chance", "lift"), floats=".3f")
     if "mean_of_folds" in found.settings:
@@ -102,8 +102,8 @@ def echo_evaluation(found: Any) -> None:
     )
     labels = [
         (
-            *(figures.name, figures.tracks, figures.roc_auc.value, interval_text(figures.roc_auc)),
-            *(figures.pr_auc.value, interval_text(figures.pr_auc), figures.pr_auc.chance),
+            *(figures.name, figures.tracks, figures.roc_auc.value, figures.roc_auc.interval()),
+            *(figures.pr_auc.value, figures.pr_auc.interval(), figures.pr_auc.chance),
             *(lift_text(figures.pr_auc), figures.f1),
         )
         for figures in sorted(found.defined, key=lambda figures: -figures.roc_auc.value)
@@ -114,11 +114,6 @@ def echo_evaluation(found: Any) -> None:
         if names:
             click.echo(f"\nNot in the averages, {what} them: {', '.join(names)}")
     click.echo(f"\nWritten to {found.run}/evaluation/{found.part}.json, .csv and .npz")
-
-
-def interval_text(figure: Any, sign: str = "") -> str:
-    """Return the interval as text, ``0.912 to 0.953``; a dash where it is undefined."""
-    return "–" if math.isnan(figure.low) else f"{figure.low:{sign}.3f} to {figure.high:{sign}.3f}"
 
 
 def lift_text(figure: Any) -> str:
@@ -170,10 +165,10 @@ def _echo_comparison(found: Any) -> None:
         rows: list[list[object]] = []
         for one in found.groups:
             figure, difference = one.figures[key], one.differences.get(key)
-            row = [one.group.runs[0].path, len(one.group.labels), figure.value, interval_text(figure)]
+            row = [one.group.runs[0].path, len(one.group.labels), figure.value, figure.interval()]
             row += [lift_text(figure)] if key.endswith("pr_auc") else []
             if difference is not None:
-                row += [f"{difference.value:+.3f}", interval_text(difference, "+"), difference.p]
+                row += [f"{difference.value:+.3f}", difference.interval("+"), difference.p]
             rows.append(row)
         lift = ["lift"] if key.endswith("pr_auc") else []
         echo_table(rows, ["run", "labels", name, interval, *lift, "difference", interval, "p"], floats=".3f")
@@ -192,7 +187,7 @@ def _echo_labels(found: Any, number: int) -> None:
     path = found.groups[number].group.runs[0].path
     click.echo(f"{path}: ROC-AUC of single {found.ground}, most gained and most lost")
     rows = [
-        (name, f"{difference.value:+.3f}", interval_text(difference, "+"), difference.p)
+        (name, f"{difference.value:+.3f}", difference.interval("+"), difference.p)
         for name, difference in shown
     ]
     headers = (found.ground[:-1], "difference", f"{found.level:.0%} interval", "p")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 import click
@@ -115,15 +115,15 @@ def npmi_command(
         population: P(i, j) is a share of all tracks, of the genre's, or of the genre's co-occurrences (as in the
             thesis).
     """
-    from folksong.labels.npmi import LINKAGES, cluster_by_npmi
+    from folksong.labels.npmi import LINKAGES
 
-    def build(*given: Any, **settings: Any) -> Any:
+    def build(*given: Any, on_genre: Any, **settings: Any) -> fs.LabelSpace:
         for linkage in LINKAGES if compare else ():
-            _echo_clusterings(
-                cluster_by_npmi(*given, **{**settings, "linkage": linkage}), f"{linkage} linkage: "
-            )
+            found: list[Any] = []
+            fs.labels.npmi(*given, **{**settings, "linkage": linkage, "on_genre": found.append})
+            _echo_clusterings(found, f"{linkage} linkage: ")
             click.echo()
-        return cluster_by_npmi(*given, **settings)
+        return fs.labels.npmi(*given, on_genre=on_genre, **settings)
 
     _write_subgenres(build, genres, source, out, plots, split, **settings)
 
@@ -144,30 +144,26 @@ def skipgram_command(
         batch_size: Samples.  [default: all, on the counts]
         epochs: At most.  [default: 100 full-batch, 50 in batches]
     """
-    from folksong.labels.skipgram import cluster_by_skipgram
-
-    _write_subgenres(cluster_by_skipgram, genres, source, out, plots, split, **settings)
+    _write_subgenres(fs.labels.skipgram, genres, source, out, plots, split, **settings)
 
 
 def _write_subgenres(
-    build: Callable[..., Any], genres: str, source: str, out: str, plots: str | None, split: str | None, *,
-    main_as_label: bool, **settings: Any,
+    build: Callable[..., fs.LabelSpace], genres: str, source: str, out: str, plots: str | None, split: str | None,
+    **settings: Any,
 ) -> None:  # fmt: skip
     table, provenance = training_tracks(source, split)
-    found = build(table, fs.LabelSpace.read(genres), **settings)
-    write_space(found.to_space(main_as_label=main_as_label, provenance=provenance), out, table)
+    found: list[Any] = []
+    space = build(table, fs.LabelSpace.read(genres), provenance=provenance, on_genre=found.append, **settings)
+    write_space(space, out, table)
     _echo_clusterings(found)
     if plots is not None:
         from folksong.labels.analysis.plots import write_plots
 
-        click.echo(f"{plots}: {len(write_plots(found.clusterings, plots))} plots")
+        click.echo(f"{plots}: {len(write_plots(found, plots))} plots")
 
 
-def _echo_clusterings(found: Any, title: str = "") -> None:
-    rows = [
-        (c.genre.name, len(c.tags), len(c.clusters), len(c.singletons), c.silhouette)
-        for c in found.clusterings
-    ]
+def _echo_clusterings(found: Sequence[Any], title: str = "") -> None:
+    rows = [(c.genre.name, len(c.tags), len(c.clusters), len(c.singletons), c.silhouette) for c in found]
     echo_table(rows, (f"{title}genre", "tags", "labels", "singletons", "silhouette"))
 
 
