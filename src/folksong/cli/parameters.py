@@ -110,7 +110,7 @@ def parameters(
             found += _written(parameter, entries)
     for taken, said in library:
         for parameter in taken:
-            if parameter.name not in (*own, *without):
+            if parameter.name not in (*own, *without, *(one.name for one in found)):
                 found += _written(parameter, said | entries)
     return found
 

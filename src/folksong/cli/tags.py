@@ -13,6 +13,8 @@ from folksong.cli.common import echo_csv, echo_json, echo_rows, echo_table, note
 from folksong.cli.tag_cleaning import clean, explain, propose, recipe
 from folksong.cli.tag_cooccurrence import cooccurrence, query
 
+Format = Literal["lastfm", "long", "wide", "ragged", "folders", "dumps", "library"]
+
 
 @click.group(cls=FolksongGroup)
 def tags() -> None:
@@ -24,15 +26,13 @@ def tags() -> None:
     """
 
 
-@tags.command("import")
+@tags.command(
+    "import", without=("encoding", "layout"),
+    of="tags.sources.read_tags:read_tags tags.sources.delimited:read_delimited tags.sources.frames:read_frame",
+)  # fmt: skip
 def import_(
-    source: File, out: Output, *, min_weight: float | None = None,
-    format: Literal["lastfm", "long", "wide", "ragged", "folders", "dumps", "library"] | None = None,  # noqa: A002
-    category: str | None = None, fields: tuple[str, ...] = (), separators: str | None = None,
-    categories: bool | None = None, cache: bool | None = None, track_column: str | None = None,
-    tag_column: str | None = None, weight_column: str | None = None, separator: str | None = None,
-    encoding: str | None = None,
-    quotes: bool | None = None,
+    source: File, out: Output, *, format: Format | None = None, category: str | None = None,  # noqa: A002
+    fields: tuple[str, ...] = (), categories: bool | None = None, encoding: str | None = None, **settings: Any,
 ) -> None:  # fmt: skip
     """Convert SOURCE to OUT: last.fm SQLite (.db, .sqlite) or long .csv, .tsv, .parquet.
 
@@ -56,17 +56,13 @@ def import_(
         encoding (NAME): Delimited files: the text's encoding.  [default: utf-8]
         quotes: Delimited files: whether cells may be quoted.
     """
-    given = {
-        name: value
-        for name, value in locals().items()
-        if name not in ("source", "out", "category") and value not in (None, ())
-    }
     from folksong.tags.sources.read_tags import select_category, write_tags
 
+    settings |= {"format": format, "fields": fields or None, "categories": categories, "encoding": encoding}
     logger = logging.getLogger("folksong.tags.sources")
     logger.setLevel(logging.DEBUG)  # which columns are taken
     try:
-        table = fs.read_tags(source, **given)
+        table = fs.read_tags(source, **settings)
     finally:
         logger.setLevel(logging.NOTSET)
     table = table if category is None else select_category(table, category)
