@@ -10,7 +10,8 @@ from pathlib import Path
 
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import atomic_write, read_text
-from folksong.tags.sources.delimited import plain, read_track_column
+from folksong.tags.sources.delimited import read_track_column
+from folksong.tags.sources.frames import plain
 
 REMOVE_LIST = "tags_remove.txt"
 

@@ -16,10 +16,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from folksong.errors import FileFormatError, FolksongError
+import numpy as np
+
+from folksong.errors import FileFormatError, FolksongError, UnclearSourceError
 from folksong.recordings import AUDIO_EXTENSIONS, recordings_by_id
-from folksong.tags.sources.entries import Dropped, UnclearSourceError
-from folksong.tags.table import TagTable, table_of_sets
+from folksong.tags.table import Dropped, TagTable
 
 JOIN = "---"
 """Parts a tag's category from its name, as MTG-Jamendo writes them: ``mood---dark``."""
@@ -82,7 +83,7 @@ def read_library(
                 names = [name for part in parts if (name := " ".join(part.replace("\x00", " ").split()))]
                 found[track_id] += [f"{field}{JOIN}{name}" if categories else name for name in names]
     dropped.warn()
-    return table_of_sets(found)
+    return _table(found)
 
 
 def read_folders(root: str | os.PathLike[str]) -> TagTable:
@@ -109,7 +110,7 @@ def read_folders(root: str | os.PathLike[str]) -> TagTable:
             "%s: folders are the tags; the files carry genres of their own too, which the format 'library' reads",
             root,
         )
-    return table_of_sets(tags_of)
+    return _table(tags_of)
 
 
 def _carry_tags(paths: Sequence[Path]) -> bool:
@@ -119,6 +120,15 @@ def _carry_tags(paths: Sequence[Path]) -> bool:
         with suppress(FolksongError):
             number += any(values_of(path))
     return 2 * number > len(paths)
+
+
+def _table(tags_of: dict[str, list[str]]) -> TagTable:
+    """Build a table of weight 1; tracks without a tag stay, tags come in code point order."""
+    tags = sorted({tag for names in tags_of.values() for tag in names})
+    number = {tag: column for column, tag in enumerate(tags)}
+    pairs = [(row, number[tag]) for row, names in enumerate(tags_of.values()) for tag in names]
+    rows, columns = np.array(pairs, np.int64).reshape(-1, 2).T
+    return TagTable.from_codes(list(tags_of), tags, rows, columns, np.ones(len(rows), np.float32))
 
 
 def values_of(path: str | os.PathLike[str]) -> list[tuple[str, str]]:

@@ -13,12 +13,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from folksong.array_cache import content_key, path_beside, read_arrays, write_arrays
-from folksong.errors import FolksongError, nearest
+from folksong.errors import FolksongError, UnclearSourceError, nearest
 from folksong.files import describe_os_error
 from folksong.tags.sources.delimited import LAYOUTS, read_delimited, write_delimited
-from folksong.tags.sources.dumps import find_dumps, read_dumps
-from folksong.tags.sources.entries import UnclearSourceError
-from folksong.tags.sources.lastfm import is_sqlite, read_lastfm, write_lastfm
+from folksong.tags.sources.lastfm import find_dumps, is_sqlite, read_dumps, read_lastfm, write_lastfm
 from folksong.tags.sources.library import JOIN, read_folders, read_library
 from folksong.tags.table import TagTable, rename_tags
 
