@@ -16,7 +16,6 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 
 import numpy as np
 from rapidfuzz.distance import OSA
@@ -24,6 +23,7 @@ from rapidfuzz.process import cdist
 from tqdm import tqdm
 
 from folksong.tags.table import TagTable
+from folksong.tags.tag_lists import shipped_list
 
 AND = re.compile(r"&amp;|&|(?<![^\W_])and(?![^\W_])")
 DECADE = re.compile(r"(?<![^\W_])((?:19|20)?[0-9]0)['’´`]?s(?![^\W_])|(?<![^\W_])([a-z]+ies)(?![^\W_])")
@@ -117,7 +117,7 @@ def strip_plural(tag: str) -> str:
     joined = letters_and_digits(tag)
     if len(joined) < SHORTEST_PLURAL or not joined.endswith("s") or joined.endswith("ss"):
         return joined
-    if joined[-2].isdigit() or joined.endswith(_words_in_s()):
+    if joined[-2].isdigit() or joined.endswith(shipped_list("words_in_s.txt")):
         return joined
     return joined[:-1]
 
@@ -249,18 +249,8 @@ def _decade(match: re.Match[str]) -> str:
 
 
 @cache
-def _words_in_s() -> tuple[str, ...]:
-    return tuple(_lines("words_in_s.txt"))
-
-
-@cache
 def _decade_words() -> dict[str, str]:
-    return dict(line.split("\t") for line in _lines("decades.tsv"))
-
-
-def _lines(name: str) -> list[str]:
-    text = files("folksong.tags").joinpath("lists", name).read_text(encoding="utf-8")
-    return [line for line in text.splitlines() if line and not line.startswith("#")]
+    return dict(line.split("\t") for line in shipped_list("decades.tsv"))
 
 
 def allowed_distance(length: int) -> int:

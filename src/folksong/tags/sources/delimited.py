@@ -253,7 +253,7 @@ def _layout(
     columns = frame.columns
     chosen = [chosen_column(path, columns, choice) if choice else None for choice in choices]
     free = [column for column in columns if column not in chosen]
-    usual = (TRACK_NAMES, (*TAG_NAMES, *CELL_NAMES), WEIGHT_NAMES)
+    usual: tuple[Sequence[str], ...] = (TRACK_NAMES, (*TAG_NAMES, *CELL_NAMES), WEIGHT_NAMES)
     if {plain(column) for column in columns} == LASTFM_TOP_TAGS:
         usual = (("search",), ("name",), ("count",))
     track, tag, weight = (one or find_column(free, names) for one, names in zip(chosen, usual, strict=True))
