@@ -125,7 +125,7 @@ def test_a_female_voice_has_the_higher_pitch_and_formants() -> None:
     for sex, shift in (("male", 0.0), ("female", 12.0)):
         moved = [Syllable(s.start, s.duration, (s.pitches[0] + shift,), 1.0) for s in syllables]
         voice = render_voice(
-            RECIPES,
+            list(RECIPES.vowels.values()),
             RECIPES.styles["sung"],
             RECIPES.sexes[sex],
             moved,

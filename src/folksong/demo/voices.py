@@ -14,7 +14,7 @@ from scipy.fft import irfft, next_fast_len, rfft
 from scipy.signal import lfilter
 
 from folksong.demo.instruments import Samples, hertz
-from folksong.demo.recipes import Recipes, Sex, VoiceStyle, Vowel
+from folksong.demo.recipes import Sex, VoiceStyle, Vowel
 
 Array = npt.NDArray[np.float64]
 FORMANT_BANDWIDTH_HZ = (90.0, 110.0, 160.0, 220.0)
@@ -37,7 +37,7 @@ class Syllable:
 
 
 def render_voice(
-    recipes: Recipes,
+    vowels: list[Vowel],
     style: VoiceStyle,
     sex: Sex,
     syllables: list[Syllable],
@@ -59,8 +59,7 @@ def render_voice(
     if style.rasp:
         roughness = clock.noise(rng, 0.002)
         source *= clock.at_samples(1.0 + style.rasp * np.clip(roughness, -1.0, 1.0))
-    names = list(recipes.vowels)
-    chosen = [recipes.vowels[names[number]] for number in rng.permutation(len(names))[:3]]
+    chosen = [vowels[number] for number in rng.permutation(len(vowels))[:3]]
     shaped = _through_vowels(source * gate, chosen, sex.formants * formants, syllables, clock, rng)
     if style.rasp > 0.5:
         shaped = np.tanh(np.float32(3.0 * style.rasp / (np.abs(shaped).max() + 1e-9)) * shaped)
