@@ -16,7 +16,7 @@ from folksong.demo.instruments import Samples, Touch, render_drums, render_part
 from folksong.demo.plan import Piece
 from folksong.demo.recipes import Era, Mood, Part, Recipes, VoicePart
 from folksong.demo.score import Grid, Harmony, arrange_part, melody_degrees, onsets
-from folksong.demo.voices import Syllable, render_voice
+from folksong.demo.voices import Syllable, Voice
 from folksong.files import atomic_path
 
 MP3_MODES = {1: ("VARIABLE", 0.85), 2: ("AVERAGE", 0.88)}
@@ -163,11 +163,8 @@ class Band:
                 pitches = [_near(self.harmony.pitch(degree, 3), home)]
             duration = min((end - event.seconds) * style.length, longest)
             syllables.append(Syllable(event.seconds, duration, tuple(pitches), event.velocity))
-        samples = (self.n_samples, self.sample_rate)
-        signal = render_voice(
-            list(self.recipes.vowels.values()), style, singer, syllables, *samples, self.rng, formants=head
-        )
-        return levelled(signal, part.level)
+        voice = Voice(style, syllables, self.n_samples, self.sample_rate, self.rng)
+        return levelled(voice.render(list(self.recipes.vowels.values()), singer, head), part.level)
 
 
 def _near(pitch: float, home: float) -> float:

@@ -18,6 +18,7 @@ runs/FRONT-END/         a tagger with tuned thresholds: `folksong predict` and `
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import os
@@ -86,15 +87,8 @@ class DemoSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON values, with the fingerprint of the corpus."""
-        return {
-            "corpus": {**asdict(self.corpus), "genres": list(self.corpus.genres)},
-            "corpus_fingerprint": self.corpus.fingerprint(),
-            "n_labels": self.n_labels,
-            "n_clusters": self.n_clusters,
-            "window_seconds": self.window_seconds,
-            "fractions": list(self.fractions),
-            "epochs": dict(self.epochs),
-        }
+        content: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return content | {"epochs": dict(self.epochs), "corpus_fingerprint": self.corpus.fingerprint()}
 
 
 @dataclass(frozen=True)

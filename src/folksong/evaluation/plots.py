@@ -8,13 +8,12 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from folksong.errors import FolksongError
 from folksong.evaluation.figures import Average, Evaluation, LabelFigures
 from folksong.evaluation.report_data import Report, ReportGroup
-from folksong.files import atomic_path
+from folksong.tags.charts import write_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,7 +22,6 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 BLUE, VERMILION, GREY = COLOURS[0], COLOURS[1], "#767676"
 MARKERS = ("o", "s", "^", "D")
 LONGEST_NAME = 32  # characters of a label's name
-ENDINGS = (".png", ".svg", ".pdf")
 SIDE_BY_SIDE = 0.012  # of the picture's width, between points with the same share
 NARROWEST_AXIS = (
     0.1  # of shares: spaces with nearly the same coverage are drawn side by side, not at the edges
@@ -106,22 +104,6 @@ def plot_frontier(report: Report, path: str | os.PathLike[str]) -> None:
         axes.set_xlabel("share of all tag counts kept")
     _draw_legend(figure, groups)
     write_figure(figure, path)
-
-
-def write_figure(figure: Any, path: str | os.PathLike[str]) -> None:
-    """Write a Matplotlib figure, whole or not at all, with the same bytes for the same figure.
-
-    Raises:
-        FolksongError: the ending is none of ``.png``, ``.svg`` and ``.pdf``, or the file cannot be written.
-    """
-    import matplotlib as mpl
-
-    ending = Path(path).suffix.lower()
-    if ending not in ENDINGS:
-        raise FolksongError(f"{path}: pictures are written as {', '.join(ENDINGS)}; choose such an ending")
-    undated = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[ending]
-    with mpl.rc_context({"svg.hashsalt": "folksong"}), atomic_path(path) as temporary:
-        figure.savefig(temporary, format=ending[1:], dpi=150, metadata=undated)
 
 
 def short_name(figures: LabelFigures) -> str:

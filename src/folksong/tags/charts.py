@@ -21,7 +21,6 @@ from folksong.tags.statistics import Distribution, coverage_curve
 from folksong.tags.table import TagTable
 
 PICTURES = (".png", ".svg", ".pdf")
-PAGES = (".html",)
 MOST_TAGS = 300
 """A heat map of more tags cannot be read; it is refused."""
 SHOWN_CHARACTERS = 32
@@ -59,19 +58,23 @@ def draw_long_tail(table: TagTable, path: str | os.PathLike[str]) -> None:
         figure.update_layout(legend={"orientation": "h", "y": -0.2})
         _write_page(figure, path, "The long tail of tags")
         return
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     figure, axes = _figure(9, 5)
     axes.loglog(shown, counts[shown - 1], color="C0", label="tracks per tag")
     axes.set(xlabel="tags by popularity", ylabel="tracks per tag", title="The long tail of tags")
     axes.grid(alpha=0.3)
-    for axis, most in ((axes.xaxis, len(counts)), (axes.yaxis, int(counts[0]))):
-        _label_decades(axis, most)
+    for axis, most in ((axes.xaxis, len(counts)), (axes.yaxis, int(counts[0]))):  # labels that do not overlap
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if most < 1000 else (1,)))
+        axis.set_major_formatter("{x:,.0f}")
+        axis.set_minor_formatter(NullFormatter())
     right = axes.twinx()
     for number, (name, values) in enumerate(curves.items(), 1):
         right.plot(shown, values, color=f"C{number}", label=name)
     right.set(ylim=(0, 1), ylabel="share covered by the top tags")
     right.yaxis.set_major_formatter("{x:.0%}")
     figure.legend(loc="outside lower center", ncols=3)
-    _write_picture(figure, path)
+    write_figure(figure, path)
 
 
 def draw_histogram(distribution: Distribution, path: str | os.PathLike[str], *, title: str) -> None:
@@ -93,7 +96,7 @@ def draw_histogram(distribution: Distribution, path: str | os.PathLike[str], *, 
     axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
     axes.set(title=title, ylabel="number", yscale=scale)
     axes.yaxis.set_major_formatter("{x:,.0f}")
-    _write_picture(figure, path)
+    write_figure(figure, path)
 
 
 def draw_heat_map(
@@ -151,42 +154,37 @@ def draw_heat_map(
     axes.set_yticks(range(len(tags)), plain, fontsize=8)
     axes.set_title(title)
     figure.colorbar(image, ax=axes, fraction=0.04)
-    _write_picture(figure, path)
-
-
-def _label_decades(axis: Any, most: int) -> None:
-    """Label a logarithmic axis from 1 to `most` at whole numbers that do not overlap."""
-    from matplotlib.ticker import LogLocator, NullFormatter
-
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if most < 1000 else (1,)))
-    axis.set_major_formatter("{x:,.0f}")
-    axis.set_minor_formatter(NullFormatter())
+    write_figure(figure, path)
 
 
 def _is_page(path: str | os.PathLike[str]) -> bool:
     ending = Path(path).suffix.lower()
-    if ending not in (*PICTURES, *PAGES):
+    if ending not in (*PICTURES, ".html"):
         raise FolksongError(f"{path}: a chart's name ends in .html, {', '.join(PICTURES)}")
-    return ending in PAGES
+    return ending == ".html"
 
 
 def _figure(width: float, height: float) -> tuple[Any, Any]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
     return figure, figure.add_subplot()
 
 
-def _write_picture(figure: Any, path: str | os.PathLike[str]) -> None:
+def write_figure(figure: Any, path: str | os.PathLike[str]) -> None:
+    """Write a Matplotlib figure, whole or not at all; the same figure is the same bytes: no date, no random ids.
+
+    Raises:
+        FolksongError: the ending is none of ``.png``, ``.svg`` and ``.pdf``, or the file cannot be written.
+    """
     import matplotlib as mpl
 
-    ending = Path(path).suffix.lower()[1:]
-    # The same chart is the same bytes: no date, no random ids.
-    metadata = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[ending]
+    ending = Path(path).suffix.lower()
+    if ending not in PICTURES:
+        raise FolksongError(f"{path}: pictures are written as {', '.join(PICTURES)}; choose such an ending")
+    undated = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[ending]
     with mpl.rc_context({"svg.hashsalt": "folksong"}), atomic_path(path) as temporary:
-        figure.savefig(temporary, format=ending, dpi=150, metadata=metadata)
+        figure.savefig(temporary, format=ending[1:], dpi=150, metadata=undated)
 
 
 def _write_page(figure: Any, path: str | os.PathLike[str], title: str, least_pixels: int = 0) -> None:
@@ -213,9 +211,5 @@ def _short(tag: str) -> str:
 
 def _distinct(names: Sequence[str]) -> list[str]:
     """Return the names, numbered where shortening made two alike (plotly would draw them as one row)."""
-    seen: dict[str, int] = {}
-    distinct = []
-    for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        distinct.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
-    return distinct
+    before = [names[:place].count(name) for place, name in enumerate(names)]
+    return [f"{name} ({n + 1})" if n else name for name, n in zip(names, before, strict=True)]

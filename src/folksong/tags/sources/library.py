@@ -66,7 +66,7 @@ def read_library(
     recordings = recordings_by_id(root)
     if not recordings:
         raise FileFormatError(f"{root}: no recordings in this folder or below it")
-    apart = re.compile(f"[{re.escape(separators)}]") if separators else None
+    parted = f"[{re.escape(separators)}]" if separators else "(?!)"
     found: dict[str, list[str]] = {}
     dropped = Dropped(root)
     for track_id, path in sorted(recordings.items()):
@@ -78,10 +78,9 @@ def read_library(
             logger.warning("%s", error)
             continue
         for field, value in values:
+            names = (" ".join(part.replace("\x00", " ").split()) for part in re.split(parted, value))
             if field in fields:
-                parts = apart.split(value) if apart else [value]
-                names = [name for part in parts if (name := " ".join(part.replace("\x00", " ").split()))]
-                found[track_id] += [f"{field}{JOIN}{name}" if categories else name for name in names]
+                found[track_id] += [f"{field}{JOIN}{name}" if categories else name for name in names if name]
     dropped.warn()
     return _table(found)
 
@@ -105,21 +104,17 @@ def read_folders(root: str | os.PathLike[str]) -> TagTable:
             "genre, mood and grouping fields are the format 'library'",
             format="library",
         )
-    if _carry_tags(list(recordings.values())[:LOOKED_AT]):
+    looked_at = list(recordings.values())[:LOOKED_AT]
+    carrying = 0
+    for path in looked_at:
+        with suppress(FolksongError):  # mutagen may not be installed
+            carrying += any(values_of(path))
+    if 2 * carrying > len(looked_at):
         logger.info(
             "%s: folders are the tags; the files carry genres of their own too, which the format 'library' reads",
             root,
         )
     return _table(tags_of)
-
-
-def _carry_tags(paths: Sequence[Path]) -> bool:
-    """Say whether most of these files carry a field of `FIELDS`; no where mutagen is not installed."""
-    number = 0
-    for path in paths:
-        with suppress(FolksongError):
-            number += any(values_of(path))
-    return 2 * number > len(paths)
 
 
 def _table(tags_of: dict[str, list[str]]) -> TagTable:
