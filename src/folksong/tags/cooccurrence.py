@@ -34,7 +34,7 @@ BLOCK = 1000
 
 @dataclass(frozen=True)
 class Implication:
-    """Tag `tag` implies `other`: `together` tracks have both; `forward` is P(other | tag), `backward` P(tag | other)."""
+    """Tag `tag` implies `other`: `together` tracks with both, P(other | tag) `forward`, P(tag | other) `backward`."""
 
     tag: str
     other: str
