@@ -96,11 +96,7 @@ def read_recipes() -> Recipes:
 
 
 def checked(kind: Any, content: Any, where: str) -> Any:
-    """Return the content of a table as objects of a kind; `where` is for messages.
-
-    Raises:
-        FileFormatError: a key is unknown or missing, or a value is wrong.
-    """
+    """Return the content of a table as objects of a kind; `where` is for messages."""
     try:
         return TypeAdapter(kind).validate_python(content)
     except ValidationError as error:

@@ -100,11 +100,7 @@ def read_merges(path: str | os.PathLike[str]) -> ReviewedMerges:
 
 
 def shipped_merges(name: str) -> ReviewedMerges:
-    """Return a list of merges that ships in the package: ``"vocals"`` or ``"genres"``.
-
-    Raises:
-        FolksongError: there is none of this name.
-    """
+    """Return a list of merges that ships in the package: ``"vocals"`` or ``"genres"``."""
     if name not in SHIPPED:
         raise FolksongError(
             f"no list of merges called {name!r} ships with folksong{nearest(name, SHIPPED)} ({', '.join(SHIPPED)})"

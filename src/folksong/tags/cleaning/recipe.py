@@ -213,11 +213,7 @@ _BUILDERS: dict[str, Callable[..., Step]] = {
 
 
 def _resolve_aliases(steps: list[Step]) -> list[Step]:
-    """Write every alias out to its end (a -> b and b -> c make a -> c), in the text form of the steps before.
-
-    Raises:
-        FolksongError: aliases that go in a circle, or disagree.
-    """
+    """Write every alias out to its end (a -> b and b -> c make a -> c), in the text form of the steps before."""
 
     def plain(tag: str) -> str:
         for step in steps:

@@ -207,11 +207,7 @@ def find_column(columns: Sequence[str], usual: Sequence[str]) -> str | None:
 
 
 def chosen_column(path: str | os.PathLike[str], columns: Sequence[str], choice: str) -> str:
-    """Return the column that the user named.
-
-    Raises:
-        FolksongError: there is none of this name; the message gives the nearest and all there are.
-    """
+    """Return the column that the user named."""
     if choice in columns:
         return choice
     raise FolksongError(
@@ -220,11 +216,7 @@ def chosen_column(path: str | os.PathLike[str], columns: Sequence[str], choice: 
 
 
 def track_column_of(path: str | os.PathLike[str], columns: Sequence[str], choice: str | None = None) -> str:
-    """Return the column of track ids.
-
-    Raises:
-        FileFormatError: no column has a usual name.
-    """
+    """Return the column of track ids."""
     found = chosen_column(path, columns, choice) if choice else find_column(columns, TRACK_NAMES)
     found = found or next((name for name in PANDAS_INDEX if name in columns), None)
     if found is None:

@@ -135,11 +135,7 @@ def _numbered(name: str, times: Counter[str]) -> str:
 
 
 def read_plain_frame(path: str | os.PathLike[str], names: Collection[str]) -> pl.DataFrame:
-    """Read a table of one or more columns as strings; its first line is a header if it has one of these names.
-
-    Raises:
-        FileFormatError: not a table.
-    """
+    """Read a table of one or more columns as strings; its first line is a header if it has one of these names."""
     data = utf8_bytes(path, read_bytes(path))
     first = data.split(b"\n", 1)[0].decode("utf-8", "replace").strip()
     separator = find_separator(path, data) if any(mark in first for mark in SEPARATORS) else ","
@@ -167,12 +163,7 @@ def _ragged_frame(lines: list[list[str]]) -> pl.DataFrame:
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """Return a file's bytes, decompressed if it is gzip.
-
-    Raises:
-        FolksongError: it cannot be read.
-        FileFormatError: a damaged gzip file.
-    """
+    """Return a file's bytes, decompressed if it is gzip."""
     if not Path(path).is_file() and Path(path).exists():
         raise FolksongError(f"{path}: not a file; a table of tags is expected here")
     try:
@@ -193,9 +184,6 @@ def table_text(
     """Return a table's text as UTF-8 bytes from its header on, lines ending in line feeds, and its separator.
 
     Comments (lines that start with ``#``) before the header and Excel's ``sep=;`` are left out.
-
-    Raises:
-        FileFormatError: not a table.
     """
     data = utf8_bytes(path, data, encoding)
     if b"\n" not in data:
@@ -219,11 +207,7 @@ def _is_header(data: bytes) -> bool:
 
 
 def utf8_bytes(path: str | os.PathLike[str], data: bytes, encoding: str = "utf-8") -> bytes:
-    """Return the text of a file as UTF-8 bytes without a byte order mark.
-
-    Raises:
-        FileFormatError: the file is empty or binary, or not text of this encoding.
-    """
+    """Return the text of a file as UTF-8 bytes without a byte order mark."""
     kind = next((kind for magic, kind in KINDS if data.startswith(magic)), None)
     if kind is not None:
         raise FileFormatError(f"{path}: not a table of tags; the file is {kind}")
@@ -251,11 +235,7 @@ def utf8_bytes(path: str | os.PathLike[str], data: bytes, encoding: str = "utf-8
 
 
 def find_separator(path: str | os.PathLike[str], data: bytes) -> str:
-    """Return the separator that the header line has most of.
-
-    Raises:
-        FileFormatError: the header has none of them.
-    """
+    """Return the separator that the header line has most of."""
     header = data.split(b"\n", 1)[0].decode("utf-8", "replace")
     best = max(SEPARATORS, key=header.count)
     if not header.count(best):
@@ -290,11 +270,7 @@ def quotes_are_closed(data: bytes, separator: str) -> bool:
 def split_lines(
     path: str | os.PathLike[str], data: bytes, separator: str, quotes: bool, *, spaced: bool = False
 ) -> list[list[str]]:
-    """Return the cells of each line, as many as it has.
-
-    Raises:
-        FileFormatError: a cell is endless.
-    """
+    """Return the cells of each line, as many as it has."""
     quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
     text = io.StringIO(data.decode("utf-8", "replace"), newline="")
     try:

@@ -143,12 +143,7 @@ def find_dumps(folder: str | os.PathLike[str]) -> dict[str, Path] | None:
 
 
 def read_dumps(folder: str | os.PathLike[str], *, min_weight: float | None = None) -> TagTable:
-    """Read the three CSV dumps that lie in a folder.
-
-    Raises:
-        FolksongError: the folder does not hold the three files, or one cannot be read.
-        FileFormatError: a file is not what its name says.
-    """
+    """Read the three CSV dumps that lie in a folder."""
     paths = find_dumps(folder)
     if paths is None:
         raise FolksongError(

@@ -204,11 +204,7 @@ def _values(tags: Any) -> Iterator[tuple[str, str]]:
 
 
 def import_mutagen(purpose: str) -> Any:
-    """Return the package that reads and writes files' own tags.
-
-    Raises:
-        FolksongError: it is not installed; the message says that `purpose` needs it.
-    """
+    """Return the package that reads and writes files' own tags."""
     try:
         import mutagen
         import mutagen.apev2
