@@ -107,8 +107,19 @@ def read_frame(
         text = io.StringIO()
         csv.writer(text, delimiter=separator, lineterminator="\n").writerows(filter(None, lines))
         data, header, quotes = text.getvalue().encode(), lines[0], True
+    frame = _read_csv(path, data, separator, quotes)
+    if len(header) == len(frame.columns):
+        times: Counter[str] = Counter()
+        frame.columns = [_numbered(name, times) for name in header]
+    frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))  # blank lines
+    return _without_index(
+        frame.rename({name: name.strip() for name in frame.columns if name.strip() not in frame.columns})
+    )
+
+
+def _read_csv(path: str | os.PathLike[str], data: bytes, separator: str, quotes: bool) -> pl.DataFrame:
     try:
-        frame = pl.read_csv(
+        return pl.read_csv(
             io.BytesIO(data), separator=separator, quote_char='"' if quotes else None, infer_schema=False
         )
     except pl.exceptions.PolarsError as error:
@@ -120,13 +131,6 @@ def read_frame(
             separator="CHAR",
             quotes=False,
         ) from error
-    if len(header) == len(frame.columns):
-        times: Counter[str] = Counter()
-        frame.columns = [_numbered(name, times) for name in header]
-    frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))  # blank lines
-    return _without_index(
-        frame.rename({name: name.strip() for name in frame.columns if name.strip() not in frame.columns})
-    )
 
 
 def _numbered(name: str, times: Counter[str]) -> str:
