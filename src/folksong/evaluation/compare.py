@@ -30,7 +30,7 @@ from folksong.evaluation.common_tags import common_tags, project, same_tracks
 from folksong.evaluation.evaluate import current_evaluation
 from folksong.evaluation.figures import FIGURES, Average, Measured, averages, mean_resampled, measure_tracks
 from folksong.evaluation.groups import Group, seed_of
-from folksong.evaluation.scores import ScoredTracks, open_shards
+from folksong.evaluation.scores import ScoredTracks, open_run_records
 from folksong.files import json_value
 from folksong.metrics import centred_interval
 from folksong.runs import Run
@@ -183,7 +183,7 @@ def compare(
         )
     if ground == "labels" or (ground == "auto" and equal):
         return _compare_on("labels", part, groups, _on_labels(scored), measuring)
-    table = read_run_tags(opened[0], open_shards(opened[0]), tags)
+    table = read_run_tags(opened[0], open_run_records(opened[0]), tags)
     known = common_tags(
         [run.labels for run in opened], table.select_tracks(scored[0].track_ids), min_tracks=min_tracks
     )
