@@ -167,7 +167,11 @@ class Embeddings:
 
     def tag_table(self, database: int = 0) -> TagTable:
         """Return a table without tags: embeddings hold none."""
-        return TagTable(np.array(self.track_ids, object), np.empty(0, object), sp.csr_matrix((len(self), 0), dtype=np.float32))
+        return TagTable(
+            np.array(self.track_ids, object),
+            np.empty(0, object),
+            sp.csr_matrix((len(self), 0), dtype=np.float32),
+        )
 
     @cached_property
     def _row_of(self) -> dict[str, int]:

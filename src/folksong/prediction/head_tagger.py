@@ -57,7 +57,10 @@ class HeadTagger(LoadedTagger):
             scores = self.scores(samples)
         except AudioError as error:
             raise AudioError(f"{file}: {error}") from error
-        seconds, silent = len(samples) / self.extractor.sample_rate, float(np.abs(samples).max()) < SILENCE_PEAK
+        seconds, silent = (
+            len(samples) / self.extractor.sample_rate,
+            float(np.abs(samples).max()) < SILENCE_PEAK,
+        )
         return Prediction(os.fspath(file), seconds, self.labels, scores, silent=silent)
 
 

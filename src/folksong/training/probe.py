@@ -19,8 +19,8 @@ from folksong.training.losses import TaggingLoss
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin
-    from sklearn.utils.multiclass import check_classification_targets, type_of_target
-    from sklearn.utils.validation import check_is_fitted, validate_data
+    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
     HAS_SKLEARN = True
 except ImportError:
@@ -150,8 +150,8 @@ class Probe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             return x, labels
         x, labels = validate_data(self, X, y, dtype=np.float32, multi_output=True)
         check_classification_targets(labels)
-        if labels.ndim == 2 and labels.shape[1] == 1 and type_of_target(labels) != "multilabel-indicator":
-            labels = labels[:, 0]
+        if labels.ndim == 2 and labels.shape[1] == 1:
+            labels = column_or_1d(labels, warn=True)
         return np.ascontiguousarray(x), labels
 
 
