@@ -81,7 +81,7 @@ def test_front_end_and_shards_are_needed(tmp_path):
     for words in ([], ["waveform"], ["--tfrecords-dir", "x"]):
         result = CliRunner().invoke(main, ["train", *words])
         assert result.exit_code == 2
-        assert "FRONTEND and --tfrecords-dir" in result.output
+        assert "FRONTEND and FOLDER" in result.output
     assert CliRunner().invoke(main, ["train", "wave"]).exit_code == 2
 
 

@@ -26,11 +26,15 @@ FORCE = "folksong.force"
 class OutputFile(click.Path):
     """A file that a command writes: never an input, and never in a file's place that the command did not write.
 
-    `FolksongCommand` checks that before the command runs, and gives a command with such a parameter ``--force``.
+    `FolksongCommand` checks that before the command runs; ``--force`` replaces such a file.
+
+    Args:
+        beside: endings of further files that the command writes, after the whole name.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *beside: str) -> None:
         super().__init__(dir_okay=False)
+        self.endings = ("", *beside)
 
 
 File = Annotated[str, click.Path()]
@@ -72,9 +76,9 @@ class FolksongCommand(click.Command):
         return [read_function(place) for place in self.of]
 
     @property
-    def outputs(self) -> list[str]:
-        """Names of the parameters that are files to write."""
-        return [str(parameter.name) for parameter in self.params if isinstance(parameter.type, OutputFile)]
+    def outputs(self) -> dict[str, OutputFile]:
+        """The parameters that are files to write, by name."""
+        return {str(one.name): one.type for one in self.params if isinstance(one.type, OutputFile)}
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         if self.outputs:
@@ -89,7 +93,12 @@ class FolksongCommand(click.Command):
         return super().parse_args(ctx, list(_repeat_option_names(args, many)))
 
     def invoke(self, ctx: click.Context) -> Any:
-        outputs = [str(ctx.params[name]) for name in self.outputs if ctx.params.get(name)]
+        outputs = [
+            f"{ctx.params[name]}{ending}"
+            for name, kind in self.outputs.items()
+            if ctx.params.get(name)
+            for ending in kind.endings
+        ]
         self._check_outputs(ctx, outputs)
         if any(parameter.name == "progress" for function in self.library for parameter in function.taken):
             ctx.params["progress"] = wants_progress()

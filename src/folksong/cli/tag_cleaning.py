@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import click
 
 import folksong as fs
-from folksong.cli.command import File, FolksongCommand, Output
+from folksong.cli.command import File, FolksongCommand, Output, OutputFile
 from folksong.cli.common import echo_rows, echo_table, note, wants_progress
+
+CHANGES = ".changes.json"
+"""What `folksong.tags.cleaning.change_log.changes_path` puts after a cleaned table's name."""
+CleanedFile = Annotated[str, OutputFile(CHANGES)]
 
 
 @click.command(cls=FolksongCommand, of="tags.cleaning.merges:propose_merges")
@@ -55,7 +59,7 @@ def recipe(out: Output) -> None:
 
 
 @click.command(cls=FolksongCommand)
-def clean(source: File, out: Output, *, recipe: File | None = None) -> None:
+def clean(source: File, out: CleanedFile, *, recipe: File | None = None) -> None:
     """Clean SOURCE by a recipe and write OUT: SQLite (.db), .csv, .tsv or .parquet.
 
     Beside OUT lies OUT.changes.json: what each original tag became, by which step; "folksong tags explain" reads it.
@@ -74,7 +78,7 @@ def clean(source: File, out: Output, *, recipe: File | None = None) -> None:
         before, now = (getattr(one, f"n_{what}") for one in (table, cleaned.table))
         rows.append((what, before, now, f"{now / before:.2%}" if before else ""))
     echo_table(rows, ("", "before", "after", "of before"))
-    click.echo(f"{out}, and what became of each tag in {out}.changes.json")
+    click.echo(f"{out}, and what became of each tag in {out}{CHANGES}")
 
 
 @click.command(cls=FolksongCommand)

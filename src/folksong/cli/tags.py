@@ -27,7 +27,7 @@ def tags() -> None:
 
 
 @tags.command(
-    "import", without=("encoding", "layout"),
+    "import", without=("encoding", "layout", "ragged"),
     of="tags.sources.read_tags:read_tags tags.sources.delimited:read_delimited tags.sources.frames:read_frame",
 )  # fmt: skip
 def import_(

@@ -1,7 +1,8 @@
 """``folksong train``: from shards to a tagger.
 
 Args:
-    shards (--tfrecords-dir): Folder of shards, as `folksong shards write` makes it.
+    shards (--tfrecords-dir): Folder of shards, as `folksong shards write` makes it; it may also be
+        given as FOLDER.
     config: Settings: a JSON file, or a folder with config.json; `folksong config init` writes a template.
         [default: the template's values]
     lastfm: Tag database.  [default: the records' own tags]
@@ -65,7 +66,7 @@ from folksong.cli.command import Count, File, FolksongCommand
 from folksong.cli.common import log_to_stderr, note, wants_progress
 from folksong.cli.evaluate import echo_evaluation
 
-FrontEnd = Literal["waveform", "log-mel-spectrogram"]
+FrontEnd = Literal["waveform", "log-mel-spectrogram", "embeddings"]
 Folds = Annotated[int, click.IntRange(2)]
 Verbosity = Annotated[int, click.IntRange(0, 3)]
 ARRAYS = {
@@ -78,9 +79,9 @@ RESUMABLE = {"shards", "epochs", "cuda", "processes", "num_nodes", "changes"}
 
 @click.command(cls=FolksongCommand)
 def train(
-    frontend: FrontEnd | None = None, *, shards: File | None = None, config: File | None = None,
-    lastfm: File | None = None, tags: File | None = None, labels: File | None = None, dictionary: File | None = None,
-    genres: File | None = None, split: File | None = None,
+    frontend: FrontEnd | None = None, folder: File | None = None, *, shards: File | None = None,
+    config: File | None = None, lastfm: File | None = None, tags: File | None = None, labels: File | None = None,
+    dictionary: File | None = None, genres: File | None = None, split: File | None = None,
     n_folds: Folds | None = None, artists: File | None = None, out: File | None = None, vectors: File | None = None,
     multi_db: Count | None = None, database: int | None = None, filtered: bool = False,
     filter_path: File | None = None, multi_tag: bool = False, epochs: Count | None = None,
@@ -93,11 +94,13 @@ def train(
 ) -> None:  # fmt: skip
     """Train a tagger with FRONTEND and leave a run: weights, labels, split, metrics, TensorBoard, model card.
 
+    FOLDER holds the shards that FRONTEND hears; of embeddings (`folksong embeddings`) a head learns within seconds.
     Ctrl-C saves the running step; --resume goes on from there and ends as if nothing had happened. Every other setting
     (loss, optimizer, schedule, augmentation, precision, ...) is a key for --set or --config; `folksong config` lists
     them.
 
     Example:
+      folksong train embeddings features/msd --tags lastfm_tags.db --labels top50.labels.json --out runs/msd
       folksong train log-mel-spectrogram --tfrecords-dir shards/mel --labels top50.labels.json --out runs/mel
       folksong train waveform --tfrecords-dir shards/wave --lastfm lastfm_tags.db --config . --multi-tag
       folksong train waveform --tfrecords-dir shards/wave --set loss=asymmetric --set learning_rate=3e-4
@@ -148,9 +151,12 @@ def _train(options: dict[str, Any]) -> Any:
     from folksong.shards.manifest import Manifest
     from folksong.training.data import LegacyLabels, tags_to_remove
 
-    front_end, shards = options.pop("frontend"), options.pop("shards")
+    front_end, shards, folder = (options.pop(name) for name in ("frontend", "shards", "folder"))
+    if folder and shards:
+        raise click.UsageError("FOLDER and --tfrecords-dir name the same thing; give one")
+    shards = folder or shards
     if front_end is None or shards is None:
-        raise click.UsageError("give FRONTEND and --tfrecords-dir, or --resume RUN")
+        raise click.UsageError("give FRONTEND and FOLDER, or --resume RUN")
     lastfm, dictionary, genres = (options.pop(name) for name in ("lastfm", "dictionary", "genres"))
     if lastfm and options["tags"]:
         raise click.UsageError("--lastfm and --tags name the same thing; give one")
@@ -158,7 +164,8 @@ def _train(options: dict[str, Any]) -> Any:
         raise click.UsageError("--labels and --dictionary-dir name the same thing; give one")
     if genres and not dictionary:
         raise click.UsageError("--genre-path numbers the clusters of a dictionary; give --dictionary-dir too")
-    n_databases, stated = Manifest.read(shards).n_tag_databases, options.pop("multi_db")
+    stated = options.pop("multi_db")
+    n_databases = 0 if front_end == "embeddings" else Manifest.read(shards).n_tag_databases
     if stated not in (None, n_databases):
         raise fs.FolksongError(f"{shards}: the records hold {n_databases} tag databases, not {stated}")
     filter_path = options.pop("filter_path")
@@ -193,7 +200,7 @@ def _cross_validate(
 def _resume(run: str, options: dict[str, Any]) -> Any:
     ctx = click.get_current_context()
     given = {name for name in options if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE}
-    if fixed := given - RESUMABLE - {"frontend"}:
+    if fixed := given - RESUMABLE - {"frontend", "folder"}:
         names = sorted(param.opts[0] for param in ctx.command.params if param.name in fixed)
         raise click.UsageError(f"a resumed run keeps its settings; leave out {', '.join(names)}")
     settings = _settings(options["changes"])
