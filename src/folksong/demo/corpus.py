@@ -18,7 +18,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
@@ -29,7 +29,7 @@ from folksong.demo.piece import write_piece
 from folksong.demo.plan import Piece, plan_pieces
 from folksong.demo.recipes import Recipes, read_recipes
 from folksong.errors import FolksongError
-from folksong.files import atomic_write, describe_os_error, read_json, write_json
+from folksong.files import atomic_write, describe_os_error, read_json, write_csv, write_json
 from folksong.tags.sources.lastfm import write_lastfm
 
 FORMAT = "folksong.corpus"
@@ -151,7 +151,7 @@ def write_corpus(
     wanted += [(piece, corpus.root / name) for name, piece in unseen.items()]
     missing = [(piece, path) for piece, path in wanted if not path.exists()]
     _render(recipes, missing, settings.seconds, jobs, progress)
-    _write_csv(corpus.tracks_csv, ("track_id", "mp3_path", "artist", "title"), _track_rows(pieces))
+    write_csv(corpus.tracks_csv, ("track_id", "mp3_path", "artist", "title"), _track_rows(pieces))
     _write_truth(corpus, recipes, pieces, unseen, folksonomy)
     if not corpus.tags_path.exists():
         write_lastfm(folksonomy.table, corpus.tags_path)
@@ -221,22 +221,22 @@ def _write_truth(
     folksonomy: Folksonomy,
 ) -> None:
     columns = ("artist", "genre", "subgenre", "moods", "era", "voice", "instruments", "place")
-    _write_csv(
+    write_csv(
         corpus.truth_dir / "tracks.csv",
         ("track_id", *columns),
         ((piece.track_id, *_truth_row(recipes, piece)) for piece in pieces),
     )
-    _write_csv(
+    write_csv(
         corpus.root / "unseen" / "truth.csv",
         ("file", *columns),
         ((Path(name).name, *_truth_row(recipes, piece)) for name, piece in unseen.items()),
     )
-    _write_csv(
+    write_csv(
         corpus.truth_dir / "tags.csv",
         ("tag", "kind", "concept", "genre"),
         ((entry.tag, entry.kind, entry.concept, entry.genre) for entry in folksonomy.tag_truth),
     )
-    _write_csv(
+    write_csv(
         corpus.truth_dir / "entries.csv",
         ("track_id", "tag", "verdict"),
         ((track_id, tag, verdict) for (track_id, tag), verdict in folksonomy.verdicts.items()),
@@ -250,13 +250,6 @@ def _truth_row(recipes: Recipes, piece: Piece) -> tuple[str, ...]:
         facts.setdefault(kind, []).append(concept)
     kinds = ("genre", "subgenre", "mood", "era", "voice", "instrument", "place")
     return (piece.artist.name, *(";".join(facts.get(kind, [])) for kind in kinds))
-
-
-def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    with atomic_write(path, "w") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
 
 
 def _read_csv(path: Path) -> list[dict[str, str]]:
