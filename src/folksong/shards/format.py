@@ -251,7 +251,7 @@ Span = tuple[int, int]
 def _parse_feature(view: memoryview, feature: Span) -> Feature:
     kind: Kind = "bytes"
     lists: list[Span] = []
-    for number, wire, *span in _fields(view, *feature):
+    for number, wire, *span in fields(view, *feature):
         if wire == _DELIMITED and number in _KINDS:
             if _KINDS[number] != kind:  # of a oneof the last kind counts
                 kind, lists = _KINDS[number], []
@@ -263,7 +263,7 @@ def _parse_feature(view: memoryview, feature: Span) -> Feature:
         return Feature(kind, values, spans[0][0] if len(spans) == 1 else None)
     if kind == "float" and len(lists) == 1 and (unpacked := _unpacked_floats(view, *lists[0])) is not None:
         return Feature(kind, unpacked, None)
-    chunks = [chunk for one in lists for number, _, *chunk in _fields(view, *one) if number == 1]
+    chunks = [chunk for one in lists for number, _, *chunk in fields(view, *one) if number == 1]
     if kind == "float":
         arrays = [np.frombuffer(view[first:last], "<f4") for first, last in chunks]
         values = arrays[0] if len(arrays) == 1 else np.concatenate([np.empty(0, np.float32), *arrays])
@@ -274,8 +274,8 @@ def _parse_feature(view: memoryview, feature: Span) -> Feature:
 
 def _messages(view: memoryview, message: Span, number: int) -> list[Span]:
     """Return where in a message the length-delimited fields of this number lie."""
-    fields = _fields(view, *message)
-    return [(first, last) for found, wire, first, last in fields if found == number and wire == _DELIMITED]
+    found = fields(view, *message)
+    return [(first, last) for known, wire, first, last in found if known == number and wire == _DELIMITED]
 
 
 def _unpacked_floats(view: memoryview, start: int, stop: int) -> npt.NDArray[np.float32] | None:
@@ -288,18 +288,18 @@ def _unpacked_floats(view: memoryview, start: int, stop: int) -> npt.NDArray[np.
     return np.frombuffer(rows[:, 1:].tobytes(), "<f4")
 
 
-def _fields(view: memoryview, start: int, stop: int) -> list[tuple[int, int, int, int]]:
+def fields(view: memoryview, start: int, stop: int) -> list[tuple[int, int, int, int]]:
     """Return (field number, wire type, first byte, byte after the last) of each field between two bytes."""
     fields = []
     position = start
     while position < stop:
-        key, position = _read_varint(view, position, stop)
+        key, position = read_varint(view, position, stop)
         wire = key & 7
         if wire == _DELIMITED:
-            length, position = _read_varint(view, position, stop)
+            length, position = read_varint(view, position, stop)
             end = position + length
         elif wire == _VARINT:
-            end = _read_varint(view, position, stop)[1]
+            end = read_varint(view, position, stop)[1]
         elif wire == _FIXED32:
             end = position + 4
         elif wire == _FIXED64:
@@ -313,7 +313,12 @@ def _fields(view: memoryview, start: int, stop: int) -> list[tuple[int, int, int
     return fields
 
 
-def _read_varint(view: memoryview, position: int, stop: int) -> tuple[int, int]:
+def read_varint(view: memoryview, position: int, stop: int) -> tuple[int, int]:
+    """Return a number of a message and the byte after it.
+
+    Raises:
+        ValueError: it does not end before `stop`.
+    """
     value = shift = 0
     while position < stop and shift < 64:
         byte = view[position]
@@ -332,6 +337,6 @@ def _decode_varints(view: memoryview) -> npt.NDArray[np.int64]:
     values = []
     position = 0
     while position < len(view):
-        value, position = _read_varint(view, position, len(view))
+        value, position = read_varint(view, position, len(view))
         values.append(value - 2**64 if value >= 2**63 else value)
     return np.array(values, np.int64)
