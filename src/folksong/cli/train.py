@@ -342,7 +342,7 @@ def train(ctx: click.Context, /, verbose: int, resumed: str | None, built_in: bo
         echo_evaluation(run)
         return
     if wanted:
-        from folksong.evaluation.label_arrays import write_label_arrays
+        from folksong.evaluation.evaluate import write_label_arrays
 
         for path in write_label_arrays(run, wanted):
             logging.getLogger("folksong").info("wrote %s", path)

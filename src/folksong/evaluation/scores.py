@@ -136,17 +136,7 @@ def score_part(
     batch_size: int = 32,
     progress: bool = False,
 ) -> ScoredTracks:
-    """Score the tracks of one part of a run's split, in the order of the shards.
-
-    Args:
-        run: the run.
-        part: ``"test"``, ``"validation"`` or ``"training"``.
-        scoring: windows and precision.
-        shards: where the shards are now; None: where the run found them.
-        tags: a tag table instead of the run's own tag source.
-        device: ``"cpu"``, ``"cuda"``, …; a GPU where there is one if None.
-        batch_size: windows scored at once.
-        progress: show a bar.
+    """Score the tracks of one part of a run's split, in the order of the shards; arguments as of `evaluate`.
 
     Raises:
         FolksongError: shards or tags are missing or of another kind, or no track of the part is in the shards or has

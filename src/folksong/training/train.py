@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -14,12 +15,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from folksong.embeddings.read_vectors import read_vectors
+from folksong.embeddings.tags import embed_tags
 from folksong.embeddings.words import WordVectors
 from folksong.errors import FolksongError
 from folksong.files import atomic_write, sha256_file
-from folksong.labels.label_vectors import LabelVectors, embed_labels
 from folksong.labels.space import LabelSpace
 from folksong.models.hardware import choose_precision
 from folksong.runs import CONFIG_NAME, LABEL_VECTORS_NAME, Run
@@ -165,6 +167,51 @@ def _embed_labels(data: TrainingData, source: WordVectors | AnyPath) -> LabelVec
             len(found.missing), len(data.space), found.source, ", ".join(map(repr, found.missing)),
         )  # fmt: skip
     return found
+
+
+@dataclass(frozen=True, eq=False)
+class LabelVectors:
+    """What labels mean, for the semantic loss.
+
+    Args:
+        vectors: (n_labels, dimension) float32, rows of length 1; zeros for a label that has none.
+        missing: names of the labels without a vector.
+        source: what the vectors came from.
+        sha256: hash of that source.
+    """
+
+    vectors: npt.NDArray[np.float32]
+    missing: tuple[str, ...]
+    source: str
+    sha256: str
+
+
+def embed_labels(
+    space: LabelSpace, vectors: WordVectors, counts: Mapping[str, int] | None = None
+) -> LabelVectors:
+    """Give each label the mean of its tags' unit vectors, weighted by their counts and scaled to length 1.
+
+    Args:
+        space: the labels, in order.
+        vectors: word vectors.
+        counts: tag -> number of tracks; None, or no count for any tag of a label, weighs its tags equally.
+    """
+    tags = list(dict.fromkeys(tag for label in space.labels for tag in label.tags))
+    embedded = embed_tags(tags, vectors)
+    row_of = {tag: row for row, tag in enumerate(embedded.tags)}
+    means = np.zeros((len(space), embedded.vectors.shape[1]), np.float64)
+    for number, label in enumerate(space.labels):
+        known = [tag for tag in label.tags if tag in row_of]
+        weights = np.array([(counts or {}).get(tag, 0) for tag in known], np.float64)
+        if not weights.any():
+            weights = np.ones(len(known))
+        if known:
+            means[number] = weights @ embedded.vectors[[row_of[tag] for tag in known]]
+    lengths = np.linalg.norm(means, axis=1)
+    found = lengths > 0
+    means[found] /= lengths[found, None]
+    missing = tuple(name for name, has in zip(space.names, found, strict=True) if not has)
+    return LabelVectors(means.astype(np.float32), missing, embedded.source, embedded.sha256)
 
 
 def _check_and_describe(
