@@ -111,13 +111,13 @@ def show(folder: File, *, tracks: int = 0, database: int = 0, as_json: bool = Fa
     facts = describe_shards(reader)
     records = describe_records(reader, tracks, database)
     if as_json:
-        echo_json({**facts, "records": [vars(record) for record in records]})
+        echo_json({**facts, "records": records})
         return
     echo_table([(name.replace("_", " "), value) for name, value in facts.items()], (), floats=".6g")
     if records:
         click.echo()
         rows = [
-            (r.track_id, r.seconds, ", ".join(r.tags[:8]) + (", …" if len(r.tags) > 8 else ""))
+            (r["track_id"], r["seconds"], ", ".join(r["tags"][:8]) + (", …" if len(r["tags"]) > 8 else ""))
             for r in records
         ]
         echo_table(rows, ("track", "seconds", "tags"), floats=".1f")
