@@ -22,7 +22,7 @@ from folksong.evaluation.evaluate import current_evaluation
 from folksong.evaluation.figures import Average, Evaluation, averages, measure_tracks
 from folksong.evaluation.groups import Group, group_runs, open_runs, short_names
 from folksong.evaluation.scores import ScoredTracks, open_shards
-from folksong.labels.space import LabelSpace
+from folksong.labels.space import Coverage, LabelSpace
 from folksong.metrics import best_thresholds
 from folksong.runs import Run
 from folksong.tags.table import TagTable
@@ -53,15 +53,14 @@ class ReportGroup:
         group: its runs.
         number: equal names (on several front-ends) have the same one, from 1.
         figures: mean over the seeds.
-        coverage: shares of all tag counts (``counts``) and tracks (``tracks``) that the label space keeps; None if the
-            tags are gone.
+        coverage: what the label space keeps; None if the tags are gone.
         recovery: of what tags mean, where that is known.
     """
 
     group: Group
     number: int
     figures: Mapping[str, Average]
-    coverage: Mapping[str, float] | None
+    coverage: Coverage | None
     recovery: Recovery | None
 
 
@@ -130,10 +129,10 @@ def collect(
             group,
             number=numbers.index(group.name) + 1,
             figures=averages(list(map(measuring, same_tracks([scored[row] for row in group.rows])))),
-            coverage=_coverage(group, _tags_of(group.runs[0], tables)),
+            coverage=None if table is None else group.labels.coverage(table),
             recovery=None if meanings is None else recovery(group.labels, meanings),
         )
-        for group in groups
+        for group, table in ((group, _tags_of(group.runs[0], tables)) for group in groups)
     ]
     grounds, pairs = _compare(groups, scored, partial(_tags_of, entries[0].run, tables), part, measuring)
     recordings = {}
@@ -182,13 +181,6 @@ def _tags_of(run: Run, tables: dict[str, TagTable | None]) -> TagTable | None:
             logger.warning("%s: its coverage is unknown: %s", run.path, error)
             tables[key] = None
     return tables[key]
-
-
-def _coverage(group: Group, table: TagTable | None) -> dict[str, float] | None:
-    if table is None:
-        return None
-    covered = group.labels.coverage(table).to_dict()
-    return {key: covered[key] for key in ("counts", "tracks")}
 
 
 def describe_space(space: LabelSpace) -> str:
