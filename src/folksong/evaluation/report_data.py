@@ -20,7 +20,7 @@ from folksong.evaluation.common_tags import same_tracks
 from folksong.evaluation.compare import Comparison, Measuring, compare_groups, compare_pairs
 from folksong.evaluation.evaluate import current_evaluation
 from folksong.evaluation.figures import Average, Evaluation, averages, measure_tracks
-from folksong.evaluation.groups import Group, group_runs, open_runs, short_names
+from folksong.evaluation.groups import Group, NamedRun, group_runs, open_runs
 from folksong.evaluation.scores import ScoredTracks, open_shards
 from folksong.labels.space import Coverage, LabelSpace
 from folksong.metrics import best_thresholds
@@ -37,12 +37,10 @@ DOUBTS = 40  # doubtful pairs of each kind in the cleaning queue
 
 
 @dataclass(frozen=True, eq=False)
-class ReportRun:
-    """One run, and what it is called on the page."""
+class ReportRun(NamedRun):
+    """One run, what it is called on the page, and its evaluation."""
 
-    run: Run
-    name: str
-    evaluation: Evaluation
+    evaluation: Evaluation = field(kw_only=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,13 +108,12 @@ def collect(
     named = open_runs(runs)
     if not named:
         raise FolksongError("a report needs at least one run")
-    names = short_names([one.run for one in named])
     meanings = None if truth is None else read_truth(truth)
     entries = [
-        ReportRun(one.run, name, current_evaluation(one.run, part, progress=progress))
-        for one, name in zip(named, names, strict=True)
+        ReportRun(**vars(one), evaluation=current_evaluation(one.run, part, progress=progress))
+        for one in named
     ]
-    groups = group_runs(named, names)
+    groups = group_runs(entries)
     if meanings is not None:  # all spaces are held against the same tags: those that any of them knows
         used = {tag for group in groups for tag in meanings if group.labels.labels_of(tag)}
         meanings = {tag: meaning for tag, meaning in meanings.items() if tag in used}
