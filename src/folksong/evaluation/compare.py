@@ -38,7 +38,7 @@ from folksong.evaluation.figures import (
     measure_tracks,
 )
 from folksong.evaluation.groups import Group
-from folksong.evaluation.scores import ScoredTracks, open_shards
+from folksong.evaluation.scores import ScoredTracks, open_run_records
 from folksong.files import json_value
 from folksong.metrics import centred_interval
 from folksong.runs import Run
@@ -184,7 +184,7 @@ def compare(
         )
     if ground == "auto":
         ground = "labels" if equal else "tags"
-    table = None if ground == "labels" else read_run_tags(opened[0], open_shards(opened[0]), tags)
+    table = None if ground == "labels" else read_run_tags(opened[0], open_run_records(opened[0]), tags)
     on_ground = _on_ground(ground, groups, scored, table, min_tracks)
     if not on_ground:
         raise FolksongError(

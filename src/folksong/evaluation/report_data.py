@@ -21,7 +21,7 @@ from folksong.evaluation.compare import Comparison, Measuring, compare_groups, c
 from folksong.evaluation.evaluate import current_evaluation
 from folksong.evaluation.figures import Average, Evaluation, averages, measure_tracks
 from folksong.evaluation.groups import Group, NamedRun, group_runs, open_runs
-from folksong.evaluation.scores import ScoredTracks, open_shards
+from folksong.evaluation.scores import ScoredTracks, open_run_records
 from folksong.labels.space import Coverage, LabelSpace
 from folksong.metrics import best_thresholds
 from folksong.runs import Run
@@ -173,7 +173,7 @@ def _tags_of(run: Run, tables: dict[str, TagTable | None]) -> TagTable | None:
     key = json.dumps([run.config["tags"], run.config["shards"]], sort_keys=True, default=str)
     if key not in tables:
         try:
-            tables[key] = read_run_tags(run, open_shards(run))
+            tables[key] = read_run_tags(run, open_run_records(run))
         except FolksongError as error:
             logger.warning("%s: its coverage is unknown: %s", run.path, error)
             tables[key] = None

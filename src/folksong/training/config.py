@@ -37,10 +37,17 @@ class Section(BaseModel):
 
 
 class ModelSettings(Section):
-    """Sizes of the network."""
+    """Sizes of the network.
+
+    Args:
+        n_dense_units: of the hidden dense layer; of a head's too.
+        n_filters: base number of filters of the log-mel front-end.
+        head: of embeddings: linear, or several networks with one hidden layer, averaged.
+    """
 
     n_dense_units: Count = 500
     n_filters: Count = 16
+    head: Literal["linear", "hidden"] = "linear"
 
 
 class AugmentationSettings(Section):

@@ -21,19 +21,27 @@ from folksong.embeddings.read_vectors import read_vectors
 from folksong.embeddings.tags import embed_tags
 from folksong.embeddings.words import WordVectors
 from folksong.errors import FolksongError
-from folksong.files import atomic_write, sha256_file
+from folksong.files import atomic_write
 from folksong.labels.space import LabelSpace
+from folksong.models.front_ends import EMBEDDINGS
 from folksong.models.hardware import choose_precision
 from folksong.runs import CONFIG_NAME, LABEL_VECTORS_NAME, Run
-from folksong.shards.manifest import MANIFEST_NAME
 from folksong.splits import Split
 from folksong.tags.sources.read_tags import read_tags, write_tags
 from folksong.tags.table import TagTable
 from folksong.training.config import Config
-from folksong.training.data import LegacyLabels, TrainingData, open_shards, prepare, read_record_tags
+from folksong.training.data import (
+    LegacyLabels,
+    TrainingData,
+    open_records,
+    prepare,
+    read_record_tags,
+    sha256_of_records,
+)
 from folksong.training.distributed import Processes
 from folksong.training.loop import build_batches, build_tagger, run_training
 from folksong.training.schedule import check_warmup
+from folksong.training.train_head import build_head, describe_embeddings, finish_head
 
 logger = logging.getLogger(__name__)
 
@@ -58,8 +66,9 @@ def train(
     """Train a tagger and return its run.
 
     Args:
-        front_end: ``"waveform"`` or ``"log-mel-spectrogram"``; the shards must hold the same.
-        shards: folder of shards.
+        front_end: ``"waveform"`` or ``"log-mel-spectrogram"``, and the shards must hold the same; or ``"embeddings"``,
+            on which a head is trained within seconds (`folksong.training.fit_head`).
+        shards: folder of shards, or of embeddings (`folksong.embeddings.store`).
         out: the run's folder; None makes one in the settings' ``log_dir``.
         labels: the label space, its file, or the earlier project's files; None builds it as the settings' ``data``
             section says.
@@ -85,6 +94,9 @@ def train(
         raise FolksongError("the semantic loss needs word vectors; none are named")
 
     inputs = _Inputs(front_end, shards, out, labels, tags, split, vectors)
+    if front_end == EMBEDDINGS:
+        run, data, config = _begin(inputs, settings, Processes())
+        return finish_head(run, data, config)
     shown = sys.stderr.isatty() if progress is None else progress
     return run_training(partial(_begin, inputs, settings), settings, progress=shown)
 
@@ -109,7 +121,7 @@ def _begin(given: _Inputs, settings: Config, processes: Processes) -> tuple[Run,
         loss=settings.loss.chosen,
     )
     folder = _new_folder(config.runtime.log_dir, given.front_end) if given.out is None else Path(given.out)
-    reader = open_shards(given.shards, given.front_end, config.data)
+    reader = open_records(given.shards, given.front_end, config.data)
     own = given.tags if isinstance(given.tags, TagTable) else None
     table = read_record_tags(
         reader,
@@ -222,25 +234,22 @@ def _check_and_describe(
     label_vectors: LabelVectors | None,
 ) -> dict[str, Any]:
     """Check that the training can begin, and return what goes into the run's config.json."""
-    tagger = build_tagger(front_end, data, config)
-    batches = build_batches(data, config, processes, config.data.batch_size * processes.world_size)
-    check_warmup(config.schedule, config.schedule.epochs * batches.steps_per_epoch)
-    reader, manifest, seconds = data.reader, data.reader.manifest, config.data.window_seconds
+    network = build_head(data, config) if front_end == EMBEDDINGS else build_tagger(front_end, data, config)
+    if front_end == EMBEDDINGS:
+        facts = describe_embeddings(data)
+    else:
+        batches = build_batches(data, config, processes, config.data.batch_size * processes.world_size)
+        check_warmup(config.schedule, config.schedule.epochs * batches.steps_per_epoch)
+        facts = _describe_audio(data, config)
     return {
         "folksong": version("folksong"),
         "front_end": front_end,
-        "tagger": tagger.settings,
-        "audio": {
-            "audio_format": manifest.audio_format,
-            "sample_rate": manifest.sample_rate,
-            "preset": None if manifest.preset is None else manifest.preset.to_dict(),
-            "window_seconds": seconds,
-            "window_steps": manifest.steps(seconds),
-        },
+        "tagger": network.settings,
+        **facts,
         "shards": {
-            "folder": os.fspath(reader.folder.absolute()),
-            "n_tracks": len(reader),
-            "manifest_sha256": sha256_file(reader.folder / MANIFEST_NAME),
+            "folder": os.fspath(data.reader.folder.absolute()),
+            "n_tracks": len(data.reader),
+            "manifest_sha256": sha256_of_records(data.reader),
         },
         "tags": {
             "path": config.data.tags,
@@ -261,6 +270,19 @@ def _check_and_describe(
         "split_sha256": data.split.sha256(),
         "settings": config.to_dict(),
         "processes": processes.world_size,
+    }
+
+
+def _describe_audio(data: TrainingData, config: Config) -> dict[str, Any]:
+    manifest, seconds = data.shards.manifest, config.data.window_seconds
+    return {
+        "audio": {
+            "audio_format": manifest.audio_format,
+            "sample_rate": manifest.sample_rate,
+            "preset": None if manifest.preset is None else manifest.preset.to_dict(),
+            "window_seconds": seconds,
+            "window_steps": manifest.steps(seconds),
+        }
     }
 
 
