@@ -89,7 +89,7 @@ def test_what_a_killed_worker_was_at_is_tried_again(plan, tmp_path, monkeypatch)
         assert [trial.state.name for trial in study.study.trials] == ["RUNNING", "WAITING"]
     study.begin()
     assert [trial.state.name for trial in study.study.trials] == ["FAIL", "WAITING", "WAITING"]
-    monkeypatch.setattr(MODULE, "_try", lambda *arguments: float(arguments[3]["spaces.top.n"]))
+    monkeypatch.setattr(MODULE, "_try", lambda *arguments: float(arguments[2]["spaces.top.n"]))
     work(plan, out)
     finished = {trial.params["spaces.top.n"]: trial.value for trial in study.finished()}
     assert finished == {2: 2.0, 5: 5.0}
@@ -100,7 +100,7 @@ def test_trials_that_fail_say_why_and_are_tried_again(plan, tmp_path, monkeypatc
     out = tmp_path / "out"
 
     def fail(*arguments):
-        if arguments[3]["spaces.top.n"] == 2:
+        if arguments[2]["spaces.top.n"] == 2:
             raise FolksongError("no such luck")
         return 0.5
 
@@ -118,7 +118,7 @@ def test_trials_that_fail_say_why_and_are_tried_again(plan, tmp_path, monkeypatc
 def test_samplers_draw_so_many_trials_and_learn(plan, tmp_path, monkeypatch):
     """Twelve trials in all, also when the command is given twice; the values lie in their ranges."""
     monkeypatch.setattr(
-        MODULE, "_try", lambda *arguments: -abs(arguments[3]["settings.model-training.batch_size"] - 8.0)
+        MODULE, "_try", lambda *arguments: -abs(arguments[2]["settings.model-training.batch_size"] - 8.0)
     )
     ranges = {
         "settings.model-training.batch_size": {"low": 2, "high": 64, "log": True},
@@ -180,7 +180,7 @@ def test_the_shipped_grid_is_model_3s():
 def test_command_prints_the_trials_best_first(plan, tmp_path, monkeypatch):
     text = json.dumps(plan.model_dump(mode="json", exclude={"folder", "search"}, exclude_none=True))
     (tmp_path / "plan.json").write_text(text)
-    monkeypatch.setattr(MODULE, "_try", lambda *arguments: float(arguments[3]["spaces.top.n"]))
+    monkeypatch.setattr(MODULE, "_try", lambda *arguments: float(arguments[2]["spaces.top.n"]))
     monkeypatch.setattr("folksong.experiment.read_plan", lambda *_: plan)
     out = CliRunner().invoke(main, ["experiment", "grid", "--out", str(tmp_path / "out"), "--no-report"])
     assert out.exit_code == 0, out.output

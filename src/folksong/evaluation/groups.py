@@ -12,6 +12,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import read_document
@@ -26,28 +27,23 @@ PLAIN_LOSS = "bce"
 
 @dataclass(frozen=True)
 class NamedRun:
-    """A run and its place in an experiment.
-
-    Args:
-        run: the run.
-        space: what its label space is called; None if nobody named it.
-        loss: what its loss is called; None likewise.
-    """
+    """A run, its name among others, and what an experiment calls its label space and loss; None if it is in none."""
 
     run: Run
+    name: str
     space: str | None = None
     loss: str | None = None
 
 
 @dataclass(frozen=True)
 class Group:
-    """Runs of one label space, front-end and loss.
+    """Runs of one label space, front-end and loss, one a seed.
 
     Args:
         space: what the label space is called.
         loss: what the loss is called; None where nothing else than it is compared.
         front_end: of all runs.
-        runs: one a seed.
+        runs: the runs.
         rows: their places among the runs given.
     """
 
@@ -55,7 +51,7 @@ class Group:
     loss: str | None
     front_end: str
     runs: tuple[Run, ...]
-    rows: tuple[int, ...]
+    rows: Sequence[int]
 
     @property
     def name(self) -> str:
@@ -81,58 +77,47 @@ def seed_of(run: Run) -> int:
 def open_runs(paths: Sequence[Run | str | os.PathLike[str]]) -> list[NamedRun]:
     """Open runs; the folder of an experiment stands for all its finished cells, in its plan's order.
 
-    A run that lies in an experiment's folder is called what its plan calls it.
+    The space and loss of a run that lies in an experiment's folder are called what its plan calls them.
 
     Raises:
-        FolksongError: a folder holds neither, or an experiment has no finished cell.
+        FolksongError: a folder holds neither, an experiment has no finished cell, or a run is there twice.
     """
-    found: list[NamedRun] = []
+    found: list[tuple[Run, str | None, str | None]] = []
     for path in paths:
         folder = path.path if isinstance(path, Run) else Path(path)
         if not isinstance(path, Run) and (folder / EXPERIMENT_NAME).is_file():
-            cells = _read_cells(folder)
-            done = [
-                NamedRun(Run.open(folder / run), *names)
-                for run, (names, finished) in cells.items()
-                if finished
-            ]
-            if not done:
+            cells = [cell for cell in _read_cells(folder) if cell["done"]]
+            if not cells:
                 raise FolksongError(f"{folder}: no cell of this experiment is finished yet")
-            found += done
+            found += [
+                (Run.open(folder / cell["run"]), str(cell["space"]), str(cell["loss"])) for cell in cells
+            ]
             continue
         run = path if isinstance(path, Run) else Run.open(folder)
-        names: tuple[str | None, str | None] = (None, None)
         above = folder.absolute().parent.parent
-        if (above / EXPERIMENT_NAME).is_file():
-            names = _read_cells(above).get(f"runs/{folder.name}", (names, True))[0]
-        found.append(NamedRun(run, *names))
-    return found
+        cells = _read_cells(above) if (above / EXPERIMENT_NAME).is_file() else []
+        own = next((cell for cell in cells if cell["run"] == f"runs/{folder.name}"), None)
+        found.append((run, None, None) if own is None else (run, str(own["space"]), str(own["loss"])))
+    names = _short_names([run for run, _, _ in found])
+    return [NamedRun(run, name, *more) for (run, *more), name in zip(found, names, strict=True)]
 
 
-def _read_cells(folder: Path) -> dict[str, tuple[tuple[str | None, str | None], bool]]:
-    """Return run -> ((label space, loss), whether it is finished)."""
+def _read_cells(folder: Path) -> list[dict[str, Any]]:
+    """Return run, space, loss and done of an experiment's cells."""
     file = folder / EXPERIMENT_NAME
     content = read_document(
         file, EXPERIMENT_FORMAT, EXPERIMENT_VERSION, "an experiment", "give the folders of its runs instead"
     )
     try:
-        return {
-            str(cell["run"]): ((str(cell["space"]), str(cell["loss"])), bool(cell["done"]))
-            for cell in content["cells"]
-        }
+        return [{key: cell[key] for key in ("run", "space", "loss", "done")} for cell in content["cells"]]
     except (KeyError, TypeError) as error:
         raise FileFormatError(
             f"{file}: damaged ({type(error).__name__}: {error}); run the experiment again"
         ) from error
 
 
-def group_runs(named: Sequence[NamedRun], names: Sequence[str]) -> list[Group]:
-    """Put runs together that differ in nothing but their seed, in the order of the first of each.
-
-    Args:
-        named: the runs.
-        names: (n_runs,) what a run is called whose label space nobody named.
-    """
+def group_runs(named: Sequence[NamedRun]) -> list[Group]:
+    """Put runs together that differ in nothing but their seed, in the order of the first of each."""
     members: dict[str, list[int]] = {}
     for row, one in enumerate(named):
         key = _key(one)
@@ -150,7 +135,7 @@ def group_runs(named: Sequence[NamedRun], names: Sequence[str]) -> list[Group]:
         several = len(losses[_place(first.run)]) > 1 and first.space is not None
         groups.append(
             Group(
-                space=first.space or names[rows[0]],
+                space=first.space or first.name,
                 loss=loss if several else None,
                 front_end=first.run.front_end,
                 runs=tuple(named[row].run for row in rows),
@@ -181,14 +166,10 @@ def _key(one: NamedRun) -> str:
     return json.dumps(kept, sort_keys=True, default=str)
 
 
-def short_names(runs: Sequence[Run]) -> list[str]:
-    """Return folder names, with as many parents as it takes to tell the runs apart.
-
-    Raises:
-        FolksongError: a run is there twice.
-    """
+def _short_names(runs: Sequence[Run]) -> list[str]:
+    """Return folder names, with as many parents as it takes to tell the runs apart."""
     parts = [run.path.absolute().parts for run in runs]
-    for depth in range(1, max(map(len, parts)) + 1):
+    for depth in range(1, max(map(len, parts), default=1) + 1):
         names = ["/".join(path[-depth:]) for path in parts]
         if len(set(names)) == len(names):
             return names

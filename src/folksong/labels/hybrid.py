@@ -117,8 +117,7 @@ def hybrid(
     """Build labels from co-occurrence and word vectors together.
 
     Args:
-        tags: a tag table, or where to read it; to learn from training tracks only, give
-            ``table.select_tracks(split.training)``.
+        tags: a tag table, or where to read it; ``table.select_tracks(split.training)`` learns from training tracks.
         vectors: word vectors or a sentence model, or where to read them; None uses the words' stems alone.
         threshold: only tags with more counts than this take part (variants counted together).
         n_clusters: number of labels; by default as many as the data ask for, or 65 across facets. With `overlap` some
@@ -127,12 +126,11 @@ def hybrid(
         without: facets to leave out, such as ``("opinion", "name")``.
         facets: of the tags; by default `folksong.tags.facets.facets` says.
         overlap: labels that a tag may take part in, across facets; 1 divides the tags.
-        meaning: counts of its own that the prediction from a tag's words weighs as much as; 0 uses the words only
-            for tags that co-occur with none.
+        meaning: counts of its own that a tag's words weigh as much as; 0 uses them for tags that co-occur with none.
         dimension: of the co-occurrence vectors.
         weighted: whether co-occurrence counts by the tags' weights (see `folksong.embeddings.ppmi.ppmi_vectors`).
         merge_spellings: merge spelling variants first and keep them as aliases.
-        link_stems: link tags of the same word stems, unless their co-occurrence vectors contradict.
+        link_stems: link tags of the same word stems, unless their co-occurrence contradicts.
         pairs: a person's pairs of tags that must (``same``) or must not (``apart``) share a label.
         n_init: starts of k-means, of which the best is kept.
         seed: of k-means.
@@ -153,30 +151,28 @@ def hybrid(
         )
     table, pairs = as_table(tags), tuple(pairs)
     words = None if vectors is None else as_vectors(vectors)
-    placing: dict[str, Any] = {"meaning": meaning, "dimension": dimension, "weighted": weighted}
-    placing |= {"merge_spellings": merge_spellings, "link_stems": link_stems}
-    placed = hybrid_vectors(table, words, threshold=threshold, **placing)
-    settings: dict[str, Any] = {
-        "threshold": threshold,
-        "n_clusters": n_clusters,
-        "overlap": overlap,
-        **placing,
-    }
+    vector_settings: dict[str, Any] = {"meaning": meaning, "dimension": dimension, "weighted": weighted}
+    vector_settings |= {"merge_spellings": merge_spellings, "link_stems": link_stems}
+    placed = hybrid_vectors(table, words, threshold=threshold, **vector_settings)
     if across_facets:
-        settings["n_clusters"] = n_clusters = n_clusters or CLUSTERS_ACROSS_FACETS
-        labels = _across_facets(placed, pairs, n_clusters, overlap, n_init, seed, progress)
+        n_clusters = n_clusters or CLUSTERS_ACROSS_FACETS
+        labels, facet_settings = (
+            _across_facets(placed, pairs, n_clusters, overlap, n_init, seed, progress),
+            {},
+        )
     else:
-        of_tags = facets or facets_of(table, words, progress=progress)
-        labels, costs = _within_facets(placed, table, of_tags, pairs, n_clusters, frozenset(without))
-        settings |= {"across_facets": False, "without": sorted(without), "left_out": costs}
-    settings |= {"n_init": n_init, "seed": seed}
-    settings |= {"pairs": [[pair.relation, pair.first, pair.second] for pair in pairs]}
+        said = facets or facets_of(table, words, progress=progress)
+        labels, costs = _within_facets(placed, table, said, pairs, n_clusters, frozenset(without))
+        facet_settings = {"across_facets": False, "without": sorted(without), "left_out": costs}
+    settings: dict[str, Any] = {"builder": "hybrid", "threshold": threshold, "n_clusters": n_clusters}
+    settings |= {"overlap": overlap, **vector_settings, **facet_settings, "n_init": n_init, "seed": seed}
+    settings["pairs"] = [[pair.relation, pair.first, pair.second] for pair in pairs]
     settings |= {"n_tracks": table.n_tracks, "table_sha256": table.sha256()}
     if words is not None:
         settings |= {"vectors": words.source, "vectors_sha256": words.sha256}
     members = {tag for label in labels for tag in label.tags}
     aliases = {raw: tag for raw, tag in placed.aliases.items() if tag in members}
-    return LabelSpace(labels, aliases, {"builder": "hybrid", **settings, **(provenance or {})})
+    return LabelSpace(labels, aliases, {**settings, **(provenance or {})})
 
 
 def _across_facets(
