@@ -14,6 +14,7 @@ from pathlib import Path
 import folksong as fs
 from folksong.tags import facet_classifier, facet_lists
 from folksong.tags.facets import facets
+from folksong.tags.table import rename_tags
 
 MARKED = Path(__file__).parent / "data" / "hetrec_facets.tsv"
 JAMENDO = {
@@ -30,7 +31,7 @@ def jamendo(shared):
     expected = {}
     for tag, name in names.items():
         expected[name] = expected.get(name, set()) | JAMENDO[tag.partition("---")[0]]
-    return fs.tags.table.rename_tags(table, names), expected
+    return rename_tags(table, names), expected
 
 
 def popular(shared):
@@ -48,7 +49,7 @@ def popular(shared):
     rows = [
         line.split("\t") for line in (shared / "earlier-project" / "top100.tsv").read_text().splitlines()[1:]
     ]
-    table = fs.tags.table.table_of_sets({f"{number}": [tag] for number, (tag, _, _) in enumerate(rows)})
+    table = fs.TagTable.from_pairs([str(number) for number in range(len(rows))], [tag for tag, _, _ in rows])
     return table, {tag: groups[group] for tag, _, group in rows if group in groups}
 
 

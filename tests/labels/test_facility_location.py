@@ -10,7 +10,13 @@ from folksong.labels import Pair, hybrid
 from folksong.labels.facility_location import facility_location
 from folksong.labels.space import LabelSpace
 from folksong.tags.facets import facets
-from folksong.tags.table import TagTable, table_of_sets
+from folksong.tags.table import TagTable
+
+
+def table_of(tags_of):
+    """Return the table of track id -> its tags."""
+    pairs = [(track, str(tag)) for track, tags in tags_of.items() for tag in tags]
+    return TagTable.from_pairs(*zip(*pairs, strict=True)) if pairs else TagTable.from_pairs([], [])
 
 
 def test_greedy_choice_is_near_the_best_and_nested():
@@ -38,7 +44,7 @@ def table():
     for track in range(600):
         tags, share = worlds[track % 3]
         tracks[f"t{track}"] = [tag for tag in tags if rng.random() < share]
-    return table_of_sets(tracks)
+    return table_of(tracks)
 
 
 def by_facet(space):

@@ -7,11 +7,17 @@ import folksong as fs
 from folksong.errors import FileFormatError, FolksongError
 from folksong.tags.facet_lists import FACETS, listed, sources
 from folksong.tags.facets import facets, read_facets
-from folksong.tags.table import table_of_sets
+from folksong.tags.table import TagTable
+
+
+def table_of(tags_of):
+    """Return the table of track id -> its tags."""
+    pairs = [(track, str(tag)) for track, tags in tags_of.items() for tag in tags]
+    return TagTable.from_pairs(*zip(*pairs, strict=True)) if pairs else TagTable.from_pairs([], [])
 
 
 def of(*tags, **given):
-    table = table_of_sets({str(number): [tag] for number, tag in enumerate(tags)})
+    table = table_of({str(number): [tag] for number, tag in enumerate(tags)})
     return [facets(table, **given).of(tag) for tag in tags]
 
 
@@ -48,7 +54,7 @@ def test_lists_shapes_and_prefixes(tag, facet):
 def test_words_of_no_list_are_guessed():
     guessed = ["zorbcore", "grungewave", "blackened zorb metal"]
     assert of(*guessed) == ["genre"] * 3
-    found = facets(table_of_sets({"1": guessed}))
+    found = facets(table_of({"1": guessed}))
     assert set(found.reasons) == {"guess"}
     assert ((found.confidences > 0) & (found.confidences <= 1)).all()
 
@@ -59,13 +65,13 @@ def test_company_counts():
     genres, names = ["rock", "metal", "punk", "jazz"], ["radiohead", "madonna", "björk", "prince"]
     tracks = {f"g{i}": [*rng.choice(genres, 2, replace=False), "qwzrt"] for i in range(30)}
     tracks |= {f"n{i}": [*rng.choice(names, 2, replace=False), "qwzrs"] for i in range(30)}
-    found = facets(table_of_sets(tracks))
+    found = facets(table_of(tracks))
     assert found.of("qwzrs") == "name"
     assert found.of("qwzrt") != "name"
 
 
 def test_a_file_wins_and_what_was_written_is_read(tmp_path):
-    table = table_of_sets({"1": ["rock", "zzz"], "2": ["rock"]})
+    table = table_of({"1": ["rock", "zzz"], "2": ["rock"]})
     path = tmp_path / "facets.tsv"
     facets(table).write(path, table)
     lines = path.read_text().splitlines()
@@ -94,12 +100,12 @@ def test_files_that_are_wrong(tmp_path, text, message):
 
 
 def test_given_facets_and_tags_that_are_not_there(caplog):
-    table = table_of_sets({"1": ["rock"]})
+    table = table_of({"1": ["rock"]})
     with pytest.raises(FolksongError, match=r"'rock' is given the facet 'gener'.*'genre'"):
         facets(table, given={"rock": "gener"})
     facets(table, given={"pop": "genre"})
     assert "1 tags with a given facet are not in the table: pop" in caplog.text
-    assert facets(table_of_sets({"1": []})).tags == ()
+    assert facets(table_of({"1": []})).tags == ()
 
 
 def test_lists_have_sources_and_no_tag_twice():

@@ -10,7 +10,7 @@ import click
 
 import folksong as fs
 from folksong.cli.command import Count, File, FolksongGroup, Output
-from folksong.cli.common import echo_table, wants_progress
+from folksong.cli.common import echo_table, note, wants_progress
 
 
 @click.group(cls=FolksongGroup)
@@ -127,6 +127,8 @@ def write_space(space: fs.LabelSpace, out: str, table: fs.TagTable | None) -> An
     """Write a label space and print its size; with a table also what it keeps, which is returned."""
     space.write(out)
     click.echo(f"{out}: {len(space)} labels")
+    for line in () if table is None else fs.labels.doubtful(space, table):
+        note(f"Warning: {line}")
     return None if table is None else echo_coverage(space, table)
 
 
