@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -56,4 +56,50 @@ def extract(
     written = embed_audio(
         audio, out, model, weights=weights, layer=layer, pool=pool, jobs=jobs, progress=wants_progress()
     )
+    click.echo(f"wrote {len(written)} embeddings of {written.space} to {out}")
+
+
+@embeddings.command("import", cls=FolksongCommand)
+@click.argument("source", type=click.Path())
+@click.argument("out", type=click.Path(file_okay=False))
+@click.option(
+    "--ids",
+    type=click.Path(),
+    metavar="FILE",
+    help="Of .npy: the rows' track ids.  [default: a file of its name]",
+)
+@click.option("--column", metavar="NAME", help="Of Parquet: the column of lists, where there are several.")
+@click.option(
+    "--layer", type=int, metavar="N", help="Of arrays (layers, time, numbers): which layer, from 0."
+)
+@click.option(
+    "--pool",
+    type=click.Choice(["mean", "max", "mean+max", "mean+std"]),
+    default="mean",
+    show_default=True,
+    help="Of arrays (time, numbers): how a track becomes one vector.",
+)
+@click.option(
+    "--tracks",
+    type=click.Path(),
+    metavar="FILE",
+    help="A table with the tracks that are wanted: others are named and left out, missing ones counted.",
+)
+@click.option("--model", metavar="NAME", help="What made them.  [default: SOURCE's name]")
+@click.option("--revision", metavar="TEXT", help="Its version.")
+@click.option("--licence", metavar="TEXT", help="Of its weights.")
+def import_(source: str, out: str, **options: Any) -> None:
+    """Bring embeddings of any origin into the folder OUT.
+
+    SOURCE is a .npy with a file of ids, a .npz, a folder of one .npy a track, Parquet with a column of lists, or CSV or
+    ARFF of features. Columns of 0 and 1 of a table are labels: OUT keeps them as its own tags.
+
+    \b
+    Example:
+      folksong embeddings import mert.npy features/mert --layer 7 --pool mean+std --model MERT-v1-95M
+      folksong embeddings import CAL500.arff features/cal500
+    """
+    from folksong.embeddings.import_embeddings import import_embeddings
+
+    written = import_embeddings(source, out, **options)
     click.echo(f"wrote {len(written)} embeddings of {written.space} to {out}")
