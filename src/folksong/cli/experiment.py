@@ -43,6 +43,11 @@ OPTION_OF = {"data.tags: the plan names no": "--tags", "data.shards: none": "--a
     help="A track catalogue or a folder of recordings (data.audio); shards are written from it into DIR.",
 )
 @click.option("--shards", multiple=True, metavar="FRONT-END=DIR", help="Shards that are there (data.shards).")
+@click.option(
+    "--front-end",
+    type=click.Choice(["waveform", "log-mel-spectrogram", "embeddings"]),
+    help="In the place of those of the plan; heads on embeddings get 10 seeds.",
+)
 @click.option("--artists", type=click.Path(), metavar="CSV", help="For a split by artist (data.artists).")
 @click.option("--split", type=click.Path(), metavar="FILE", help="A split that is there (data.split).")
 @click.option("--vectors", metavar="SOURCE", help="Word vectors (data.vectors).")
@@ -87,6 +92,7 @@ def experiment(plan: str | None, show_list: bool, write_plan: str | None, **give
     \b
     Example:
       folksong experiment all-models-small --demo demo
+      folksong experiment all-models-small --demo demo --front-end embeddings --out heads
       folksong experiment all-models --tags lastfm_tags.db --audio tracks.csv --artists tracks.csv \\
           --vectors glove.6B.200d.txt --out answer
     \b
@@ -129,12 +135,14 @@ def experiment(plan: str | None, show_list: bool, write_plan: str | None, **give
         _read_and_run(plan, **given)
 
 
-def _read_and_run(plan: str, out: str | None, jobs: int, with_report: bool, **given: Any) -> None:
+def _read_and_run(
+    plan: str, out: str | None, jobs: int, with_report: bool, front_end: str | None, **given: Any
+) -> None:
     from folksong.errors import FolksongError
     from folksong.experiment import read_plan
 
     folder = Path(out or plan.removesuffix(".toml"))
-    opened = read_plan(plan, _changes(**given))
+    opened = read_plan(plan, _changes(**given), front_end=front_end)
     try:
         run = _run if opened.search is None else _search
         run(opened, folder, jobs, with_report, Path(plan).stem)

@@ -41,6 +41,8 @@ from folksong.tags.table import TagTable
 
 Values = npt.NDArray[np.float32] | npt.NDArray[np.float16]
 
+EMBEDDINGS = "embeddings"
+"""In the place of a front-end's name: what is learned from is embeddings."""
 FORMAT, VERSION = "folksong.embeddings", 1
 DESCRIPTION_NAME, VALUES_NAME, IDS_NAME = "embeddings.json", "values.npy", "track_ids.jsonl"
 TAGS_NAME = "tags.db"  # of embeddings that came with labels

@@ -10,6 +10,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from folksong.embeddings.store import DESCRIPTION_NAME, EMBEDDINGS
 from folksong.evaluation.groups import PLAIN_LOSS
 from folksong.experiment.plan import Plan
 from folksong.files import sha256_file
@@ -24,7 +25,7 @@ class Cell:
 
     Args:
         space: name of its label space.
-        front_end: ``waveform`` or ``log-mel-spectrogram``.
+        front_end: ``waveform``, ``log-mel-spectrogram`` or ``embeddings``.
         loss: name of its loss.
         seed: of the training.
         inputs: all that decides the result, as JSON values.
@@ -65,7 +66,9 @@ def make_cells(
         FolksongError: a loss's settings are wrong, or a folder of shards is not there.
     """
     manifests = {
-        front_end: sha256_file(plan.place(folder) / MANIFEST_NAME)
+        front_end: sha256_file(
+            plan.place(folder) / (DESCRIPTION_NAME if front_end == EMBEDDINGS else MANIFEST_NAME)
+        )
         for front_end, folder in plan.shards.items()
         if any(front_end in grid.front_ends for grid in plan.grid)
     }

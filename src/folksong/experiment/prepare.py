@@ -89,6 +89,8 @@ def _read_config(plan: Plan) -> Config:
 def _with_shards(plan: Plan, table: TagTable, out: Path, progress: bool) -> Plan:
     """Return the plan with shards for all its front-ends; write those that it does not name."""
     from folksong.audio.catalogue import read_catalogue, scan_folder
+    from folksong.embeddings.store import EMBEDDINGS
+    from folksong.prediction.embed_audio import embed_audio
     from folksong.shards.writer import write_shards
 
     used = dict.fromkeys(front_end for grid in plan.grid for front_end in grid.front_ends)
@@ -104,7 +106,10 @@ def _with_shards(plan: Plan, table: TagTable, out: Path, progress: bool) -> Plan
     shards = dict(plan.data.shards)
     for front_end in missing:
         folder = out.absolute() / "shards" / front_end
-        write_shards(tracks, folder, table, audio_format=front_end, progress=progress)
+        if front_end == EMBEDDINGS:
+            embed_audio(tracks, folder, plan.data.extractor, progress=progress)
+        else:
+            write_shards(tracks, folder, table, audio_format=front_end, progress=progress)
         shards[front_end] = str(folder)
     return plan.model_copy(update={"data": plan.data.model_copy(update={"shards": shards})})
 
