@@ -134,7 +134,7 @@ def test_heads_in_the_place_of_the_plans_front_ends(tiny_run, plan, tmp_path):
             writer.add(track_id, rng.normal(size=6))
         writer.finish({})
     command = ["experiment", str(plan), "--out", str(tmp_path / "out"), "--front-end", "embeddings"]
-    command += ["--shards", f"embeddings={tmp_path / 'embeddings'}", "--no-report"]
+    command += ["--set", f"data.shards.embeddings={tmp_path / 'embeddings'}", "--no-report"]
     found = CliRunner().invoke(main, command)
     assert found.exit_code == 0, found.output
     cells = json.loads((tmp_path / "out/experiment.json").read_text())["cells"]

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -37,8 +37,8 @@ from folksong.embeddings.store import (
 from folksong.errors import FileFormatError, FolksongError, nearest
 from folksong.files import describe_os_error, read_json, read_text, sha256_file
 from folksong.recordings import AUDIO_EXTENSIONS, some_of
-from folksong.tags.sources.delimited import TRACK_NAMES, chosen_column, find_column, plain, read_track_column
-from folksong.tags.sources.frames import SEPARATORS, read_frame
+from folksong.tags.sources.delimited import chosen_column, find_column, read_track_column
+from folksong.tags.sources.frames import SEPARATORS, TRACK_NAMES, plain, read_frame
 from folksong.tags.sources.read_tags import write_tags
 from folksong.tags.table import TagTable
 
@@ -61,7 +61,7 @@ def import_embeddings(
     ids: str | os.PathLike[str] | None = None,
     column: str | None = None,
     layer: int | None = None,
-    pool: str = "mean",
+    pool: Literal["mean", "max", "mean+max", "mean+std"] = "mean",
     tracks: str | os.PathLike[str] | Iterable[str] | None = None,
     model: str | None = None,
     **space: Any,

@@ -58,12 +58,16 @@ def draw_long_tail(table: TagTable, path: str | os.PathLike[str]) -> None:
         figure.update_layout(legend={"orientation": "h", "y": -0.2})
         _write_page(figure, path, "The long tail of tags")
         return
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     figure, axes = _figure(9, 5)
     axes.loglog(shown, counts[shown - 1], color="C0", label="tracks per tag")
     axes.set(xlabel="tags by popularity", ylabel="tracks per tag", title="The long tail of tags")
     axes.grid(alpha=0.3)
-    for axis, most in ((axes.xaxis, len(counts)), (axes.yaxis, int(counts[0]))):
-        _label_decades(axis, most)
+    for axis, most in ((axes.xaxis, len(counts)), (axes.yaxis, int(counts[0]))):  # labels that do not overlap
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if most < 1000 else (1,)))
+        axis.set_major_formatter("{x:,.0f}")
+        axis.set_minor_formatter(NullFormatter())
     right = axes.twinx()
     for number, (name, values) in enumerate(curves.items(), 1):
         right.plot(shown, values, color=f"C{number}", label=name)
@@ -153,15 +157,6 @@ def draw_heat_map(
     write_picture(figure, path)
 
 
-def _label_decades(axis: Any, most: int) -> None:
-    """Label a logarithmic axis from 1 to `most` at whole numbers that do not overlap."""
-    from matplotlib.ticker import LogLocator, NullFormatter
-
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if most < 1000 else (1,)))
-    axis.set_major_formatter("{x:,.0f}")
-    axis.set_minor_formatter(NullFormatter())
-
-
 def _is_page(path: str | os.PathLike[str]) -> bool:
     ending = Path(path).suffix.lower()
     if ending not in (*PICTURES, *PAGES):
@@ -170,11 +165,9 @@ def _is_page(path: str | os.PathLike[str]) -> bool:
 
 
 def _figure(width: float, height: float) -> tuple[Any, Any]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
     return figure, figure.add_subplot()
 
 
