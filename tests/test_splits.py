@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import folksong as fs
 from folksong.errors import FileFormatError, FolksongError
-from folksong.splits import PARTS, Split, make_split
+from folksong.splits import PARTS, Split, make_folds, make_split
 
 ids_of = st.lists(st.text("abcdefgh", min_size=1, max_size=4), min_size=1, max_size=40, unique=True)
 
@@ -173,3 +173,21 @@ def test_bad_split_files_have_errors_that_name_them(tmp_path: Path, text: str, m
     path.write_text(text)
     with pytest.raises(FileFormatError, match=rf"bad\.split\.json: .*{message}"):
         Split.read(path)
+
+
+def test_folds_test_every_track_once_keep_artists_together_and_are_stratified():
+    rng = np.random.default_rng(5)
+    labels = sp.csr_matrix((rng.random((200, 6)) < 0.2).astype(int))
+    names = [f"t{number:03d}" for number in range(200)]
+    artists = {name: f"artist {int(name[1:]) // 4}" for name in names}
+    folds = make_folds(labels, names, n_folds=5, artists=artists, seed=1)
+    assert sorted(track for fold in folds for track in fold.test) == names
+    for fold in folds:
+        of = [{artists[track] for track in fold.part(part)} for part in ("training", "validation", "test")]
+        assert not of[0] & of[1]
+        assert not of[2] & (of[0] | of[1])
+        rows = [names.index(track) for track in fold.test]
+        share = labels[rows].sum(axis=0) / labels.sum(axis=0)
+        assert np.abs(share - 0.2).max() < 0.08
+    assert folds == make_folds(labels, names, n_folds=5, artists=artists, seed=1)
+    assert folds != make_folds(labels, names, n_folds=5, artists=artists, seed=2)

@@ -23,6 +23,8 @@ _MODULE_OF = {
     "WordVectors": "folksong.embeddings.words",
     "clean": "folksong.tags.cleaning.clean",
     "compare": "folksong.evaluation.compare",
+    "cross_validate": "folksong.evaluation.cross_validate",
+    "embed_audio": "folksong.prediction.embed_audio",
     "embed_tags": "folksong.embeddings.tags",
     "evaluate": "folksong.evaluation.evaluate",
     "load_tagger": "folksong.prediction",
@@ -56,6 +58,8 @@ __all__ = [
     "clean",
     "compare",
     "cooccurrence",
+    "cross_validate",
+    "embed_audio",
     "embed_tags",
     "evaluate",
     "labels",
@@ -82,12 +86,14 @@ if TYPE_CHECKING:
     from folksong.embeddings.words import WordVectors
     from folksong.errors import FolksongError
     from folksong.evaluation.compare import compare
+    from folksong.evaluation.cross_validate import cross_validate
     from folksong.evaluation.evaluate import evaluate
     from folksong.evaluation.tune_thresholds import tune_thresholds
     from folksong.experiment.run_experiment import run_experiment
     from folksong.labels.space import LabelSpace
     from folksong.models.tagger import Tagger
     from folksong.prediction import load_tagger
+    from folksong.prediction.embed_audio import embed_audio
     from folksong.runs import Run
     from folksong.shards.writer import write_shards
     from folksong.splits import Split

@@ -17,7 +17,7 @@ import math
 import os
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -176,6 +176,59 @@ def make_split(
     )
     _report(split, shares, targets, part_of_track)
     return split
+
+
+def make_folds(
+    tags: Tags | sp.csr_matrix,
+    track_ids: Sequence[str] | npt.NDArray[np.object_] | None = None,
+    *,
+    n_folds: int = 5,
+    validation: float = 0.15,
+    artists: Mapping[str, str] | None = None,
+    space: LabelSpace | None = None,
+    seed: int = 0,
+) -> list[Split]:
+    """Return splits for cross-validation: each track is in the test part of exactly one.
+
+    Args:
+        tags: as in `make_split`.
+        track_ids: likewise.
+        n_folds: number of splits.
+        validation: share of the tracks outside the test part that are validated on.
+        artists: as in `make_split`.
+        space: likewise.
+        seed: likewise.
+
+    Raises:
+        FolksongError: fewer tracks, or artists, than folds; and as `make_split`.
+    """
+    if n_folds < 2:
+        raise FolksongError(f"cross-validation needs at least 2 folds, not {n_folds}")
+    names, targets = _names_and_targets(tags, track_ids, space)
+    order = np.array(sorted(range(len(names)), key=names.__getitem__), np.int64)
+    names, targets = [names[row] for row in order], targets[order]
+    groups, _ = _groups(names, artists)
+    n_groups = int(groups.max()) + 1
+    if n_groups < 2 * n_folds:
+        raise FolksongError(
+            f"{n_folds} folds need at least {2 * n_folds} tracks by different artists; there are {n_groups}"
+        )
+    fold_of_group = _deal(targets, groups, np.full(n_folds, 1 / n_folds), np.random.default_rng(seed))
+    fold_of_track = fold_of_group[groups]
+    splits = []
+    for fold in range(n_folds):
+        rest = np.flatnonzero(fold_of_track != fold)
+        inner = make_split(
+            targets[rest],
+            [names[row] for row in rest],
+            fractions=(1 - validation, validation, 0),
+            artists=artists,
+            seed=seed,
+        )
+        test = tuple(names[row] for row in np.flatnonzero(fold_of_track == fold))
+        provenance = {**inner.provenance, "fold": fold + 1, "n_folds": n_folds}
+        splits.append(replace(inner, test=test, provenance=provenance))
+    return splits
 
 
 def _shares(fractions: Sequence[float]) -> npt.NDArray[np.float64]:

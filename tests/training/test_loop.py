@@ -10,7 +10,7 @@ import torch
 from folksong.models.checkpoint import load_model, read_checkpoint
 from folksong.shards.loader import WindowDataset
 from folksong.shards.reader import ShardReader
-from folksong.training import loop
+from folksong.training import loop, small_collections
 from folksong.training.batches import LEAST_STEPS
 from folksong.training.config import Config
 from folksong.training.loop import TrainingInterrupted
@@ -18,7 +18,10 @@ from folksong.training.resume import resume
 
 
 @pytest.fixture
-def adapted(config):
+def adapted(config, monkeypatch):
+    """Settings that adapt to small collections in epochs and batch norm alone."""
+    monkeypatch.setattr(small_collections, "FEW_TRACKS", 0)
+
     def make(**training):
         return config(adapt_to_small=True, **training)
 
@@ -55,10 +58,10 @@ def test_a16_a1_statistics_are_those_of_the_training_part(train_small, config, a
 def test_a16_a1_statistics_are_left_alone_once_many_batches_were_seen(train_small, adapted, monkeypatch):
     called = []
     monkeypatch.setattr(loop, "SETTLED_BATCHES", 8)
-    original = loop.estimate_statistics
+    original = loop.re_estimate_statistics
     monkeypatch.setattr(
         loop,
-        "estimate_statistics",
+        "re_estimate_statistics",
         lambda state, *given: (called.append(state.counts.step), original(state, *given)),
     )
     train_small(config=adapted(), epochs=3, steps_per_epoch=4)

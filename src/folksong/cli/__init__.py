@@ -15,10 +15,12 @@ from folksong.cli.compare import compare
 from folksong.cli.config import config
 from folksong.cli.demo import demo
 from folksong.cli.doctor import doctor
+from folksong.cli.embeddings import embeddings
 from folksong.cli.evaluate import evaluate
 from folksong.cli.experiment import experiment
 from folksong.cli.export import export
 from folksong.cli.labels import labels
+from folksong.cli.models import models
 from folksong.cli.predict import predict
 from folksong.cli.report import report
 from folksong.cli.shards import shards
@@ -41,10 +43,12 @@ main.add_command(compare)
 main.add_command(config)
 main.add_command(demo)
 main.add_command(doctor)
+main.add_command(embeddings)
 main.add_command(evaluate)
 main.add_command(experiment)
 main.add_command(export)
 main.add_command(labels)
+main.add_command(models)
 main.add_command(predict)
 main.add_command(report)
 main.add_command(shards)

@@ -180,7 +180,9 @@ class FolksongGroup(click.Group):
 
 
 def _import_hint(error: FolksongError) -> str:
-    """Return the command that would read a tag source which is unclear by itself."""
+    """Return the command that would read a tag source which is unclear by itself, or get weights that are missing."""
+    if package := getattr(error, "package", None):
+        return f"\nThis gets them: folksong models fetch {package}"
     source, options = getattr(error, "source", None), getattr(error, "options", {})
     if source is None:
         return ""

@@ -132,7 +132,7 @@ def evaluate(run: str, plot: str | None, as_json: bool, tune: bool, beta: float,
     else:
         if tuned is not None:
             _echo_thresholds(run, tuned)
-        _echo(found)
+        echo_evaluation(found)
 
 
 def _echo_thresholds(run: str, tuned: Thresholds) -> None:
@@ -141,7 +141,8 @@ def _echo_thresholds(run: str, tuned: Thresholds) -> None:
     click.echo(f"\nWritten to {run}/thresholds.json, from {tuned.n_tracks:,} tracks\n")
 
 
-def _echo(found: Evaluation) -> None:
+def echo_evaluation(found: Evaluation) -> None:
+    """Print the figures of an evaluation, and those of its labels."""
     from folksong.evaluation.figures import NAMES
 
     left_out = f" ({found.unlabelled:,} tracks without a label left out)" if found.unlabelled else ""
@@ -155,6 +156,11 @@ def _echo(found: Evaluation) -> None:
         rows.append((shown, figure.value, interval_text(figure), figure.chance, lift))
     interval = f"{found.level:.0%} interval"
     echo_table(rows, ("", "value", interval, "chance", "lift"), floats=".3f")
+    if "mean_of_folds" in found.settings:
+        means = ", ".join(
+            f"{NAMES[name]} {value:.3f}" for name, value in found.settings["mean_of_folds"].items()
+        )
+        click.echo(f"\nIn the mean of {len(found.settings['folds'])} folds: {means}")
     thresholds = found.settings["thresholds"]
     click.echo(
         f"\nmacro F1 {found.macro_f1:.3f} at {'threshold ' if isinstance(thresholds, float) else 'thresholds '}"

@@ -65,6 +65,20 @@ RESUMABLE = {"shards", "epochs", "workers", "cuda", "processes", "num_nodes"}
     help="The parts, a *.split.json file.  [default: made by the fractions of the settings and the seed]",
 )
 @click.option(
+    "--folds",
+    "n_folds",
+    type=click.IntRange(2),
+    metavar="K",
+    help="Cross-validation for small collections: train K runs below --out, test each on tracks that the others "
+    "learned from, and pool the scores.",
+)
+@click.option(
+    "--artists",
+    type=click.Path(),
+    metavar="FILE",
+    help="With --folds: CSV with a track and an artist column; all tracks of an artist are in one fold.",
+)
+@click.option(
     "--out", type=click.Path(), help="The run's folder.  [default: a new one in the log_dir of the settings]"
 )
 @click.option(
@@ -307,12 +321,25 @@ def train(ctx: click.Context, /, verbose: int, resumed: str | None, built_in: bo
     folders["tags"] = options.pop("tag_names")
     wanted = {name: folder for name, folder in folders.items() if folder is not None}
     options["cuda"] = options["cuda"] or None
+    n_folds = options["n_folds"]
+    if n_folds and wanted:
+        raise click.UsageError(
+            "--folds leaves the arrays of each fold in its run; leave the --save options out"
+        )
     try:
         run = _resume(ctx, resumed, options, progress) if resumed else _train(options, progress)
     except TrainingInterrupted as interrupted:
+        if n_folds:
+            click.echo(f"{interrupted}; the same command goes on", err=True)
+            ctx.exit(130)
         click.echo(f"{interrupted}: folksong train --resume {interrupted.run.path}", err=True)
         ctx.exit(130)
     if not speaks(options["num_nodes"] or 1):
+        return
+    if n_folds and not resumed:
+        from folksong.cli.evaluate import echo_evaluation
+
+        echo_evaluation(run)
         return
     if wanted:
         from folksong.evaluation.label_arrays import write_label_arrays
@@ -353,7 +380,32 @@ def _train(options: dict[str, Any], progress: bool) -> Any:
         options["shuffle"] = False
     options["labels"] = LegacyLabels(dictionary, genres) if dictionary else options["labels"]
     options["tags"] = lastfm or options["tags"]
+    n_folds, artists = options.pop("n_folds"), options.pop("artists")
+    if n_folds:
+        return _cross_validate(front_end, shards, n_folds, artists, options, progress)
+    if artists:
+        raise click.UsageError(
+            "--artists belongs to --folds; without, `folksong split` makes parts by artist"
+        )
     return train_tagger(front_end, shards, progress=progress, **options)
+
+
+def _cross_validate(
+    front_end: str, shards: str, n_folds: int, artists: str | None, options: dict[str, Any], progress: bool
+) -> Any:
+    from folksong.evaluation.cross_validate import cross_validate
+    from folksong.tags.sources.delimited import read_artists
+
+    if options.pop("split"):
+        raise click.UsageError("--folds makes the parts itself; leave --split out")
+    if not options["out"]:
+        raise click.UsageError("--folds needs --out, the folder for its runs")
+    # Of the options, those that were given: the others are the settings' own.
+    given = {name: value for name, value in options.items() if value is not None}
+    return cross_validate(
+        front_end, shards, n_folds=n_folds, progress=progress, **given,
+        artists=read_artists(artists) if artists else None,
+    )  # fmt: skip
 
 
 def _resume(ctx: click.Context, run: str, options: dict[str, Any], progress: bool) -> Any:

@@ -13,8 +13,11 @@ import logging
 import os
 import platform
 import sys
+from contextlib import AbstractContextManager
+from functools import cache
 
 import torch
+from threadpoolctl import ThreadpoolController
 
 logger = logging.getLogger(__name__)
 
@@ -63,3 +66,21 @@ def has_bf16_cpu() -> bool:
     """Say whether this processor multiplies bfloat16 itself (AVX-512 BF16 or AMX)."""
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(bool(getattr(torch.cpu, name)()) for name in checks if hasattr(torch.cpu, name))
+
+
+def one_thread(*, blas: bool = False) -> AbstractContextManager[object]:
+    """Let this thread's PyTorch work without the help of others; as a context, until its end.
+
+    Args:
+        blas: NumPy's matrix products too; their number of threads is the whole process's.
+    """
+    torch.get_num_threads()  # at its first use in a thread, PyTorch sets the number that is set below
+    limited: AbstractContextManager[object] = _controller().limit(
+        limits=1, user_api=None if blas else "openmp"
+    )
+    return limited
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    return ThreadpoolController()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from folksong.prediction.predictor import LoadedTagger, Prediction, load_tagger
-from folksong.prediction.windows import ArrayClip, AudioInput, Clip, score_clips, slide, spread
+from folksong.prediction.windows import ArrayClip, AudioInput, Clip, score_clips
+from folksong.shards.window_positions import slide, spread
 
 __all__ = [
     "ArrayClip",

@@ -11,24 +11,23 @@ depend on how many there are.
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cache
 from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from folksong.audio.log_mel import FeaturePreset, log_mel, window_steps
 from folksong.errors import AudioError, FolksongError
+from folksong.models.hardware import one_thread
 from folksong.models.tagger import Tagger
+from folksong.shards.window_positions import slide, spread
 
 Scores = npt.NDArray[np.float32]
 Which = Literal["track", "centre"]
@@ -96,36 +95,6 @@ class AudioInput:
         return ArrayClip(samples if self.preset is None else log_mel(samples, self.preset))
 
 
-UNHEARD = 0.05
-"""Of a window: a 30 s mp3 is often some frames longer, which are not worth a third window of 15 s."""
-
-
-def spread(n_steps: int, window_steps: int) -> list[int]:
-    """Return where the fewest windows begin that hear a track of `n_steps` whole, but for a twentieth of a window.
-
-    They are evenly spread from its beginning to its end.
-
-    >>> spread(100, 40), spread(80, 40), spread(81, 40), spread(41, 40), spread(3, 40)
-    ([0, 30, 60], [0, 40], [0, 41], [0], [0])
-    """
-    room = max(n_steps - window_steps, 0)
-    gaps = math.ceil(n_steps / window_steps - UNHEARD) - 1
-    return [room * number // gaps for number in range(gaps + 1)] if gaps > 0 else [room // 2]
-
-
-def slide(n_steps: int, window_steps: int, hop_steps: int) -> list[int]:
-    """Return where windows begin every `hop_steps`; the last one ends where the track does, so that all of it is heard.
-
-    >>> slide(10, 4, 2), slide(11, 4, 2), slide(3, 4, 2)
-    ([0, 2, 4, 6], [0, 2, 4, 6, 7], [0])
-    """
-    room = max(n_steps - window_steps, 0)
-    starts = list(range(0, room + 1, hop_steps))
-    if starts[-1] < room:
-        starts.append(room)
-    return starts
-
-
 WINDOWS_A_THREAD = 4
 """That a processor's thread hears at once. Of 1 to 16 windows of 15 s, 4 and 8 cost the least a window."""
 
@@ -136,19 +105,7 @@ def listening_threads(device: torch.device) -> ThreadPoolExecutor:
     There is one for a GPU, so that callers from several threads take turns.
     """
     count = torch.get_num_threads() if device.type == "cpu" else 1
-    return ThreadPoolExecutor(count, "folksong-listen", initializer=_alone)
-
-
-def _alone() -> AbstractContextManager[object]:
-    """Let this thread work without the help of others; as a context, until its end."""
-    torch.get_num_threads()  # at its first use in a thread, PyTorch sets the number that is set below
-    limited: AbstractContextManager[object] = _controller().limit(limits=1, user_api="openmp")
-    return limited
-
-
-@cache
-def _controller() -> ThreadpoolController:
-    return ThreadpoolController()
+    return ThreadPoolExecutor(count, "folksong-listen", initializer=one_thread)
 
 
 @dataclass(eq=False)
@@ -244,7 +201,7 @@ def _score(
 
     parts = torch.split(torch.from_numpy(batch[: len(owners)]), at_once)
     if device.type == "cpu" and len(parts) == 1:
-        with _alone():
+        with one_thread():
             heard = [hear(*parts)]
     else:
         heard = list(threads.map(hear, parts))

@@ -287,12 +287,12 @@ def _parse_feature(view: memoryview, start: int, stop: int) -> Feature:
 
 def _messages(view: memoryview, start: int, stop: int) -> list[tuple[int, int, int]]:
     """Return (field number, first byte, byte after the last) of the length-delimited fields of a message."""
-    return [(number, first, last) for number, wire, first, last in _fields(view, start, stop) if wire == 2]
+    return [(number, first, last) for number, wire, first, last in fields(view, start, stop) if wire == 2]
 
 
 def _number_chunks(view: memoryview, start: int, stop: int) -> list[tuple[int, int]]:
     """Return the byte spans of a list's numbers, joined where unpacked or packed pieces hold nothing else."""
-    return [(first, last) for number, _, first, last in _fields(view, start, stop) if number == 1]
+    return [(first, last) for number, _, first, last in fields(view, start, stop) if number == 1]
 
 
 def _unpacked_floats(view: memoryview, start: int, stop: int) -> npt.NDArray[np.float32] | None:
@@ -305,18 +305,18 @@ def _unpacked_floats(view: memoryview, start: int, stop: int) -> npt.NDArray[np.
     return np.frombuffer(rows[:, 1:].tobytes(), "<f4")
 
 
-def _fields(view: memoryview, start: int, stop: int) -> list[tuple[int, int, int, int]]:
+def fields(view: memoryview, start: int, stop: int) -> list[tuple[int, int, int, int]]:
     """Return (field number, wire type, first byte, byte after the last) of each field between two bytes."""
     fields = []
     position = start
     while position < stop:
-        key, position = _read_varint(view, position, stop)
+        key, position = read_varint(view, position, stop)
         wire = key & 7
         if wire == _DELIMITED:
-            length, position = _read_varint(view, position, stop)
+            length, position = read_varint(view, position, stop)
             end = position + length
         elif wire == _VARINT:
-            end = _read_varint(view, position, stop)[1]
+            end = read_varint(view, position, stop)[1]
         elif wire == _FIXED32:
             end = position + 4
         elif wire == _FIXED64:
@@ -330,7 +330,12 @@ def _fields(view: memoryview, start: int, stop: int) -> list[tuple[int, int, int
     return fields
 
 
-def _read_varint(view: memoryview, position: int, stop: int) -> tuple[int, int]:
+def read_varint(view: memoryview, position: int, stop: int) -> tuple[int, int]:
+    """Return a number of a message and the byte after it.
+
+    Raises:
+        ValueError: it does not end before `stop`.
+    """
     value = shift = 0
     while position < stop and shift < 64:
         byte = view[position]
@@ -349,6 +354,6 @@ def _decode_varints(view: memoryview) -> npt.NDArray[np.int64]:
     values = []
     position = 0
     while position < len(view):
-        value, position = _read_varint(view, position, len(view))
+        value, position = read_varint(view, position, len(view))
         values.append(value - 2**64 if value >= 2**63 else value)
     return np.array(values, np.int64)

@@ -94,15 +94,20 @@ class TrainingBatches:
                 if first == end:
                     break
 
-    def for_statistics(self, epoch: int) -> Iterator[Batch]:
-        """Return some batches of the training part, unchanged by augmentation; the same for each number of an epoch."""
+    def for_statistics(self, epoch: int, *, whole: bool = False) -> Iterator[Batch]:
+        """Return some batches of the training part, unchanged by augmentation; the same for each number of an epoch.
+
+        Args:
+            epoch: chooses order and windows.
+            whole: one pass, however many batches it has.
+        """
 
         def passes() -> Iterator[Batch]:
-            for data_pass in count(epoch * STATISTICS_BATCHES):
+            for data_pass in count(epoch if whole else epoch * STATISTICS_BATCHES):
                 self._statistics.load_state_dict({"epoch": data_pass, "records": 0})
                 yield from self._statistics
 
-        return islice(passes(), STATISTICS_BATCHES)
+        return islice(passes(), len(self._statistics) if whole else STATISTICS_BATCHES)
 
     def centred(self) -> Iterator[Batch]:
         """Return one pass over the centred windows of the validation part."""

@@ -46,6 +46,14 @@ from folksong.training.losses import TaggingLoss, read_loss
 from folksong.training.model_card import write_model_card
 from folksong.training.optimizer import build_optimizer
 from folksong.training.schedule import Schedule
+from folksong.training.small_collections import (
+    SETTLED_BATCHES,
+    SLOWER,
+    WINDOWS_PER_TRACK,
+    estimate_statistics,
+    start_output_layer,
+    starts_from_regression,
+)
 
 logger = logging.getLogger(__name__)
 details = logger.getChild("details")
@@ -55,8 +63,6 @@ CHECKPOINT_EVERY_SECONDS = (
     300.0  # between two checkpoints within an epoch, unless the settings say how many steps
 )
 LEAST_LOSS_SCALE = 1.0
-SETTLED_BATCHES = 1000
-"""After so many, batch norm's running statistics (momentum 0.99) hold nothing of their beginning."""
 FEW_VALIDATED = 100  # tracks: with fewer, a lucky epoch is no better one, and the last epochs' mean decides
 SMOOTHED_EPOCHS = 5
 FEW_STEPS = 100  # of a whole training; the best network of fewer has hardly begun to learn
@@ -145,10 +151,12 @@ class TrainingState:
         batches = build_batches(data, config, processes, batch_size)
         precision = config.runtime.precision
         tagger = build_tagger(run.front_end, data, config).to(processes.device, _float_type(precision))
+        small = starts_from_regression(config, len(data.parts["training"]))
+        slower = SLOWER if small and config.schedule.kind == "plateau" else 1
         optimizer = build_optimizer(
             tagger.parameters(),
             config.optimizer.name,
-            config.optimizer.learning_rate,
+            config.optimizer.learning_rate * slower,
             config.optimizer.arguments,
             # What a fused optimizer unscales inside cannot be looked at, nor clipped.
             fused=precision != "16",
@@ -169,6 +177,8 @@ class TrainingState:
             logger.info(
                 "%s: going on from epoch %d, step %d", run.path, state.counts.epoch + 1, state.counts.step
             )
+        elif small:
+            start_small(state, data, config, processes)
         return state
 
     @property
@@ -367,7 +377,7 @@ def fit(
             "Early stopping ended it." if counts.is_out_of_patience(config) else "It ran for all its epochs."
         )
         write_model_card(run, counts.history, why)
-        _warn_of_doubts(counts, data)
+        _warn_of_doubts(counts, data, config)
         logger.info(
             "%s %d epochs in %.0f s; the run is in %s", why, counts.epoch, time.monotonic() - began, run.path
         )
@@ -490,7 +500,7 @@ def validate(
         config.schedule.adapt_to_small
         and state.counts.step * state.batches.batches_per_step < SETTLED_BATCHES
     ):
-        estimate_statistics(state, config, processes)
+        re_estimate_statistics(state, config, processes)
     processes.broadcast_buffers(state.tagger)
     state.tagger.eval()
     outputs: list[tuple[Tensor, Tensor]] = []
@@ -525,28 +535,36 @@ def validate(
     return processes.from_first(summarised)
 
 
-@torch.no_grad()
-def estimate_statistics(state: TrainingState, config: Config, processes: Processes) -> None:
-    """Give batch norm the statistics of the training part under the weights as they are now, without dropout.
+def start_small(state: TrainingState, data: TrainingData, config: Config, processes: Processes) -> None:
+    """Let the output layer of a new network start from a logistic regression; the first process does it for all."""
+    logger.info(
+        "%d training tracks are few: the output layer starts from a logistic regression, the learning rate is %g "
+        "(not with adapt_to_small false)",
+        len(data.parts["training"]), state.learning_rate,
+    )  # fmt: skip
+    if processes.is_first:
+        re_estimate_statistics(state, config, processes)
+        n_passes = range(WINDOWS_PER_TRACK)
+        batches = (
+            (x, batch["y"].to(processes.device))
+            for data_pass in n_passes
+            for x, batch in _on_device(state.batches.for_statistics(data_pass, whole=True), config, processes)
+        )
+        start_output_layer(state.tagger, batches, _autocast(config.runtime.precision, processes.device))
 
-    They depend on weights, seed and epoch only, so that a training that is resumed finds the same. Where few batches
-    were seen the running ones still hold much of what they began with, and scores are saturated.
-    """
-    state.tagger.eval()
-    norms = [
-        module for module in state.tagger.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)
-    ]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.train()
-        norm.reset_running_stats()
-        norm.momentum = None  # the mean over all batches
-    for batch in state.batches.for_statistics(state.counts.epoch):
-        x = batch["x"].to(processes.device, _float_type(config.runtime.precision), non_blocking=True)
-        with _autocast(config.runtime.precision, processes.device):
-            state.tagger(x)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
+
+def re_estimate_statistics(state: TrainingState, config: Config, processes: Processes) -> None:
+    """Give batch norm the statistics of the training part; they depend on weights, seed and epoch only."""
+    batches = _on_device(state.batches.for_statistics(state.counts.epoch), config, processes)
+    autocast = _autocast(config.runtime.precision, processes.device)
+    estimate_statistics(state.tagger, (x for x, _ in batches), autocast)
+
+
+def _on_device(
+    batches: Iterator[Batch], config: Config, processes: Processes
+) -> Iterator[tuple[Tensor, Batch]]:
+    for batch in batches:
+        yield batch["x"].to(processes.device, _float_type(config.runtime.precision), non_blocking=True), batch
 
 
 def track_names(data: TrainingData, part: str, index: Tensor) -> list[str]:
@@ -605,12 +623,12 @@ def _end_interrupted(run: Run, counts: Counts, processes: Processes) -> NoReturn
     raise TrainingInterrupted(run)
 
 
-def _warn_of_doubts(counts: Counts, data: TrainingData) -> None:
+def _warn_of_doubts(counts: Counts, data: TrainingData, config: Config) -> None:
     """Say what in the best epoch's figures gives reason for doubt."""
     best = next((row for row in reversed(counts.history) if row["best"]), None)
     if best is None:
         return
-    if best["step"] < FEW_STEPS:
+    if best["step"] < FEW_STEPS and not starts_from_regression(config, len(data.parts["training"])):
         logger.warning(
             "the best network has learned for %d steps only; train for longer, or with more patience",
             best["step"],

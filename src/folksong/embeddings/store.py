@@ -1,0 +1,399 @@
+"""Embeddings of recordings: one vector a track, on disk, with the space that they lie in: what made them, exactly.
+
+A folder of embeddings holds ``values.npy`` (n_tracks, dimensions), which ``numpy.load`` maps into memory as it is,
+``track_ids.jsonl`` (a JSON string a line, in the order of the rows) and ``embeddings.json`` (space, hashes,
+provenance), which is written last: a folder that has one is whole. While a writing is under way the files lie in
+``.writing/``; rows are only ever added there, so a writing that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from folksong.errors import FileFormatError, FolksongError
+from folksong.files import (
+    check_signature,
+    describe_os_error,
+    locked,
+    read_document,
+    read_json,
+    read_text,
+    sha256_file,
+    write_json,
+    write_signed,
+)
+
+Values = npt.NDArray[np.float32] | npt.NDArray[np.float16]
+
+FORMAT, VERSION = "folksong.embeddings", 1
+DESCRIPTION_NAME, VALUES_NAME, IDS_NAME = "embeddings.json", "values.npy", "track_ids.jsonl"
+WRITING_NAME = ".writing"
+STORAGES = ("float32", "float16")
+HEADER_BYTES = 128  # of a .npy file of any matrix that fits a disk
+REMEDY = "extract or import them again, into another folder"
+
+
+@dataclass(frozen=True)
+class EmbeddingSpace:
+    """What made the embeddings of recordings. Two embeddings may stand side by side only if all of it is equal.
+
+    Args:
+        model: name of the extractor or of the network: ``musicnn-msd``.
+        revision: its version, as its publisher counts.
+        layer: where in the network they were taken.
+        pool: how they were made one vector a recording: ``mean``, ``max``, ``mean+max``, ``mean+std``.
+        sample_rate: Hz of the samples that the model heard; None where it is not known.
+        window_seconds: of one window; None for whole recordings, or where it is not known.
+        licence: of the weights.
+        sha256: of the weights' file; empty where there are no weights or it is not known.
+        dimensions: numbers a recording.
+
+    Raises:
+        FolksongError: one of them cannot be.
+    """
+
+    model: str
+    revision: str
+    layer: str
+    pool: str
+    sample_rate: int | None
+    window_seconds: float | None
+    licence: str
+    sha256: str
+    dimensions: int
+
+    def __post_init__(self) -> None:
+        for name in ("model", "revision", "layer", "pool", "licence", "sha256"):
+            if not isinstance(getattr(self, name), str):
+                raise FolksongError(f"{name} of an embedding space must be text, not {getattr(self, name)!r}")
+        if not self.model:
+            raise FolksongError("an embedding space needs the name of the model that made it")
+        for name, value in (("dimensions", self.dimensions), ("sample_rate", self.sample_rate)):
+            whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+            if not whole and not (value is None and name == "sample_rate"):
+                raise FolksongError(
+                    f"{name} of an embedding space must be a whole number, 1 or more, not {value!r}"
+                )
+        if self.window_seconds is not None and not self.window_seconds > 0:
+            raise FolksongError(
+                f"window_seconds of an embedding space must be more than 0, not {self.window_seconds!r}"
+            )
+
+    def __str__(self) -> str:
+        heard = ["" if self.sample_rate is None else f"{self.sample_rate} Hz"]
+        heard += ["" if self.window_seconds is None else f"{self.window_seconds:g} s windows"]
+        parts = [self.revision, self.layer, self.pool, *heard, f"{self.dimensions} numbers"]
+        return f"{self.model} ({', '.join(part for part in parts if part)})"
+
+    def require(self, found: EmbeddingSpace, place: str | os.PathLike[str], wanted_by: object) -> None:
+        """Refuse embeddings of another space, by name.
+
+        Args:
+            found: their space.
+            place: where they lie.
+            wanted_by: what lies in this one.
+
+        Raises:
+            FolksongError: the spaces differ; the message names both, and what differs.
+        """
+        if found != self:
+            differ = [
+                part.name for part in fields(self) if getattr(self, part.name) != getattr(found, part.name)
+            ]
+            raise FolksongError(
+                f"{place}: embeddings of {found}, but {wanted_by} has {self}; they differ in {', '.join(differ)}, and "
+                "two spaces never mix: give embeddings of the same space"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Embeddings:
+    """One vector a track.
+
+    Args:
+        track_ids: (n_tracks,) unique strings.
+        values: (n_tracks, dimensions) float32 or float16, usually memory-mapped.
+        space: what made them.
+        sha256: of track ids, values and space.
+        source: the folder, for messages.
+        provenance: where they came from, what was left out; JSON values only.
+
+    Raises:
+        FolksongError: shapes do not match, or a track occurs twice.
+    """
+
+    track_ids: tuple[str, ...]
+    values: Values
+    space: EmbeddingSpace
+    sha256: str = ""
+    source: str = "embeddings"
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.values.shape != (len(self.track_ids), self.space.dimensions):
+            raise FolksongError(
+                f"{self.source}: {len(self.track_ids)} tracks of {self.space.dimensions} numbers do not fit values of "
+                f"shape {self.values.shape}"
+            )
+        if len(self._row_of) < len(self.track_ids):
+            raise FolksongError(f"{self.source}: the track id {_twice(self.track_ids)!r} occurs twice")
+
+    def __len__(self) -> int:
+        return len(self.track_ids)
+
+    @cached_property
+    def _row_of(self) -> dict[str, int]:
+        return dict(zip(self.track_ids, range(len(self.track_ids)), strict=True))
+
+    def row_of(self, track_id: str) -> int | None:
+        """Return the row of a track, None if it has none."""
+        return self._row_of.get(track_id)
+
+    def vectors(self, track_ids: Iterable[str]) -> npt.NDArray[np.float32]:
+        """Return (n, dimensions) float32 of these tracks, in their order.
+
+        Raises:
+            FolksongError: one of them has no embedding.
+        """
+        wanted = list(track_ids)
+        missing = [track_id for track_id in wanted if track_id not in self._row_of]
+        if missing:
+            raise FolksongError(
+                f"{self.source}: {len(missing)} tracks have no embedding, the first is {missing[0]!r}"
+            )
+        rows = np.fromiter((self._row_of[track_id] for track_id in wanted), np.int64, len(wanted))
+        return np.asarray(self.values[rows], np.float32)
+
+
+def read_embeddings(folder: str | os.PathLike[str]) -> Embeddings:
+    """Read a folder of embeddings; the values are mapped into memory, after their hash was compared.
+
+    Raises:
+        FolksongError: there is none, or its writing is not finished.
+        FileFormatError: a file is cut, damaged or of another writing.
+    """
+    place = Path(folder)
+    file = place / DESCRIPTION_NAME
+    if not file.exists():
+        raise FolksongError(_missing(place))
+    content = read_document(file, FORMAT, VERSION, "the description of embeddings", REMEDY)
+    check_signature(file, content, REMEDY)
+    try:
+        space = EmbeddingSpace(**content["space"])
+        hashes, provenance, shape = (
+            content["files"],
+            content["provenance"],
+            (content["n_tracks"], space.dimensions),
+        )
+        for name in (VALUES_NAME, IDS_NAME):
+            if sha256_file(place / name) != hashes[name]:
+                raise FileFormatError(
+                    f"{place / name}: was cut or changed (its SHA-256 is another); {REMEDY}"
+                )
+        track_ids = _parse_ids(read_text(place / IDS_NAME).splitlines())
+        if shape[0]:
+            values = np.load(place / VALUES_NAME, mmap_mode="r", allow_pickle=False)
+        else:  # an empty file cannot be mapped
+            values = np.empty(shape, np.float32)
+    except OSError as error:
+        raise FileFormatError(f"{describe_os_error(error, error.filename or place)}; {REMEDY}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise FileFormatError(f"{file}: damaged ({type(error).__name__}: {error}); {REMEDY}") from error
+    if values.shape != shape or values.dtype.name not in STORAGES:
+        raise FileFormatError(
+            f"{place / VALUES_NAME}: {values.dtype} of shape {values.shape}, not {shape}; {REMEDY}"
+        )
+    return Embeddings(track_ids, values, space, content["sha256"], os.fspath(folder), provenance)
+
+
+class EmbeddingsWriter:
+    """Adds rows to a folder of embeddings; `write_embeddings` opens one.
+
+    Attributes:
+        track_ids: of the rows that are there, in their order, those of a writing that was stopped among them.
+    """
+
+    def __init__(self, folder: Path, space: EmbeddingSpace, storage: str) -> None:
+        self.folder, self.space = folder, space
+        self._dtype = np.dtype(storage).newbyteorder("<")
+        self._values = self._open(VALUES_NAME)
+        self._ids = self._open(IDS_NAME)
+        self._go_on()
+
+    def _open(self, name: str) -> IO[bytes]:
+        path = self.folder / WRITING_NAME / name
+        if not path.exists() and (self.folder / name).exists():  # stopped while it was completed
+            (self.folder / name).replace(path)
+        path.touch()
+        return path.open("r+b")
+
+    def _go_on(self) -> None:
+        """Keep the rows that are whole in both files; whatever was cut is dropped."""
+        row_bytes = self.space.dimensions * self._dtype.itemsize
+        n_rows = max(self._values.seek(0, os.SEEK_END) - HEADER_BYTES, 0) // row_bytes
+        lines = self._ids.read().split(b"\n")[:-1][:n_rows]
+        self.track_ids = dict.fromkeys(_parse_ids(line.decode() for line in lines))
+        self._ids.seek(sum(len(line) + 1 for line in lines))
+        self._values.seek(HEADER_BYTES + len(lines) * row_bytes)
+        for stream in (self._ids, self._values):
+            stream.truncate()
+
+    def add(self, track_id: str, vector: npt.ArrayLike) -> None:
+        """Add the embedding of a track, (dimensions,).
+
+        Raises:
+            FolksongError: it is of another length, not finite, or the track has one already.
+        """
+        values = np.asarray(vector, np.float32)
+        if values.shape != (self.space.dimensions,):
+            raise FolksongError(
+                f"track {track_id!r}: shape {values.shape}, not ({self.space.dimensions},) of {self.space}"
+            )
+        with np.errstate(over="ignore"):
+            row = values.astype(self._dtype)
+        if not np.isfinite(row).all():
+            what = "NaN" if np.isnan(values).any() else f"a number too large for {self._dtype.name}"
+            raise FolksongError(f"track {track_id!r}: its embedding holds {what}")
+        if track_id in self.track_ids:
+            raise FolksongError(f"track {track_id!r}: occurs twice")
+        self._values.write(row.tobytes())
+        self._ids.write(json.dumps(track_id).encode() + b"\n")
+        self.track_ids[track_id] = None
+
+    def flush(self) -> None:
+        """Let go what was added, so that a killed process does not lose it."""
+        self._values.flush()
+        self._ids.flush()
+
+    def finish(self, provenance: Mapping[str, Any]) -> Embeddings:
+        """Complete the folder; the description last.
+
+        Args:
+            provenance: where the rows came from and what was left out; JSON values.
+
+        Raises:
+            FolksongError: there is no row.
+        """
+        if not self.track_ids:
+            raise FolksongError(f"{self.folder}: there is no embedding to write")
+        self._values.seek(0)
+        np.lib.format.write_array_header_1_0(
+            self._values,
+            {
+                "descr": self._dtype.str,
+                "fortran_order": False,
+                "shape": (len(self.track_ids), self.space.dimensions),
+            },
+        )
+        if self._values.tell() != HEADER_BYTES:
+            raise FolksongError(f"{self.folder}: too many rows for one file")
+        for stream in (self._values, self._ids):
+            stream.flush()
+            os.fsync(stream.fileno())
+        hashes = {}
+        for name in (VALUES_NAME, IDS_NAME):
+            hashes[name] = sha256_file(self.folder / WRITING_NAME / name)
+            (self.folder / WRITING_NAME / name).replace(self.folder / name)
+        content = {
+            "format": FORMAT,
+            "version": VERSION,
+            "space": asdict(self.space),
+            "n_tracks": len(self.track_ids),
+            "files": hashes,
+            "provenance": dict(provenance),
+        }
+        write_signed(self.folder / DESCRIPTION_NAME, content)
+        shutil.rmtree(self.folder / WRITING_NAME)
+        return read_embeddings(self.folder)
+
+    def close(self) -> None:
+        """Keep what was added for a later writing."""
+        self._values.close()
+        self._ids.close()
+
+
+@contextmanager
+def write_embeddings(
+    folder: str | os.PathLike[str],
+    space: EmbeddingSpace,
+    *,
+    inputs: Mapping[str, Any] | None = None,
+    storage: str = "float32",
+) -> Iterator[EmbeddingsWriter]:
+    """Open a folder of embeddings for writing, or go on with a writing that was stopped; `finish` completes it.
+
+    Args:
+        folder: where to; made if missing.
+        space: what makes them.
+        inputs: what they are made from, so that only the same writing goes on; JSON values.
+        storage: ``float32`` or ``float16``.
+
+    Raises:
+        FolksongError: the folder holds something else, or another process writes into it.
+    """
+    place = Path(folder)
+    state = place / WRITING_NAME
+    if storage not in STORAGES:
+        raise FolksongError(f"storage {storage!r}; known are {', '.join(STORAGES)}")
+    _refuse_foreign(place)
+    plan = json.loads(json.dumps({"space": asdict(space), "storage": storage, "inputs": inputs or {}}))
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        with locked(state / "lock", "another process writes these embeddings"):
+            if not (state / "plan.json").exists():
+                write_json(state / "plan.json", plan)
+            begun = read_json(state / "plan.json")
+            if begun["space"] != plan["space"]:
+                space.require(EmbeddingSpace(**begun["space"]), f"{place} (not finished)", "this writing")
+            if begun != plan:
+                raise FolksongError(
+                    f"{place}: an unfinished writing from other inputs; finish it, or choose another folder"
+                )
+            writer = EmbeddingsWriter(place, space, storage)
+            try:
+                yield writer
+            finally:
+                writer.close()
+    except OSError as error:
+        raise FolksongError(describe_os_error(error, error.filename or place)) from error
+
+
+def _refuse_foreign(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise FolksongError(f"{folder}: is a file; embeddings need a folder of their own")
+    if (folder / DESCRIPTION_NAME).exists():
+        raise FolksongError(f"{folder}: holds embeddings already; choose another folder")
+    if folder.is_dir() and not (folder / WRITING_NAME / "plan.json").exists():
+        others = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+        if others:
+            raise FolksongError(
+                f"{folder}: holds files of something else ({others[0]}, …); embeddings need a folder of their own"
+            )
+
+
+def _missing(folder: Path) -> str:
+    if not folder.is_dir():
+        return f"{folder}: no such folder of embeddings"
+    if (folder / WRITING_NAME).is_dir():
+        return f"{folder}: its writing is not finished; run the same again to continue it"
+    return f"{folder}: no embeddings here (it has no {DESCRIPTION_NAME}); extract or import some first"
+
+
+def _parse_ids(lines: Iterable[str]) -> tuple[str, ...]:
+    return tuple(str(json.loads(line)) for line in lines)
+
+
+def _twice(track_ids: Sequence[str]) -> str:
+    return next(track_id for track_id, count in Counter(track_ids).items() if count > 1)

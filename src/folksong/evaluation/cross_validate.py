@@ -1,0 +1,149 @@
+"""K-fold cross-validation: K trainings, each measured on tracks that it never heard, and one pooled evaluation.
+
+For collections that are too small to keep a test part aside: every track is tested once, by a network that has never
+heard it nor, where artists are known, anything else by its artist.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from folksong.errors import FolksongError
+from folksong.evaluation.evaluate import current_evaluation, write_evaluation
+from folksong.evaluation.figures import FIGURES, Evaluation, measure
+from folksong.evaluation.scores import ScoredTracks
+from folksong.labels.space import LabelSpace
+from folksong.runs import CONFIG_NAME, Run
+from folksong.splits import Split, make_folds
+from folksong.tags.table import TagTable
+from folksong.training.config import Config
+from folksong.training.data import LegacyLabels, open_shards, read_record_tags
+from folksong.training.resume import resume
+from folksong.training.train import train
+
+logger = logging.getLogger(__name__)
+
+AnyPath = str | os.PathLike[str]
+
+
+def cross_validate(
+    front_end: str,
+    shards: AnyPath,
+    *,
+    out: AnyPath,
+    n_folds: int = 5,
+    artists: Mapping[str, str] | None = None,
+    labels: LabelSpace | LegacyLabels | AnyPath | None = None,
+    tags: TagTable | AnyPath | None = None,
+    config: Config | AnyPath | None = None,
+    progress: bool | None = None,
+    **changes: Any,
+) -> Evaluation:
+    """Train one run a fold, below `out`, and pool the scores of their test parts.
+
+    Interrupted, it goes on where it stopped when called again with the same arguments. Labels that are made here are
+    learned from the training part of each fold; those that all folds have are measured. The pooled evaluation is
+    written to ``evaluation/`` in `out`; the mean over folds, where scores of different networks never meet, is in its
+    settings.
+
+    Args:
+        front_end: as in `folksong.train`, and likewise
+        shards: the shards,
+        labels: the labels,
+        tags: the tags,
+        config: the settings,
+        progress: and the bars.
+        out: folder for the runs ``fold-1``, ``fold-2``, …
+        n_folds: number of folds, stratified by the labels, or else by the most popular tags.
+        artists: track id -> artist; all tracks of an artist are in one fold.
+        changes: settings by their keys, as in `folksong.train`.
+
+    Raises:
+        FolksongError: something in the input does not fit, or `out` holds the folds of other data or settings.
+        TrainingInterrupted: Ctrl-C.
+    """
+    given = config if isinstance(config, Config) else Config() if config is None else Config.read(config)
+    settings = given.with_changes(**changes)
+    space = LabelSpace.read(labels) if isinstance(labels, str | os.PathLike) else labels
+    reader = open_shards(shards, front_end, settings.data)
+    table = read_record_tags(
+        reader,
+        settings.data.tags if tags is None else tags,
+        database=settings.data.database,
+        min_weight=settings.data.min_weight,
+    )
+    folds = make_folds(
+        table.select_tracks(list(dict.fromkeys(reader.track_ids))),
+        n_folds=n_folds,
+        artists=artists,
+        space=space if isinstance(space, LabelSpace) else None,
+        seed=settings.runtime.seed,
+    )
+    runs = []
+    for number, split in enumerate(folds, 1):
+        folder = Path(out, f"fold-{number}")
+        logger.info("fold %d of %d: %s", number, n_folds, folder)
+        run = _earlier_run(folder, split, settings)
+        if run is None:
+            run = train(
+                front_end, shards, out=folder, labels=space, tags=tags, split=split, config=settings,
+                progress=progress,
+            )  # fmt: skip
+        elif not (run.evaluation_dir / "test.json").exists():
+            run = resume(run, shards=shards, progress=progress)
+        runs.append(run)
+    return _pool(out, [current_evaluation(run, "test") for run in runs])
+
+
+def _earlier_run(folder: Path, split: Split, settings: Config) -> Run | None:
+    """Return the run that an interrupted call has begun in `folder`."""
+    if not (folder / CONFIG_NAME).exists():
+        return None
+    run = Run.open(folder)
+    kept, wanted = run.config["settings"], settings.to_dict()
+    same = all(kept[section] == wanted[section] for section in ("model", "optimizer", "schedule"))
+    if run.split.sha256() != split.sha256() or not same:
+        raise FolksongError(
+            f"{folder}: holds a run of other tracks or settings; choose another folder, or remove this one"
+        )
+    return run
+
+
+def _pool(out: AnyPath, evaluations: Sequence[Evaluation]) -> Evaluation:
+    """Measure the test parts of all folds as one, and write the result."""
+    parts = [found.tracks for found in evaluations]
+    shared = [name for name in parts[0].labels if all(name in part.labels for part in parts)]
+    left_out = sorted({name for part in parts for name in part.labels} - set(shared))
+    if left_out:
+        logger.warning(
+            "%d labels are not in the training part of every fold, and are not measured: %s",
+            len(left_out), ", ".join(map(repr, left_out[:10])),
+        )  # fmt: skip
+    if not shared:
+        raise FolksongError("the folds have no label in common; give a label space, or more tracks")
+    columns = [[part.labels.index(name) for name in shared] for part in parts]
+    tracks = ScoredTracks(
+        tuple(track for part in parts for track in part.track_ids),
+        tuple(shared),
+        np.concatenate([part.targets[:, taken] for part, taken in zip(parts, columns, strict=True)]),
+        np.concatenate([part.scores[:, taken] for part, taken in zip(parts, columns, strict=True)]),
+        np.concatenate([part.measured for part in parts]),
+    )
+    means = {name: float(np.mean([getattr(found, name).value for found in evaluations])) for name in FIGURES}
+    pooled = measure(
+        tracks,
+        run=os.fspath(out),
+        settings={
+            "folds": [found.run for found in evaluations],
+            "mean_of_folds": means,
+            "thresholds": evaluations[0].settings["thresholds"],
+        },
+    )
+    write_evaluation(pooled, Path(out, "evaluation"))
+    return pooled

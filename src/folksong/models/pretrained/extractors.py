@@ -1,0 +1,125 @@
+"""Extractors by name: samples of a recording -> one embedding.
+
+``statistics`` needs no weights; ``musicnn-mtt``, ``musicnn-msd``, ``vgg-mtt`` and ``vgg-msd`` are the networks of the
+package musicnn; ``onnx:FILE`` is any network as ONNX; names joined by ``+`` give their embeddings side by side.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from folksong.embeddings.store import EmbeddingSpace
+from folksong.errors import FolksongError, nearest
+from folksong.models.pretrained.pooling import POOLS, Pool, Vector
+
+STATISTICS = "statistics"
+NETWORKS = ("musicnn-mtt", "musicnn-msd", "vgg-mtt", "vgg-msd")
+EXTRACTORS = (STATISTICS, *NETWORKS)
+ONNX_PREFIX = "onnx:"
+
+
+class Extractor(Protocol):
+    """Samples of a recording -> its embedding, the same for any number of threads and processes."""
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        """What makes the embeddings."""
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz of the samples that it takes."""
+
+    def __call__(self, samples: Vector) -> Vector:
+        """Return the embedding, (space.dimensions,) float32, of mono samples (n_samples,) float32.
+
+        Raises:
+            AudioError: there are no samples, or some are not finite.
+        """
+
+
+def get_extractor(
+    name: str,
+    *,
+    weights: str | os.PathLike[str] | None = None,
+    layer: str | None = None,
+    pool: Pool | None = None,
+) -> Extractor:
+    """Return an extractor with its weights loaded.
+
+    Args:
+        name: ``statistics``, ``musicnn-mtt``, ``musicnn-msd``, ``vgg-mtt``, ``vgg-msd``, ``onnx:FILE``, or several of
+            them joined by ``+``.
+        weights: the wheel of musicnn 0.1.0 or a folder that it was unpacked into; the one that was fetched if None.
+        layer: of a network: ``features`` (musicnn), ``pool4`` (vgg), ``penultimate``, ``tags``, …; the best if None.
+        pool: over frames and windows: ``mean``, ``max``, ``mean+max`` or ``mean+std``; the best if None.
+
+    Raises:
+        FolksongError: no such extractor, layer or pool, or its weights are not here.
+    """
+    if pool is not None and pool not in POOLS:
+        raise FolksongError(f"no pool {pool!r}; there are {', '.join(POOLS)}{nearest(pool, POOLS)}")
+    if name.startswith(ONNX_PREFIX):
+        from folksong.models.pretrained.onnx import OnnxExtractor
+
+        return OnnxExtractor(name.removeprefix(ONNX_PREFIX), layer=layer, pool=pool)
+    if "+" in name:
+        parts = [get_extractor(part, weights=weights, layer=layer, pool=pool) for part in name.split("+")]
+        return _SideBySide(parts)
+    if name == STATISTICS:
+        from folksong.models.pretrained.statistics import Statistics
+
+        if layer is not None or pool is not None:
+            raise FolksongError(
+                "statistics are means and standard deviations, and have no layers or other pools"
+            )
+        return Statistics()
+    if name in NETWORKS:
+        from folksong.models.pretrained.musicnn import MusicnnExtractor
+
+        return MusicnnExtractor(name, weights=weights, layer=layer, pool=pool)
+    raise FolksongError(
+        f"no extractor {name!r}; there are {', '.join(EXTRACTORS)} and onnx:FILE{nearest(name, EXTRACTORS)}"
+    )
+
+
+@dataclass(frozen=True)
+class _SideBySide:
+    """Several extractors' embeddings of the same samples, one after the other."""
+
+    parts: Sequence[Extractor]
+
+    def __post_init__(self) -> None:
+        rates = sorted({part.sample_rate for part in self.parts})
+        if len(rates) > 1:
+            raise FolksongError(f"extractors of different sample rates cannot stand side by side: {rates} Hz")
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz."""
+        return self.parts[0].sample_rate
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        """All parts' spaces, joined."""
+        spaces = [part.space for part in self.parts]
+        seconds = {space.window_seconds for space in spaces}
+        return EmbeddingSpace(
+            model="+".join(space.model for space in spaces),
+            revision=", ".join(space.revision for space in spaces),
+            layer=", ".join(space.layer for space in spaces),
+            pool=", ".join(space.pool for space in spaces),
+            sample_rate=self.sample_rate,
+            window_seconds=seconds.pop() if len(seconds) == 1 else None,
+            licence=", ".join(space.licence for space in spaces),
+            sha256=", ".join(space.sha256 for space in spaces),
+            dimensions=sum(space.dimensions for space in spaces),
+        )
+
+    def __call__(self, samples: Vector) -> Vector:
+        """Return the embedding."""
+        return np.concatenate([part(samples) for part in self.parts])

@@ -1,0 +1,66 @@
+"""What a network gives at each step of each window -> one vector a recording."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from folksong.errors import AudioError
+
+Vector = npt.NDArray[np.float32]
+Pool = Literal["mean", "max", "mean+max", "mean+std"]
+POOLS: tuple[Pool, ...] = get_args(Pool)
+
+
+def check_samples(samples: npt.ArrayLike) -> Vector:
+    """Return mono samples (n_samples,) as float32.
+
+    Raises:
+        AudioError: they are of another shape, none, or not finite.
+    """
+    array = np.asarray(samples, np.float32)
+    if array.ndim != 1 or not len(array):
+        raise AudioError(f"mono samples (n_samples,) are needed, not an array of shape {array.shape}")
+    if not np.isfinite(array).all():
+        raise AudioError("some samples are no finite numbers")
+    return array
+
+
+class Pooling:
+    """Values of windows, (windows, steps, features) in pieces -> one vector a recording.
+
+    Means and standard deviations are over all steps of all windows, the maximum is each window's, averaged.
+
+    Args:
+        pool: which.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.n_steps = self.n_windows = 0
+        self.sum: npt.NDArray[np.float64] | float = 0.0
+        self.squares: npt.NDArray[np.float64] | float = 0.0
+        self.maxima: npt.NDArray[np.float64] | float = 0.0
+
+    def add(self, values: npt.NDArray[np.float32]) -> None:
+        """Take some windows' values, (windows, steps, features)."""
+        self.n_windows += len(values)
+        self.n_steps += values.shape[0] * values.shape[1]
+        self.sum += values.sum((0, 1), dtype=np.float64)
+        if self.pool == "mean+std":
+            self.squares += np.square(values, dtype=np.float64).sum((0, 1))
+        elif self.pool != "mean":
+            self.maxima += values.max(1).sum(0, dtype=np.float64)
+
+    def result(self) -> Vector:
+        """Return the vector, (features,) or (2 · features,) float32."""
+        mean = np.asarray(self.sum) / self.n_steps
+        if self.pool == "mean":
+            return mean.astype(np.float32)
+        if self.pool == "mean+std":
+            variance = np.maximum(np.asarray(self.squares) / self.n_steps - mean**2, 0)
+            return np.concatenate([mean, np.sqrt(variance)]).astype(np.float32)
+        highest = np.asarray(self.maxima) / self.n_windows
+        return (highest if self.pool == "max" else np.concatenate([mean, highest])).astype(np.float32)

@@ -1,0 +1,121 @@
+"""What a training does differently where few tracks or batches are seen (``adapt_to_small`` of the settings).
+
+Batch norm: its running statistics (momentum 0.99) hold much of what they began with until some hundred batches were
+seen, and scores are saturated. Before a validation they are estimated anew over the training part.
+
+Output layer: a network with random filters already tells recordings apart (Pons & Serra 2019, "Randomly weighted CNNs
+for (music) audio classification"). Of few tracks, a regularised logistic regression on its last hidden layer learns
+more than hundreds of steps from random outputs do, whose first gradients only spoil the filters. So that is what the
+output layer starts from, and the filters are then moved slowly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from folksong.models.tagger import Tagger
+from folksong.training.config import Config
+
+SETTLED_BATCHES = 1000
+"""After so many, batch norm's running statistics hold nothing of their beginning."""
+FEW_TRACKS = 200
+"""Of a training part, with which the output layer starts from a logistic regression."""
+SLOWER = 0.1  # learning rate with few tracks, relative to that of the settings
+WINDOWS_PER_TRACK = 6  # that the regression sees
+PENALTY = 10.0  # λ of the sum over windows of the cross-entropies + λ/2 ‖w‖², for inputs of variance 1
+MAX_ITERATIONS = 200
+
+
+def starts_from_regression(config: Config, n_tracks: int) -> bool:
+    """Say whether the output layer of a training on so many tracks starts from a logistic regression."""
+    return config.schedule.adapt_to_small and n_tracks <= FEW_TRACKS
+
+
+@contextmanager
+def _without_dropout(tagger: Tagger) -> Iterator[None]:
+    was_training = tagger.training
+    tagger.eval()
+    yield
+    tagger.train(was_training)
+
+
+@torch.no_grad()
+def estimate_statistics(tagger: Tagger, windows: Iterable[Tensor], autocast: Any) -> None:
+    """Give batch norm the mean statistics of some batches under the weights as they are now, without dropout.
+
+    Args:
+        tagger: the network; left in evaluation mode.
+        windows: batches (batch, samples) or (batch, n_mels, frames) of the training part.
+        autocast: context manager for the precision wished for.
+    """
+    tagger.eval()
+    norms = [module for module in tagger.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.train()
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean over all batches
+    for x in windows:
+        with autocast:
+            tagger(x)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+
+
+def start_output_layer(tagger: Tagger, batches: Iterable[tuple[Tensor, Tensor]], autocast: Any) -> None:
+    """Let the output layer be a logistic regression on the last hidden layer.
+
+    Args:
+        tagger: a new network whose batch norm has the statistics of the training part.
+        batches: windows as above and their targets (batch, n_labels) in 0 to 1.
+        autocast: as above.
+    """
+    layer, heard, wanted = tagger.back_end.output, [], []
+    hook = layer.register_forward_pre_hook(lambda _, inputs: heard.append(inputs[0].double()))
+    try:
+        with _without_dropout(tagger), torch.no_grad():
+            for x, y in batches:
+                with autocast:
+                    tagger(x)
+                wanted.append(y.double())
+    finally:
+        hook.remove()
+    weight, bias = fit_logistic(torch.cat(heard), torch.cat(wanted), PENALTY)
+    with torch.no_grad():
+        layer.weight.copy_(weight)
+        layer.bias.copy_(bias)
+
+
+def fit_logistic(features: Tensor, targets: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
+    """Return weights (n_labels, n_features) and biases (n_labels,) of a logistic regression for each label.
+
+    What is least is Σ cross-entropies + penalty / 2 ‖weights‖², by L-BFGS over all labels at once.
+
+    Args:
+        features: (n, n_features).
+        targets: (n, n_labels) in 0 to 1.
+        penalty: of the squared weights.
+    """
+    share = targets.mean(dim=0).clamp(1e-4, 1 - 1e-4)
+    weight = features.new_zeros(targets.shape[1], features.shape[1]).requires_grad_()
+    bias = torch.logit(share).requires_grad_()
+    optimizer = torch.optim.LBFGS(
+        [weight, bias], max_iter=MAX_ITERATIONS, tolerance_grad=1e-4, line_search_fn="strong_wolfe"
+    )
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        logits = functional.linear(features, weight, bias)
+        loss = functional.binary_cross_entropy_with_logits(logits, targets, reduction="sum")
+        loss = loss + penalty / 2 * weight.square().sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    return weight.detach(), bias.detach()

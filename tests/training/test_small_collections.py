@@ -1,0 +1,56 @@
+"""A1: small collections start from a logistic regression on random filters, and from settled batch norm."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from folksong.models.checkpoint import read_checkpoint
+from folksong.training import small_collections
+from folksong.training.resume import resume
+from folksong.training.small_collections import fit_logistic
+
+
+def test_the_regression_is_that_of_scikit_learn():
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(120, 15))
+    targets = (features[:, :4] + 0.5 * rng.normal(size=(120, 4)) > 0.3).astype(float)
+    weight, bias = fit_logistic(torch.from_numpy(features), torch.from_numpy(targets), penalty=4.0)
+    for label in range(4):
+        known = LogisticRegression(C=1 / 4.0, tol=1e-8, max_iter=1000).fit(features, targets[:, label])
+        np.testing.assert_allclose(weight[label].numpy(), known.coef_[0], atol=2e-4)
+        np.testing.assert_allclose(bias[label].item(), known.intercept_[0], atol=2e-4)
+
+
+def test_labels_that_all_or_no_windows_carry_stay_finite():
+    weight, bias = fit_logistic(torch.randn(20, 3).double(), torch.eye(2).double()[[0] * 20], penalty=1.0)
+    assert weight.isfinite().all()
+    assert bias[0] > 2 > -2 > bias[1]
+
+
+def test_a16_a1_few_tracks_are_told_apart_from_the_first_steps_on(train_small, config, monkeypatch):
+    settings = {"epochs": 1, "steps_per_epoch": 1, "config": config(adapt_to_small=True)}
+    small = train_small("small", **settings)
+    monkeypatch.setattr(small_collections, "FEW_TRACKS", 3)
+    large = train_small("large", **settings)
+    reached = [run.history()[0]["macro_roc_auc"] for run in (small, large)]
+    assert reached[0] > reached[1]
+    assert small.history()[0]["validation_loss"] < large.history()[0]["validation_loss"]
+    rates = [run.history()[0]["learning_rate"] for run in (small, large)]
+    assert rates == pytest.approx([0.0003, 0.003])
+
+
+def test_a16_a1_a_small_training_resumes_to_the_same_bits(train_small, config):
+    settings = config(adapt_to_small=True)
+    whole = train_small("whole", config=settings, epochs=3, steps_per_epoch=2)
+    resumed = resume(train_small("cut", config=settings, epochs=1, steps_per_epoch=2).path, epochs=3)
+    one, other = (read_checkpoint(run.last_checkpoint)["tagger"] for run in (whole, resumed))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert whole.metrics_path.read_text() == resumed.metrics_path.read_text()
+
+
+def test_the_learning_rate_of_a_chosen_schedule_stays(train_small, config):
+    run = train_small(config=config(adapt_to_small=True, schedule="constant"))
+    assert run.history()[0]["learning_rate"] == pytest.approx(0.003)
