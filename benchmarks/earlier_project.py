@@ -27,7 +27,7 @@ from folksong.labels.dictionary import read_legacy_space, read_tag_dictionary
 from folksong.shards.format import encode_example, frame
 from folksong.tags.sources.read_tags import write_tags
 
-N_TRACKS, N_FILES, SECONDS, SAMPLE_RATE, N_MELS = 100, 10, 16, 16000, 128
+N_TRACKS, N_FILES, SECONDS, SAMPLE_RATE, N_MELS = 24, 4, 16, 16000, 128
 RETAINED = "--save-PR OUT/figures --save-ROC OUT/figures --save-confusion-matrix OUT/figures"
 TAGS = "train FRONT --epochs 1 --steps-per-epoch 1 --tfrecords-dir OUT/FRONT --config OUT/Wconfig --lastfm OUT/lastfm.db"
 CLUSTERS = "train FRONT --epochs 1 --steps-per-epoch 1 --tfrecords-dir OUT/FRONT --config OUT/WEconfig"
@@ -77,7 +77,7 @@ def write_corpus(earlier: Path, out: Path, recordings: list[Path]) -> None:
     """Write records, database, word vectors, and the settings with the paths of this machine."""
     rng = np.random.default_rng(0)
     tracks, tags = draw_tags(earlier, rng)
-    preset = read_preset(f"urop2019:{N_MELS}") if False else read_preset("urop2019")
+    preset = read_preset("urop2019")
     preset = type(preset).from_dict({**preset.to_dict(), "n_mels": N_MELS})
     for front_end in (WAVE, MEL):
         (out / front_end).mkdir(parents=True)

@@ -57,7 +57,7 @@ RESUMABLE = {"shards", "epochs", "workers", "cuda", "processes", "num_nodes"}
     "genres",
     type=click.Path(),
     metavar="PATH",
-    help="With --dictionary-dir: a genres.txt; only its clusters stay, and its pairs are merged.",
+    help="With --dictionary-dir: a genres.txt, or its folder; only its clusters stay, and its pairs are merged.",
 )
 @click.option(
     "--split",
@@ -104,12 +104,13 @@ RESUMABLE = {"shards", "epochs", "workers", "cuda", "processes", "num_nodes"}
 @click.option(
     "--filter-path",
     type=click.Path(),
-    metavar="DIR",
-    help="Take out the tags that DIR/tags_remove.txt lists; implies --filter.  [default: the shipped list of 20]",
+    metavar="PATH",
+    help="Take out the tags that a tags_remove.txt (or its folder) lists; implies --filter.  [default: the shipped "
+    "list of 20]",
 )
 @click.option(
-    "--save-PR", "pr_auc", type=click.Path(), metavar="DIR", help="Write DIR/pr_auc.npy, of the test part, "
-    "measured as `folksong evaluate` does."
+    "--save-PR", "pr_auc", type=click.Path(), metavar="DIR", help="Write DIR/pr_auc.npy, of the test part "
+    "(of the validation part if there is none), measured as `folksong evaluate` does."
 )  # fmt: skip
 @click.option("--save-ROC", "roc_auc", type=click.Path(), metavar="DIR", help="Write DIR/roc_auc.npy.")
 @click.option(
@@ -132,7 +133,7 @@ RESUMABLE = {"shards", "epochs", "workers", "cuda", "processes", "num_nodes"}
     "cooccurrence",
     type=click.Path(),
     metavar="DIR",
-    help="Write DIR/cooccurrence_matrix.npy: (n_labels, n_labels), how many tracks of the test part carry both.",
+    help="Write DIR/cooccurrence_matrix.npy: (n_labels, n_labels), how many tracks of all parts carry both.",
 )
 @click.option(
     "--multi-tag",

@@ -1,4 +1,4 @@
-"""The figures of the test part's labels as NumPy arrays, as the earlier project left them."""
+"""The figures of a run's labels as NumPy arrays, as the earlier project left them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,20 @@ from folksong.evaluation.evaluate import evaluate
 from folksong.files import atomic_write
 from folksong.metrics import average_precision, confusion, cooccurrence, roc_auc
 from folksong.runs import Run
+from folksong.training.config import Config
+from folksong.training.data import read_run_data
 
-ARRAYS: Mapping[str, tuple[str, Callable[..., Any]]] = {
-    "pr_auc": ("pr_auc.npy", lambda y, scores, labels: average_precision(y, scores, labels=labels)),
-    "roc_auc": ("roc_auc.npy", lambda y, scores, labels: roc_auc(y, scores, labels=labels)),
-    "confusion": ("confusion_matrix.npy", lambda y, scores, labels: confusion(y, scores, labels=labels)),
-    "tags": ("tags.npy", lambda y, scores, labels: np.array(labels)),
-    "cooccurrence": ("cooccurrence_matrix.npy", lambda y, scores, labels: cooccurrence(y)),
+FILES = {
+    "pr_auc": "pr_auc.npy",
+    "roc_auc": "roc_auc.npy",
+    "confusion": "confusion_matrix.npy",
+    "tags": "tags.npy",
+    "cooccurrence": "cooccurrence_matrix.npy",
+}
+MEASURED: Mapping[str, Callable[..., Any]] = {
+    "pr_auc": average_precision,
+    "roc_auc": roc_auc,
+    "confusion": confusion,
 }
 
 
@@ -29,25 +36,37 @@ def write_label_arrays(
     *,
     progress: bool = False,
 ) -> list[Path]:
-    """Evaluate a run's test part and write arrays of its labels; return their paths. NaN stands for undefined.
+    """Write arrays of a run's labels; return their paths. NaN stands for undefined.
+
+    Scores are measured on the test part; where the split has none (two fractions), on the validation part, as the
+    earlier project did.
 
     Args:
         run: the run, or its folder.
         folders: array -> folder: ``pr_auc`` (n_labels,) average precision; ``roc_auc`` (n_labels,); ``confusion``
             (n_labels, 2, 2) as [[TN, FP], [FN, TP]] at 0.5; ``tags`` (n_labels,) names, in the order of the others;
-            ``cooccurrence`` (n_labels, n_labels) int64, how many tracks carry both labels, each alone on the diagonal.
+            ``cooccurrence`` (n_labels, n_labels) int64, how many tracks of all parts carry both labels, each alone
+            on the diagonal.
         progress: show a bar.
 
     Raises:
-        FolksongError: the test part holds no track with a label.
+        FolksongError: the part holds no track with a label.
     """
-    tracks = evaluate(run, part="test", progress=progress).tracks
-    tracks = tracks.select(tracks.measured)
+    opened = run if isinstance(run, Run) else Run.open(run)
+    arrays: dict[str, Any] = {"tags": np.array(opened.labels.names)}
+    if "cooccurrence" in folders:
+        data = read_run_data(opened, None, Config.from_dict(opened.config["settings"]))
+        arrays["cooccurrence"] = cooccurrence(data.targets[np.concatenate(list(data.parts.values()))].toarray())
+    if MEASURED.keys() & folders.keys():
+        part = "test" if opened.split.test else "validation"
+        tracks = evaluate(opened, part=part, progress=progress).tracks
+        tracks = tracks.select(tracks.measured)
+        for name, figures in MEASURED.items():
+            arrays[name] = figures(tracks.targets, tracks.scores, labels=tracks.labels)
     written = []
     for name, folder in folders.items():
-        file, compute = ARRAYS[name]
-        path = Path(folder) / file
+        path = Path(folder) / FILES[name]
         with atomic_write(path) as stream:
-            np.save(stream, compute(tracks.targets, tracks.scores, tracks.labels), allow_pickle=False)
+            np.save(stream, arrays[name], allow_pickle=False)
         written.append(path)
     return written
