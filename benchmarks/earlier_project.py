@@ -1,17 +1,18 @@
 """Every file of the earlier project through the command meant for it, and its example commands, only paths changed.
 
-    python benchmarks/earlier_project.py EARLIER OUT [--recordings DIR] [--only WORD]
+    python benchmarks/earlier_project.py EARLIER OUT [--recordings DIR] [--only MODEL ... files]
 
-EARLIER holds the earlier project's own files (``config/``, ``dictionary_clusters/``, ``genres.txt``, ...). In OUT, a new
-folder, records are written as that project's preprocessing wrote them (float32 audio, ``tid``, tags as text; no
+EARLIER holds the earlier project's own files (``config/``, ``dictionary_clusters/``, ``genres.txt``, ...). In OUT, a
+new folder, records are written as that project's preprocessing wrote them (float32 audio, ``tid``, tags as text; no
 manifest), with tags drawn from ``top100.tsv`` and the dictionaries; a last.fm database and GloVe text likewise. Audio
-comes from DIR, repeated to 16 s, or is noise. Trainings are cut to one epoch of one step. Prints two tables and exits
-with 1 if anything failed.
+comes from DIR's ``.ogg`` files, repeated to 16 s, or is noise. Trainings are cut to one epoch of one step. Prints file
+or model, command and result, and exits with 1 if anything failed.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 import time
@@ -27,28 +28,38 @@ from folksong.labels.dictionary import read_legacy_space, read_tag_dictionary
 from folksong.shards.format import encode_example, frame
 from folksong.tags.sources.read_tags import write_tags
 
-N_TRACKS, N_FILES, SECONDS, SAMPLE_RATE, N_MELS = 24, 4, 16, 16000, 128
+N_TRACKS, N_FILES, SECONDS, SAMPLE_RATE, N_MELS = 30, 3, 16, 16000, 128
 RETAINED = "--save-PR OUT/figures --save-ROC OUT/figures --save-confusion-matrix OUT/figures"
-TAGS = "train FRONT --epochs 1 --steps-per-epoch 1 --tfrecords-dir OUT/FRONT --config OUT/Wconfig --lastfm OUT/lastfm.db"
-CLUSTERS = "train FRONT --epochs 1 --steps-per-epoch 1 --tfrecords-dir OUT/FRONT --config OUT/WEconfig"
+TRAIN = "train FRONT --epochs 1 --steps-per-epoch 1 --tfrecords-dir OUT/FRONT"
+TAGS, CLUSTERS = f"{TRAIN} --config OUT/Wconfig --lastfm OUT/lastfm.db", f"{TRAIN} --config OUT/WEconfig"
+FILTER = "--filter --filter-path EARLIER"
 WAVE, MEL = "waveform", "log-mel-spectrogram"
 D = "EARLIER/dictionary_clusters"
+
+WIKI = f"{D}/glove-wikipedia/100_models/tags_dict_100.pkl"
 
 COMMANDS = {
     "1": (WAVE, f"{TAGS} --cuda 2"),
     "1, spectrograms": (MEL, f"{TAGS} --cuda 2 -v 2 --no-shuffle --save-tags-path OUT/figures"),
-    "2": (WAVE, f"{TAGS} --filter --filter-path EARLIER {RETAINED} --cuda 2"),
-    "2, spectrograms": (MEL, f"{TAGS} --filter --filter-path EARLIER/tags_remove.txt --multi-tag --multi-db 1"),
+    "2": (WAVE, f"{TAGS} {FILTER} {RETAINED} --cuda 2"),
+    "2, spectrograms": (
+        MEL,
+        f"{TAGS} --filter --filter-path EARLIER/tags_remove.txt --multi-tag --multi-db 1",
+    ),
     "3.1": (WAVE, f"{CLUSTERS} --dictionary-dir {D}/embeddings_baseline --cuda 2"),
-    "3.3": (MEL, f"{CLUSTERS} --dictionary-dir {D}/glove-wikipedia/100_models/tags_dict_100.pkl --multi-tag"
-                 " --filter --filter-path EARLIER --save-coocurrence-matrix-path OUT/figures"),
-    "3.4": (MEL, f"{CLUSTERS} --dictionary-dir {D}/glove-wikipedia/100_models/tags_dict_100.pkl --genre-path EARLIER"
-                 f" {RETAINED} --multi-tag --cuda 0 1 2 3"),
-    "3.4 tags": (MEL, f"{CLUSTERS} --dictionary-dir {D}/comparison-genres {RETAINED} --multi-tag --cuda 0 1 2 3"),
+    "3.3": (MEL, f"{CLUSTERS} --dictionary-dir {WIKI} {FILTER} --save-coocurrence-matrix-path OUT/figures"),
+    "3.4": (
+        MEL,
+        f"{CLUSTERS} --dictionary-dir {WIKI} --genre-path EARLIER {RETAINED} --multi-tag --cuda 0 1 2 3",
+    ),
+    "3.4 tags": (
+        MEL,
+        f"{CLUSTERS} --dictionary-dir {D}/comparison-genres {RETAINED} --multi-tag --cuda 0 1 2 3",
+    ),
     "4.1": (MEL, f"{CLUSTERS} --dictionary-dir {D}/npmi {RETAINED} --multi-tag --cuda 0 1 2 3"),
     "4.2": (WAVE, f"{CLUSTERS} --dictionary-dir {D}/tag_embeddings --built-in"),
-    "5": (MEL, f"{TAGS} --filter --filter-path EARLIER --gamma 1 --custom-loss-embeddings-path OUT/glove.200d.txt"),
-}  # fmt: skip
+    "5": (MEL, f"{TAGS} {FILTER} --gamma 1 --custom-loss-embeddings-path OUT/glove.200d.txt"),
+}
 """Model -> front-end and the words of its command."""
 
 
@@ -61,7 +72,9 @@ def draw_tags(earlier: Path, rng: np.random.Generator) -> tuple[list[list[str]],
     tracks = []
     for number in range(N_TRACKS):
         drawn = rng.choice(popular, 9, replace=False, p=counts / counts.sum()).tolist()
-        tracks.append([*dict.fromkeys([popular[number % len(popular)], *drawn]), *rng.choice(others, 3).tolist()])
+        tracks.append(
+            [*dict.fromkeys([popular[number % len(popular)], *drawn]), *rng.choice(others, 3).tolist()]
+        )
     return tracks, popular + others
 
 
@@ -113,11 +126,11 @@ def run(words: list[str]) -> tuple[bool, str]:
     return done.returncode == 0, said[-1][:150]
 
 
-def run_commands(earlier: Path, out: Path, only: str | None) -> list[tuple[str, str, str]]:
+def run_commands(earlier: Path, out: Path, only: list[str]) -> list[tuple[str, str, str]]:
     """Run the commands; return model, command and result of each."""
     found = []
     for model, (front_end, words) in COMMANDS.items():
-        if only is not None and only != model:
+        if model not in only:
             continue
         shown = words.replace("FRONT", front_end)
         began = time.monotonic()
@@ -137,13 +150,13 @@ def looked_up(file: Path, table: fs.TagTable) -> str:
         expected = {rank_of[numbers[tag]] for tag, _ in table.tags_of(track) if tag in numbers}
         if expected != set(np.flatnonzero(encoded[row]).tolist()):
             return f"FAILED: labels of {track} differ from a lookup"
-    return f"{len(numbers)} tags, {len(rank_of)} labels (numbers to {max(numbers.values())}), equal to a lookup"
+    return (
+        f"{len(numbers)} tags, {len(rank_of)} labels (numbers to {max(numbers.values())}), equal to a lookup"
+    )
 
 
 def genres_looked_up(earlier: Path, table: fs.TagTable) -> str:
-    """Compare the labels of genres.txt with a plain lookup: outputs in the order of ranks, pairs at the first's place."""
-    import json
-
+    """Compare the labels of genres.txt with a plain lookup: outputs in rising order, a pair in its first's place."""
     file = earlier / "dictionary_clusters/glove-wikipedia/100_models/tags_dict_100.pkl"
     numbers = read_tag_dictionary(file)
     ranks = {number: rank for rank, number in enumerate(sorted(set(numbers.values())))}
@@ -167,12 +180,16 @@ def run_files(earlier: Path, out: Path) -> list[tuple[str, str, str]]:
     table, db = fs.read_tags(out / "lastfm.db"), str(out / "lastfm.db")
     found: list[tuple[str, str, str]] = []
 
-    def note(file: Path, words: list[str], check: Callable[[], str] | None = None, fails: bool = False) -> None:
+    def note(
+        file: Path, words: list[str], check: Callable[[], str] | None = None, fails: bool = False
+    ) -> None:
         done, said = run([str(word) for word in words])
         result = said if done == fails or check is None else check()
         verdict = "FAILED: " if done == fails else ""
         shown = " ".join(map(str, words)).replace(str(out), "OUT").replace(str(earlier), "EARLIER")
-        found.append((str(file.relative_to(earlier)), shown, verdict + result.replace(str(earlier), "EARLIER")))
+        found.append(
+            (str(file.relative_to(earlier)), shown, verdict + result.replace(str(earlier), "EARLIER"))
+        )
 
     for number, file in enumerate(sorted(earlier.rglob("*.pkl"))):
         target = out / f"{number}.labels.json"
@@ -181,18 +198,22 @@ def run_files(earlier: Path, out: Path) -> list[tuple[str, str, str]]:
             note(file, words, lambda file=file: looked_up(file, table))
         else:
             note(file, words, fails=True)
-    wiki = earlier / "dictionary_clusters/glove-wikipedia/100_models/tags_dict_100.pkl"
-    note(earlier / "genres.txt", ["labels", "dictionary", wiki, db, out / "genres.labels.json", "--genre-path", earlier],
-         lambda: genres_looked_up(earlier, table))  # fmt: skip
-    note(earlier / "tags_remove.txt",
-         ["labels", "dictionary", wiki, db, out / "kept.labels.json", "--filter", "--filter-path", earlier])  # fmt: skip
+    wiki, remove = (
+        earlier / "dictionary_clusters/glove-wikipedia/100_models/tags_dict_100.pkl",
+        ["--filter-path", earlier],
+    )
+    genres = ["labels", "dictionary", wiki, db, out / "genres.labels.json", "--genre-path", earlier]
+    note(earlier / "genres.txt", genres, lambda: genres_looked_up(earlier, table))
+    clusters = ["labels", "dictionary", wiki, db, out / "kept.labels.json", "--filter", *remove]
+    note(earlier / "tags_remove.txt", clusters)
     run(["labels", "top", db, str(out / "top.labels.json"), "-n", "100"])
-    note(earlier / "tags_remove.txt",
-         ["labels", "filter", out / "top.labels.json", out / "80.labels.json", "--filter-path", earlier])  # fmt: skip
-    runs = sorted((out / "saved_models").rglob("labels.json"))
-    if runs:
-        note(earlier / "top100.tsv",
-             ["report", runs[0].parent, "-o", out / "report.html", "--groups", earlier / "top100.tsv"])  # fmt: skip
+    note(
+        earlier / "tags_remove.txt",
+        ["labels", "filter", out / "top.labels.json", out / "80.labels.json", *remove],
+    )
+    for trained in sorted((out / "saved_models").rglob("labels.json"))[:1]:
+        report = ["report", trained.parent, "-o", out / "report.html", "--groups", earlier / "top100.tsv"]
+        note(earlier / "top100.tsv", report)
     return found
 
 
@@ -201,16 +222,19 @@ def main() -> None:
     parser.add_argument("earlier", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--recordings", type=Path, metavar="DIR")
-    parser.add_argument("--only", metavar="MODEL", help="one of the commands, and no files")
+    parser.add_argument("--only", nargs="+", choices=[*COMMANDS, "files"], default=[*COMMANDS, "files"])
     given = parser.parse_args()
     earlier, out = given.earlier.resolve(), given.out.resolve()
-    recordings = sorted(p for p in given.recordings.rglob("*") if p.suffix in (".ogg", ".wav", ".mp3")) if given.recordings else []
+    recordings = sorted(given.recordings.rglob("*.ogg")) if given.recordings else []
     if not out.exists():
         write_corpus(earlier, out, recordings)
         for front_end, words in ((WAVE, []), (MEL, ["--mels", str(N_MELS)])):
-            print(run(["shards", "repair", str(out / front_end), "--format", front_end, *words])[1], file=sys.stderr)
+            print(
+                run(["shards", "repair", str(out / front_end), "--format", front_end, *words])[1],
+                file=sys.stderr,
+            )
     rows = run_commands(earlier, out, given.only)
-    rows += [] if given.only else run_files(earlier, out)
+    rows += run_files(earlier, out) if "files" in given.only else []
     for row in rows:
         print("| " + " | ".join(row) + " |")
     if any("FAILED" in row[-1] for row in rows):

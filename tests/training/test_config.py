@@ -101,7 +101,7 @@ def test_a_missing_first_brace_is_said_and_read_as_if_it_were_there(tmp_path, ca
     (tmp_path / "cut.json").write_text(text[1:])
     assert Config.read(tmp_path / "cut.json") == Config.from_dict(PUBLISHED)
     assert "cut.json: the brace that opens the settings is missing" in caplog.text
-    assert "Write { as its first line" in caplog.text
+    assert "write { as its first line" in caplog.text
     (tmp_path / "other.json").write_text(text[1:-2])
     with pytest.raises(FileFormatError, match=r"other.json: not valid JSON"):
         Config.read(tmp_path / "other.json")

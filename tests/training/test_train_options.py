@@ -218,7 +218,9 @@ def test_genre_path_keeps_and_merges_the_dictionarys_genres(command, dictionary)
 def test_the_earlier_projects_commands(command, dictionary, tmp_path, glove, words):
     """Its example commands, with settings as published: null where something is off, and no first brace."""
     training = {**SETTINGS["model-training"], "interleave_cycle_length": 2, "interleave_block_length": 1}
-    training |= {f"{name}_{key}": None for name in ("reduceLRoP", "early_stop") for key in ("min_delta", "patience")}
+    training |= {
+        f"{name}_{key}": None for name in ("reduceLRoP", "early_stop") for key in ("min_delta", "patience")
+    }
     settings = {**SETTINGS, "model": {**SETTINGS["model"], "n_clusters": 500}, "model-training": training}
     settings["tfrecords"] = {"n_mels": 96, "n_tags": 155, "sample_rate": 16000}
     (dictionary / "config.json").write_text(json.dumps(settings)[1:])

@@ -56,7 +56,9 @@ def write_label_arrays(
     arrays: dict[str, Any] = {"tags": np.array(opened.labels.names)}
     if "cooccurrence" in folders:
         data = read_run_data(opened, None, Config.from_dict(opened.config["settings"]))
-        arrays["cooccurrence"] = cooccurrence(data.targets[np.concatenate(list(data.parts.values()))].toarray())
+        arrays["cooccurrence"] = cooccurrence(
+            data.targets[np.concatenate(list(data.parts.values()))].toarray()
+        )
     if MEASURED.keys() & folders.keys():
         part = "test" if opened.split.test else "validation"
         tracks = evaluate(opened, part=part, progress=progress).tracks

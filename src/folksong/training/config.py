@@ -409,7 +409,8 @@ def _parse(text: str, file: Path) -> Any:
                 pass
             else:
                 logger.warning(
-                    "%s: the brace that opens the settings is missing; read as if it were there. Write { as its first line",
+                    "%s: the brace that opens the settings is missing, read as if it were there; "
+                    "write { as its first line",
                     file,
                 )
                 return content
@@ -430,7 +431,9 @@ def _translate(content: Mapping[str, Any], written: dict[str, str], source: str)
             continue
         if name == "model-training" and isinstance(values.get("optimizer"), Mapping):
             values = {**values, "optimizer": {**values["optimizer"]}}
-            cyclic = values["optimizer"].pop("max_learning_rate", None)  # where its project's cyclic settings have it
+            cyclic = values["optimizer"].pop(
+                "max_learning_rate", None
+            )  # where its project's cyclic settings have it
             values.setdefault("max_learning_rate", cyclic)
         for key, value in values.items():
             place = known.get(key)
