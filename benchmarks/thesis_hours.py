@@ -1,11 +1,13 @@
 """Hours that each training of the plan `thesis` takes, from the speed of its networks here and from their FLOPs.
 
     python benchmarks/thesis_hours.py [--tracks 500000] [--threads 2] [--batch 16] [--steps 3] [--cpu-time]
+        [--clips WAVEFORM LOG-MEL]
 
 Both networks at the published settings: windows of 15 s at 16 kHz, 128 mel bands, 32 base filters, 500 dense units.
 Timed are training steps (forward, backward, Adam; the median of STEPS) in the precision that folksong chooses here;
-``--cpu-time`` counts seconds of processor, for machines that are not quiet (with one thread: several wait for each other). FLOPs are
-counted by PyTorch (a multiplication and an addition are two); backward takes twice those of forward. The hours on a
+``--cpu-time`` counts seconds of processor, for machines that are not quiet (with one thread, since several wait for
+each other), and ``--clips`` takes speeds that were measured elsewhere instead. FLOPs are counted by PyTorch (a
+multiplication and an addition are two); backward takes twice those of forward. The hours on a
 GPU assume that these networks reach the FLOP/s that ResNet-50 reaches in training on it by NVIDIA's own table
 (DeepLearningExamples, PyTorch, one A100 80 GB: `RESNET_IMAGES` a second), 8.2 GFLOP an image forward.
 
@@ -73,6 +75,9 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--cpu-time", action="store_true")
+    parser.add_argument(
+        "--clips", type=float, nargs=2, metavar=("WAVEFORM", "LOG-MEL"), help="clips/s, known already"
+    )
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     began = os.getloadavg()[0]
@@ -83,8 +88,9 @@ def main() -> None:
             cells[front_end, epochs] += len(grid.spaces) * len(grid.losses) * len(grid.seeds)
     total = Counter()
     for front_end in SHAPES:
-        flop, speed = flop_per_clip(front_end), clips_per_second(front_end, given)
-        speeds = {f"CPU, {given.threads} threads": speed}
+        flop = flop_per_clip(front_end)
+        known = dict(zip(SHAPES, given.clips, strict=True)) if given.clips else {}
+        speeds = {f"CPU, {given.threads} threads": known.get(front_end) or clips_per_second(front_end, given)}
         speeds |= {f"A100, {name}": n * RESNET_FLOP / (3 * flop) for name, n in RESNET_IMAGES.items()}
         print(f"{front_end}: {flop / 1e9:.2f} GFLOP a clip forward")
         for where, clips in speeds.items():
