@@ -501,7 +501,7 @@ def glove(tmp_path):
 
 
 def test_custom_loss_embeddings_path_implies_the_semantic_loss(command, glove):
-    result, run = command("--custom-loss-embeddings-path", glove, "--set", "gamma=2")
+    result, run = command("--custom-loss-embeddings-path", glove, "--gamma", 2)
     assert result.exit_code == 0, result.output
     assert run.config["settings"]["loss"]["kind"] == "semantic"
     assert run.config["settings"]["loss"]["gamma"] == 2
