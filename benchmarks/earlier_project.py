@@ -5,8 +5,8 @@
 EARLIER holds the earlier project's own files (``config/``, ``dictionary_clusters/``, ``genres.txt``, ...). In OUT, a
 new folder, records are written as that project's preprocessing wrote them (float32 audio, ``tid``, tags as text; no
 manifest), with tags drawn from ``top100.tsv`` and the dictionaries; a last.fm database and GloVe text likewise. Audio
-comes from DIR's ``.ogg`` files, repeated to 16 s, or is noise. Trainings are cut to one epoch of one step. Prints file
-or model, command and result, and exits with 1 if anything failed.
+comes from DIR's ``.ogg`` files, repeated to 16 s, or is noise. Trainings are cut to one epoch of one step on half of
+eight tracks. Prints file or model, command and result, and exits with 1 if anything failed.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from folksong.labels.dictionary import read_legacy_space, read_tag_dictionary
 from folksong.shards.format import encode_example, frame
 from folksong.tags.sources.read_tags import write_tags
 
-N_TRACKS, N_FILES, SECONDS, SAMPLE_RATE, N_MELS = 30, 3, 16, 16000, 128
+N_TRACKS, N_FILES, SECONDS, SAMPLE_RATE, N_MELS = 8, 2, 16, 16000, 128
 RETAINED = "--save-PR OUT/figures --save-ROC OUT/figures --save-confusion-matrix OUT/figures"
-TRAIN = "train FRONT --epochs 1 --steps-per-epoch 1 --tfrecords-dir OUT/FRONT"
+TRAIN = "train FRONT --epochs 1 --steps-per-epoch 1 --split OUT/parts.split.json --tfrecords-dir OUT/FRONT"
 TAGS, CLUSTERS = f"{TRAIN} --config OUT/Wconfig --lastfm OUT/lastfm.db", f"{TRAIN} --config OUT/WEconfig"
 FILTER = "--filter --filter-path EARLIER"
 WAVE, MEL = "waveform", "log-mel-spectrogram"
@@ -111,6 +111,9 @@ def write_corpus(earlier: Path, out: Path, recordings: list[Path]) -> None:
     lines = (" ".join([word, *(f"{x:.4f}" for x in rng.normal(size=200))]) for word in words)
     (out / "glove.200d.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (out / "figures").mkdir()
+    fs.Split(*(tuple(f"TR{number:03d}" for number in part) for part in (range(4), (4, 5), (6, 7)))).write(
+        out / "parts.split.json"
+    )
     for name, folder in (("Wconfig", "config_tags"), ("WEconfig", "config_clusters")):
         text = (earlier / "config" / folder / "config.json").read_text(encoding="utf-8")
         (out / name).mkdir()
