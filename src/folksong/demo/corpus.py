@@ -18,7 +18,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass
 from importlib import resources
 from pathlib import Path
@@ -29,7 +29,7 @@ from folksong.demo.piece import write_piece
 from folksong.demo.plan import Piece, plan_pieces
 from folksong.demo.recipes import Recipes, read_recipes
 from folksong.errors import FolksongError
-from folksong.files import atomic_write, describe_os_error, read_json, write_json
+from folksong.files import atomic_write, describe_os_error, read_json, write_csv, write_json
 from folksong.tags.sources.lastfm import write_lastfm
 
 FORMAT = "folksong.corpus"
@@ -151,16 +151,16 @@ def write_corpus(
     missing = [(piece, path) for piece, path in wanted if not path.exists()]
     _render(recipes, missing, settings.seconds, jobs, progress)
     tracks = [(piece.track_id, piece.file_name, piece.artist.name, piece.title) for piece in pieces]
-    _write_csv(corpus.tracks_csv, ("track_id", "mp3_path", "artist", "title"), tracks)
+    write_csv(corpus.tracks_csv, ("track_id", "mp3_path", "artist", "title"), tracks)
     facts = ("artist", "genre", "subgenre", "moods", "era", "voice", "instruments", "place")
     rows = [(piece.track_id, *_truth_row(recipes, piece)) for piece in pieces]
-    _write_csv(corpus.root / "truth" / "tracks.csv", ("track_id", *facts), rows)
+    write_csv(corpus.root / "truth" / "tracks.csv", ("track_id", *facts), rows)
     rows = [(Path(name).name, *_truth_row(recipes, piece)) for name, piece in unseen.items()]
-    _write_csv(corpus.root / "unseen" / "truth.csv", ("file", *facts), rows)
+    write_csv(corpus.root / "unseen" / "truth.csv", ("file", *facts), rows)
     meanings = [astuple(entry) for entry in folksonomy.tag_truth]
-    _write_csv(corpus.root / "truth" / "tags.csv", ("tag", "kind", "concept", "genre"), meanings)
+    write_csv(corpus.root / "truth" / "tags.csv", ("tag", "kind", "concept", "genre"), meanings)
     entries = [(track_id, tag, verdict) for (track_id, tag), verdict in folksonomy.verdicts.items()]
-    _write_csv(corpus.root / "truth" / "entries.csv", ("track_id", "tag", "verdict"), entries)
+    write_csv(corpus.root / "truth" / "entries.csv", ("track_id", "tag", "verdict"), entries)
     if not corpus.tags_path.exists():
         write_lastfm(folksonomy.table, corpus.tags_path)
     return corpus
@@ -223,10 +223,3 @@ def _truth_row(recipes: Recipes, piece: Piece) -> tuple[str, ...]:
     for kind, concept in true_concepts(recipes, piece):
         facts.setdefault(kind, []).append(concept)
     return (piece.artist.name, *(";".join(facts.get(kind, [])) for kind in TRUE_KINDS))
-
-
-def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    with atomic_write(path, "w") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
