@@ -87,8 +87,12 @@ class TextStep(Step):
     """A change of each tag's text."""
 
     phase = Phase.TEXT
-    change: ClassVar[Callable[[str], str]]
     reason: ClassVar[str]
+
+    @staticmethod
+    def change(tag: str) -> str:
+        """Change a tag's text once."""
+        raise NotImplementedError
 
     def text(self, tag: str) -> str:
         """Return the tag's new text; `change` may need a few rounds, NFKC can make new blanks or capitals."""
