@@ -33,7 +33,7 @@ def embeddings() -> None:
     help="The wheel of musicnn 0.1.0, or the folder it was unpacked into.  [default: what `folksong models fetch "
     "musicnn` keeps]",
 )
-@click.option("--layer", help="Where in the network.  [default: features (musicnn), pool4 (vgg)]")
+@click.option("--layer", help="Where in the network.  [default: features (musicnn), pool3+pool4+pool5 (vgg)]")
 @click.option(
     "--pool",
     type=click.Choice(["mean", "max", "mean+max", "mean+std"]),
