@@ -54,3 +54,15 @@ def test_a16_a1_a_small_training_resumes_to_the_same_bits(train_small, config):
 def test_the_learning_rate_of_a_chosen_schedule_stays(train_small, config):
     run = train_small(config=config(adapt_to_small=True, schedule="constant"))
     assert run.history()[0]["learning_rate"] == pytest.approx(0.003)
+
+
+def test_a16_a1_few_tracks_are_heard_often_enough_and_no_more(train_small, config, monkeypatch):
+    monkeypatch.setattr(small_collections, "HEARD_OFTEN", 2)
+    settings = config(adapt_to_small=True)
+    run = train_small(config=settings, epochs=50, steps_per_epoch=2)
+    n_tracks = len(run.split.training)
+    assert 2 * n_tracks <= run.history()[-1]["step"] * settings.data.batch_size < 2 * n_tracks + 12
+    patient = train_small(
+        "patient", config=config(adapt_to_small=True, early_stop_patience=None), epochs=9, steps_per_epoch=2
+    )
+    assert len(patient.history()) == 9

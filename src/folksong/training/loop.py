@@ -51,6 +51,7 @@ from folksong.training.small_collections import (
     SLOWER,
     WINDOWS_PER_TRACK,
     estimate_statistics,
+    heard_often,
     start_output_layer,
     starts_from_regression,
 )
@@ -296,7 +297,7 @@ def fit(
         _tensorboard(run, processes, counts.step) as write,
         _quiet_torch(),
     ):
-        while counts.epoch < schedule.epochs and not counts.is_out_of_patience(config):
+        while counts.epoch < schedule.epochs and not is_stopped_early(state, data, config):
             tagger.train()
             bar = _epoch_bar(counts, config, steps_per_epoch, shown=progress and processes.is_first)
             with bar:
@@ -374,7 +375,9 @@ def fit(
                 _end_interrupted(run, counts, processes)
     if processes.is_first:
         why = (
-            "Early stopping ended it." if counts.is_out_of_patience(config) else "It ran for all its epochs."
+            "Early stopping ended it."
+            if is_stopped_early(state, data, config)
+            else "It ran for all its epochs."
         )
         write_model_card(run, counts.history, why)
         _warn_of_doubts(counts, data, config)
@@ -533,6 +536,13 @@ def validate(
         }
 
     return processes.from_first(summarised)
+
+
+def is_stopped_early(state: TrainingState, data: TrainingData, config: Config) -> bool:
+    """Say whether early stopping ends the training: no patience is left, or few tracks were heard often enough."""
+    n_windows = state.counts.step * state.batches.batches_per_step * state.batches.batch_size
+    n_tracks = len(data.parts["training"])
+    return state.counts.is_out_of_patience(config) or heard_often(config, n_tracks, n_windows)
 
 
 def start_small(state: TrainingState, data: TrainingData, config: Config, processes: Processes) -> None:

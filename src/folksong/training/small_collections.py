@@ -26,6 +26,9 @@ SETTLED_BATCHES = 1000
 """After so many, batch norm's running statistics hold nothing of their beginning."""
 FEW_TRACKS = 200
 """Of a training part, with which the output layer starts from a logistic regression."""
+HEARD_OFTEN = (
+    100  # windows of each of few tracks: what they have to teach is learned, and early stopping ends it
+)
 SLOWER = 0.1  # learning rate with few tracks, relative to that of the settings
 WINDOWS_PER_TRACK = 6  # that the regression sees
 PENALTY = 10.0  # λ of the sum over windows of the cross-entropies + λ/2 ‖w‖², for inputs of variance 1
@@ -35,6 +38,12 @@ MAX_ITERATIONS = 200
 def starts_from_regression(config: Config, n_tracks: int) -> bool:
     """Say whether the output layer of a training on so many tracks starts from a logistic regression."""
     return config.schedule.adapt_to_small and n_tracks <= FEW_TRACKS
+
+
+def heard_often(config: Config, n_tracks: int, n_windows: int) -> bool:
+    """Say whether so many windows of few tracks are enough, where early stopping is on."""
+    stops = config.schedule.early_stop_patience is not None and starts_from_regression(config, n_tracks)
+    return stops and n_windows >= HEARD_OFTEN * n_tracks
 
 
 @contextmanager
