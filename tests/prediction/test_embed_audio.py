@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -53,10 +54,9 @@ def test_it_goes_on_where_it_was_stopped(music, tmp_path, monkeypatch):
     embedded = module._embedded
 
     def stopped(*given):
-        for number, outcome in enumerate(embedded(*given)):
-            if number == 1:
-                raise KeyboardInterrupt
-            yield outcome
+        with closing(embedded(*given)) as outcomes:
+            yield next(outcomes)
+            raise KeyboardInterrupt
 
     monkeypatch.setattr(module, "_embedded", stopped)
     with pytest.raises(KeyboardInterrupt):
