@@ -40,7 +40,7 @@ from folksong.labels import top
 from folksong.shards.writer import write_shards
 from folksong.tags.sources.read_tags import read_tags
 from folksong.training.config import Config
-from folksong.training.data import open_shards, prepare, read_record_tags
+from folksong.training.data import open_records, prepare, read_record_tags
 
 SOURCE = Path(folksong.__file__).parent
 PREFIX = f"{SOURCE}{os.sep}"
@@ -121,7 +121,7 @@ def tag_to_target(corpus: Corpus, folder: Path) -> Trace:
     with silence(), Trace() as trace:
         space = top(read_tags(tags, cache=True), SETTINGS["tags"]["top"])
         settings = Config.read(folder / "config.json")
-        reader = open_shards(folder / "shards", FRONT_END, settings.data)
+        reader = open_records(folder / "shards", FRONT_END, settings.data)
         data = prepare(reader, read_record_tags(reader, tags), settings, labels=space)
         targets = data.targets_of("training")
     assert targets.nnz, "no record has a label"

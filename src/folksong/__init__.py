@@ -16,6 +16,7 @@ _MODULE_OF = {
     "Config": "folksong.training.config",
     "FolksongError": "folksong.errors",
     "LabelSpace": "folksong.labels.space",
+    "Probe": "folksong.training.probe",
     "Run": "folksong.runs",
     "Split": "folksong.splits",
     "TagTable": "folksong.tags.table",
@@ -50,6 +51,7 @@ __all__ = [
     "Config",
     "FolksongError",
     "LabelSpace",
+    "Probe",
     "Run",
     "Split",
     "TagTable",
@@ -103,6 +105,7 @@ if TYPE_CHECKING:
     from folksong.tags.table import TagTable
     from folksong.training import losses
     from folksong.training.config import Config
+    from folksong.training.probe import Probe
     from folksong.training.resume import resume
     from folksong.training.train import train
 

@@ -13,6 +13,23 @@ class FileFormatError(FolksongError):
     """A file is not what its name or place promises: truncated, of another format, or damaged."""
 
 
+class UnclearSourceError(FileFormatError):
+    """A source of tags that can be read once more is known of it.
+
+    Args:
+        message: what is unclear.
+        options: of `read_tags`, by name, with which it may be read.
+
+    `read_tags` adds the `source` and the options that were given.
+    """
+
+    source: object = None
+
+    def __init__(self, message: str, **options: object) -> None:
+        super().__init__(message)
+        self.options = options
+
+
 class AudioError(FolksongError):
     """A recording cannot be decoded."""
 

@@ -7,6 +7,7 @@ hash: it may be replaced by the same command as long as nobody changed it.
 
 from __future__ import annotations
 
+import csv
 import errno
 import hashlib
 import json
@@ -18,7 +19,7 @@ import secrets
 import shutil
 import socket
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -239,6 +240,17 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     with atomic_write(path, "w") as stream:
         json.dump(value, stream, ensure_ascii=False, indent=2, allow_nan=False)
         stream.write("\n")
+
+
+def write_csv(
+    path: str | os.PathLike[str], header: Sequence[str], rows: Iterable[Sequence[object]], comment: str = ""
+) -> None:
+    """Write a UTF-8 CSV file, whole or not at all; `comment` is a line that goes before the header."""
+    with atomic_write(path, "w") as stream:
+        stream.write(f"{comment}\n" if comment else "")
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
 
 
 def read_text(path: str | os.PathLike[str]) -> str:

@@ -18,26 +18,10 @@ from folksong.files import describe_os_error
 
 logger = logging.getLogger(__name__)
 
-AUDIO_EXTENSIONS = frozenset(
-    (
-        *(
-            ".aac",
-            ".aif",
-            ".aifc",
-            ".aiff",
-            ".au",
-            ".caf",
-            ".flac",
-            ".m4a",
-            ".m4b",
-            ".mka",
-            ".mp2",
-            ".mp3",
-            ".mp4",
-        ),
-        *(".oga", ".ogg", ".opus", ".snd", ".spx", ".w64", ".wav", ".wave", ".weba", ".webm", ".wma"),
-    )
-)
+AUDIO_EXTENSIONS = frozenset((
+    ".aac", ".aif", ".aifc", ".aiff", ".au", ".caf", ".flac", ".m4a", ".m4b", ".mka", ".mp2", ".mp3", ".mp4",
+    ".oga", ".ogg", ".opus", ".snd", ".spx", ".w64", ".wav", ".wave", ".weba", ".webm", ".wma",
+))  # fmt: skip
 """What a recording's name ends in (lower case): all that `folksong.audio.decode` reads, which goes by the content."""
 SHOWN = 5  # names in a message before "and n more"
 

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from folksong.audio.log_mel import FeaturePreset
+from folksong.embeddings.store import EmbeddingSpace
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import check_signature, read_document, write_signed
 from folksong.labels.space import LabelSpace
@@ -164,7 +165,7 @@ class Run:
 
     @property
     def front_end(self) -> str:
-        """``waveform`` or ``log-mel-spectrogram``."""
+        """``waveform``, ``log-mel-spectrogram`` or ``embeddings``."""
         return str(self.config["front_end"])
 
     @property
@@ -182,6 +183,12 @@ class Run:
         """How the spectrograms were made; None for waveforms."""
         content = self.config["audio"]["preset"]
         return None if content is None else FeaturePreset.from_dict(content)
+
+    @cached_property
+    def space(self) -> EmbeddingSpace | None:
+        """The space of the embeddings that the run learned from; None where it learned from audio."""
+        content = self.config.get("embeddings")
+        return None if content is None else EmbeddingSpace(**content["space"])
 
     @property
     def window_seconds(self) -> float:

@@ -18,7 +18,6 @@ import os
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,13 +65,7 @@ class Split:
                 if track in where:
                     raise FolksongError(f"the track {track!r} is in {where[track]} and again in {name}")
                 where[track] = name
-        object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "provenance": dict(self.provenance)}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, provenance=MappingProxyType(state["provenance"]))
+        object.__setattr__(self, "provenance", dict(self.provenance))
 
     def __repr__(self) -> str:
         return (

@@ -111,3 +111,18 @@ def test_stats_draws_the_long_tail(tmp_path: Path, source: Path) -> None:
     run("tags", "stats", source, "--plot", tmp_path / "tail.html", "--plot-weights", tmp_path / "weights.png")
     assert (tmp_path / "tail.html").stat().st_size > 1000
     assert (tmp_path / "weights.png").stat().st_size > 1000
+
+
+def test_16_c_the_change_log_beside_a_cleaned_table_replaces_no_file_of_others(
+    tmp_path: Path, source: Path
+) -> None:
+    out, log = tmp_path / "clean.csv", tmp_path / "clean.csv.changes.json"
+    log.write_text("mine")
+    assert (
+        "clean.csv.changes.json: this file is there already"
+        in run("tags", "clean", source, out, code=1).output
+    )
+    assert log.read_text() == "mine"
+    assert not out.exists()
+    run("tags", "clean", source, out, "--force")
+    run("tags", "clean", source, out)  # both are as this command left them

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from folksong.demo import Corpus, CorpusSettings, write_corpus
+from folksong.demo.corpus import Corpus, CorpusSettings, write_corpus
 
 TINY = CorpusSettings(seed=3, per_subgenre=2, seconds=1.0, genres=("rock", "folk"))
 

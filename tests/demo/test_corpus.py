@@ -9,7 +9,7 @@ import soundfile
 
 from folksong.audio.catalogue import read_catalogue
 from folksong.audio.decode import decode
-from folksong.demo import Corpus, CorpusSettings, write_corpus
+from folksong.demo.corpus import Corpus, CorpusSettings, write_corpus
 from folksong.errors import FolksongError
 from folksong.tags.sources.read_tags import read_tags
 
@@ -67,13 +67,13 @@ def test_catalogue_database_and_truth_speak_of_the_same_tracks(tiny: Corpus) -> 
     assert {track.track_id: track.artist for track in tracks} == {
         name: row["artist"] for name, row in truth.items()
     }
-    assert {row["tag"] for row in tiny.read_tag_truth()} == set(table.tags)
+    assert {row["tag"] for row in tiny.read_truth("truth/tags.csv")} == set(table.tags)
 
 
 def test_unseen_clips_are_by_artists_outside_the_corpus(tiny: Corpus) -> None:
     assert [path.name.split("_")[0] for path in tiny.unseen] == ["folk", "rock"]
     inside = {row["artist"] for row in tiny.read_truth()}
-    for row in tiny.read_unseen_truth():
+    for row in tiny.read_truth("unseen/truth.csv"):
         assert (tiny.root / "unseen" / row["file"]).is_file()
         assert row["artist"] not in inside
 

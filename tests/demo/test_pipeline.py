@@ -8,10 +8,10 @@ import pytest
 from click.testing import CliRunner
 
 from folksong.cli import main
-from folksong.demo import CorpusSettings, DemoResult, DemoSettings, run_demo
 from folksong.demo import corpus as corpus_module
 from folksong.demo import pipeline as demo_pipeline
-from folksong.demo.pipeline import FRONT_ENDS, Stage, _Journal
+from folksong.demo.corpus import CorpusSettings
+from folksong.demo.pipeline import FRONT_ENDS, DemoResult, DemoSettings, Stage, _Journal, run_demo
 from folksong.errors import FolksongError
 from folksong.prediction import load_tagger
 from folksong.splits import Split
@@ -79,7 +79,9 @@ def test_16_a5_the_learned_labels_know_each_genre_once(tmp_path: Path) -> None:
     rows = [(piece.track_id, piece.file_name, piece.artist.name, piece.title) for piece in pieces]
     corpus_module._write_csv(demo.corpus.tracks_csv, ("track_id", "mp3_path", "artist", "title"), rows)
     truth = [(entry.tag, entry.kind, entry.concept, entry.genre) for entry in crowd.tag_truth]
-    corpus_module._write_csv(demo.corpus.truth_dir / "tags.csv", ("tag", "kind", "concept", "genre"), truth)
+    corpus_module._write_csv(
+        demo.corpus.root / "truth" / "tags.csv", ("tag", "kind", "concept", "genre"), truth
+    )
     meanings = demo.make_labels()["meanings"]
     space = LabelSpace.read(tmp_path / "learned.labels.json")
     genres = [name for name in space.names if meanings[name][0] == "genre"]

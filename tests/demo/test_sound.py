@@ -12,7 +12,7 @@ from folksong.demo.piece import filtered, finished, joined_moods, render_piece
 from folksong.demo.plan import plan_pieces
 from folksong.demo.recipes import Mood, Part, Timbre, checked, read_recipes
 from folksong.demo.score import Grid, Harmony, Note, arrange_part, onsets
-from folksong.demo.voices import Syllable, render_voice
+from folksong.demo.voices import Syllable, Voice
 from folksong.errors import FileFormatError
 
 RECIPES = read_recipes()
@@ -124,14 +124,8 @@ def test_a_female_voice_has_the_higher_pitch_and_formants() -> None:
     centres = {}
     for sex, shift in (("male", 0.0), ("female", 12.0)):
         moved = [Syllable(s.start, s.duration, (s.pitches[0] + shift,), 1.0) for s in syllables]
-        voice = render_voice(
-            RECIPES,
-            RECIPES.styles["sung"],
-            RECIPES.sexes[sex],
-            moved,
-            2 * RATE,
-            RATE,
-            np.random.default_rng(2),
+        voice = Voice(RECIPES.styles["sung"], moved, 2 * RATE, RATE, np.random.default_rng(2)).render(
+            list(RECIPES.vowels.values()), RECIPES.sexes[sex]
         )
         power = np.abs(np.fft.rfft(voice)) ** 2
         centres[sex] = (np.fft.rfftfreq(len(voice), 1 / RATE) * power).sum() / power.sum()

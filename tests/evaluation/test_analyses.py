@@ -6,14 +6,7 @@ import numpy as np
 import pytest
 
 from folksong.errors import FileFormatError, FolksongError
-from folksong.evaluation.analyses import (
-    decisions_at,
-    density,
-    figures_by_group,
-    imbalance,
-    normalised_cooccurrence,
-    read_tag_groups,
-)
+from folksong.evaluation.analyses import decisions_at, density, figures_by_group, imbalance, read_tag_groups
 from folksong.evaluation.figures import measure
 from folksong.evaluation.scores import ScoredTracks
 
@@ -78,13 +71,6 @@ def test_imbalance_is_the_mean_ratio_to_the_largest_label_and_a_correlation(foun
     assert ratio == pytest.approx((4 / 4 + 4 / 2 + 4 / 1) / 3)
     values = [label.pr_auc.value for label in found.labels]
     assert correlation == pytest.approx(np.corrcoef([4, 2, 1], values)[0, 1])
-
-
-def test_normalised_cooccurrence(found):
-    matrix = normalised_cooccurrence(found)
-    assert matrix[0, 1] == matrix[1, 0] == pytest.approx(2 / np.sqrt(4 * 2))
-    assert matrix[1, 2] == 0
-    np.testing.assert_allclose(np.diag(matrix), 1)
 
 
 def test_density_integrates_to_one():

@@ -9,7 +9,7 @@ import pytest
 
 from folksong.errors import FolksongError
 from folksong.evaluation.figures import measure
-from folksong.evaluation.plots import plot_labels, short_name
+from folksong.evaluation.plots import plot_labels
 from folksong.evaluation.scores import ScoredTracks
 
 
@@ -48,11 +48,6 @@ def test_svg_names_the_labels_as_they_are(tmp_path):
     assert "some title" in text
     assert "x" * 31 + "… (" in text
     assert "x" * 33 not in text
-
-
-def test_short_name():
-    found = figures_of(2, ("two\n lines",))
-    assert short_name(found.labels[0]) == f"two lines ({found.labels[0].tracks})"
 
 
 def test_unknown_ending_and_nothing_to_draw(tmp_path):

@@ -7,6 +7,7 @@ import re
 import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -91,6 +92,7 @@ def test_every_chart_is_one_that_plotly_knows(report):
     charts = Page(render(report, "x")).charts
     for content in charts.values():
         go.Figure(content)  # raises ValueError on an unknown property
+    go.layout.Template(json.loads(files("folksong.evaluation").joinpath("page/template.json").read_text()))
     assert {"frontier-0", "curves-0", "run-0-together", "run-1-heard", "run-0-calibration"} <= charts.keys()
     names = charts["run-0-together"]["data"][0]["x"]
     assert names == list(report.runs[0].run.labels.names)

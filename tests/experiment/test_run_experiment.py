@@ -11,7 +11,6 @@ from click.testing import CliRunner
 from folksong.cli import main
 from folksong.errors import FolksongError
 from folksong.experiment import read_plan, run_experiment
-from folksong.experiment.cells import cell_folder
 from folksong.experiment.run_experiment import _run_cells, run_cell
 from folksong.training.config import Config
 
@@ -88,7 +87,7 @@ def test_a_cell_that_fails_says_why(done, plan, tmp_path):
     for found in [run_cell(missing, tmp_path, Config.from_dict(SETTINGS), cells[0]), *in_processes]:
         assert found.status == "failed"
         assert "gone" in str(found.error)
-        assert found.run == cell_folder(tmp_path, found.cell)
+        assert found.run == found.cell.folder(tmp_path)
     assert {found.cell.name for found in in_processes} == {cell.name for cell in cells}
 
 

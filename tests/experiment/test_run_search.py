@@ -89,7 +89,7 @@ def test_what_a_killed_worker_was_at_is_tried_again(plan, tmp_path, monkeypatch)
         assert [trial.state.name for trial in study.study.trials] == ["RUNNING", "WAITING"]
     study.begin()
     assert [trial.state.name for trial in study.study.trials] == ["FAIL", "WAITING", "WAITING"]
-    monkeypatch.setattr(MODULE, "_try", lambda *arguments: float(arguments[3]["spaces.top.n"]))
+    monkeypatch.setattr(MODULE, "_try", lambda *arguments: float(arguments[2]["spaces.top.n"]))
     work(plan, out)
     finished = {trial.params["spaces.top.n"]: trial.value for trial in study.finished()}
     assert finished == {2: 2.0, 5: 5.0}
@@ -180,7 +180,7 @@ def test_the_shipped_grid_is_model_3s():
 def test_command_prints_the_trials_best_first(plan, tmp_path, monkeypatch):
     text = json.dumps(plan.model_dump(mode="json", exclude={"folder", "search"}, exclude_none=True))
     (tmp_path / "plan.json").write_text(text)
-    monkeypatch.setattr(MODULE, "_try", lambda *arguments: float(arguments[3]["spaces.top.n"]))
+    monkeypatch.setattr(MODULE, "_try", lambda *arguments: float(arguments[2]["spaces.top.n"]))
     monkeypatch.setattr("folksong.experiment.read_plan", lambda *_: plan)
     out = CliRunner().invoke(main, ["experiment", "grid", "--out", str(tmp_path / "out"), "--no-report"])
     assert out.exit_code == 0, out.output

@@ -11,7 +11,7 @@ from scipy.spatial.distance import pdist
 
 from folksong.errors import FolksongError
 from folksong.labels import npmi
-from folksong.labels.npmi import LINKAGES, cluster_by_npmi, cut_tree, tracks_with
+from folksong.labels.npmi import LINKAGES, cut_tree, tracks_with
 from folksong.labels.space import Label, LabelSpace
 from folksong.tags.cooccurrence import counts, npmi_distance, pmi
 from folksong.tags.table import TagTable
@@ -98,8 +98,14 @@ def average_linkage_reference(distances, k):
     return {frozenset(cluster) for cluster in clusters}
 
 
+def clusterings(table, **settings):
+    found = []
+    npmi(table, SPACE, on_genre=found.append, **settings)
+    return found
+
+
 def test_model_41_follows_its_definition(table):
-    clustering = cluster_by_npmi(table, SPACE).clusterings[1]
+    clustering = clusterings(table)[1]
     popular = sorted(GENRES["electronic"], key=lambda tag: -table.counts[table.tag_index[tag]])
     assert clustering.main == popular[0] == "electronic"
     assert set(clustering.tags) == set(GENRES["electronic"]) - {"electronic"}
@@ -117,17 +123,15 @@ def test_model_41_follows_its_definition(table):
 
 
 def test_main_tag_kept_or_as_a_label_of_its_own(table):
-    kept = cluster_by_npmi(table, SPACE, keep_main=True)
-    assert all(clustering.main is None and len(clustering.tags) == 8 for clustering in kept.clusterings)
+    kept = clusterings(table, keep_main=True)
+    assert all(clustering.main is None and len(clustering.tags) == 8 for clustering in kept)
     own = npmi(table, SPACE, main_as_label=True)
     assert Label("metal", ("metal",)) in own.labels
     assert Label("electronic", ("electronic",)) in own.labels
 
 
 def test_population_genre_takes_shares_over_the_genres_tracks(table):
-    over_all, over_genre = (
-        cluster_by_npmi(table, SPACE, population=p).clusterings[0] for p in ("all", "genre")
-    )
+    over_all, over_genre = (clusterings(table, population=p)[0] for p in ("all", "genre"))
     tracks = tracks_with(table, GENRES["metal"])
     assert 0 < tracks.n_tracks < table.n_tracks
     np.testing.assert_array_equal(over_genre.distances, npmi_distance(tracks, over_genre.tags))
@@ -142,7 +146,7 @@ def test_wrong_settings(table):
 
 
 def test_shares_of_pairs_as_the_thesis_takes_them(table):
-    found = cluster_by_npmi(table, SPACE, population="pairs").clusterings[0]
+    found = clusterings(table, population="pairs")[0]
     together = counts(table, found.tags)
     n = sum(int(value) for row in together for value in row)
     for i in range(len(found.tags)):

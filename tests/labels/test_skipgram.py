@@ -4,7 +4,6 @@ import pytest
 
 from folksong.errors import FolksongError
 from folksong.labels import skipgram
-from folksong.labels.skipgram import cluster_by_skipgram
 from folksong.labels.space import Label, LabelSpace
 
 from .conftest import GENRES
@@ -15,12 +14,13 @@ SPACE = LabelSpace(
 
 
 def test_model_42_finds_the_pairs(table):
-    clusterings = cluster_by_skipgram(table, SPACE, seed=1).clusterings
+    clusterings = []
+    space = skipgram(table, SPACE, seed=1, on_genre=clusterings.append)
+    assert [clustering.genre.name for clustering in clusterings] == ["metal", "electronic"]
     for clustering in clusterings:
         assert clustering.tree is None
         assert clustering.distances.shape == (7, 7)
         assert (clustering.distances == clustering.distances.T).all()
-    space = skipgram(table, SPACE, seed=1)
     assert space.provenance["builder"] == "skipgram"
     assert all(len(label.tags) > 1 for label in space.labels)
 

@@ -55,7 +55,7 @@ def test_verify_names_all_damage_and_repair_keeps_the_whole_records(shards: Shar
         "the CRC of its content is wrong",
         "waveform_2.tfrecord: record 2 at byte",
         "the CRC of its length is wrong",
-        "waveform_2.tfrecord: 2 whole records, the manifest says 4",
+        "waveform_2.tfrecord: 3 whole records, the manifest says 4",
         "waveform_3.tfrecord: record 3 at byte",
         "cut: ",
         "waveform_9.tfrecord: a shard that the manifest does not list",

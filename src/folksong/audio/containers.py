@@ -32,14 +32,7 @@ _OGG_FIRST_PAGE = re.compile(rb"OggS\x00[\x02\x06]", re.DOTALL)
 
 
 class Region(io.RawIOBase):
-    """A part of an open file as a file of its own, read-only, some of whose bytes may read otherwise.
-
-    Args:
-        stream: the file.
-        start: the first byte.
-        end: the byte after the last.
-        patches: position in the region -> bytes to read there instead.
-    """
+    """A part of an open file as a file of its own, read-only; `patches`: position in it -> bytes to read instead."""
 
     def __init__(
         self, stream: IO[bytes], start: int, end: int, patches: Mapping[int, bytes] | None = None
@@ -83,14 +76,9 @@ class Region(io.RawIOBase):
 
 @dataclass(frozen=True)
 class WavLayout:
-    """Where the sound of a wav file lies.
+    """Where the sound of a wav file lies, how it is coded (1: plain samples), and what is missing of it.
 
-    Args:
-        coding: the number of its coding; 1 is plain samples.
-        start: first byte of the sound.
-        end: the byte after its last.
-        patches: position -> bytes: the right sizes where those in the file are wrong.
-        damage: what is missing, or None.
+    `patches` (position -> bytes) are the right sizes where those in the file are wrong.
     """
 
     coding: int
@@ -101,13 +89,7 @@ class WavLayout:
 
 
 def read_wav(stream: IO[bytes], start: int, size: int) -> WavLayout | None:
-    """Read the chunks of a RIFF file up to its sound; None if it has none, or is of another kind.
-
-    Args:
-        stream: the file.
-        start: where the RIFF header begins.
-        size: of the file, bytes.
-    """
+    """Read the chunks of a RIFF file of `size` bytes up to its sound; None if it has none, or is of another kind."""
     stream.seek(start)
     head = stream.read(12)
     order: Order | None = _RIFF_ORDERS.get(head[:4])
@@ -175,14 +157,7 @@ def _is_chunk(stream: IO[bytes], position: int, size: int) -> bool:
 
 
 def describe_cut(stream: IO[bytes], name: str, start: int, end: int) -> str | None:
-    """Return what is missing at the end of an aiff, au or Ogg file, or None where nothing seems to be.
-
-    Args:
-        stream: the file.
-        name: its format.
-        start: its first byte.
-        end: the byte after its last.
-    """
+    """Return what is missing at the end of an aiff, au or Ogg file, or None where nothing seems to be."""
     stream.seek(start)
     head = stream.read(12)
     if name == "aiff":

@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from folksong.audio.readers import Samples, Source, open_source
+from folksong.audio.readers import Blocks, RecordingStream, Samples, open_stream
 from folksong.errors import AudioError
 
 logger = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ def read_recording(
     """
     with open_recording(path, sample_rate, max_seconds=max_seconds) as stream:
         try:
-            samples = _joined(stream.blocks, stream.expected)
+            samples = _joined(stream.blocks, int(stream.expected_seconds * stream.sample_rate))
         except MemoryError as error:
             raise AudioError(f"{path}: needs more memory than there is; leave it out") from error
         return Recording(
@@ -105,71 +105,36 @@ def read_recording(
         )
 
 
-class RecordingStream:
-    """A recording that is decoded while it is read: `Recording` in pieces, for what does not fit the memory.
-
-    A context manager; see `open_recording`.
-
-    Attributes:
-        blocks: yields mono samples at `sample_rate`, (n,) float32; a block is valid until the next is asked for.
-        expected: number of samples, as far as the file says.
-        sample_rate: Hz.
-        source_rate: Hz, of the file.
-        channels: of the file.
-        format: `mp3`, `wav`, `flac`, `ogg`, ... by content.
-    """
-
-    def __init__(self, source: Source, sample_rate: int | None, max_seconds: float) -> None:
-        self._source = source
-        self.sample_rate = source.rate if sample_rate is None else sample_rate
-        self.source_rate, self.channels, self.format = source.rate, source.channels, source.name
-        self.expected = source.expected * self.sample_rate // source.rate
-        self.blocks = self._blocks(max_seconds)
-
-    def __enter__(self) -> RecordingStream:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._source.close()
-
-    @property
-    def damage(self) -> str | None:
-        """What could not be read so far, or None; complete when the blocks are at their end."""
-        return "; ".join(self._source.damage) or None
-
-    def _blocks(self, max_seconds: float) -> Iterator[Samples]:
-        """Yield the source's samples at the rate wanted, checked."""
-        n_samples = 0
-        for block in _resampled(self._source, self.sample_rate, max_seconds):
-            if len(block):
-                check_numbers(self._source.path, block)
-                n_samples += len(block)
-                yield block
-        if not n_samples:
-            lost = f" ({self.damage})" if self.damage else ""
-            raise AudioError(
-                f"{self._source.path}: holds no sound: 0 samples{lost}; get the recording again, or leave it out"
-            )
-
-
 def open_recording(
     path: str | os.PathLike[str], sample_rate: int | None = 16000, *, max_seconds: float = MAX_SECONDS
 ) -> RecordingStream:
     """Open a recording to decode it block by block; the blocks together are the samples of `read_recording`.
 
-    Args:
-        path: the file.
-        sample_rate: Hz, or None for the file's own.
-        max_seconds: a longer recording is an error.
-
-    Raises:
-        AudioError: as `decode`, here or while the blocks are read.
+    Arguments and errors are those of `read_recording`; errors may come while the blocks are read.
     """
-    source = open_source(path)
-    return RecordingStream(source, sample_rate, max_seconds)
+    stream = open_stream(path)
+    if sample_rate is not None:
+        stream.sample_rate = sample_rate
+    stream.blocks = _checked(stream, _resampled(stream, stream.blocks, max_seconds))
+    return stream
 
 
-def _joined(parts: Iterator[Samples], expected: int) -> Samples:
+def _checked(stream: RecordingStream, blocks: Blocks) -> Blocks:
+    n_samples = 0
+    with closing(blocks):
+        for block in blocks:
+            if len(block):
+                check_numbers(stream.path, block)
+                n_samples += len(block)
+                yield block
+    if not n_samples:
+        lost = f" ({stream.damage})" if stream.damage else ""
+        raise AudioError(
+            f"{stream.path}: holds no sound: 0 samples{lost}; get the recording again, or leave it out"
+        )
+
+
+def _joined(parts: Blocks, expected: int) -> Samples:
     """Join the parts in an array of the expected length; touching new memory twice is what costs here."""
     joined = np.empty(min(expected, EXPECTED_SAMPLES_MAX) + JOIN_MARGIN, np.float32)
     length = 0
@@ -181,24 +146,26 @@ def _joined(parts: Iterator[Samples], expected: int) -> Samples:
     return joined[:length] if length > 0.9 * len(joined) else joined[:length].copy()
 
 
-def _resampled(source: Source, rate: int, max_seconds: float) -> Iterator[Samples]:
-    """Yield the source's samples at `rate`, no more than of `max_seconds`."""
+def _resampled(stream: RecordingStream, blocks: Blocks, max_seconds: float) -> Blocks:
+    """Yield a stream's own blocks at the rate wanted, no more than of `max_seconds`."""
     import soxr
 
     too_long = AudioError(
-        f"{source.path}: longer than {max_seconds / 3600:g} h; cut it into tracks (max_seconds= raises the limit)"
+        f"{stream.path}: longer than {max_seconds / 3600:g} h; cut it into tracks (max_seconds= raises the limit)"
     )
-    if source.name == "mp3" and source.expected > (max_seconds + 1) * source.rate:  # its frames were counted
+    if stream.format == "mp3" and stream.expected_seconds > max_seconds + 1:  # its frames were counted
         raise too_long
-    stream = None if rate == source.rate else soxr.ResampleStream(source.rate, rate, 1, quality="HQ")
+    own_rate, rate = stream.source_rate, stream.sample_rate
+    resampler = None if rate == own_rate else soxr.ResampleStream(own_rate, rate, 1, quality="HQ")
     n_samples = 0
-    for block in source.blocks:
-        n_samples += len(block)
-        if n_samples > max_seconds * source.rate:
-            raise too_long
-        yield block if stream is None else stream.resample_chunk(block)
-    if stream is not None and n_samples:
-        yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
+    with closing(blocks):
+        for block in blocks:
+            n_samples += len(block)
+            if n_samples > max_seconds * own_rate:
+                raise too_long
+            yield block if resampler is None else resampler.resample_chunk(block)
+    if resampler is not None and n_samples:
+        yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
 def check_numbers(file: Path, samples: Samples) -> None:
@@ -224,4 +191,4 @@ def is_long(path: str | os.PathLike[str]) -> bool:
     if Path(path).is_file() and Path(path).stat().st_size < SMALL_BYTES:
         return False
     with open_recording(path, None) as stream:
-        return stream.expected > LONG_SECONDS * stream.sample_rate
+        return stream.expected_seconds > LONG_SECONDS

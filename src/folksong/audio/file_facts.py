@@ -85,13 +85,7 @@ class FileFacts:
 
 
 def measure_file(path: str, root: str, silence_db: float = DEFAULT_THRESHOLD_DB) -> FileFacts:
-    """Measure one file; never raises for a bad one, `FileFacts.problem` says why.
-
-    Args:
-        path: below the root, POSIX form.
-        root: folder.
-        silence_db: threshold of silence, dB below the loudest frame.
-    """
+    """Measure the file `path` below the folder `root`; never raises for a bad one, `FileFacts.problem` says why."""
     file = Path(root, path)
     size = mtime_ns = 0
     try:
@@ -141,14 +135,7 @@ def _decoded(file: Path, path: str, status: os.stat_result, silence_db: float) -
 
 @dataclass(frozen=True)
 class Silence:
-    """Silence figures of a recording.
-
-    Args:
-        effective_seconds: length without the silence at both ends; 0 if there is no sound at all.
-        total_seconds: silence between the ends, all together; the whole length if there is no sound at all.
-        longest_seconds: the longest silence between the ends; the same.
-        loudest_db: root mean square of the loudest frame, dB of full scale.
-    """
+    """Silence figures as in `FileFacts`; without any sound, effective are 0 s and silent the whole length."""
 
     effective_seconds: float
     total_seconds: float

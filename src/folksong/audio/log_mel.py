@@ -13,7 +13,7 @@ The presets live in `presets.json`. Decibels are cut off `top_db` below the loud
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
 from importlib import resources
@@ -241,25 +241,8 @@ def log_mel(waveform: npt.ArrayLike, preset: FeaturePreset) -> Matrix:
         raise AudioError(
             "the waveform holds samples that are not finite numbers, or far over full scale (±1)"
         )
-    mel = np.empty((preset.n_mels, preset.n_frames(len(samples))), np.float32)
-    pieces = _frames(samples, preset)
-    for first, frames in pieces:
-        _mel_power(frames, preset, mel[:, first : first + len(frames)])
-    if preset.scaling == "log10":
-        assert preset.gain is not None
-        mel *= np.float32(preset.gain)
-        mel += np.float32(1)
-        return np.log10(mel, out=mel)
-    assert preset.amin is not None
-    faint = _faint_frames(mel, preset)
-    for first, frames in pieces:
-        chosen = faint[(faint >= first) & (faint < first + len(frames))]
-        if len(chosen):
-            mel[:, chosen] = _mel_power_of_faint(frames, chosen - first, preset)
-    np.maximum(mel, np.float32(preset.amin), out=mel)
-    np.log10(mel, out=mel)
-    mel *= np.float32(10)
-    if preset.top_db is not None:
+    mel = _scaled_bands(_frames(samples, preset), preset)
+    if preset.scaling == "decibel" and preset.top_db is not None:
         np.maximum(mel, mel.max() - np.float32(preset.top_db), out=mel)
     return mel
 
@@ -278,6 +261,7 @@ def log_mel_blocks(blocks: Iterable[Matrix], preset: FeaturePreset) -> Iterator[
         (n_mels, n_frames) float32.
     """
     n_fft, hop, half = preset.n_fft, preset.hop_length, preset.n_fft // 2
+    unlimited = replace(preset, top_db=None)
     at_once = CHUNK_FRAMES * hop + n_fft
     waiting: list[Matrix] = []
     n_waiting = n_samples = 0
@@ -292,27 +276,30 @@ def log_mel_blocks(blocks: Iterable[Matrix], preset: FeaturePreset) -> Iterator[
         if not padded:
             samples, padded = np.pad(samples, (half, 0), mode=preset.pad_mode), True
         n_frames = (len(samples) - n_fft - half) // hop  # what the end may need for its reflection stays
-        yield _unlimited(_sliding(samples, n_fft, hop)[:n_frames], preset)
+        yield _scaled_bands([(0, _sliding(samples, n_fft, hop)[:n_frames])], unlimited)
         waiting, n_waiting = [samples[n_frames * hop :]], len(samples) - n_frames * hop
     if n_samples:
         samples = np.concatenate(waiting)
         samples = np.pad(samples, (0 if padded else half, half), mode=preset.pad_mode)
-        yield _unlimited(_sliding(samples, n_fft, hop), preset)
+        yield _scaled_bands([(0, _sliding(samples, n_fft, hop))], unlimited)
 
 
-def _unlimited(frames: Matrix, preset: FeaturePreset) -> Matrix:
-    """Return the scaled bands of frames (n_frames, n_fft), without a floor below the loudest: (n_mels, n_frames)."""
-    mel = np.empty((preset.n_mels, len(frames)), np.float32)
-    _mel_power(frames, preset, mel)
+def _scaled_bands(pieces: Sequence[tuple[int, Matrix]], preset: FeaturePreset) -> Matrix:
+    """Return the scaled bands of `_frames`' pieces, not yet cut off below the loudest: (n_mels, n_frames)."""
+    mel = np.empty((preset.n_mels, sum(len(frames) for _, frames in pieces)), np.float32)
+    for first, frames in pieces:
+        _mel_power(frames, preset, mel[:, first : first + len(frames)])
     if preset.scaling == "log10":
         assert preset.gain is not None
         mel *= np.float32(preset.gain)
         mel += np.float32(1)
         return np.log10(mel, out=mel)
     assert preset.amin is not None
-    faint = _faint_frames(mel, replace(preset, top_db=None))
-    if len(faint):
-        mel[:, faint] = _mel_power_of_faint(frames, faint, preset)
+    faint = _faint_frames(mel, preset)
+    for first, frames in pieces:
+        chosen = faint[(faint >= first) & (faint < first + len(frames))]
+        if len(chosen):
+            mel[:, chosen] = _mel_power_of_faint(frames, chosen - first, preset)
     np.maximum(mel, np.float32(preset.amin), out=mel)
     np.log10(mel, out=mel)
     mel *= np.float32(10)

@@ -47,24 +47,16 @@ _SYNC = re.compile(rb"\xff[\xe2-\xe7\xf2-\xf7\xfa-\xff][\x10-\xef]", re.DOTALL)
 
 @dataclass(frozen=True)
 class FrameKind:
-    """What all frames of a well-made file share."""
+    """What all frames of a well-made file share: rate in Hz, channels, samples per channel in one frame."""
 
     sample_rate: int
-    """Hz."""
     channels: int
     samples: int
-    """Samples per channel in one frame."""
 
 
 @dataclass(frozen=True)
 class Note:
-    """A Xing/Info frame: what the encoder noted of its own output. It holds no sound.
-
-    Args:
-        n_bytes: its length.
-        promised_frames: number of frames that it says follow, or None.
-        delay: samples that the encoder put before the sound, or None.
-    """
+    """A Xing/Info frame: what the encoder noted of its own output (delay: samples before the sound). It is no sound."""
 
     n_bytes: int
     promised_frames: int | None
@@ -163,10 +155,7 @@ _LENGTHS, _KINDS = _frame_tables()
 def skip_tags(data: Content, position: int = 0, *, padding: bool = False) -> int:
     """Return the position after the tags (ID3v2, ID3v1, APE) at `position`, and after zeros that follow them.
 
-    Args:
-        data: a file, or its first bytes; the result may lie beyond them.
-        position: where to begin.
-        padding: skip zeros though no tag comes before them.
+    It may lie beyond the data, which may be a file's first bytes. `padding` skips zeros though no tag comes before.
     """
     while position < len(data):
         head = bytes(data[position : position + APE_HEADER_BYTES])
@@ -232,14 +221,7 @@ def _chain(data: Content, position: int) -> bool:
 
 
 def walk_frames(data: Content) -> MpegStream | None:
-    """Walk the frames of an mp3 file.
-
-    Args:
-        data: the whole file; at most 4 GiB of it are walked.
-
-    Returns:
-        What was found, or None where there is no frame at all.
-    """
+    """Walk the frames of a whole mp3 file, at most 4 GiB of it; None where there is no frame at all."""
     after_tags = min(skip_tags(data), len(data))
     position = find_frame(data, after_tags, after_tags + GAP_BYTES_MAX)
     if position < 0:

@@ -48,19 +48,22 @@ QUICK = {"probesize": str(SNIFF_BYTES), "analyzeduration": "0"}  # no sound need
 FFMPEG_FORMATS = frozenset({"m4a", "aac", "webm", "wma"})
 
 
-class Source:
-    """An opened file, to be closed.
+class RecordingStream:
+    """An opened recording that is decoded while it is read; a context manager that closes the file.
 
     Args:
         path: the file.
-        name: `mp3`, `wav`, `flac`, ...
+        name: `mp3`, `wav`, `flac`, ... by content.
         rate: Hz.
         channels: of the file.
 
     Attributes:
-        blocks: yields mono samples at `rate` Hz, (n,) float32; each block may lie in the same buffer as the last.
-        expected: samples, as far as the file says.
-        damage: what could not be read; grows while the blocks are read.
+        blocks: yields mono samples at `sample_rate`, (n,) float32; a block is valid until the next is asked for.
+        expected_seconds: length, as far as the file says.
+        sample_rate: Hz, of the blocks.
+        source_rate: Hz, of the file.
+        format: the name.
+        lost: what could not be read; grows while the blocks are read.
     """
 
     def __init__(self, path: Path, name: str, rate: int, channels: int) -> None:
@@ -69,48 +72,50 @@ class Source:
                 f"{path}: a sample rate of {rate} Hz cannot be right ({LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ} Hz are "
                 "read); convert the file again from its source, or leave it out"
             )
-        self.path, self.name, self.rate, self.channels = path, name, rate, channels
-        self.blocks: Blocks = _nothing()
-        self.expected = 0
-        self.damage: list[str] = []
-        self.stream: IO[bytes] | None = None
+        self.path, self.format, self.channels = path, name, channels
+        self.sample_rate = self.source_rate = rate
+        self.blocks: Blocks = (block for block in list[Samples]())
+        self.expected_seconds = 0.0
+        self.lost: list[str] = []
+        self.file: IO[bytes] | None = None
 
-    def close(self) -> None:
-        """Close the file and what decodes it."""
+    @property
+    def damage(self) -> str | None:
+        """What could not be read so far, or None; complete when the blocks are at their end."""
+        return "; ".join(self.lost) or None
+
+    def __enter__(self) -> RecordingStream:
+        return self
+
+    def __exit__(self, *error: object) -> None:
         self.blocks.close()  # closes decoders now, not when the garbage collector comes round
-        if self.stream is not None:
-            self.stream.close()
+        if self.file is not None:
+            self.file.close()
 
 
-def _nothing() -> Blocks:
-    yield from ()
-
-
-def open_source(path: str | os.PathLike[str]) -> Source:
-    """Open a file with the decoder that its content asks for; close the result when done.
+def open_stream(path: str | os.PathLike[str]) -> RecordingStream:
+    """Open a file with the decoder that its content asks for.
 
     Raises:
         AudioError: nothing in it can be decoded.
     """
     file = Path(path)
     try:
-        stream = open_regular(file)
-        try:
-            source = _open(file, stream)
-        except BaseException:
-            stream.close()
-            raise
+        with contextlib.ExitStack() as opened:
+            content = opened.enter_context(open_regular(file))
+            stream = _open(file, content)
+            opened.pop_all()
     except AudioError:
         raise
     except OSError as error:
         raise AudioError(describe_os_error(error, file)) from error
     except FolksongError as error:
         raise AudioError(str(error)) from error
-    source.stream = stream
-    return source
+    stream.file = content
+    return stream
 
 
-def _open(file: Path, stream: IO[bytes]) -> Source:
+def _open(file: Path, stream: IO[bytes]) -> RecordingStream:
     size = stream.seek(0, os.SEEK_END)
     if not size:
         raise AudioError(f"{file}: an empty file (0 bytes); download or copy it again, or leave it out")
@@ -233,14 +238,14 @@ def _mean(frames: Samples, mono: Samples | None = None) -> Samples:
     return total
 
 
-def _open_mpeg(file: Path, data: mpeg.Content) -> Source:
+def _open_mpeg(file: Path, data: mpeg.Content) -> RecordingStream:
     found = mpeg.walk_frames(data)
     if found is None:
         raise AudioError(f"{file}: holds no mp3 frame, whatever its name says; get the recording again")
     kind = found.kind
-    source = Source(file, "mp3", kind.sample_rate, kind.channels)
-    source.expected = found.n_frames * kind.samples
-    source.damage = list(_mpeg_damage(found))
+    source = RecordingStream(file, "mp3", kind.sample_rate, kind.channels)
+    source.expected_seconds = found.seconds
+    source.lost = list(_mpeg_damage(found))
     source.blocks = _mpeg_blocks(data, found, source)
     return source
 
@@ -266,20 +271,21 @@ def _mpeg_damage(found: mpeg.MpegStream) -> Iterator[str]:
         yield f"cut in the middle of a frame after {found.seconds:.2f} s"
 
 
-def _mpeg_blocks(data: mpeg.Content, found: mpeg.MpegStream, source: Source) -> Blocks:
+def _mpeg_blocks(data: mpeg.Content, found: mpeg.MpegStream, source: RecordingStream) -> Blocks:
     decoded = 0
     for segment in found.segments:
         for block in _segment_blocks(data, segment, source):
             decoded += len(block)
             yield block
+    expected = found.n_frames * found.kind.samples
     # up to 4 frames of each segment are encoder delay and padding
-    if decoded < source.expected - max(8 * 1152 * len(found.segments), source.expected // 100):
-        source.damage.append(
-            f"only {decoded / source.rate:.2f} s of {source.expected / source.rate:.2f} s can be decoded"
+    if decoded < expected - max(8 * 1152 * len(found.segments), expected // 100):
+        source.lost.append(
+            f"only {decoded / source.source_rate:.2f} s of {source.expected_seconds:.2f} s can be decoded"
         )
 
 
-def _segment_blocks(data: mpeg.Content, segment: mpeg.Segment, source: Source) -> Blocks:
+def _segment_blocks(data: mpeg.Content, segment: mpeg.Segment, source: RecordingStream) -> Blocks:
     """Decode one encoder's output; what its note says of delay and padding is heeded, a wrong number of frames not."""
     # The module-level functions of miniaudio decode to one array of all channels and copy it; its C functions let
     # blocks be mixed as they come.
@@ -295,11 +301,11 @@ def _segment_blocks(data: mpeg.Content, segment: mpeg.Segment, source: Source) -
         start, end = 0, len(data)
     with ffi.from_buffer("uint8_t[]", data) as whole, ffi.new("ma_dr_mp3 *") as decoder:
         if not lib.ma_dr_mp3_init_memory(decoder, whole + start, end - start, ffi.NULL):
-            source.damage.append("the decoder finds no mp3 frame that it understands")
+            source.lost.append("the decoder finds no mp3 frame that it understands")
             return
         try:
-            if decoder.channels != source.channels or decoder.sampleRate != source.rate:
-                source.damage.append("the decoder and the frame headers disagree on rate or channels")
+            if decoder.channels != source.channels or decoder.sampleRate != source.source_rate:
+                source.lost.append("the decoder and the frame headers disagree on rate or channels")
                 return
             block = np.empty((BLOCK_FRAMES, source.channels), np.float32)
             mono = np.empty(BLOCK_FRAMES, np.float32)
@@ -311,7 +317,7 @@ def _segment_blocks(data: mpeg.Content, segment: mpeg.Segment, source: Source) -
             lib.ma_dr_mp3_uninit(decoder)
 
 
-def _open_ogg(file: Path, stream: IO[bytes], links: Sequence[tuple[int, int]]) -> Source:
+def _open_ogg(file: Path, stream: IO[bytes], links: Sequence[tuple[int, int]]) -> RecordingStream:
     """Open the Ogg streams that follow one another; later ones are brought to the first one's rate."""
     regions = [
         (Region(stream, begin, end), containers.describe_cut(stream, "ogg", begin, end))
@@ -324,7 +330,7 @@ def _open_ogg(file: Path, stream: IO[bytes], links: Sequence[tuple[int, int]]) -
 
 
 def _chained_blocks(
-    file: Path, source: Source, first: Blocks, rest: Sequence[tuple[Region, str | None]]
+    file: Path, source: RecordingStream, first: Blocks, rest: Sequence[tuple[Region, str | None]]
 ) -> Blocks:
     import soxr
 
@@ -333,19 +339,19 @@ def _chained_blocks(
         try:
             part = _open_sndfile(file, "ogg", region, cut)
         except AudioError as error:
-            source.damage.append(f"its part {number}: {str(error).removeprefix(f'{file}: ')}")
+            source.lost.append(f"its part {number}: {str(error).removeprefix(f'{file}: ')}")
             continue
-        if part.rate == source.rate:
+        if part.source_rate == source.source_rate:
             yield from part.blocks
         else:
-            resampler = soxr.ResampleStream(part.rate, source.rate, 1, quality="HQ")
+            resampler = soxr.ResampleStream(part.source_rate, source.source_rate, 1, quality="HQ")
             for block in part.blocks:
                 yield resampler.resample_chunk(block)
             yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
-        source.damage += part.damage
+        source.lost += part.lost
 
 
-def _open_sndfile(file: Path, name: str, region: Region, cut: str | None) -> Source:
+def _open_sndfile(file: Path, name: str, region: Region, cut: str | None) -> RecordingStream:
     """Open a region with libsndfile, or with FFmpeg if that knows better."""
     import soundfile
 
@@ -361,14 +367,14 @@ def _open_sndfile(file: Path, name: str, region: Region, cut: str | None) -> Sou
             raise AudioError(
                 f"{file}: damaged, or a kind of {name} that cannot be read ({reason}); get or convert it again"
             ) from error
-    source = Source(file, name, int(sound.samplerate), int(sound.channels))
-    source.expected = int(sound.frames)
-    source.damage = [cut] if cut else []
+    source = RecordingStream(file, name, int(sound.samplerate), int(sound.channels))
+    source.expected_seconds = sound.frames / sound.samplerate
+    source.lost = [cut] if cut else []
     source.blocks = _sndfile_blocks(sound, source)
     return source
 
 
-def _sndfile_blocks(sound: Any, source: Source) -> Blocks:
+def _sndfile_blocks(sound: Any, source: RecordingStream) -> Blocks:
     # `SoundFile.read` seeks after each block, which fails where a flac file was cut, and gives nothing of a block in
     # which an error lies; the C functions give what comes before it.
     from soundfile import _ffi, _snd
@@ -386,17 +392,24 @@ def _sndfile_blocks(sound: Any, source: Source) -> Blocks:
             decoded += n_frames
             yield _mean(block[:n_frames], mono)
         reason = _ffi.string(_snd.sf_error_number(error)).decode("utf-8", "replace") if error else ""
-    if decoded >= source.expected:  # what follows the sound may be a tag
+    if decoded >= sound.frames:  # what follows the sound may be a tag
         return
     if error:
-        source.damage.append(f"cannot be decoded after {decoded / source.rate:.2f} s ({reason})")
-    elif source.expected < 1 << 62:  # libsndfile's "unknown length" is 2**63 - 1
-        source.damage.append(
-            f"holds {decoded / source.rate:.2f} s of the {source.expected / source.rate:.2f} s that it promises"
-        )
+        _tell_end(source, decoded, reason)
+    elif sound.frames < 1 << 62:  # libsndfile's "unknown length" is 2**63 - 1
+        _tell_short(source, decoded)
 
 
-def _open_ffmpeg(file: Path, name: str, region: Region, *, promises: bool = True) -> Source:
+def _tell_end(source: RecordingStream, decoded: int, reason: object) -> None:
+    source.lost.append(f"cannot be decoded after {decoded / source.source_rate:.2f} s ({reason})")
+
+
+def _tell_short(source: RecordingStream, decoded: int) -> None:
+    held, promised = decoded / source.source_rate, source.expected_seconds
+    source.lost.append(f"holds {held:.2f} s of the {promised:.2f} s that it promises")
+
+
+def _open_ffmpeg(file: Path, name: str, region: Region, *, promises: bool = True) -> RecordingStream:
     """Open a region with FFmpeg. Where the file promises no length, FFmpeg's is a guess by the bit rate."""
     import av
 
@@ -416,33 +429,31 @@ def _open_ffmpeg(file: Path, name: str, region: Region, *, promises: bool = True
     if context is None:
         container.close()
         raise AudioError(f"{file}: a {name} file whose coding cannot be read; convert it, or leave it out")
-    source = Source(file, name, int(context.sample_rate), int(context.channels))
-    source.expected = (container.duration or 0) * source.rate // 1_000_000 if promises else 0  # microseconds
-    source.blocks = _ffmpeg_blocks(container, source, promises)
+    source = RecordingStream(file, name, int(context.sample_rate), int(context.channels))
+    if promises:
+        source.expected_seconds = (container.duration or 0) / 1e6
+    source.blocks = _ffmpeg_blocks(container, source)
     return source
 
 
-def _ffmpeg_blocks(container: Any, source: Source, promises: bool) -> Blocks:
+def _ffmpeg_blocks(container: Any, source: RecordingStream) -> Blocks:
     import av
 
     decoded = 0
     with container:
-        promised = container.duration or 0  # microseconds
         try:
             for frame in container.decode(audio=0):
-                if frame.sample_rate != source.rate:
-                    source.damage.append(f"the sample rate changes after {decoded / source.rate:.2f} s")
+                if frame.sample_rate != source.source_rate:
+                    source.lost.append(f"the sample rate changes after {decoded / source.source_rate:.2f} s")
                     return
                 block = _mean(_ffmpeg_frame(frame))
                 decoded += len(block)
                 yield block
         except (av.error.FFmpegError, ValueError) as error:
-            source.damage.append(f"cannot be decoded after {decoded / source.rate:.2f} s ({error})")
+            _tell_end(source, decoded, error)
             return
-    if promises and decoded / source.rate < promised / 1e6 - 0.25:
-        source.damage.append(
-            f"holds {decoded / source.rate:.2f} s of the {promised / 1e6:.2f} s that it promises"
-        )
+    if decoded / source.source_rate < source.expected_seconds - 0.25:
+        _tell_short(source, decoded)
 
 
 def _ffmpeg_frame(frame: object) -> Samples:

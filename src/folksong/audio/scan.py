@@ -9,12 +9,11 @@ to a journal line by line, so that a scan which was stopped, or killed, continue
 from __future__ import annotations
 
 import contextlib
-import csv
 import logging
 import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from operator import attrgetter
 from pathlib import Path
 
@@ -25,13 +24,13 @@ from folksong.audio.file_facts import DEFAULT_THRESHOLD_DB, FileFacts, KnownFile
 from folksong.audio.msd import MsdLists, TrackList, seven_digital_id
 from folksong.audio.workers import n_processes, run_guarded
 from folksong.errors import FolksongError, nearest
-from folksong.files import atomic_write
+from folksong.files import write_csv
 from folksong.recordings import printable, track_id_of, walk_recordings
 
 logger = logging.getLogger(__name__)
 
 DUPLICATE_KINDS = ("list", "file", "audio")
-BATCH_BYTES, BATCH_FILES = 16 << 20, 16
+BATCH_FILES = 4
 LIMIT_SECONDS = 300.0
 
 
@@ -94,12 +93,6 @@ class Selection:
 
     kept: tuple[Kept, ...]
     dropped: tuple[DroppedFile, ...]
-
-    def reasons(self) -> list[tuple[str, int]]:
-        """Return each reason with its number of files, the most frequent first."""
-        return sorted(
-            Counter(file.reason for file in self.dropped).items(), key=lambda pair: (-pair[1], pair[0])
-        )
 
 
 @dataclass(frozen=True)
@@ -167,6 +160,7 @@ def scan_tree(
             bar.update(len(measured))
     facts = known.of(paths)
     selection = select(facts, filters, lists)
+    reasons = Counter(file.reason for file in selection.dropped).items()
     report = ScanReport(
         catalogue=catalogue,
         dropped_list=catalogue.with_name(f"{catalogue.stem}.dropped.csv"),
@@ -174,10 +168,12 @@ def scan_tree(
         n_measured=len(todo),
         n_kept=len(selection.kept),
         kept_seconds=sum(kept.facts.seconds or 0.0 for kept in selection.kept),
-        reasons=tuple(selection.reasons()),
+        reasons=tuple(sorted(reasons, key=lambda pair: (-pair[1], pair[0]))),
     )
-    _write_dropped(report.dropped_list, selection)
-    _write_catalogue(catalogue, place, selection)
+    dropped = map(astuple, selection.dropped)
+    write_csv(report.dropped_list, ("mp3_path", "track_id", "reason", "detail"), dropped)
+    kept = map(attrgetter(*_COLUMNS.values()), selection.kept)
+    write_csv(catalogue, tuple(_COLUMNS), kept, comment=f"{ROOT_COMMENT}{place}")
     known.write(facts)
     if not selection.kept:
         causes = ", ".join(f"{count} {reason}" for reason, count in report.reasons)
@@ -202,11 +198,11 @@ def _measure(
     if not todo:
         return
     asked = {entry.path: entry for entry in todo}
+    paths = list(asked)
+    batches = (paths[start : start + BATCH_FILES] for start in range(0, len(paths), BATCH_FILES))
     arguments = (str(root), silence_db)
     jobs = min(jobs, len(todo))
-    for outcomes in run_guarded(
-        measure_file, _batches(todo), arguments, jobs=jobs, limit_seconds=limit_seconds
-    ):
+    for outcomes in run_guarded(measure_file, batches, arguments, jobs=jobs, limit_seconds=limit_seconds):
         found = []
         for outcome in outcomes:
             if outcome.result is not None:
@@ -216,20 +212,6 @@ def _measure(
                 logger.warning("%s: %s", root / outcome.path, outcome.crash)
                 found.append(FileFacts(entry.path, entry.size, entry.mtime_ns, problem=outcome.crash))
         yield found
-
-
-def _batches(todo: Iterable[FileFacts]) -> Iterator[list[str]]:
-    """Cut the work into pieces of a second or so."""
-    batch: list[str] = []
-    size = 0
-    for entry in todo:
-        batch.append(entry.path)
-        size += entry.size
-        if len(batch) == BATCH_FILES or size >= BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
 
 
 def select(
@@ -340,13 +322,6 @@ def _drop_listed(
     return [file for file in files if stays.get(file.track_id, file.track_id) == file.track_id]
 
 
-def _write_dropped(path: Path, selection: Selection) -> None:
-    with atomic_write(path, "w") as stream:
-        rows = csv.writer(stream, lineterminator="\n")
-        rows.writerow(["mp3_path", "track_id", "reason", "detail"])
-        rows.writerows([file.path, file.track_id, file.reason, file.detail] for file in selection.dropped)
-
-
 _COLUMNS = {
     "track_id": "track_id",
     "mp3_path": "facts.path",
@@ -379,11 +354,3 @@ def _place_of(root: Path) -> str:
     raise FolksongError(
         f"{printable(root)}: a track list cannot hold this name; rename the folder, or link to it"
     )
-
-
-def _write_catalogue(path: Path, root: str, selection: Selection) -> None:
-    with atomic_write(path, "w") as stream:
-        stream.write(f"{ROOT_COMMENT}{root}\n")
-        rows = csv.writer(stream, lineterminator="\n")
-        rows.writerow(_COLUMNS)
-        rows.writerows(map(attrgetter(*_COLUMNS.values()), selection.kept))

@@ -26,7 +26,9 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import IO, Any, Generic, TypeVar
 
 import joblib
@@ -151,38 +153,21 @@ class Workers:
         if not self.isolated:
             yield from (function(Guard(), *task) for task in tasks)
             return
-        waiting, lock = iter(tasks), threading.Lock()
-        answers: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
-
-        def drive() -> None:
-            try:
-                while not self._closed:
-                    with lock:
-                        task = next(waiting, None)
-                    if task is None:
-                        break
-                    answers.put(("result", self._call(function, task)))
-            except BaseException as error:  # the caller's thread raises it
-                answers.put(("error", error))
-            finally:
-                answers.put(("end", None))
-
-        threads = [threading.Thread(target=drive, daemon=True) for _ in range(self.jobs)]
-        for thread in threads:
-            thread.start()
-        n_running = self.jobs
-        while n_running:
-            _stop_if_asked()
-            try:
-                kind, value = answers.get(timeout=SECONDS_BETWEEN_LOOKS)
-            except queue.Empty:
-                continue
-            if kind == "error":
-                raise value
-            if kind == "end":
-                n_running -= 1
-            else:
-                yield value
+        waiting = iter(tasks)
+        callers = ThreadPoolExecutor(self.jobs)  # a thread waits for each process
+        try:
+            pending: set[Future[Result]] = set()
+            while True:
+                for task in islice(waiting, self.jobs - len(pending)):
+                    pending.add(callers.submit(self._call, function, task))
+                if not pending:
+                    return
+                done, pending = wait(pending, SECONDS_BETWEEN_LOOKS, FIRST_COMPLETED)
+                _stop_if_asked()
+                for future in done:
+                    yield future.result()
+        finally:
+            callers.shutdown(wait=False, cancel_futures=True)
 
     def _call(self, function: Callable[..., Result], task: tuple[Any, ...]) -> Result:
         """Do one task, on as many workers as it takes."""

@@ -46,10 +46,14 @@ class OutputFile(click.Path):
     """A file that a command writes: never an input, and never in a file's place that the command did not write.
 
     `FolksongCommand` checks that before the command runs, and gives a command with such a parameter ``--force``.
+
+    Args:
+        beside: endings of further files that the command writes, after the whole name.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *beside: str) -> None:
         super().__init__(dir_okay=False)
+        self.endings = ("", *beside)
 
 
 class FolksongCommand(click.Command):
@@ -64,9 +68,10 @@ class FolksongCommand(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         outputs = [
-            str(ctx.params[parameter.name])
+            f"{ctx.params[parameter.name]}{ending}"
             for parameter in self.params
             if isinstance(parameter.type, OutputFile) and parameter.name and ctx.params.get(parameter.name)
+            for ending in parameter.type.endings
         ]
         if outputs:
             self._check_outputs(ctx, outputs, force=ctx.params["force"])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from folksong.cli.common import FolksongCommand, echo_table, seed_option, wants_progress
-from folksong.cli.evaluate import interval_text, lift_text, part_option, resamples_option
+from folksong.cli.evaluate import lift_text, part_option, resamples_option
 
 if TYPE_CHECKING:
     from folksong.evaluation.compare import Comparison
@@ -78,10 +78,10 @@ def _echo(found: Comparison) -> None:
         rows: list[list[object]] = []
         for one in found.groups:
             figure, difference = one.figures[key], one.differences.get(key)
-            row = [one.group.runs[0].path, len(one.group.labels), figure.value, interval_text(figure)]
+            row = [one.group.runs[0].path, len(one.group.labels), figure.value, figure.interval()]
             row += [lift_text(figure)] if key.endswith("pr_auc") else []
             if difference is not None:
-                row += [f"{difference.value:+.3f}", interval_text(difference, "+"), difference.p]
+                row += [f"{difference.value:+.3f}", difference.interval("+"), difference.p]
             rows.append(row)
         lift = ["lift"] if key.endswith("pr_auc") else []
         echo_table(rows, ["run", "labels", name, interval, *lift, "difference", interval, "p"], floats=".3f")
@@ -100,7 +100,7 @@ def _echo_labels(found: Comparison, number: int) -> None:
     path = found.groups[number].group.runs[0].path
     click.echo(f"{path}: ROC-AUC of single {found.ground}, most gained and most lost")
     rows = [
-        (name, f"{difference.value:+.3f}", interval_text(difference, "+"), difference.p)
+        (name, f"{difference.value:+.3f}", difference.interval("+"), difference.p)
         for name, difference in shown
     ]
     headers = (found.ground[:-1], "difference", f"{found.level:.0%} interval", "p")

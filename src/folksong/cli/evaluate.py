@@ -153,7 +153,7 @@ def echo_evaluation(found: Evaluation) -> None:
     for name, shown in NAMES.items():
         figure: Average = getattr(found, name)
         lift = lift_text(figure) if name.endswith("pr_auc") else ""
-        rows.append((shown, figure.value, interval_text(figure), figure.chance, lift))
+        rows.append((shown, figure.value, figure.interval(), figure.chance, lift))
     interval = f"{found.level:.0%} interval"
     echo_table(rows, ("", "value", interval, "chance", "lift"), floats=".3f")
     if "mean_of_folds" in found.settings:
@@ -168,8 +168,8 @@ def echo_evaluation(found: Evaluation) -> None:
     )
     labels = [
         (
-            *(figures.name, figures.tracks, figures.roc_auc.value, interval_text(figures.roc_auc)),
-            *(figures.pr_auc.value, interval_text(figures.pr_auc), figures.pr_auc.chance),
+            *(figures.name, figures.tracks, figures.roc_auc.value, figures.roc_auc.interval()),
+            *(figures.pr_auc.value, figures.pr_auc.interval(), figures.pr_auc.chance),
             *(lift_text(figures.pr_auc), figures.f1),
         )
         for figures in sorted(found.defined, key=lambda figures: -figures.roc_auc.value)
@@ -180,11 +180,6 @@ def echo_evaluation(found: Evaluation) -> None:
         if names:
             click.echo(f"\nNot in the averages, {what} them: {', '.join(names)}")
     click.echo(f"\nWritten to {found.run}/evaluation/{found.part}.json, .csv and .npz")
-
-
-def interval_text(figure: Any, sign: str = "") -> str:
-    """Return the interval as text, ``0.912 to 0.953``; a dash where it is undefined."""
-    return "–" if math.isnan(figure.low) else f"{figure.low:{sign}.3f} to {figure.high:{sign}.3f}"
 
 
 def lift_text(figure: Average) -> str:

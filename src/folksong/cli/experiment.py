@@ -246,7 +246,7 @@ def _demo_data(folder: Path) -> dict[str, Any]:
         "tags": str(corpus.tags_path),
         "audio": str(corpus.tracks_csv),
         "artists": str(corpus.tracks_csv),
-        "truth": str(corpus.truth_dir / "tags.csv"),
+        "truth": str(corpus.root / "truth" / "tags.csv"),
         "shards": {
             path.parent.name: str(path.parent)
             for path in place.absolute().parent.glob("shards/*/manifest.json")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
@@ -30,14 +30,14 @@ from folksong.cli.tag_source import read_source
 
 if TYPE_CHECKING:
     from folksong.labels.space import LabelSpace
-    from folksong.labels.subgenres import Subgenres
+    from folksong.labels.subgenres import GenreClustering
     from folksong.tags.table import TagTable
 
 
-def _subgenre_command(name: str) -> Callable[[Callable[..., Subgenres]], click.Command]:
+def _subgenre_command(name: str) -> Callable[[Callable[..., LabelSpace]], click.Command]:
     """Return a decorator: a command that clusters inside genres, with all that such commands have in common.
 
-    What it decorates gets the table, the genres and the command's own options, and returns the clusters.
+    What it decorates gets the table, the genres and the arguments of the builder, and returns the label space.
     """
     shared = (
         click.argument("genres", type=click.Path()),
@@ -51,22 +51,22 @@ def _subgenre_command(name: str) -> Callable[[Callable[..., Subgenres]], click.C
         SPLIT,
     )  # fmt: skip
 
-    def add(build: Callable[..., Subgenres]) -> click.Command:
+    def add(build: Callable[..., LabelSpace]) -> click.Command:
         @wraps(build)
         def command(
-            genres: str, source: str, out: str, split: str | None, main_as_label: bool, plots: str | None,
-            **settings: Any,
+            genres: str, source: str, out: str, split: str | None, plots: str | None, **settings: Any
         ) -> None:  # fmt: skip
             from folksong.labels import LabelSpace
 
             table, provenance = training_tracks(source, split)
-            found = build(table, LabelSpace.read(genres), **settings)
-            write_space(found.to_space(main_as_label=main_as_label, provenance=provenance), out, table)
+            found: list[GenreClustering] = []
+            settings |= {"provenance": provenance, "on_genre": found.append}
+            write_space(build(table, LabelSpace.read(genres), **settings), out, table)
             _echo_clusterings(found)
             if plots is not None:
                 from folksong.labels.analysis.plots import write_plots
 
-                click.echo(f"{plots}: {len(write_plots(found.clusterings, plots))} plots")
+                click.echo(f"{plots}: {len(write_plots(found, plots))} plots")
 
         for option in reversed(shared):
             command = option(command)
@@ -75,11 +75,8 @@ def _subgenre_command(name: str) -> Callable[[Callable[..., Subgenres]], click.C
     return add
 
 
-def _echo_clusterings(found: Subgenres, title: str = "") -> None:
-    rows = [
-        (c.genre.name, len(c.tags), len(c.clusters), len(c.singletons), c.silhouette)
-        for c in found.clusterings
-    ]
+def _echo_clusterings(found: Sequence[GenreClustering], title: str = "") -> None:
+    rows = [(c.genre.name, len(c.tags), len(c.clusters), len(c.singletons), c.silhouette) for c in found]
     echo_table(rows, (f"{title} genre".lstrip(), "tags", "labels", "singletons", "silhouette"))
 
 
@@ -195,21 +192,21 @@ def propose_command(source: str, out: str, kind: Any, percentile: float) -> None
 @choice_option("--population", "all", "genre", "pairs", of="P(i, j) is a share of all tracks, of the genre's, or "
                "of the genre's co-occurrences (as in the thesis).")  # fmt: skip
 @click.option("--compare", is_flag=True, help="Also print what each linkage gives.")
-def npmi_command(table: TagTable, genres: LabelSpace, compare: bool, **settings: Any) -> Subgenres:
+def npmi_command(table: TagTable, genres: LabelSpace, compare: bool, **settings: Any) -> LabelSpace:
     """Cluster the tags inside each label of GENRES by linkage on 1 − NPMI and write OUT (Model 4.1).
 
     \b
     Example:
       folksong labels npmi genres.labels.json lastfm_tags.db model41.labels.json --compare --plots plots
     """
-    from folksong.labels.npmi import LINKAGES, cluster_by_npmi
+    from folksong.labels.npmi import LINKAGES, npmi
 
     for linkage in LINKAGES if compare else ():
-        _echo_clusterings(
-            cluster_by_npmi(table, genres, **{**settings, "linkage": linkage}), f"{linkage} linkage:"
-        )
+        found: list[GenreClustering] = []
+        npmi(table, genres, **{**settings, "linkage": linkage, "on_genre": found.append})
+        _echo_clusterings(found, f"{linkage} linkage:")
         click.echo()
-    return cluster_by_npmi(table, genres, **settings)
+    return npmi(table, genres, **settings)
 
 
 @_subgenre_command("skipgram")
@@ -217,16 +214,16 @@ def npmi_command(table: TagTable, genres: LabelSpace, compare: bool, **settings:
 @click.option("--batch-size", type=click.IntRange(1), help="Samples.  [default: all, on the counts]")
 @click.option("--epochs", type=click.IntRange(1), help="At most.  [default: 100 full-batch, 50 in batches]")
 @SEED
-def skipgram_command(table: TagTable, genres: LabelSpace, **settings: Any) -> Subgenres:
+def skipgram_command(table: TagTable, genres: LabelSpace, **settings: Any) -> LabelSpace:
     """Cluster the tags inside each label of GENRES by their skip-gram vectors and write OUT (Model 4.2).
 
     \b
     Example:
       folksong labels skipgram genres.labels.json lastfm_tags.db model42.labels.json
     """
-    from folksong.labels.skipgram import cluster_by_skipgram
+    from folksong.labels import skipgram
 
-    return cluster_by_skipgram(table, genres, **settings)
+    return skipgram(table, genres, **settings)
 
 
 @labels.command("hybrid")

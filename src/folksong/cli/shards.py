@@ -220,18 +220,18 @@ def show(folder: str, n_shown: int, database: int, as_json: bool) -> None:
     if as_json:
         import json
 
-        click.echo(
-            json.dumps(
-                {**facts, "records": [vars(record) for record in records]}, ensure_ascii=False, indent=2
-            )
-        )
+        click.echo(json.dumps({**facts, "records": records}, ensure_ascii=False, indent=2))
         return
     echo_table([(name.replace("_", " "), value) for name, value in facts.items()], (), floats=".6g")
     if records:
         click.echo()
         echo_table(
             [
-                (r.track_id, r.seconds, ", ".join(r.tags[:8]) + (", …" if len(r.tags) > 8 else ""))
+                (
+                    r["track_id"],
+                    r["seconds"],
+                    ", ".join(r["tags"][:8]) + (", …" if len(r["tags"]) > 8 else ""),
+                )
                 for r in records
             ],
             ("track", "seconds", "tags"),

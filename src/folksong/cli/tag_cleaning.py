@@ -9,6 +9,9 @@ import click
 from folksong.cli.common import FolksongCommand, OutputFile, echo_table, wants_progress
 from folksong.cli.tag_source import echo_rows, read_source
 
+CHANGES = ".changes.json"
+"""What `folksong.tags.cleaning.change_log.changes_path` puts after a cleaned table's name."""
+
 
 @click.command(cls=FolksongCommand)
 @click.argument("source", type=click.Path())
@@ -77,7 +80,7 @@ def recipe(out: str) -> None:
 
 @click.command(cls=FolksongCommand)
 @click.argument("source", type=click.Path())
-@click.argument("out", type=OutputFile())
+@click.argument("out", type=OutputFile(CHANGES))
 @click.option(
     "--recipe", "recipe_path", type=click.Path(), metavar="FILE",
     help="The recipe (TOML).  [default: the one \"tags recipe\" writes]",
@@ -106,7 +109,7 @@ def clean(source: str, out: str, recipe_path: str | None) -> None:
         )
     ]
     echo_table(rows, ("", "before", "after", "of before"))
-    click.echo(f"{out}, and what became of each tag in {out}.changes.json")
+    click.echo(f"{out}, and what became of each tag in {out}{CHANGES}")
 
 
 @click.command(cls=FolksongCommand)

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from folksong.cli.common import FolksongCommand, ManyValues, log_to_stderr, wants_progress
 
-FRONT_ENDS = ("waveform", "log-mel-spectrogram")
+FRONT_ENDS = ("waveform", "log-mel-spectrogram", "embeddings")
 ARRAYS = ("pr_auc", "roc_auc", "confusion", "tags", "cooccurrence")
 RESUMABLE = {"shards", "epochs", "workers", "cuda", "processes", "num_nodes"}
 """What may be said anew of a run that goes on, besides the arrays; everything else is kept in it."""
@@ -20,11 +20,12 @@ RESUMABLE = {"shards", "epochs", "workers", "cuda", "processes", "num_nodes"}
 
 @click.command(cls=FolksongCommand)
 @click.argument("frontend", type=click.Choice(FRONT_ENDS), required=False)
+@click.argument("folder", type=click.Path(), required=False, metavar="[FOLDER]")
 @click.option(
     "--tfrecords-dir",
     "shards",
     type=click.Path(),
-    help="Folder of shards, as `folksong shards write` makes it.",
+    help="Folder of shards, as `folksong shards write` makes it; it may also be given as FOLDER.",
 )
 @click.option(
     "--config",
@@ -297,10 +298,12 @@ RESUMABLE = {"shards", "epochs", "workers", "cuda", "processes", "num_nodes"}
 def train(ctx: click.Context, /, verbose: int, resumed: str | None, built_in: bool, **options: Any) -> None:
     """Train a tagger with FRONTEND and leave a run: weights, labels, split, metrics, TensorBoard, model card.
 
+    FOLDER holds the shards that FRONTEND hears; of embeddings (`folksong embeddings`) a head learns within seconds.
     Ctrl-C saves the running step; --resume goes on from there and ends as if nothing had happened.
 
     \b
     Example:
+      folksong train embeddings features/msd --tags lastfm_tags.db --labels top50.labels.json --out runs/msd
       folksong train log-mel-spectrogram --tfrecords-dir shards/mel --labels top50.labels.json --out runs/mel
       folksong train waveform --tfrecords-dir shards/wave --lastfm lastfm_tags.db --config . --multi-tag
       folksong train --resume runs/mel
@@ -342,7 +345,7 @@ def train(ctx: click.Context, /, verbose: int, resumed: str | None, built_in: bo
         echo_evaluation(run)
         return
     if wanted:
-        from folksong.evaluation.label_arrays import write_label_arrays
+        from folksong.evaluation.evaluate import write_label_arrays
 
         for path in write_label_arrays(run, wanted):
             logging.getLogger("folksong").info("wrote %s", path)
@@ -356,9 +359,12 @@ def _train(options: dict[str, Any], progress: bool) -> Any:
     from folksong.training.data import LegacyLabels, tags_to_remove
     from folksong.training.train import train as train_tagger
 
-    front_end, shards = options.pop("frontend"), options.pop("shards")
+    front_end, shards, folder = (options.pop(name) for name in ("frontend", "shards", "folder"))
+    if folder and shards:
+        raise click.UsageError("FOLDER and --tfrecords-dir name the same thing; give one")
+    shards = folder or shards
     if front_end is None or shards is None:
-        raise click.UsageError("give FRONTEND and --tfrecords-dir, or --resume RUN")
+        raise click.UsageError("give FRONTEND and FOLDER, or --resume RUN")
     lastfm, dictionary, genres = (options.pop(name) for name in ("lastfm", "dictionary", "genres"))
     if lastfm and options["tags"]:
         raise click.UsageError("--lastfm and --tags name the same thing; give one")
@@ -370,7 +376,8 @@ def _train(options: dict[str, Any], progress: bool) -> Any:
         raise click.UsageError(
             "the semantic loss needs word vectors: name them with --custom-loss-embeddings-path"
         )
-    n_databases, stated = Manifest.read(shards).n_tag_databases, options.pop("multi_db")
+    stated = options.pop("multi_db")
+    n_databases = 0 if front_end == "embeddings" else Manifest.read(shards).n_tag_databases
     if stated not in (None, n_databases):
         raise FolksongError(f"{shards}: the records hold {n_databases} tag databases, not {stated}")
     filter_path = options.pop("filter_path")

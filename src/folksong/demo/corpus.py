@@ -18,18 +18,18 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, astuple, dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from folksong.demo.folksonomy import Folksonomy, build_folksonomy, true_concepts
+from folksong.demo.folksonomy import TRUE_KINDS, build_folksonomy, true_concepts
 from folksong.demo.piece import write_piece
 from folksong.demo.plan import Piece, plan_pieces
 from folksong.demo.recipes import Recipes, read_recipes
 from folksong.errors import FolksongError
-from folksong.files import atomic_write, describe_os_error, read_json, write_json
+from folksong.files import atomic_write, describe_os_error, read_json, write_csv, write_json
 from folksong.tags.sources.lastfm import write_lastfm
 
 FORMAT = "folksong.corpus"
@@ -98,26 +98,17 @@ class Corpus:
         return self.root / "lastfm_tags.db"
 
     @property
-    def truth_dir(self) -> Path:
-        """Where the hidden truth lies."""
-        return self.root / "truth"
-
-    @property
     def unseen(self) -> list[Path]:
         """Pieces by artists that are not in the corpus."""
         return sorted((self.root / "unseen").glob("*.mp3"))
 
-    def read_truth(self) -> list[dict[str, str]]:
-        """Return what is true of each track, the rows of ``truth/tracks.csv``."""
-        return _read_csv(self.truth_dir / "tracks.csv")
-
-    def read_tag_truth(self) -> list[dict[str, str]]:
-        """Return what each tag means, the rows of ``truth/tags.csv``."""
-        return _read_csv(self.truth_dir / "tags.csv")
-
-    def read_unseen_truth(self) -> list[dict[str, str]]:
-        """Return what is true of each unseen piece, the rows of ``unseen/truth.csv``."""
-        return _read_csv(self.root / "unseen" / "truth.csv")
+    def read_truth(self, name: str = "truth/tracks.csv") -> list[dict[str, str]]:
+        """Return the rows of a file of the hidden truth."""
+        try:
+            with (self.root / name).open(encoding="utf-8", newline="") as stream:
+                return list(csv.DictReader(stream))
+        except OSError as error:
+            raise FolksongError(describe_os_error(error, self.root / name)) from error
 
 
 def write_corpus(
@@ -145,14 +136,31 @@ def write_corpus(
     recipes = read_recipes()
     pieces, unseen = _planned(recipes, settings)
     corpus = Corpus(Path(out_dir), settings)
-    _claim(corpus)
+    new = {
+        "format": FORMAT,
+        "synthetic": True,
+        **asdict(settings),
+        "fingerprint": settings.fingerprint(),
+    }
+    claim_folder(corpus.root, "corpus.json", new, ("a corpus", "fingerprint"))
+    with atomic_write(corpus.root / "README.txt", "w") as stream:
+        stream.write(README)
     folksonomy = build_folksonomy(recipes, pieces, settings.seed)
     wanted = [(piece, corpus.root / piece.file_name) for piece in pieces]
     wanted += [(piece, corpus.root / name) for name, piece in unseen.items()]
     missing = [(piece, path) for piece, path in wanted if not path.exists()]
     _render(recipes, missing, settings.seconds, jobs, progress)
-    _write_csv(corpus.tracks_csv, ("track_id", "mp3_path", "artist", "title"), _track_rows(pieces))
-    _write_truth(corpus, recipes, pieces, unseen, folksonomy)
+    tracks = [(piece.track_id, piece.file_name, piece.artist.name, piece.title) for piece in pieces]
+    write_csv(corpus.tracks_csv, ("track_id", "mp3_path", "artist", "title"), tracks)
+    facts = ("artist", "genre", "subgenre", "moods", "era", "voice", "instruments", "place")
+    rows = [(piece.track_id, *_truth_row(recipes, piece)) for piece in pieces]
+    write_csv(corpus.root / "truth" / "tracks.csv", ("track_id", *facts), rows)
+    rows = [(Path(name).name, *_truth_row(recipes, piece)) for name, piece in unseen.items()]
+    write_csv(corpus.root / "unseen" / "truth.csv", ("file", *facts), rows)
+    meanings = [astuple(entry) for entry in folksonomy.tag_truth]
+    write_csv(corpus.root / "truth" / "tags.csv", ("tag", "kind", "concept", "genre"), meanings)
+    entries = [(track_id, tag, verdict) for (track_id, tag), verdict in folksonomy.verdicts.items()]
+    write_csv(corpus.root / "truth" / "entries.csv", ("track_id", "tag", "verdict"), entries)
     if not corpus.tags_path.exists():
         write_lastfm(folksonomy.table, corpus.tags_path)
     return corpus
@@ -172,28 +180,32 @@ def _planned(recipes: Recipes, settings: CorpusSettings) -> tuple[list[Piece], d
     return pieces, unseen
 
 
-def _claim(corpus: Corpus) -> None:
-    """Mark the folder as holding this corpus, or check that it does."""
-    marker = corpus.root / "corpus.json"
-    content: dict[str, Any] = {
-        "format": FORMAT,
-        "synthetic": True,
-        **asdict(corpus.settings),
-        "fingerprint": corpus.settings.fingerprint(),
-    }
-    if marker.exists():
-        found = read_json(marker)
-        if not isinstance(found, dict) or found.get("fingerprint") != content["fingerprint"]:
+def claim_folder(folder: Path, name: str, new: dict[str, Any], what: tuple[str, str]) -> dict[str, Any]:
+    """Return what a folder's file of this name says; one that is missing is written, `new`, in an empty folder.
+
+    Args:
+        folder: made if missing.
+        name: of the JSON file.
+        new: its content.
+        what: what the folder is to hold, and the key that must be in the file as it is in `new`.
+
+    Raises:
+        FolksongError: the folder holds something else.
+    """
+    if (folder / name).exists():
+        found = read_json(folder / name)
+        if not isinstance(found, dict) or found.get(what[1]) != new[what[1]]:
             raise FolksongError(
-                f"{corpus.root}: holds a corpus made with other settings, or by another version; delete that folder "
-                "or choose another one"
+                f"{folder}: holds {what[0]} made with other settings, or by another version; to start over, delete "
+                "that folder or choose another one"
             )
-        return
-    if corpus.root.exists() and (not corpus.root.is_dir() or any(corpus.root.iterdir())):
-        raise FolksongError(f"{corpus.root}: is not an empty folder and no corpus; choose another folder")
-    write_json(marker, content)
-    with atomic_write(corpus.root / "README.txt", "w") as stream:
-        stream.write(README)
+        return found
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FolksongError(
+            f"{folder}: is not an empty folder and no {what[0].split()[1]}; choose another folder"
+        )
+    write_json(folder / name, new)
+    return new
 
 
 def _render(
@@ -208,60 +220,9 @@ def _render(
         pass
 
 
-def _track_rows(pieces: Sequence[Piece]) -> Iterator[tuple[str, ...]]:
-    for piece in pieces:
-        yield piece.track_id, piece.file_name, piece.artist.name, piece.title
-
-
-def _write_truth(
-    corpus: Corpus,
-    recipes: Recipes,
-    pieces: Sequence[Piece],
-    unseen: dict[str, Piece],
-    folksonomy: Folksonomy,
-) -> None:
-    columns = ("artist", "genre", "subgenre", "moods", "era", "voice", "instruments", "place")
-    _write_csv(
-        corpus.truth_dir / "tracks.csv",
-        ("track_id", *columns),
-        ((piece.track_id, *_truth_row(recipes, piece)) for piece in pieces),
-    )
-    _write_csv(
-        corpus.root / "unseen" / "truth.csv",
-        ("file", *columns),
-        ((Path(name).name, *_truth_row(recipes, piece)) for name, piece in unseen.items()),
-    )
-    _write_csv(
-        corpus.truth_dir / "tags.csv",
-        ("tag", "kind", "concept", "genre"),
-        ((entry.tag, entry.kind, entry.concept, entry.genre) for entry in folksonomy.tag_truth),
-    )
-    _write_csv(
-        corpus.truth_dir / "entries.csv",
-        ("track_id", "tag", "verdict"),
-        ((track_id, tag, verdict) for (track_id, tag), verdict in folksonomy.verdicts.items()),
-    )
-
-
 def _truth_row(recipes: Recipes, piece: Piece) -> tuple[str, ...]:
     """Return artist, genre, subgenre, moods, era, voice, instruments and place; several are joined by ``;``."""
     facts: dict[str, list[str]] = {}
     for kind, concept in true_concepts(recipes, piece):
         facts.setdefault(kind, []).append(concept)
-    kinds = ("genre", "subgenre", "mood", "era", "voice", "instrument", "place")
-    return (piece.artist.name, *(";".join(facts.get(kind, [])) for kind in kinds))
-
-
-def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    with atomic_write(path, "w") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
-
-
-def _read_csv(path: Path) -> list[dict[str, str]]:
-    try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            return list(csv.DictReader(stream))
-    except OSError as error:
-        raise FolksongError(describe_os_error(error, path)) from error
+    return (piece.artist.name, *(";".join(facts.get(kind, [])) for kind in TRUE_KINDS))

@@ -22,8 +22,7 @@ from folksong.demo.plan import Piece
 from folksong.demo.recipes import Recipes, read_data, read_recipes
 from folksong.tags.table import TagTable
 
-AUDIBLE_KINDS = ("genre", "subgenre", "mood", "era", "voice", "instrument")
-TRUE_KINDS = (*AUDIBLE_KINDS, "place")
+TRUE_KINDS = ("genre", "subgenre", "mood", "era", "voice", "instrument", "place")
 """Kinds of concepts that a track either has or not; the others are matters of opinion."""
 
 
@@ -138,32 +137,23 @@ def build_folksonomy(recipes: Recipes, pieces: Sequence[Piece], seed: int = 0) -
     """Let the crowd tag the pieces. The same pieces and seed give the same tags."""
     vocabulary = build_vocabulary(seed, list(dict.fromkeys(piece.artist.name for piece in pieces)))
     settings = read_data("listeners.toml")
-    n_tags = len(vocabulary.truth)
-    counts = np.zeros((len(pieces), n_tags), np.int64)
+    counts = np.zeros((len(pieces), len(vocabulary.truth)), np.int64)
     for row, piece in enumerate(pieces):
         counts[row] = _counts(recipes, vocabulary, settings, piece)
-    used = np.flatnonzero(counts.any(axis=0))
-    counts = counts[:, used]
-    truth = [vocabulary.truth[column] for column in used]
-    order = sorted(range(len(truth)), key=lambda column: truth[column].tag)
-    counts, truth = counts[:, order], [truth[column] for column in order]
+    used = np.flatnonzero(counts.any(axis=0)).tolist()
+    used.sort(key=lambda column: vocabulary.truth[column].tag)
+    counts, truth = counts[:, used], [vocabulary.truth[column] for column in used]
     rows, columns = np.nonzero(counts)
     weights = np.floor(100.0 * counts[rows, columns] / counts.max(axis=1)[rows]).astype(np.float32)
     table = TagTable.from_codes(
         [piece.track_id for piece in pieces], [entry.tag for entry in truth], rows, columns, weights
     )
     facts = [set(true_concepts(recipes, piece)) for piece in pieces]
-    verdicts = {
-        (pieces[row].track_id, truth[column].tag): _verdict(truth[column], facts[row])
-        for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
-    }
+    verdicts = {}
+    for row, entry in zip(rows.tolist(), [truth[column] for column in columns.tolist()], strict=True):
+        right = "right" if (entry.kind, entry.concept) in facts[row] else "wrong"
+        verdicts[pieces[row].track_id, entry.tag] = right if entry.kind in TRUE_KINDS else "opinion"
     return Folksonomy(table, tuple(truth), verdicts)
-
-
-def _verdict(entry: TagTruth, facts: set[tuple[str, str]]) -> str:
-    if entry.kind not in TRUE_KINDS:
-        return "opinion"
-    return "right" if (entry.kind, entry.concept) in facts else "wrong"
 
 
 def _counts(
@@ -194,11 +184,7 @@ def _believed(
     recipes: Recipes, vocabulary: Vocabulary, settings: dict[str, Any], piece: Piece, rng: np.random.Generator
 ) -> list[tuple[str, str]]:
     """Return what the crowd believes of a piece: the truth less what it misses, some of it replaced."""
-    believed = [
-        ("subjective", "liking"),
-        ("personal", "personal"),
-        ("artist", piece.artist.name),
-    ]
+    believed = [("subjective", "liking"), ("personal", "personal"), ("artist", piece.artist.name)]
     for kind, concept in true_concepts(recipes, piece):
         if rng.random() < settings["missing"][kind]:
             continue

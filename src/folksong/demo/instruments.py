@@ -6,13 +6,14 @@ into one matrix product, ``exp(z_k b q) @ exp(z_k r)`` with n = b q + r, which i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy.signal import butter, sosfilt
 
-from folksong.demo.recipes import Recipes, Stroke, Timbre
+from folksong.demo.recipes import Stroke, Timbre
 from folksong.demo.score import Grid, Note, onsets
 
 Samples = npt.NDArray[np.float32]
@@ -177,9 +178,8 @@ def render_stroke(stroke: Stroke, sample_rate: int, rng: np.random.Generator, tu
 
 
 def render_drums(
-    recipes: Recipes,
-    kit: str,
-    pattern: str,
+    kit: Mapping[str, Stroke],
+    pattern: Mapping[str, str],
     grid: Grid,
     n_samples: int,
     sample_rate: int,
@@ -188,12 +188,11 @@ def render_drums(
 ) -> Samples:
     """Return the drum part of a piece, (n_samples,): the lines of a pattern played by a kit, with a human touch."""
     out = np.zeros(n_samples, np.float32)
-    for line, name in recipes.kits[kit].items():
-        steps = recipes.patterns[pattern].get(line)
-        if not steps:
+    for line, stroke in kit.items():
+        if not pattern.get(line):
             continue
-        sound = render_stroke(recipes.strokes[name], sample_rate, rng, tuning)
-        for onset in onsets(steps, grid, n_samples / sample_rate):
+        sound = render_stroke(stroke, sample_rate, rng, tuning)
+        for onset in onsets(pattern[line], grid, n_samples / sample_rate):
             level = LOUDNESS[line] * onset.velocity * rng.uniform(0.88, 1.0)
             start = max(int((onset.seconds + rng.normal(0.0, 0.002)) * sample_rate), 0)
             stretch = out[start : start + len(sound)]

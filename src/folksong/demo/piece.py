@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +14,9 @@ from scipy.signal import lfilter
 
 from folksong.demo.instruments import Samples, Touch, render_drums, render_part
 from folksong.demo.plan import Piece
-from folksong.demo.recipes import Era, Genre, Mood, Part, Recipes, Subgenre, VoicePart
+from folksong.demo.recipes import Era, Mood, Part, Recipes, VoicePart
 from folksong.demo.score import Grid, Harmony, arrange_part, melody_degrees, onsets
-from folksong.demo.voices import Syllable, render_voice
+from folksong.demo.voices import Syllable, Voice
 from folksong.files import atomic_path
 
 MP3_MODES = {1: ("VARIABLE", 0.85), 2: ("AVERAGE", 0.88)}
@@ -28,62 +29,37 @@ PEAK = 0.89
 """Largest sample of a finished piece (-1 dB)."""
 
 
-@dataclass(frozen=True)
-class Score:
-    """What all parts of a piece share."""
-
-    recipe: Subgenre
-    mood: Mood
-    harmony: Harmony
-    grid: Grid
-    touch: Touch
-    seconds: float
-    sample_rate: int
-
-    @property
-    def n_samples(self) -> int:
-        """Length of the piece in samples."""
-        return int(self.seconds * self.sample_rate)
-
-
 def render_piece(recipes: Recipes, piece: Piece, seconds: float) -> npt.NDArray[np.float32]:
     """Return a piece's samples, (n_samples, n_channels) at its artist's sample rate, within -1 to 1."""
-    artist = piece.artist
-    rng = np.random.default_rng((*piece.seed, 2))
+    artist, genre = piece.artist, recipes.genres[piece.artist.genre]
     own = np.random.default_rng((*artist.seed, 3))  # the artist's: the same in every piece
-    places, kit_tuning, head = own.uniform(-0.7, 0.7, 8), own.uniform(0.88, 1.13), own.uniform(0.94, 1.06)
-    score = _score(recipes, piece, seconds, rng)
-    parts: list[tuple[Samples, float]] = []
-    for number, (part, sound) in enumerate(zip(score.recipe.parts, artist.sounds, strict=True)):
-        parts.append((_instrument(recipes, score, part, sound, rng), float(places[number])))
-    if score.recipe.kit:
-        drums = render_drums(
-            recipes,
-            score.recipe.kit,
-            score.recipe.pattern,
-            score.grid,
-            score.n_samples,
-            score.sample_rate,
-            rng,
-            kit_tuning,
-        )
-        parts.append((levelled(drums, 0.9 * score.recipe.drums * score.mood.drums), 0.0))
-    parts += [(part, 0.0) for part in _common(recipes, recipes.genres[artist.genre], score, rng, kit_tuning)]
-    if artist.sex and score.recipe.voice is not None:
-        parts.append((_voice(recipes, score, score.recipe.voice, artist.sex, head, rng), 0.0))
-    if score.mood.shimmer:
-        parts.append((_instrument(recipes, score, SHIMMER, "glass_pad", rng), 0.5))
-    if score.mood.rumble:
-        parts.append((_instrument(recipes, score, RUMBLE, "warm_pad", rng), 0.0))
+    places, tuning, head = own.uniform(-0.7, 0.7, 8), own.uniform(0.88, 1.13), own.uniform(0.94, 1.06)
+    band = Band(recipes, piece, seconds, float(tuning))
+    recipe, mood, rng = band.recipe, band.mood, band.rng
+    played = zip(recipe.parts, artist.sounds, strict=True)
+    parts = [(band.play(*part), float(places[number])) for number, part in enumerate(played)]
+    if recipe.kit:
+        parts.append((band.drum(recipe.kit, recipe.pattern, 0.9 * recipe.drums), 0.0))
+    parts += [(band.play(part, part.sound[0]), 0.0) for part in genre.common]
+    if genre.kit:
+        parts.append((band.drum(genre.kit, genre.pattern, genre.drums), 0.0))
+    if artist.sex and recipe.voice is not None:
+        parts.append((band.sing(recipe.voice, head), 0.0))
+    if mood.shimmer:
+        parts.append((band.play(SHIMMER, "glass_pad"), 0.5))
+    if mood.rumble:
+        parts.append((band.play(RUMBLE, "warm_pad"), 0.0))
     mix = placed(parts, 1 if artist.mono else 2)
-    mix *= _pumping(score, recipes.genres[artist.genre].pump)
-    if score.mood.grit:
-        peak = np.float32(score.mood.grit / (np.percentile(np.abs(mix[:, ::16]), 98.0) + 1e-9))
+    # a kick drum pushes the mix down on every beat, as in club music
+    beats = np.arange(band.n_samples) / band.sample_rate * band.grid.tempo / 60.0
+    mix *= np.asarray(1.0 - genre.pump * np.exp(-6.0 * (beats % 1.0)), np.float32)
+    if mood.grit:
+        peak = np.float32(mood.grit / (np.percentile(np.abs(mix[:, ::16]), 98.0) + 1e-9))
         mix = np.tanh(peak * mix)
     era = recipes.eras[artist.era]
-    share = max(score.recipe.room + artist.room + score.mood.room + era.room, 0.0)
-    mix = with_room(mix, min(share, 1.0), score.sample_rate, rng)
-    return finished(as_in_era(mix, era, score.sample_rate, rng), score.sample_rate).T
+    share = max(recipe.room + artist.room + mood.room + era.room, 0.0)
+    mix = with_room(mix, min(share, 1.0), band.sample_rate, rng)
+    return finished(as_in_era(mix, era, band.sample_rate, rng), band.sample_rate).T
 
 
 def write_piece(recipes: Recipes, piece: Piece, seconds: float, path: str | os.PathLike[str]) -> None:
@@ -112,116 +88,83 @@ def write_piece(recipes: Recipes, piece: Piece, seconds: float, path: str | os.P
 
 def joined_moods(moods: list[Mood]) -> Mood:
     """Return one mood with the effects of several: factors multiply, the rest adds up, the first mode rules."""
-    result = Mood()
+    joined: dict[str, Any] = asdict(Mood())
     for mood in moods:
-        result = Mood(
-            mode=result.mode or mood.mode,
-            tempo=result.tempo * mood.tempo,
-            brightness=result.brightness + mood.brightness,
-            attack=result.attack + mood.attack,
-            octave=result.octave + mood.octave,
-            length=result.length * mood.length,
-            drums=result.drums * mood.drums,
-            drive=result.drive * mood.drive,
-            grit=max(result.grit, mood.grit),
-            room=result.room + mood.room,
-            shimmer=max(result.shimmer, mood.shimmer),
-            rumble=max(result.rumble, mood.rumble),
+        joined["mode"] = joined["mode"] or mood.mode
+        for name in ("tempo", "length", "drums", "drive"):
+            joined[name] *= getattr(mood, name)
+        for name in ("brightness", "attack", "octave", "room"):
+            joined[name] += getattr(mood, name)
+        for name in ("grit", "shimmer", "rumble"):
+            joined[name] = max(joined[name], getattr(mood, name))
+    return Mood(**joined)
+
+
+class Band:
+    """Who plays a piece: what all of its parts share, and the random numbers that they draw in turn."""
+
+    def __init__(self, recipes: Recipes, piece: Piece, seconds: float, tuning: float) -> None:
+        artist, self.rng = piece.artist, np.random.default_rng((*piece.seed, 2))
+        self.recipes, self.artist, self.seconds, self.tuning = recipes, artist, seconds, tuning
+        self.recipe = recipes.genres[artist.genre].subgenres[artist.subgenre]
+        self.mood = joined_moods([recipes.moods[name] for name in piece.moods])
+        self.sample_rate, self.n_samples = artist.sample_rate, int(seconds * artist.sample_rate)
+        mode = self.recipe.modes[self.rng.integers(len(self.recipe.modes))]
+        if self.mood.mode and mode != "chromatic":
+            mode = self.mood.mode
+        slowest, fastest = self.recipe.tempo
+        tempo = slowest + artist.tempo * (fastest - slowest)
+        tempo = float(tempo * self.rng.uniform(0.97, 1.03) * self.mood.tempo)
+        beat = recipes.patterns[self.recipe.pattern].get("beat", 4) if self.recipe.kit else 4
+        self.grid = Grid(tempo, beat, self.recipe.swing)
+        key, progressions = int(self.rng.integers(-4, 5)), self.recipe.progressions
+        progression = progressions[self.rng.integers(len(progressions))]
+        self.harmony = Harmony(key, recipes.scales[mode], recipes.chords[self.recipe.chords], progression)
+        self.touch = Touch(artist.brightness + self.mood.brightness, self.mood.attack, artist.detune)
+
+    def play(self, part: Part, sound: str) -> Samples:
+        """Return an instrument's part, (n_samples,)."""
+        timbre, mood = self.recipes.timbres[sound], self.mood
+        notes = arrange_part(
+            part, self.harmony, self.grid, self.seconds, self.rng, length=mood.length, octave=mood.octave
         )
-    return result
+        signal = render_part(timbre, notes, self.n_samples, self.sample_rate, self.rng, self.touch)
+        signal = overdriven(signal, timbre.drive * mood.drive, timbre.low_pass, self.sample_rate)
+        return levelled(signal, part.level)
 
-
-def _score(recipes: Recipes, piece: Piece, seconds: float, rng: np.random.Generator) -> Score:
-    artist = piece.artist
-    recipe = recipes.genres[artist.genre].subgenres[artist.subgenre]
-    mood = joined_moods([recipes.moods[name] for name in piece.moods])
-    mode = recipe.modes[rng.integers(len(recipe.modes))]
-    if mood.mode and mode != "chromatic":
-        mode = mood.mode
-    slowest, fastest = recipe.tempo
-    tempo = (slowest + artist.tempo * (fastest - slowest)) * rng.uniform(0.97, 1.03) * mood.tempo
-    beat = recipes.patterns[recipe.pattern].get("beat", 4) if recipe.kit else 4
-    return Score(
-        recipe=recipe,
-        mood=mood,
-        harmony=Harmony(
-            key=int(rng.integers(-4, 5)),
-            scale=recipes.scales[mode],
-            shape=recipes.chords[recipe.chords],
-            progression=recipe.progressions[rng.integers(len(recipe.progressions))],
-        ),
-        grid=Grid(tempo=float(tempo), steps_per_beat=beat, swing=recipe.swing),
-        touch=Touch(artist.brightness + mood.brightness, mood.attack, artist.detune),
-        seconds=seconds,
-        sample_rate=artist.sample_rate,
-    )
-
-
-def _instrument(recipes: Recipes, score: Score, part: Part, sound: str, rng: np.random.Generator) -> Samples:
-    timbre = recipes.timbres[sound]
-    notes = arrange_part(
-        part,
-        score.harmony,
-        score.grid,
-        score.seconds,
-        rng,
-        length=score.mood.length,
-        octave=score.mood.octave,
-    )
-    signal = render_part(timbre, notes, score.n_samples, score.sample_rate, rng, score.touch)
-    signal = overdriven(signal, timbre.drive * score.mood.drive, timbre.low_pass, score.sample_rate)
-    return levelled(signal, part.level)
-
-
-def _common(
-    recipes: Recipes, genre: Genre, score: Score, rng: np.random.Generator, tuning: float
-) -> list[Samples]:
-    """Return what the piece shares with all of its genre."""
-    shared = [_instrument(recipes, score, part, part.sound[0], rng) for part in genre.common]
-    if genre.kit:
-        drums = render_drums(
-            recipes, genre.kit, genre.pattern, score.grid, score.n_samples, score.sample_rate, rng, tuning
+    def drum(self, kit: str, pattern: str, level: float) -> Samples:
+        """Return a pattern that a kit plays, (n_samples,)."""
+        strokes = {line: self.recipes.strokes[name] for line, name in self.recipes.kits[kit].items()}
+        lines, samples = self.recipes.patterns[pattern], (self.n_samples, self.sample_rate)
+        return levelled(
+            render_drums(strokes, lines, self.grid, *samples, self.rng, self.tuning), level * self.mood.drums
         )
-        shared.append(levelled(drums, genre.drums * score.mood.drums))
-    return shared
 
-
-def _pumping(score: Score, depth: float) -> Samples:
-    """Return the gain of a mix that a kick drum pushes down on every beat, as in club music; (n_samples,)."""
-    beats = np.arange(score.n_samples) / score.sample_rate * score.grid.tempo / 60.0
-    return np.asarray(1.0 - depth * np.exp(-6.0 * (beats % 1.0)), np.float32)
-
-
-def _voice(
-    recipes: Recipes, score: Score, part: VoicePart, sex: str, head: float, rng: np.random.Generator
-) -> Samples:
-    style, singer = recipes.styles[part.style], recipes.sexes[sex]
-    events = onsets(part.pattern, score.grid, score.seconds)
-    bar_steps = len(part.pattern)
-    degrees = melody_degrees(events, bar_steps, score.harmony, rng)
-    home = 69.0 + 12.0 * np.log2(singer.pitch / 440.0)
-    syllables = []
-    for number, (event, degree) in enumerate(zip(events, degrees, strict=True)):
-        following = events[number + 1].seconds if number + 1 < len(events) else score.seconds
+    def sing(self, part: VoicePart, head: float) -> Samples:
+        """Return what the artist sings or speaks, (n_samples,); `head` scales the formants."""
+        style, singer = self.recipes.styles[part.style], self.recipes.sexes[self.artist.sex]
+        events, bar_steps = onsets(part.pattern, self.grid, self.seconds), len(part.pattern)
+        degrees = melody_degrees(events, bar_steps, self.harmony, self.rng)
+        ends = [*(event.seconds for event in events[1:]), self.seconds]
+        home = 69.0 + 12.0 * np.log2(singer.pitch / 440.0)
         longest = 1.2 if style.tune == "speech" else 3.0
-        duration = min((following - event.seconds) * style.length, longest)
-        pitches: tuple[float, ...]
-        if style.tune == "speech":
-            pitches = (home + rng.normal(0.0, 1.6),)
-        elif style.tune == "chord":
-            tones = score.harmony.chord(event.step // bar_steps)
-            pitches = tuple(
-                _near(score.harmony.pitch(tone, 3), home + 3.0 * place) for place, tone in enumerate(tones)
-            )
-        elif degree is None:
-            continue
-        else:
-            pitches = (_near(score.harmony.pitch(degree, 3), home),)
-        syllables.append(Syllable(event.seconds, duration, pitches, event.velocity))
-    signal = render_voice(
-        recipes, style, singer, syllables, score.n_samples, score.sample_rate, rng, formants=head
-    )
-    return levelled(signal, part.level)
+        syllables = []
+        for event, degree, end in zip(events, degrees, ends, strict=True):
+            if style.tune == "speech":
+                pitches = [home + self.rng.normal(0.0, 1.6)]
+            elif style.tune == "chord":
+                chord = self.harmony.chord(event.step // bar_steps)
+                pitches = [
+                    _near(self.harmony.pitch(tone, 3), home + 3.0 * place) for place, tone in enumerate(chord)
+                ]
+            elif degree is None:
+                continue
+            else:
+                pitches = [_near(self.harmony.pitch(degree, 3), home)]
+            duration = min((end - event.seconds) * style.length, longest)
+            syllables.append(Syllable(event.seconds, duration, tuple(pitches), event.velocity))
+        voice = Voice(style, syllables, self.n_samples, self.sample_rate, self.rng)
+        return levelled(voice.render(list(self.recipes.vowels.values()), singer, head), part.level)
 
 
 def _near(pitch: float, home: float) -> float:
@@ -231,18 +174,19 @@ def _near(pitch: float, home: float) -> float:
 
 def levelled(part: Samples, level: float) -> Samples:
     """Scale a part so that its loud passages lie at `level`."""
-    loud = float(np.percentile(np.abs(part[::16]), 97.0))
+    loud = _loudness(part)
     return part * np.float32(level / loud) if loud > 1e-6 else part
+
+
+def _loudness(part: Samples) -> float:
+    return float(np.percentile(np.abs(part[::16]), 97.0))
 
 
 def overdriven(part: Samples, drive: float, low_pass: float, sample_rate: int) -> Samples:
     """Bend a part's waveform (drive 0 leaves it), then take off what a loudspeaker would not pass on."""
     if drive:
-        loud = float(np.percentile(np.abs(part[::16]), 97.0)) + 1e-9
-        part = np.tanh(part * np.float32(drive / loud))
-    if low_pass:
-        part = filtered(part, sample_rate, low_pass=low_pass)
-    return part
+        part = np.tanh(part * np.float32(drive / (_loudness(part) + 1e-9)))
+    return filtered(part, sample_rate, low_pass=low_pass) if low_pass else part
 
 
 def filtered(

@@ -18,18 +18,35 @@ runs/FRONT-END/         a tagger with tuned thresholds: `folksong predict` and `
 
 from __future__ import annotations
 
+import json
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from folksong.demo.corpus import Corpus, CorpusSettings, write_corpus
+from folksong.audio.catalogue import read_catalogue
+from folksong.demo.corpus import Corpus, CorpusSettings, claim_folder, write_corpus
 from folksong.errors import FolksongError
-from folksong.files import read_json, write_json
+from folksong.evaluation.evaluate import evaluate
+from folksong.evaluation.tune_thresholds import tune_thresholds
+from folksong.files import write_json
+from folksong.labels import SUBJECTIVE_TAGS, drop, hybrid, keep_genres, propose_genres, top
 from folksong.labels.space import LabelSpace
+from folksong.prediction import load_tagger
+from folksong.runs import CONFIG_NAME
+from folksong.shards.writer import write_shards
+from folksong.splits import make_split
+from folksong.tags.cleaning.clean import clean
+from folksong.tags.sources.delimited import read_artists
+from folksong.tags.sources.read_tags import read_tags
+from folksong.training.config import Config
+from folksong.training.resume import resume
+from folksong.training.train import train
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +54,7 @@ FRONT_ENDS = ("log-mel-spectrogram", "waveform")
 FORMAT = "folksong.demo"
 NAME = "demo.json"
 Found = dict[str, Any]
+Meanings = Mapping[str, list[str]]  # label -> its kind and concept in the hidden truth
 
 
 @dataclass(frozen=True)
@@ -69,15 +87,8 @@ class DemoSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON values, with the fingerprint of the corpus."""
-        return {
-            "corpus": {**asdict(self.corpus), "genres": list(self.corpus.genres)},
-            "corpus_fingerprint": self.corpus.fingerprint(),
-            "n_labels": self.n_labels,
-            "n_clusters": self.n_clusters,
-            "window_seconds": self.window_seconds,
-            "fractions": list(self.fractions),
-            "epochs": dict(self.epochs),
-        }
+        content: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return content | {"epochs": dict(self.epochs), "corpus_fingerprint": self.corpus.fingerprint()}
 
 
 @dataclass(frozen=True)
@@ -109,11 +120,11 @@ class Score:
 
     front_end: str
     run: Path
+    seconds: float
     n_tracks: int
     macro_roc_auc: tuple[float, float, float]
     macro_pr_auc: tuple[float, float, float]
     chance: float
-    seconds: float
     by_kind: Mapping[str, tuple[int, float]]
 
     @property
@@ -137,7 +148,7 @@ class Heard:
     file: Path
     truth: str
     genre: str
-    labels: Mapping[str, list[tuple[str, float]]]
+    labels: Mapping[str, list[list[Any]]]
     genres: Mapping[str, str]
 
 
@@ -183,12 +194,12 @@ def run_demo(
     labels = journal.run("labels", demo.make_labels)
     scores = []
     for front_end in FRONT_ENDS:
-        journal.run(f"{front_end} shards", lambda name=front_end: demo.make_shards(name))  # type: ignore[misc]
-        journal.run(f"{front_end} training", lambda name=front_end: demo.train(name))  # type: ignore[misc]
+        journal.run(f"{front_end} shards", partial(demo.make_shards, front_end))
+        journal.run(f"{front_end} training", partial(demo.train, front_end))
         seconds = journal.stages[-1].seconds
-        found = journal.run(f"{front_end} evaluation", lambda name=front_end: demo.measure(name))  # type: ignore[misc]
-        scores.append(_score(front_end, demo.run_folder(front_end), seconds, found))
-    heard = demo.heard(journal.run("prediction", demo.listen))
+        found = journal.run(f"{front_end} evaluation", partial(demo.measure, front_end, labels["meanings"]))
+        scores.append(Score(front_end, demo.run_folder(front_end), seconds, **found))
+    heard = demo.heard(journal.run("prediction", partial(demo.listen, labels["meanings"])))
     kept = tuple(Kept(*row) for row in labels["kept"])
     return DemoResult(demo.folder, tuple(journal.stages), kept, tuple(scores), heard)
 
@@ -201,19 +212,8 @@ class _Journal:
     ) -> None:
         self.stages: list[Stage] = []
         self._path, self._on_stage = folder / NAME, on_stage
-        self._content: dict[str, Any] = {"format": FORMAT, "settings": dict(settings), "stages": {}}
-        if self._path.exists():
-            found = read_json(self._path)
-            if not isinstance(found, dict) or found.get("settings") != self._content["settings"]:
-                raise FolksongError(
-                    f"{folder}: holds a demo made with other settings, or by another version; to start over, delete "
-                    "that folder or choose another one"
-                )
-            self._content = found
-        elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise FolksongError(f"{folder}: is not an empty folder and no demo; choose another folder")
-        else:
-            write_json(self._path, self._content)
+        new = {"format": FORMAT, "settings": dict(settings), "stages": {}}
+        self._content = claim_folder(folder, NAME, new, ("a demo", "settings"))
 
     def run(self, name: str, work: Callable[[], Found]) -> Found:
         """Return what a stage found out, now or in an earlier call; the time of interrupted attempts is added up."""
@@ -251,6 +251,9 @@ class _Demo:
     def run_folder(self, front_end: str) -> Path:
         return self.folder / "runs" / front_end
 
+    def shards(self, front_end: str) -> Path:
+        return self.folder / "shards" / front_end
+
     def make_corpus(self) -> Found:
         settings = self.settings.corpus
         corpus = write_corpus(self.corpus.root, settings, jobs=self.jobs, progress=self.progress)
@@ -260,16 +263,9 @@ class _Demo:
 
     def make_labels(self) -> Found:
         """Clean the tags, split the tracks by artist, and build label spaces from the training tracks only."""
-        from folksong.labels import SUBJECTIVE_TAGS, drop, hybrid, keep_genres, propose_genres, top
-        from folksong.splits import make_split
-        from folksong.tags.cleaning.clean import clean
-        from folksong.tags.cleaning.recipe import default_recipe
-        from folksong.tags.sources.delimited import read_artists
-        from folksong.tags.sources.read_tags import read_tags
-
         settings, corpus = self.settings, self.corpus
         raw = read_tags(corpus.tags_path)
-        cleaned = clean(raw, default_recipe())
+        cleaned = clean(raw)
         table, artists = cleaned.table, read_artists(corpus.tracks_csv)
         split = make_split(table, fractions=settings.fractions, artists=artists, seed=settings.corpus.seed)
         split.write(self.folder / "split.json")
@@ -293,7 +289,7 @@ class _Demo:
         learned = spaces["learned"].names
         meanings = {
             final: [row["kind"], row["concept"]]
-            for row in reversed(corpus.read_tag_truth())
+            for row in reversed(corpus.read_truth("truth/tags.csv"))
             if (final := cleaned.log.final(row["tag"])) in learned
         }
         return {
@@ -303,13 +299,9 @@ class _Demo:
         }
 
     def make_shards(self, front_end: str) -> Found:
-        from folksong.audio.catalogue import read_catalogue
-        from folksong.shards.writer import write_shards
-        from folksong.tags.sources.read_tags import read_tags
-
         manifest = write_shards(
             read_catalogue(self.corpus.tracks_csv),
-            self.folder / "shards" / front_end,
+            self.shards(front_end),
             read_tags(self.corpus.tags_path),
             audio_format=front_end,
             jobs=self.jobs,
@@ -319,16 +311,19 @@ class _Demo:
         return {"detail": f"{manifest.n_tracks} records in {len(manifest.files)} files"}
 
     def train(self, front_end: str) -> Found:
-        from folksong.runs import CONFIG_NAME
-        from folksong.training.config import Config
-        from folksong.training.resume import resume
-        from folksong.training.train import train
-
-        run, shards = self.run_folder(front_end), self.folder / "shards" / front_end
+        """Train, or go on, with short windows, a small batch and a quick fall of the rate."""
+        run, shards, settings = self.run_folder(front_end), self.shards(front_end), self.settings
         if (run / CONFIG_NAME).exists():
             finished = resume(run, shards=shards, progress=self.progress)
         else:
-            config = Config.from_dict(training_config(self.settings))
+            of_training = {
+                "batch_size": 16,
+                "window_length": settings.window_seconds,
+                "split": list(settings.fractions),
+                "early_stop_patience": 12,
+                "reduceLRoP_patience": 4,
+            }
+            config = Config.from_dict({"model-training": of_training, "tags": {"top": settings.n_labels}})
             write_json(self.folder / "config.json", config.to_dict())
             finished = train(
                 front_end,
@@ -338,9 +333,9 @@ class _Demo:
                 labels=self.folder / "learned.labels.json",
                 tags=self.corpus.tags_path,
                 split=self.folder / "split.json",
-                epochs=dict(self.settings.epochs)[front_end],
+                epochs=dict(settings.epochs)[front_end],
                 multi_tag=True,
-                seed=self.settings.corpus.seed,
+                seed=settings.corpus.seed,
                 progress=self.progress,
             )
         best = finished.best_row()
@@ -349,18 +344,14 @@ class _Demo:
             f"{best['macro_pr_auc']:.3f}"
         }
 
-    def measure(self, front_end: str) -> Found:
+    def measure(self, front_end: str, meanings: Meanings) -> Found:
         """Tune thresholds on the validation part and measure on the test part."""
-        from folksong.evaluation.evaluate import evaluate
-        from folksong.evaluation.tune_thresholds import tune_thresholds
-
-        run, shards = self.run_folder(front_end), self.folder / "shards" / front_end
+        run, shards = self.run_folder(front_end), self.shards(front_end)
         tune_thresholds(run, shards=shards)
         measured = evaluate(run, shards=shards, tags=self.corpus.tags_path)
-        meanings = self._meanings()
         by_kind: dict[str, list[float]] = {}
         for label in measured.labels:
-            if label.roc_auc.value == label.roc_auc.value:  # not NaN
+            if not math.isnan(label.roc_auc.value):
                 by_kind.setdefault(meanings[label.name][0], []).append(label.roc_auc.value)
         roc, pr = measured.macro_roc_auc, measured.macro_pr_auc
         return {
@@ -372,71 +363,38 @@ class _Demo:
             "by_kind": {kind: [len(values), sum(values) / len(values)] for kind, values in by_kind.items()},
         }
 
-    def listen(self) -> Found:
+    def listen(self, meanings: Meanings) -> Found:
         """Let both taggers hear the clips whose artists are not in the corpus."""
-        from folksong.prediction import load_tagger
-
-        meanings = self._meanings()
         heard: dict[str, dict[str, Any]] = {path.name: {} for path in self.corpus.unseen}
         for front_end in FRONT_ENDS:
             tagger = load_tagger(self.run_folder(front_end))
             for path in self.corpus.unseen:
                 found = tagger.predict(path)
-                genre = next(
-                    (
-                        concept
-                        for label, _ in found.ranked()
-                        for kind, concept in [meanings[label]]
-                        if kind == "genre"
-                    ),
-                    "",
-                )
+                genres = [
+                    concept
+                    for label, _ in found.ranked()
+                    for kind, concept in [meanings[label]]
+                    if kind == "genre"
+                ]
+                labels = found.ranked(5, tagger.thresholds) or found.ranked(1)
                 heard[path.name][front_end] = {
-                    "labels": found.ranked(5, tagger.thresholds) or found.ranked(1),
-                    "genre": genre,
+                    "labels": [list(pair) for pair in labels],
+                    "genre": genres[0] if genres else "",
                 }
         return {"detail": f"{len(heard)} clips by artists that the taggers never heard", "heard": heard}
 
     def heard(self, found: Found) -> tuple[Heard, ...]:
-        truth = {row["file"]: row for row in self.corpus.read_unseen_truth()}
+        truth = {row["file"]: row for row in self.corpus.read_truth("unseen/truth.csv")}
         return tuple(
             Heard(
                 self.corpus.root / "unseen" / name,
                 _in_words(truth[name]),
                 truth[name]["genre"],
-                {
-                    front_end: [tuple(pair) for pair in entry["labels"]]
-                    for front_end, entry in entries.items()
-                },
+                {front_end: entry["labels"] for front_end, entry in entries.items()},
                 {front_end: entry["genre"] for front_end, entry in entries.items()},
             )
             for name, entries in found["heard"].items()
         )
-
-    def _meanings(self) -> dict[str, list[str]]:
-        """Return label -> its kind and concept in the hidden truth."""
-        found: dict[str, list[str]] = read_json(self.folder / NAME)["stages"]["labels"]["found"]["meanings"]
-        return found
-
-
-def _score(front_end: str, run: Path, seconds: float, found: Found) -> Score:
-    roc, pr = tuple(found["macro_roc_auc"]), tuple(found["macro_pr_auc"])
-    by_kind = {kind: (int(number), float(mean)) for kind, (number, mean) in found["by_kind"].items()}
-    return Score(front_end, run, found["n_tracks"], roc, pr, found["chance"], seconds, by_kind)
-
-
-def training_config(settings: DemoSettings) -> dict[str, Any]:
-    """Return the settings file of the demo's trainings: short windows, a small batch, a quick fall of the rate."""
-    return {
-        "model-training": {
-            "batch_size": 16,
-            "window_length": settings.window_seconds,
-            "split": list(settings.fractions),
-            "early_stop_patience": 12,
-            "reduceLRoP_patience": 4,
-        },
-        "tags": {"top": settings.n_labels},
-    }
 
 
 def _joined(genres: LabelSpace, others: LabelSpace, aliases: Mapping[str, str]) -> LabelSpace:

@@ -118,8 +118,12 @@ def _artist(recipes: Recipes, genre: str, subgenre: str, key: tuple[int, ...], n
     sex = ""
     if recipe.voice is not None and rng.random() < recipe.voice.chance:
         sex = "female" if rng.random() < recipe.voice.female else "male"
+    forms = words["artist"].get(genre, words["artist"]["any"])
+    while (name := _filled(rng, words, forms)) in names:
+        pass
+    names.add(name)
     return Artist(
-        name=_name(rng, words, words["artist"].get(genre, words["artist"]["any"]), names),
+        name=name,
         genre=genre,
         subgenre=subgenre,
         era=era,
@@ -163,13 +167,6 @@ def _piece(recipes: Recipes, artist: Artist, key: tuple[int, ...]) -> Piece:
 def _draw(rng: np.random.Generator, weights: dict[str, float]) -> str:
     shares = np.cumsum(list(weights.values()))
     return list(weights)[int(np.searchsorted(shares, rng.random() * shares[-1], side="right"))]
-
-
-def _name(rng: np.random.Generator, words: dict[str, list[str]], forms: list[str], names: set[str]) -> str:
-    while (name := _filled(rng, words, forms)) in names:
-        pass
-    names.add(name)
-    return name
 
 
 def _filled(rng: np.random.Generator, words: dict[str, list[str]], forms: list[str]) -> str:

@@ -17,7 +17,6 @@ melody     a tune of one bar that comes back changed at its end
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -128,7 +127,7 @@ def arrange_part(
     length: float = 1.0,
     octave: int = 0,
 ) -> list[Note]:
-    """Return the notes of a part that lasts `seconds`.
+    """Return the notes of a part.
 
     Args:
         part: role, pattern, octave, length.
@@ -142,21 +141,20 @@ def arrange_part(
     events = onsets(part.pattern, grid, seconds)
     bar_steps = len(part.pattern)
     if part.role == "melody":
-        degrees = melody_degrees(events, bar_steps, harmony, rng)
-        chords = [[] if degree is None else [degree] for degree in degrees]
+        tune = melody_degrees(events, bar_steps, harmony, rng)
+        chords = [[] if degree is None else [degree] for degree in tune]
     else:
-        chords = _ROLES[part.role](events, bar_steps, harmony, rng)
-        octave = 0
+        chords, octave = role_degrees(part.role, events, bar_steps, harmony, rng), 0
+    duration = part.length * grid.step_seconds
+    held = part.length >= bar_steps  # a tone held through the bar must not run into the next chord
     notes = []
-    for event, degrees_now in zip(events, chords, strict=True):
-        duration = part.length * grid.step_seconds * length
-        if part.length >= bar_steps:  # a tone held through the bar must not run into the next chord
-            duration = part.length * grid.step_seconds
-        strength = event.velocity / np.sqrt(max(len(degrees_now), 1))
-        for place, degree in enumerate(degrees_now):
-            start = event.seconds + STRUM_SECONDS * place * (part.length < bar_steps)
+    for event, degrees in zip(events, chords, strict=True):
+        strength = event.velocity / np.sqrt(max(len(degrees), 1))
+        for place, degree in enumerate(degrees):
+            start = event.seconds + STRUM_SECONDS * place * (not held)
             pitch = harmony.pitch(degree, part.octave + octave)
-            notes.append(Note(start, duration, pitch, strength * rng.uniform(0.9, 1.0)))
+            velocity = strength * rng.uniform(0.9, 1.0)
+            notes.append(Note(start, duration if held else duration * length, pitch, velocity))
     return notes
 
 
@@ -182,44 +180,46 @@ def melody_degrees(
     return found
 
 
-def _chords(
-    events: list[Onset], bar_steps: int, harmony: Harmony, rng: np.random.Generator
+def role_degrees(
+    role: str, events: list[Onset], bar_steps: int, harmony: Harmony, rng: np.random.Generator
 ) -> list[list[int]]:
-    return [harmony.chord(event.step // bar_steps) for event in events]
-
-
-def _arpeggio(
-    events: list[Onset], bar_steps: int, harmony: Harmony, rng: np.random.Generator
-) -> list[list[int]]:
-    rises = bool(rng.integers(2))
+    """Return the degrees that a role other than a melody plays at each event."""
+    where = [divmod(event.step, bar_steps) for event in events]  # bar, step
+    chords = [harmony.chord(bar) for bar, _ in where]
+    if role == "chords":
+        return chords
+    if role == "drone":
+        return [[0, 4] for _ in events]
+    if role == "walk":
+        return _walk(where, bar_steps, harmony, rng)
+    size = len(harmony.scale)
+    if role == "stride":
+        low_or_chord = enumerate(chords)
+        return [[c[0] - size] if number % 2 == 0 else [tone + 2 for tone in c] for number, c in low_or_chord]
+    if role == "bass":
+        fifths = rng.random(len(events)) < 0.15
+        return [
+            [harmony.root(bar) + (4 if fifth and step else 0)]
+            for (bar, step), fifth in zip(where, fifths, strict=True)
+        ]
+    if role == "riff":
+        figure = [int(rng.choice(RIFF_DEGREES)) for _ in range(bar_steps)]
+        return [[harmony.root(bar) + (figure[step] if step else 0)] for bar, step in where]
+    rises = bool(rng.integers(2))  # an arpeggio
     found = []
-    for number, event in enumerate(events):
-        tones = harmony.chord(event.step // bar_steps)
-        tones = [*tones, tones[0] + len(harmony.scale)]
+    for number, chord in enumerate(chords):
+        tones = [*chord, chord[0] + size]
         ladder = tones + tones[-2:0:-1] if rises else tones
         found.append([ladder[number % len(ladder)]])
     return found
 
 
-def _drone(
-    events: list[Onset], bar_steps: int, harmony: Harmony, rng: np.random.Generator
+def _walk(
+    where: list[tuple[int, int]], bar_steps: int, harmony: Harmony, rng: np.random.Generator
 ) -> list[list[int]]:
-    return [[0, 4] for _ in events]
-
-
-def _bass(events: list[Onset], bar_steps: int, harmony: Harmony, rng: np.random.Generator) -> list[list[int]]:
-    fifths = rng.random(len(events)) < 0.15
-    return [
-        [harmony.root(event.step // bar_steps) + (4 if fifth and event.step % bar_steps else 0)]
-        for event, fifth in zip(events, fifths, strict=True)
-    ]
-
-
-def _walk(events: list[Onset], bar_steps: int, harmony: Harmony, rng: np.random.Generator) -> list[list[int]]:
     found = []
     place = 0
-    for event in events:
-        bar, step = divmod(event.step, bar_steps)
+    for bar, step in where:
         if step == 0:
             place = harmony.root(bar)
         elif step >= bar_steps - 4:
@@ -229,30 +229,3 @@ def _walk(events: list[Onset], bar_steps: int, harmony: Harmony, rng: np.random.
             place += int(rng.choice([-2, -1, 1, 2, 2]))
         found.append([int(np.clip(place, -4, 9))])
     return found
-
-
-def _stride(
-    events: list[Onset], bar_steps: int, harmony: Harmony, rng: np.random.Generator
-) -> list[list[int]]:
-    found = []
-    for number, event in enumerate(events):
-        tones = harmony.chord(event.step // bar_steps)
-        found.append([tones[0] - len(harmony.scale)] if number % 2 == 0 else [tone + 2 for tone in tones])
-    return found
-
-
-def _riff(events: list[Onset], bar_steps: int, harmony: Harmony, rng: np.random.Generator) -> list[list[int]]:
-    figure = {step: int(rng.choice(RIFF_DEGREES)) for step in range(bar_steps)}
-    figure[0] = 0
-    return [[harmony.root(event.step // bar_steps) + figure[event.step % bar_steps]] for event in events]
-
-
-_ROLES: dict[str, Callable[[list[Onset], int, Harmony, np.random.Generator], list[list[int]]]] = {
-    "chords": _chords,
-    "arpeggio": _arpeggio,
-    "drone": _drone,
-    "bass": _bass,
-    "walk": _walk,
-    "stride": _stride,
-    "riff": _riff,
-}

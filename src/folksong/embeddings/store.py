@@ -21,6 +21,7 @@ from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse as sp
 
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import (
@@ -34,6 +35,7 @@ from folksong.files import (
     write_json,
     write_signed,
 )
+from folksong.tags.table import TagTable
 
 Values = npt.NDArray[np.float32] | npt.NDArray[np.float16]
 
@@ -152,6 +154,24 @@ class Embeddings:
 
     def __len__(self) -> int:
         return len(self.track_ids)
+
+    @property
+    def folder(self) -> Path:
+        """Where they lie."""
+        return Path(self.source)
+
+    @property
+    def n_steps(self) -> npt.NDArray[np.int64]:
+        """(n_tracks,) ones, where a record of audio has its length."""
+        return np.ones(len(self), np.int64)
+
+    def tag_table(self, database: int = 0) -> TagTable:
+        """Return a table without tags: embeddings hold none."""
+        return TagTable(
+            np.array(self.track_ids, object),
+            np.empty(0, object),
+            sp.csr_matrix((len(self), 0), dtype=np.float32),
+        )
 
     @cached_property
     def _row_of(self) -> dict[str, int]:

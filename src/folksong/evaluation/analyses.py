@@ -34,15 +34,7 @@ THRESHOLDS = (0.33, 0.5, 0.67)
 
 @dataclass(frozen=True)
 class TagGroup:
-    """The labels of one group of tags.
-
-    Args:
-        name: of the group.
-        labels: how many of the labels in the averages belong to it.
-        roc_auc: their mean.
-        pr_auc: likewise.
-        chance: mean share of tracks.
-    """
+    """Mean figures of the labels of one group of tags, and how many of the labels in the averages belong to it."""
 
     name: str
     labels: int
@@ -78,12 +70,9 @@ def read_tag_groups(path: str | os.PathLike[str]) -> dict[str, str]:
 
 
 def figures_by_group(found: Evaluation, groups: Mapping[str, str]) -> list[TagGroup]:
-    """Return the mean figures of the labels of each group, in the order of the groups; groups without a label are left
-    out.
+    """Return the mean figures of each group that has a label in the averages, in the order of the groups.
 
-    Args:
-        found: the evaluation; only the labels in its averages count.
-        groups: tag -> group; a label belongs to the group of its name.
+    `groups` is tag -> group; a label belongs to the group of its name.
     """
     members: dict[str, list[tuple[float, float, float]]] = {name: [] for name in groups.values()}
     for label in found.defined:
@@ -164,15 +153,6 @@ def imbalance(found: Evaluation) -> tuple[float, float]:
     )
 
 
-def normalised_cooccurrence(found: Evaluation) -> Array:
-    """Return n_ij / √(n_i n_j) of the labels on the measured tracks: (n_labels, n_labels) in 0 to 1, 0 if undefined."""
-    counts = found.cooccurrence.astype(np.float64)
-    own = np.sqrt(np.diag(counts))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        shares: Array = np.nan_to_num(counts / np.outer(own, own))
-    return shares
-
-
 @dataclass(frozen=True)
 class Recovery:
     """How a label space divides tags, against what they mean.
@@ -214,12 +194,7 @@ def read_truth(path: str | os.PathLike[str]) -> dict[str, str]:
 
 
 def recovery(space: LabelSpace, truth: Mapping[str, str]) -> Recovery:
-    """Compare the labels of a space with the meanings of tags; a tag of several labels counts with its first.
-
-    Args:
-        space: the label space.
-        truth: tag -> meaning.
-    """
+    """Compare the labels of a space with `truth`, tag -> meaning; a tag of several labels counts with its first."""
     meanings = {meaning: number for number, meaning in enumerate(dict.fromkeys(truth.values()))}
     true = np.array([meanings[meaning] for meaning in truth.values()], np.int64)
     labels = [space.labels_of(tag) for tag in truth]

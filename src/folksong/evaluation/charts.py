@@ -1,28 +1,33 @@
-"""Charts of a report's page, as Plotly has them: a dict of ``data`` and ``layout`` each, drawn in the browser."""
+"""Charts of a report's page, as Plotly has them: a dict of ``data`` and ``layout`` each, drawn in the browser.
+
+``page/template.json`` holds their look: Plotly's defaults for the layout and for each kind of trace.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from folksong.evaluation.analyses import density, normalised_cooccurrence
+from folksong.drawing import distinct_names, plotly_text, short_name
+from folksong.evaluation.analyses import density
 from folksong.evaluation.figures import Average, Evaluation
 from folksong.evaluation.plots import (
     BLUE,
     GREY,
-    NARROWEST_AXIS,
     VERMILION,
+    axis_around,
     colour_of,
-    cut,
     front_ends,
     side_by_side,
 )
 from folksong.evaluation.report_data import Report, ReportGroup, describe_space, heard_together
 from folksong.files import json_value
+from folksong.labels.analysis.cooccurrence import LabelCooccurrence
 
 Chart = dict[str, Any]
 
@@ -39,38 +44,14 @@ CURVES = {
     "loss": "training loss",
     "learning_rate": "learning rate",
 }
-# Cividis, which is even in lightness and the same for the colour-blind; bent so that small shares show too.
-CIVIDIS = ("#00224e", "#35456c", "#666970", "#948e77", "#c8b866", "#fee838")
-SHARES = [[(place / 5) ** 2, colour] for place, colour in enumerate(CIVIDIS)]
+CHANCE = {"mode": "lines", "hoverinfo": "skip", "line": {"color": GREY, "dash": "dash", "width": 1}}
 
 
 def chart(data: Sequence[Mapping[str, Any]], *, x: str, y: str, height: int = 380, **layout: Any) -> Chart:
-    """Return a chart with titled axes that fills its width; undefined numbers become gaps.
-
-    Args:
-        data: the traces.
-        x: title of the axis.
-        y: likewise.
-        height: in pixels.
-        layout: more of it; ``xaxis`` and ``yaxis`` are laid over the defaults.
-    """
-    axes = {
-        axis: {"title": {"text": title}, "automargin": True, "zeroline": False, "gridcolor": "#e7e7e7"}
-        | layout.pop(axis, {})
-        for axis, title in (("xaxis", x), ("yaxis", y))
-    }
-    full = {
-        "height": height,
-        "margin": {"l": 10, "r": 10, "t": 10, "b": 10},
-        "showlegend": False,
-        "hovermode": "closest",
-        "paper_bgcolor": "#fff",
-        "plot_bgcolor": "#fff",
-        "font": {"size": 12, "color": "#1b1b1b"},
-        **axes,
-        **layout,
-    }
-    content: Chart = json_value({"data": list(data), "layout": full})
+    """Return a chart with titled axes; undefined numbers become gaps, ``xaxis`` and ``yaxis`` are laid over titles."""
+    for axis, title in (("xaxis", x), ("yaxis", y)):
+        layout[axis] = {"title": {"text": title}, **layout.get(axis, {})}
+    content: Chart = json_value({"data": list(data), "layout": {"height": height, **layout}})
     return content
 
 
@@ -97,8 +78,10 @@ def frontier_charts(report: Report) -> dict[str, Chart]:
 
 def _lift(figure: Average) -> Average:
     chance = figure.chance or np.nan
-    seeds = tuple(value / chance for value in figure.seeds)
-    return Average(figure.value / chance, figure.low / chance, figure.high / chance, 1.0, seeds)
+    value, low, high, *seeds = (
+        value / chance for value in (figure.value, figure.low, figure.high, *figure.seeds)
+    )
+    return replace(figure, value=value, low=low, high=high, chance=1.0, seeds=tuple(seeds))
 
 
 def _frontier(
@@ -115,15 +98,15 @@ def _frontier(
             continue
         seeds = ", ".join(f"{value:.3f}" for value in figure.seeds)
         lines = (
-            f"{cut(group.group.name, 60)}, {group.group.front_end}",
-            cut(describe_space(group.group.labels), 60),
+            f"{short_name(group.group.name, 60)}, {group.group.front_end}",
+            short_name(describe_space(group.group.labels), 60),
             f"kept: {share:.3f}",
-            f"{figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})",
+            figure.text(),
             *([f"seeds {', '.join(map(str, group.group.seeds))}: {seeds}"] if len(figure.seeds) > 1 else []),
         )
         traces.append(
             {
-                **_points([place], [figure.value], ["<br>".join(map(escape, lines))]),
+                **_points([place], [figure.value], ["<br>".join(map(plotly_text, lines))]),
                 "mode": "markers+text",
                 "text": [str(group.number)],
                 "textfont": {"color": "#fff", "size": 11},
@@ -135,10 +118,7 @@ def _frontier(
                 "error_y": _error([figure], colour_of(group)),
             }
         )
-    known = [place for place in places if place is not None]
-    middle, width = (max(known) + min(known)) / 2, max(1.25 * (max(known) - min(known)), NARROWEST_AXIS)
-    limits = [middle - width / 2, middle + width / 2]
-    return chart(traces, x=x, y=y, height=430, xaxis={"range": limits, "nticks": 6})
+    return chart(traces, x=x, y=y, height=430, xaxis={"range": axis_around(places), "nticks": 6})
 
 
 def curve_charts(report: Report) -> dict[str, Chart]:
@@ -156,7 +136,7 @@ def curve_charts(report: Report) -> dict[str, Chart]:
             best = max((line["epoch"] for line in lines if line.get("best")), default=None)
             group = group_of[row]
             hints = [
-                f"{escape(cut(entry.name, 60))}, epoch {line['epoch']}<br>{title} {line[key]:.4f}"
+                f"{plotly_text(short_name(entry.name, 60))}, epoch {line['epoch']}<br>{title} {line[key]:.4f}"
                 for line in lines
             ]
             traces.append(
@@ -186,13 +166,11 @@ def prevalence_charts(found: Evaluation) -> dict[str, Chart]:
             continue
         figures: list[Average] = [getattr(label, name) for label in labels]
         hints = [
-            f"{escape(cut(label.name, 60))}<br>{label.tracks} tracks<br>"
-            f"{figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})"
+            f"{plotly_text(short_name(label.name, 60))}<br>{label.tracks} tracks<br>{figure.text()}"
             for label, figure in zip(labels, figures, strict=True)
         ]
         steps = np.geomspace(shares.min() / 1.3, min(1.0, shares.max() * 1.3), 60)
         chance = np.full(60, 0.5) if name == "roc_auc" else steps
-        lines = {"mode": "lines", "hoverinfo": "skip", "line": {"color": GREY, "dash": "dash", "width": 1}}
         dots = {
             **_points(shares.tolist(), [figure.value for figure in figures], hints),
             "mode": "markers",
@@ -200,7 +178,7 @@ def prevalence_charts(found: Evaluation) -> dict[str, Chart]:
             "error_y": _error(figures, BLUE),
         }
         charts[title] = chart(
-            [{"x": steps.tolist(), "y": chance.tolist(), **lines}, dots],
+            [{"x": steps.tolist(), "y": chance.tolist(), **CHANCE}, dots],
             x="share of tracks that carry the label",
             y=title,
             xaxis={"type": "log", "tickvals": SHARE_TICKS, "ticktext": [f"{tick:g}" for tick in SHARE_TICKS]},
@@ -214,7 +192,7 @@ def heat_charts(found: Evaluation) -> dict[str, Chart]:
         return {}
     names = [figures.name for figures in found.labels]
     together, heard = heard_together(found)
-    normalised = normalised_cooccurrence(found)
+    normalised = LabelCooccurrence(tuple(names), found.cooccurrence).normalised
     return {
         "normalised": heat_map(names, normalised, "“%{y}” and “%{x}”: n_ij / √(n_i n_j) = %{z:.2f}"),
         "together": heat_map(names, together, "%{z:.2f} of the tracks with “%{y}” carry “%{x}”"),
@@ -223,30 +201,14 @@ def heat_charts(found: Evaluation) -> dict[str, Chart]:
 
 
 def heat_map(names: Sequence[str], values: npt.NDArray[np.float64], hint: str) -> Chart:
-    """Return a heat map of a square matrix of shares, with a name at each row and column.
-
-    Args:
-        names: (n,).
-        values: (n, n) in 0 to 1.
-        hint: Plotly's template, with ``%{x}``, ``%{y}`` and ``%{z}``.
-    """
-    shown = _unique([escape(cut(name, 22)) for name in names])
+    """Return a heat map of shares (n, n); `hint` is Plotly's template, with ``%{x}``, ``%{y}`` and ``%{z}``."""
+    shown = distinct_names([plotly_text(short_name(name, 22)) for name in names])
     trace = {
         "type": "heatmap",
         "x": shown,
         "y": shown,
         "z": np.round(values, 3).tolist(),
-        "zmin": 0,
-        "zmax": 1,
-        "colorscale": SHARES,
         "hovertemplate": hint + "<extra></extra>",
-        "colorbar": {
-            "thickness": 10,
-            "len": 0.5,
-            "y": 1,
-            "yanchor": "top",
-            "tickvals": [0, 0.1, 0.3, 0.6, 1],
-        },
     }
     small = {"tickfont": {"size": 10 if len(names) <= 60 else 8}, "showgrid": False}
     return chart(
@@ -267,9 +229,8 @@ def density_charts(report: Report) -> dict[str, Chart]:
     for other in groups[1:] or groups[:1]:
         traces: list[dict[str, Any]] = []
         for group in dict.fromkeys((groups[0], other)):
-            labels = report.runs[group.group.rows[0]].evaluation.defined
-            values = [label.pr_auc.value for label in labels]
-            name = f"{group.number} {escape(cut(group.group.name, 40))}, {group.group.front_end}"
+            values = [label.pr_auc.value for label in report.first_seed(group).evaluation.defined]
+            name = f"{group.number} {plotly_text(short_name(group.group.name, 40))}, {group.group.front_end}"
             colour = GREY if traces and colour_of(group) == colour_of(groups[0]) else colour_of(group)
             bars: dict[str, Any] = {
                 "type": "histogram",
@@ -307,10 +268,9 @@ def calibration_chart(found: Evaluation) -> Chart:
         for place in filled
     ]
     sizes = 6 + 10 * np.log1p(counts[filled]) / np.log1p(counts.max())
-    diagonal = {"x": [0, 1], "y": [0, 1], "mode": "lines", "hoverinfo": "skip"}
     return chart(
         [
-            {**diagonal, "line": {"color": GREY, "dash": "dash", "width": 1}},
+            {"x": [0, 1], "y": [0, 1], **CHANCE},
             {
                 **_points(scores[filled].tolist(), shares[filled].tolist(), hints),
                 "mode": "lines+markers",
@@ -325,11 +285,6 @@ def calibration_chart(found: Evaluation) -> Chart:
     )
 
 
-def escape(text: str) -> str:
-    """Return text that Plotly shows as it is: it takes some HTML for its own."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
 def _points(x: Sequence[Any], y: Sequence[Any], hints: Sequence[str]) -> dict[str, Any]:
     return {"type": "scatter", "x": x, "y": y, "hovertext": hints, "hoverinfo": "text"}
 
@@ -341,16 +296,4 @@ def _error(figures: Sequence[Average], colour: str) -> dict[str, Any]:
         "array": [figure.high - figure.value for figure in figures],
         "arrayminus": [figure.value - figure.low for figure in figures],
         "color": colour,
-        "thickness": 1.2,
-        "width": 0,
     }
-
-
-def _unique(names: Sequence[str]) -> list[str]:
-    """Return names, numbered where shortening made some alike: Plotly would draw them as one row."""
-    seen: dict[str, int] = {}
-    found = []
-    for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        found.append(name if seen[name] == 1 else f"{name} {seen[name]}")
-    return found

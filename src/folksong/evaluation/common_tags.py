@@ -42,12 +42,9 @@ def same_tracks(scored: Sequence[ScoredTracks]) -> list[ScoredTracks]:
 
 
 def common_tags(spaces: Sequence[LabelSpace], table: TagTable, *, min_tracks: int = 1) -> tuple[str, ...]:
-    """Return the tags of `table` that belong to a label in every space (by themselves or an alias), popular first.
+    """Return the tags that belong to a label in every space (by themselves or an alias), popular first.
 
-    Args:
-        spaces: the label spaces.
-        table: the tags as listeners wrote them.
-        min_tracks: only tags that so many tracks of the table carry.
+    Only tags that `min_tracks` tracks of the table carry are returned; of no space, these are all its frequent tags.
     """
     popularity = table.popularity()
     return tuple(
@@ -68,14 +65,8 @@ def project(
     """Return the tracks with tags in the place of labels.
 
     A tag's score is that of its label (of several, the highest); its targets are the tracks that carry the tag itself.
-    Tracks that carry none of `tags` are not measured.
-
-    Args:
-        tracks: scored by a tagger with the labels of `space`.
-        space: the label space.
-        tags: the tags to project on.
-        table: which track carries which tag.
-        unknown_at_chance: give a tag of no label the same score on every track, so that it is measured at chance.
+    Tracks that carry none of `tags` are not measured. With `unknown_at_chance` a tag of no label gets the same score on
+    every track, so that it is measured at chance.
 
     Raises:
         FolksongError: the scores are of other labels, or a tag belongs to no label of the space.

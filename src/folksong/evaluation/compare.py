@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -28,9 +28,17 @@ import numpy.typing as npt
 from folksong.errors import FolksongError
 from folksong.evaluation.common_tags import common_tags, project, same_tracks
 from folksong.evaluation.evaluate import current_evaluation
-from folksong.evaluation.figures import FIGURES, Average, Measured, averages, mean_resampled, measure_tracks
-from folksong.evaluation.groups import Group, seed_of
-from folksong.evaluation.scores import ScoredTracks, open_shards
+from folksong.evaluation.figures import (
+    FIGURES,
+    Average,
+    Estimate,
+    Measured,
+    averages,
+    mean_resampled,
+    measure_tracks,
+)
+from folksong.evaluation.groups import Group
+from folksong.evaluation.scores import ScoredTracks, open_run_records
 from folksong.files import json_value
 from folksong.metrics import centred_interval
 from folksong.runs import Run
@@ -44,20 +52,17 @@ LEAST_TRACKS = 5  # that must carry a tag of the ground "all": with fewer, a tag
 
 
 @dataclass(frozen=True)
-class Difference:
-    """How much more a group reaches than the first one.
+class Difference(Estimate):
+    """How much more a group reaches than the first one; over several seeds, the mean of their differences.
 
     Args:
-        value: its figure minus that of the first; over several seeds, the mean of their differences.
+        value: its figure minus that of the first.
         low: lower end of the interval of the difference.
         high: upper end.
         p: two-sided: the share of resamples whose difference strays at least as far from its mean as `value` from 0.
         seeds: the difference of each seed that both have.
     """
 
-    value: float
-    low: float
-    high: float
     p: float
     seeds: tuple[float, ...] = ()
 
@@ -69,9 +74,9 @@ class Compared:
     Args:
         group: the group.
         measured: seed -> its run's figures.
-        figures: mean over the seeds of each of `folksong.evaluation.figures.FIGURES`.
-        differences: the same minus those of the first group; empty for the first group itself.
-        label_roc_auc: (n_names,) of each label or tag compared, mean over the seeds; NaN where undefined.
+        figures: mean over the seeds.
+        differences: from the first group, which has none itself.
+        label_roc_auc: (n_names,) mean over the seeds; NaN where undefined.
         known: how many of the names belong to a label of its label space.
     """
 
@@ -125,20 +130,16 @@ class Comparison:
                 {
                     "run": os.fspath(one.group.runs[0].path),
                     "n_labels": len(one.group.labels),
-                    "figures": {name: _to_dict(figure) for name, figure in one.figures.items()},
-                    "differences": {name: _to_dict(found) for name, found in one.differences.items()},
+                    "figures": {name: figure.to_dict() for name, figure in one.figures.items()},
+                    "differences": {name: found.to_dict() for name, found in one.differences.items()},
                     "label_roc_auc": json_value(one.label_roc_auc.tolist()),
-                    "label_differences": [_to_dict(found) for found in self.label_differences(number)]
+                    "label_differences": [found.to_dict() for found in self.label_differences(number)]
                     if number
                     else [],
                 }
                 for number, one in enumerate(self.groups)
             ],
         }
-
-
-def _to_dict(figure: Average | Difference) -> Any:
-    return json_value({name: value for name, value in vars(figure).items() if name != "seeds"})
 
 
 def compare(
@@ -181,17 +182,15 @@ def compare(
         raise FolksongError(
             "the runs have different label spaces; compare them on the tags that all of them know"
         )
-    if ground == "labels" or (ground == "auto" and equal):
-        return _compare_on("labels", part, groups, _on_labels(scored), measuring)
-    table = read_run_tags(opened[0], open_shards(opened[0]), tags)
-    known = common_tags(
-        [run.labels for run in opened], table.select_tracks(scored[0].track_ids), min_tracks=min_tracks
-    )
-    if not known:
+    if ground == "auto":
+        ground = "labels" if equal else "tags"
+    table = None if ground == "labels" else read_run_tags(opened[0], open_run_records(opened[0]), tags)
+    on_ground = _on_ground(ground, groups, scored, table, min_tracks)
+    if not on_ground:
         raise FolksongError(
             "no tag of these tracks belongs to a label in every run; there is no common ground"
         )
-    return _compare_on("tags", part, groups, _on_tags(groups, scored, known, table), measuring)
+    return _compare_on(ground, part, groups, on_ground, measuring)
 
 
 def compare_groups(
@@ -203,28 +202,14 @@ def compare_groups(
 ) -> list[Comparison]:
     """Compare groups on every ground that there is: on labels if all have the same, else on common and on all tags.
 
-    Args:
-        groups: the groups.
-        scored: (n_runs,) each run's scores, on the same tracks in the same order.
-        table: the tags of the tracks; None leaves out what needs them.
-        part: what the tracks are.
-        measuring: `measure_tracks` with its settings.
+    `scored` is (n_runs,), on the same tracks in the same order; without the `table` of tags, only labels are compared.
     """
     if _have_equal_labels(groups):
-        return [_compare_on("labels", part, groups, _on_labels(scored), measuring)]
-    if table is None:
-        return []
-    present = table.select_tracks(scored[0].track_ids)
-    popularity = present.popularity()
-    frequent = tuple(
-        tag for tag, count in zip(popularity.tags, popularity.counts, strict=True) if count >= LEAST_TRACKS
-    )
-    grounds = (("tags", common_tags([group.labels for group in groups], present)), ("all", frequent))
-    return [
-        _compare_on(ground, part, groups, _on_tags(groups, scored, tags, table), measuring)
-        for ground, tags in grounds
-        if tags
-    ]
+        grounds: tuple[str, ...] = ("labels",)
+    else:
+        grounds = () if table is None else ("tags", "all")
+    on_grounds = {ground: _on_ground(ground, groups, scored, table) for ground in grounds}
+    return [_compare_on(ground, part, groups, on, measuring) for ground, on in on_grounds.items() if on]
 
 
 def compare_pairs(
@@ -234,21 +219,16 @@ def compare_pairs(
     part: str,
     measuring: Measuring,
 ) -> list[Comparison]:
-    """Compare every two groups of a front-end, or of a label space, on their labels if equal, else on common tags.
-
-    Args: as `compare_groups`.
-    """
+    """Compare every two groups of a front-end, or of a label space, on their labels if equal, else on common tags."""
     found = []
     for number, first in enumerate(groups):
         for second in groups[number + 1 :]:
             if first.front_end != second.front_end and first.name != second.name:
                 continue
-            of_two = [scored[row] for group in (first, second) for row in group.rows]
-            middle, end = len(first.rows), len(of_two)
-            two = [
-                Group(group.space, group.loss, group.front_end, group.runs, tuple(rows))
-                for group, rows in ((first, range(middle)), (second, range(middle, end)))
-            ]
+            of_two = [scored[row] for row in (*first.rows, *second.rows)]
+            rows = range(len(of_two))
+            middle = len(first.rows)
+            two = [replace(first, rows=rows[:middle]), replace(second, rows=rows[middle:])]
             of_pair = compare_groups(two, of_two, table, part, measuring)
             found += [one for one in of_pair if one.ground != "all"]
     return found
@@ -258,19 +238,28 @@ def _have_equal_labels(groups: Sequence[Group]) -> bool:
     return len({group.labels.sha256() for group in groups}) == 1
 
 
-def _on_labels(scored: Sequence[ScoredTracks]) -> list[ScoredTracks]:
-    """Return the tracks that every run measures."""
-    measured = np.logical_and.reduce([tracks.measured for tracks in scored])
-    return [tracks.select(measured) for tracks in scored]
-
-
-def _on_tags(
-    groups: Sequence[Group], scored: Sequence[ScoredTracks], tags: Sequence[str], table: TagTable
+def _on_ground(
+    ground: str,
+    groups: Sequence[Group],
+    scored: Sequence[ScoredTracks],
+    table: TagTable | None,
+    min_tracks: int = 1,
 ) -> list[ScoredTracks]:
+    """Return the scores on the tracks that every run measures, or on tags; empty if there is no tag."""
+    if ground == "labels" or table is None:
+        measured = np.logical_and.reduce([tracks.measured for tracks in scored])
+        return [tracks.select(measured) for tracks in scored]
+    everything = ground == "all"
+    tags = common_tags(
+        [] if everything else [group.labels for group in groups],
+        table.select_tracks(scored[0].track_ids),
+        min_tracks=LEAST_TRACKS if everything else min_tracks,
+    )
     space_of = {row: group.labels for group in groups for row in group.rows}
     return [
         project(tracks, space_of[row], tags, table, unknown_at_chance=True)
         for row, tracks in enumerate(scored)
+        if tags
     ]
 
 
@@ -285,21 +274,18 @@ def _compare_on(
     names = scored[0].labels
     compared: list[Compared] = []
     for group in groups:
-        measured = {
-            seed_of(run): measuring(scored[row]) for run, row in zip(group.runs, group.rows, strict=True)
-        }
+        rows = zip(group.seeds, group.rows, strict=True)
+        measured = {seed: measuring(scored[row]) for seed, row in rows}
+        first = compared[0].measured if compared else None
+        known = [name for name in names if ground == "labels" or group.labels.labels_of(name)]
         compared.append(
             Compared(
                 group,
                 measured,
                 figures=averages(list(measured.values())),
-                differences={name: difference(measured, compared[0].measured, name) for name in FIGURES}
-                if compared
-                else {},
+                differences={name: difference(measured, first, name) for name in FIGURES if first},
                 label_roc_auc=_mean_summary(list(measured.values()), "roc_auc"),
-                known=len(names)
-                if ground == "labels"
-                else sum(bool(group.labels.labels_of(tag)) for tag in names),
+                known=len(known),
             )
         )
     level = next(iter(compared[0].measured.values())).resampled.level
@@ -307,13 +293,7 @@ def _compare_on(
 
 
 def difference(of: Mapping[int, Measured], minus: Mapping[int, Measured], name: str) -> Difference:
-    """Return how much more a figure is, taken seed by seed.
-
-    Args:
-        of: seed -> the run of one group.
-        minus: seed -> that of another, on the same tracks; without a common seed, means are compared.
-        name: one of `folksong.evaluation.figures.FIGURES`.
-    """
+    """Return how much more the figure `name` is, taken seed by seed; without a common seed, means are compared."""
     mine, theirs = _paired(of, minus)
     each = [
         float(getattr(a.summary, name) - getattr(b.summary, name)) for a, b in zip(mine, theirs, strict=False)

@@ -23,7 +23,7 @@ from folksong.runs import CONFIG_NAME, Run
 from folksong.splits import Split, make_folds
 from folksong.tags.table import TagTable
 from folksong.training.config import Config
-from folksong.training.data import LegacyLabels, open_shards, read_record_tags
+from folksong.training.data import LegacyLabels, open_records, read_record_tags
 from folksong.training.resume import resume
 from folksong.training.train import train
 
@@ -71,7 +71,7 @@ def cross_validate(
     given = config if isinstance(config, Config) else Config() if config is None else Config.read(config)
     settings = given.with_changes(**changes)
     space = LabelSpace.read(labels) if isinstance(labels, str | os.PathLike) else labels
-    reader = open_shards(shards, front_end, settings.data)
+    reader = open_records(shards, front_end, settings.data)
     table = read_record_tags(
         reader,
         settings.data.tags if tags is None else tags,

@@ -9,7 +9,7 @@ import csv
 import logging
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from folksong.errors import FileFormatError, FolksongError
 from folksong.evaluation.figures import FIGURES, Average, Evaluation, LabelFigures, measure
 from folksong.evaluation.scores import ScoredTracks, score_part
 from folksong.files import atomic_write, json_value, read_document, sha256_file, write_json
+from folksong.metrics import average_precision, confusion, cooccurrence, roc_auc
 from folksong.prediction.predictor import settled
 from folksong.prediction.thresholds import DEFAULT_THRESHOLD, stored_thresholds
 from folksong.prediction.windows import Which
@@ -29,10 +30,19 @@ logger = logging.getLogger(__name__)
 
 FORMAT = "folksong.evaluation"
 VERSION = 1
+HEAD = ("run", "part", "n_tracks", "unlabelled", "level", "settings")
+OF_LABEL = ("name", "tracks", "roc_auc", "pr_auc", "threshold", "precision", "recall", "f1", "confusion")
 CSV_HEADERS = (
     "label tracks roc_auc roc_auc_low roc_auc_high pr_auc pr_auc_low pr_auc_high chance lift threshold precision "
     "recall f1 calibration_error true_negatives false_positives false_negatives true_positives"
 )
+ARRAYS = {
+    "pr_auc": "pr_auc.npy",
+    "roc_auc": "roc_auc.npy",
+    "confusion": "confusion_matrix.npy",
+    "tags": "tags.npy",
+    "cooccurrence": "cooccurrence_matrix.npy",
+}
 
 
 def evaluate(
@@ -126,6 +136,44 @@ def current_evaluation(run: Run, part: str, *, progress: bool = False) -> Evalua
     return evaluate(run, part=part, progress=progress)
 
 
+def write_label_arrays(
+    run: Run | str | os.PathLike[str],
+    folders: Mapping[str, str | os.PathLike[str]],
+    *,
+    progress: bool = False,
+) -> list[Path]:
+    """Evaluate a run's test part and write arrays of its labels, as the earlier project left them; NaN is undefined.
+
+    Args:
+        run: the run, or its folder.
+        folders: array -> folder: ``pr_auc`` (n_labels,) average precision; ``roc_auc`` (n_labels,); ``confusion``
+            (n_labels, 2, 2) as [[TN, FP], [FN, TP]] at 0.5; ``tags`` (n_labels,) names, in the order of the others;
+            ``cooccurrence`` (n_labels, n_labels) int64, how many tracks carry both labels, each alone on the diagonal.
+        progress: show a bar.
+
+    Returns:
+        The files.
+
+    Raises:
+        FolksongError: the test part holds no track with a label.
+    """
+    used = evaluate(run, part="test", progress=progress).measured
+    compute: dict[str, Callable[[], Any]] = {
+        "pr_auc": lambda: average_precision(used.targets, used.scores, labels=used.labels),
+        "roc_auc": lambda: roc_auc(used.targets, used.scores, labels=used.labels),
+        "confusion": lambda: confusion(used.targets, used.scores, labels=used.labels),
+        "tags": lambda: np.array(used.labels),
+        "cooccurrence": lambda: cooccurrence(used.targets),
+    }
+    written = []
+    for name, folder in folders.items():
+        path = Path(folder) / ARRAYS[name]
+        with atomic_write(path) as stream:
+            np.save(stream, compute[name](), allow_pickle=False)
+        written.append(path)
+    return written
+
+
 def write_evaluation(evaluation: Evaluation, folder: str | os.PathLike[str]) -> Path:
     """Write ``<part>.npz``, ``<part>.csv`` and, last, ``<part>.json`` into `folder`; return the path of the last.
 
@@ -140,36 +188,37 @@ def write_evaluation(evaluation: Evaluation, folder: str | os.PathLike[str]) -> 
 
 
 def evaluation_to_dict(evaluation: Evaluation) -> dict[str, Any]:
-    """Return an evaluation as JSON values, without the scores."""
-    return {
+    """Return an evaluation as JSON values, without the scores; undefined figures are null."""
+    pooled = evaluation.calibration.pooled()
+    bins = zip(pooled.counts[0].tolist(), pooled.mean_scores[0], pooled.shares[0], strict=True)
+    content = {
         "format": FORMAT,
         "version": VERSION,
-        "run": evaluation.run,
-        "part": evaluation.part,
-        "n_tracks": evaluation.n_tracks,
-        "unlabelled": evaluation.unlabelled,
-        "level": evaluation.level,
-        "settings": dict(evaluation.settings),
+        **{name: getattr(evaluation, name) for name in HEAD},
         **{name: _figure(getattr(evaluation, name), name) for name in FIGURES},
-        "macro_f1": json_value(evaluation.macro_f1),
-        "calibration": _calibration(evaluation),
-        "no_positive": list(evaluation.no_positive),
-        "no_negative": list(evaluation.no_negative),
+        "macro_f1": evaluation.macro_f1,
+        "calibration": {
+            "expected_error": pooled.error[0],
+            "brier": pooled.brier[0],
+            "bins": [
+                {"pairs": pairs, "mean_score": score, "share_positive": share} for pairs, score, share in bins
+            ],
+        },
+        "no_positive": evaluation.no_positive,
+        "no_negative": evaluation.no_negative,
         "labels": [
-            {
-                "name": figures.name,
-                "tracks": figures.tracks,
-                "roc_auc": _figure(figures.roc_auc, "roc_auc"),
-                "pr_auc": _figure(figures.pr_auc, "pr_auc"),
-                "threshold": figures.threshold,
-                "precision": json_value(figures.precision),
-                "recall": json_value(figures.recall),
-                "f1": json_value(figures.f1),
-                "confusion": [list(row) for row in figures.confusion],
-            }
+            {name: _figure(getattr(figures, name), name) for name in OF_LABEL}
             for figures in evaluation.labels
         ],
     }
+    values: dict[str, Any] = json_value(content)
+    return values
+
+
+def _figure(value: Any, name: str) -> Any:
+    if not isinstance(value, Average):
+        return value
+    return {**value.to_dict(), **({"lift": value.lift} if name.endswith("pr_auc") else {})}
 
 
 def read_evaluation(folder: str | os.PathLike[str], part: str = "test") -> Evaluation:
@@ -184,23 +233,39 @@ def read_evaluation(folder: str | os.PathLike[str], part: str = "test") -> Evalu
         raise FolksongError(f"{path}: not there; evaluate the {part} part of the run first")
     content = read_document(path, FORMAT, VERSION, "an evaluation", "evaluate the run again")
     try:
+        figures: dict[str, Any] = {name: _read_figure(content[name]) for name in FIGURES}
         return Evaluation(
-            run=content["run"],
-            part=content["part"],
-            n_tracks=content["n_tracks"],
-            unlabelled=content["unlabelled"],
-            labels=tuple(_read_label(entry) for entry in content["labels"]),
+            **{name: content[name] for name in HEAD},
+            **figures,
+            labels=tuple(map(_read_label, content["labels"])),
             no_positive=tuple(content["no_positive"]),
             no_negative=tuple(content["no_negative"]),
-            level=content["level"],
-            settings=content["settings"],
             tracks=ScoredTracks.read(Path(folder) / f"{part}.npz"),
-            **{name: _read_figure(content[name]) for name in FIGURES},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise FileFormatError(
             f"{path}: damaged ({type(error).__name__}: {error}); evaluate the run again"
         ) from error
+
+
+def _read_figure(content: Mapping[str, Any]) -> Average:
+    value, low, high, chance = (
+        np.nan if content[name] is None else float(content[name])
+        for name in ("value", "low", "high", "chance")
+    )
+    return Average(value, low, high, chance)
+
+
+def _read_label(content: Mapping[str, Any]) -> LabelFigures:
+    negatives, positives = content["confusion"]
+    return LabelFigures(
+        name=content["name"],
+        tracks=content["tracks"],
+        roc_auc=_read_figure(content["roc_auc"]),
+        pr_auc=_read_figure(content["pr_auc"]),
+        threshold=content["threshold"],
+        confusion=(tuple(negatives), tuple(positives)),
+    )
 
 
 def _write_csv(evaluation: Evaluation, path: Path) -> None:
@@ -216,49 +281,3 @@ def _write_csv(evaluation: Evaluation, path: Path) -> None:
             counts = [count for row in figures.confusion for count in row]
             texts = ["" if math.isnan(value) else f"{value:.6f}" for value in values]
             writer.writerow([figures.name, figures.tracks, *texts, *counts])
-
-
-def _figure(figure: Average, name: str) -> dict[str, float | None]:
-    values = {"value": figure.value, "low": figure.low, "high": figure.high, "chance": figure.chance}
-    if name.endswith("pr_auc"):
-        values["lift"] = figure.lift
-    cleaned: dict[str, float | None] = json_value(values)
-    return cleaned
-
-
-def _calibration(evaluation: Evaluation) -> dict[str, Any]:
-    """Return the calibration of all pairs together, bin by bin."""
-    pooled = evaluation.calibration.pooled()
-    bins = zip(pooled.counts[0], pooled.mean_scores[0], pooled.shares[0], strict=True)
-    return {
-        "expected_error": float(pooled.error[0]),
-        "brier": float(pooled.brier[0]),
-        "bins": [
-            {
-                "pairs": int(pairs),
-                "mean_score": json_value(float(score)),
-                "share_positive": json_value(float(share)),
-            }
-            for pairs, score, share in bins
-        ],
-    }
-
-
-def _read_figure(content: Mapping[str, float | None]) -> Average:
-    value, low, high, chance = (
-        np.nan if content[key] is None else float(content[key] or 0.0)
-        for key in ("value", "low", "high", "chance")
-    )
-    return Average(value, low, high, chance)
-
-
-def _read_label(content: Mapping[str, Any]) -> LabelFigures:
-    negatives, positives = content["confusion"]
-    return LabelFigures(
-        name=content["name"],
-        tracks=content["tracks"],
-        roc_auc=_read_figure(content["roc_auc"]),
-        pr_auc=_read_figure(content["pr_auc"]),
-        threshold=content["threshold"],
-        confusion=(tuple(negatives), tuple(positives)),
-    )

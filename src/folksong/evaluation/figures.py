@@ -7,8 +7,9 @@ is poor for a label of half the tracks and excellent for a rare one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy.typing as npt
 
 from folksong.errors import FolksongError
 from folksong.evaluation.scores import ScoredTracks
+from folksong.files import json_value
 from folksong.metrics import (
     Bootstrap,
     Calibration,
@@ -38,20 +40,44 @@ NAMES = {name: name.replace("_roc_auc", " ROC-AUC").replace("_pr_auc", " PR-AUC"
 
 
 @dataclass(frozen=True)
-class Average:
-    """One figure over all labels, or of one label.
-
-    Args:
-        value: the figure; of runs that differ in their seed alone, the mean.
-        low: lower end of its interval.
-        high: upper end.
-        chance: what random scores reach.
-        seeds: the figure of each seed, where runs of several were averaged or compared.
-    """
+class Estimate:
+    """A value and the ends of its interval; NaN where undefined."""
 
     value: float
     low: float
     high: float
+
+    def interval(self, sign: str = "") -> str:
+        """Return ``0.690 to 0.731``, with a plus sign if `sign` is "+"; a dash where it is undefined."""
+        return "–" if math.isnan(self.low) else f"{self.low:{sign}.3f} to {self.high:{sign}.3f}"
+
+    def text(self, sign: str = "") -> str:
+        """Return ``0.712 (0.690 to 0.731)``; a dash where the value is undefined."""
+        if math.isnan(self.value):
+            return "–"
+        value = f"{self.value:{sign}.3f}"
+        return value if math.isnan(self.low) else f"{value} ({self.interval(sign)})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the numbers as JSON values; undefined ones are null."""
+        content: dict[str, Any] = json_value(
+            {name: value for name, value in vars(self).items() if name != "seeds"}
+        )
+        return content
+
+
+@dataclass(frozen=True)
+class Average(Estimate):
+    """One figure over all labels, or of one label; of runs that differ in their seed alone, the mean.
+
+    Args:
+        value: the figure.
+        low: lower end of its interval.
+        high: upper end.
+        chance: what random scores reach.
+        seeds: the figure of each seed, where runs of several were averaged.
+    """
+
     chance: float
     seeds: tuple[float, ...] = ()
 
@@ -119,8 +145,8 @@ class LabelFigures:
     Args:
         name: the label.
         tracks: how many of the measured tracks carry it.
-        roc_auc: value, its interval and chance (0.5).
-        pr_auc: average precision, its interval and chance (the share of tracks).
+        roc_auc: chance is 0.5.
+        pr_auc: average precision; chance is the share of tracks.
         threshold: a score of at least this decides for the label.
         confusion: [[TN, FP], [FN, TP]] at the threshold.
     """
@@ -153,18 +179,15 @@ class LabelFigures:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What `evaluate` found; `folksong.evaluation.results` writes and reads it.
+    """What `evaluate` found: macro averages over labels with positive and negative tracks, micro ones over all pairs.
 
     Args:
         run: the run's folder as it was given.
         part: the part measured.
         n_tracks: tracks measured.
         unlabelled: tracks of the part left out because they have no label of the space.
-        macro_roc_auc: mean over the labels that have positive and negative tracks.
-        macro_pr_auc: likewise.
-        micro_roc_auc: all track-label pairs of those labels.
-        micro_pr_auc: likewise.
-        labels: each label, in the label space's order.
+        macro_roc_auc: and so on: `FIGURES`.
+        labels: in the label space's order.
         no_positive: labels that no measured track carries.
         no_negative: labels that every measured track carries.
         level: of the intervals, 0.95 by default.
@@ -228,17 +251,10 @@ def measure(
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
 ) -> Evaluation:
-    """Turn scores into figures with intervals; see `evaluate`.
+    """Turn the scores of the tracks marked as measured into figures with intervals.
 
-    Args:
-        tracks: scores and targets; only the tracks marked as measured count.
-        run: where they come from, for the record.
-        part: likewise.
-        thresholds: one, or (n_labels,), for the confusion matrices.
-        n_resamples: of the bootstrap.
-        level: of the intervals.
-        seed: of the bootstrap.
-        settings: kept with the result.
+    `thresholds`, one or (n_labels,), are for the confusion matrices; `run`, `part` and `settings` are kept with the
+    result, and the rest is as in `evaluate`.
     """
     found = measure_tracks(tracks, n_resamples, level, seed)
     names, n_tracks = tracks.labels, int(tracks.measured.sum())
@@ -247,7 +263,7 @@ def measure(
         part=part,
         n_tracks=n_tracks,
         unlabelled=len(tracks) - n_tracks,
-        **{name: _single(average) for name, average in averages([found]).items()},
+        **{name: replace(average, seeds=()) for name, average in averages([found]).items()},
         labels=_label_figures(tracks.select(tracks.measured), found, thresholds),
         no_positive=tuple(names[number] for number in found.summary.no_positive),
         no_negative=tuple(names[number] for number in found.summary.no_negative),
@@ -255,10 +271,6 @@ def measure(
         settings={**(settings or {}), "n_resamples": n_resamples, "seed": seed},
         tracks=tracks,
     )
-
-
-def _single(average: Average) -> Average:
-    return Average(average.value, average.low, average.high, average.chance)
 
 
 def _label_figures(

@@ -12,6 +12,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import read_document
@@ -26,13 +27,7 @@ PLAIN_LOSS = "bce"
 
 @dataclass(frozen=True)
 class NamedRun:
-    """A run and its place in an experiment.
-
-    Args:
-        run: the run.
-        space: what its label space is called; None if nobody named it.
-        loss: what its loss is called; None likewise.
-    """
+    """A run, and what an experiment calls its label space and loss; None if it is in none."""
 
     run: Run
     space: str | None = None
@@ -41,13 +36,13 @@ class NamedRun:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs of one label space, front-end and loss.
+    """Runs of one label space, front-end and loss, one a seed.
 
     Args:
         space: what the label space is called.
         loss: what the loss is called; None where nothing else than it is compared.
         front_end: of all runs.
-        runs: one a seed.
+        runs: the runs.
         rows: their places among the runs given.
     """
 
@@ -55,7 +50,7 @@ class Group:
     loss: str | None
     front_end: str
     runs: tuple[Run, ...]
-    rows: tuple[int, ...]
+    rows: Sequence[int]
 
     @property
     def name(self) -> str:
@@ -90,36 +85,30 @@ def open_runs(paths: Sequence[Run | str | os.PathLike[str]]) -> list[NamedRun]:
     for path in paths:
         folder = path.path if isinstance(path, Run) else Path(path)
         if not isinstance(path, Run) and (folder / EXPERIMENT_NAME).is_file():
-            cells = _read_cells(folder)
-            done = [
-                NamedRun(Run.open(folder / run), *names)
-                for run, (names, finished) in cells.items()
-                if finished
-            ]
-            if not done:
+            cells = [cell for cell in _read_cells(folder) if cell["done"]]
+            if not cells:
                 raise FolksongError(f"{folder}: no cell of this experiment is finished yet")
-            found += done
+            found += [
+                NamedRun(Run.open(folder / cell["run"]), str(cell["space"]), str(cell["loss"]))
+                for cell in cells
+            ]
             continue
         run = path if isinstance(path, Run) else Run.open(folder)
-        names: tuple[str | None, str | None] = (None, None)
         above = folder.absolute().parent.parent
-        if (above / EXPERIMENT_NAME).is_file():
-            names = _read_cells(above).get(f"runs/{folder.name}", (names, True))[0]
-        found.append(NamedRun(run, *names))
+        cells = _read_cells(above) if (above / EXPERIMENT_NAME).is_file() else []
+        names = [(cell["space"], cell["loss"]) for cell in cells if cell["run"] == f"runs/{folder.name}"]
+        found.append(NamedRun(run, *map(str, names[0])) if names else NamedRun(run))
     return found
 
 
-def _read_cells(folder: Path) -> dict[str, tuple[tuple[str | None, str | None], bool]]:
-    """Return run -> ((label space, loss), whether it is finished)."""
+def _read_cells(folder: Path) -> list[dict[str, Any]]:
+    """Return run, space, loss and done of an experiment's cells."""
     file = folder / EXPERIMENT_NAME
     content = read_document(
         file, EXPERIMENT_FORMAT, EXPERIMENT_VERSION, "an experiment", "give the folders of its runs instead"
     )
     try:
-        return {
-            str(cell["run"]): ((str(cell["space"]), str(cell["loss"])), bool(cell["done"]))
-            for cell in content["cells"]
-        }
+        return [{key: cell[key] for key in ("run", "space", "loss", "done")} for cell in content["cells"]]
     except (KeyError, TypeError) as error:
         raise FileFormatError(
             f"{file}: damaged ({type(error).__name__}: {error}); run the experiment again"
@@ -127,12 +116,7 @@ def _read_cells(folder: Path) -> dict[str, tuple[tuple[str | None, str | None], 
 
 
 def group_runs(named: Sequence[NamedRun], names: Sequence[str]) -> list[Group]:
-    """Put runs together that differ in nothing but their seed, in the order of the first of each.
-
-    Args:
-        named: the runs.
-        names: (n_runs,) what a run is called whose label space nobody named.
-    """
+    """Put runs together that differ in nothing but their seed; `names` call runs whose label space nobody named."""
     members: dict[str, list[int]] = {}
     for row, one in enumerate(named):
         key = _key(one)

@@ -8,13 +8,12 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from folksong.drawing import short_name, write_picture
 from folksong.errors import FolksongError
-from folksong.evaluation.figures import Average, Evaluation, LabelFigures
+from folksong.evaluation.figures import Average, Evaluation
 from folksong.evaluation.report_data import Report, ReportGroup
-from folksong.files import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8B5A2B", "#6A3D9A")
 BLUE, VERMILION, GREY = COLOURS[0], COLOURS[1], "#767676"
 MARKERS = ("o", "s", "^", "D")
-LONGEST_NAME = 32  # characters of a label's name
-ENDINGS = (".png", ".svg", ".pdf")
 SIDE_BY_SIDE = 0.012  # of the picture's width, between points with the same share
 NARROWEST_AXIS = (
     0.1  # of shares: spaces with nearly the same coverage are drawn side by side, not at the edges
@@ -59,14 +56,15 @@ def plot_labels(evaluation: Evaluation, path: str | os.PathLike[str], *, title: 
     right.scatter(
         chances, range(len(shown)), marker="|", s=40, color=GREY, label="chance: share of tracks", zorder=3
     )
-    left.set_yticks(range(len(shown)), [short_name(figures) for figures in shown], fontsize=font_size)
+    names = [f"{short_name(figures.name)} ({figures.tracks:,})" for figures in shown]
+    left.set_yticks(range(len(shown)), names, fontsize=font_size)
     for text in left.get_yticklabels():
         text.set_parse_math(False)
     left.set_ylim(-0.7, len(shown) - 0.3)
     left.set_xlim(min(0.45, float(left.dataLim.x0) - 0.02), 1.01)
     right.set_xlim(-0.02, 1.01)
     figure.suptitle(title or _title(evaluation), fontsize=11)
-    write_figure(figure, path)
+    write_picture(figure, path)
 
 
 def plot_frontier(report: Report, path: str | os.PathLike[str]) -> None:
@@ -97,42 +95,13 @@ def plot_frontier(report: Report, path: str | os.PathLike[str]) -> None:
             panels.append((title, [one.figures["macro_roc_auc"] for one in ground.groups]))
     figure = Figure(figsize=(5.2 * len(panels) + 0.4, 5.4), layout="constrained")
     places = side_by_side(shares)
-    known = [place for place in places if place is not None]
-    middle, width = (max(known) + min(known)) / 2, max(1.2 * (max(known) - min(known)), NARROWEST_AXIS)
     for axes, (title, figures) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         _draw_points(axes, groups, places, figures)
-        axes.set_xlim(middle - width / 2, middle + width / 2)
+        axes.set_xlim(axis_around(places))
         axes.set_title(title, fontsize=10.5)
         axes.set_xlabel("share of all tag counts kept")
     _draw_legend(figure, groups)
-    write_figure(figure, path)
-
-
-def write_figure(figure: Any, path: str | os.PathLike[str]) -> None:
-    """Write a Matplotlib figure, whole or not at all, with the same bytes for the same figure.
-
-    Raises:
-        FolksongError: the ending is none of ``.png``, ``.svg`` and ``.pdf``, or the file cannot be written.
-    """
-    import matplotlib as mpl
-
-    ending = Path(path).suffix.lower()
-    if ending not in ENDINGS:
-        raise FolksongError(f"{path}: pictures are written as {', '.join(ENDINGS)}; choose such an ending")
-    undated = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[ending]
-    with mpl.rc_context({"svg.hashsalt": "folksong"}), atomic_path(path) as temporary:
-        figure.savefig(temporary, format=ending[1:], dpi=150, metadata=undated)
-
-
-def short_name(figures: LabelFigures) -> str:
-    """Return a label's name on one line, cut to `LONGEST_NAME` characters, with its number of tracks."""
-    return f"{cut(figures.name)} ({figures.tracks:,})"
-
-
-def cut(name: str, longest: int = LONGEST_NAME) -> str:
-    """Return a name on one line, of at most so many characters."""
-    name = " ".join(name.split())
-    return name if len(name) <= longest else name[: longest - 1] + "…"
+    write_picture(figure, path)
 
 
 def front_ends(groups: Sequence[ReportGroup]) -> list[str]:
@@ -165,6 +134,13 @@ def side_by_side(shares: Sequence[float | None]) -> list[float | None]:
     return places
 
 
+def axis_around(places: Sequence[float | None]) -> tuple[float, float]:
+    """Return the ends of an axis with room around the places."""
+    known = [place for place in places if place is not None]
+    middle, width = (max(known) + min(known)) / 2, max(1.25 * (max(known) - min(known)), NARROWEST_AXIS)
+    return middle - width / 2, middle + width / 2
+
+
 def _middle(cluster: Sequence[tuple[float, int]]) -> float:
     return sum(share for share, _ in cluster) / len(cluster)
 
@@ -194,9 +170,8 @@ def _draw_rows(axes: Axes, figures: list[Average], colour: str, title: str) -> N
 def _title(evaluation: Evaluation) -> str:
     auc, precision = evaluation.macro_roc_auc, evaluation.macro_pr_auc
     return (
-        f"{evaluation.part} part, {evaluation.n_tracks:,} tracks: macro ROC-AUC {auc.value:.3f} "
-        f"({auc.low:.3f} to {auc.high:.3f}), macro PR-AUC {precision.value:.3f} "
-        f"({precision.low:.3f} to {precision.high:.3f}, chance {precision.chance:.3f})\n"
+        f"{evaluation.part} part, {evaluation.n_tracks:,} tracks: macro ROC-AUC {auc.text()}, "
+        f"macro PR-AUC {precision.value:.3f} ({precision.interval()}, chance {precision.chance:.3f})\n"
         f"dot: value; line: {evaluation.level:.0%} interval; grey: chance; (n): tracks with the label"
     )
 
@@ -236,7 +211,7 @@ def _draw_legend(figure: Any, groups: Sequence[ReportGroup]) -> None:
 
     handles: dict[str, Line2D] = {}
     for group in groups:
-        label = f"{group.number} {cut(group.group.name, 48)} ({len(group.group.labels)})"
+        label = f"{group.number} {short_name(group.group.name, 48)} ({len(group.group.labels)})"
         handles.setdefault(
             label, Line2D([], [], marker="o", color=colour_of(group), linestyle="", label=label)
         )

@@ -25,7 +25,6 @@ from folksong.evaluation.charts import (
     heat_charts,
     prevalence_charts,
 )
-from folksong.evaluation.figures import Average, LabelFigures
 from folksong.evaluation.plots import colour_of, front_ends, plot_frontier, plot_labels
 from folksong.evaluation.report_data import (
     Report,
@@ -35,7 +34,7 @@ from folksong.evaluation.report_data import (
     doubtful_tags,
     examples,
 )
-from folksong.evaluation.report_tables import Section, markdown_table, number, sections
+from folksong.evaluation.report_tables import Section, markdown_table, number, sections, table_words
 from folksong.files import atomic_write
 from folksong.runs import Run
 
@@ -43,21 +42,6 @@ TEXT_HEADERS = {"label space", "front-end", "first", "second", "label", "tags", 
 TALL_ROWS = 20  # a table with more of them scrolls in a box of its own
 SHOWN_TAGS = 12  # of a label's member tags
 WORST_LABELS = 10
-LABEL_HEADERS = (
-    *(
-        "label",
-        "tracks",
-        "ROC-AUC",
-        "interval",
-        "PR-AUC",
-        "interval",
-        "chance",
-        "lift",
-        "F1",
-        "threshold",
-        "tags",
-    ),
-)
 
 
 def write_report(
@@ -80,8 +64,10 @@ def write_report(
         pictures: a folder that gets PNGs: the frontier, and the labels of the first seed of each group.
         markdown: a file that gets the tables in Markdown.
         more: further tables, which come first.
-        collecting: further arguments of `folksong.evaluation.report_data.collect`: ``part``, ``n_resamples``,
-            ``truth``, ``tag_groups``, ``audio``, ``progress``.
+        collecting: ``part``; ``n_resamples`` of the bootstraps; ``truth``, a CSV of what tags mean
+            (`folksong.evaluation.analyses.read_truth`); ``tag_groups``, a file of groups of tags (`read_tag_groups`
+            there); ``audio``, the recordings, a track list or a folder, which the page names and plays where they lie;
+            ``progress``, a bar where a run is evaluated first.
 
     Raises:
         FolksongError: as `folksong.evaluation.evaluate.evaluate`, or a file cannot be written.
@@ -96,7 +82,7 @@ def write_report(
         if any(group.coverage for group in report.groups):
             plot_frontier(report, Path(pictures) / "frontier.png")
         for group in report.groups:
-            first = report.runs[group.group.rows[0]]
+            first = report.first_seed(group)
             plot_labels(first.evaluation, Path(pictures) / f"{first.name.replace('/', '-')}.png")
     return Path(path)
 
@@ -133,7 +119,7 @@ def render(
         "runs": "".join(_run(row, entry, charts, recordings) for row, entry in enumerate(report.runs)),
         "footer": f"Made by folksong {version('folksong')}.",
         "css": _fill("page.css", {}),
-        "js": _fill("page.js", {}),
+        "js": _fill("page.js", {"template": _fill("template.json", {}).strip()}),
         "plotly": get_plotlyjs(),
     }
     parts["charts"] = _script_safe(charts)
@@ -241,8 +227,8 @@ def _run(row: int, entry: ReportRun, charts: dict[str, Any], recordings: _Record
         "id": name,
         "name": html.escape(_describe(entry)),
         "prevalence": _chooser(f"{name}-prevalence", prevalence_charts(found), charts),
-        "labels": _table(LABEL_HEADERS, _label_rows(entry), "sortable"),
-        "worst": _table(("label", "ROC-AUC", "tags", "missed", "mistaken"), _worst_rows(entry, recordings)),
+        "labels": _table(table_words("labels")["headers"], _label_rows(entry), "sortable"),
+        "worst": _table(table_words("worst")["headers"], _worst_rows(entry, recordings)),
         "maps": "".join(
             f"<div class='chart' id='{name}-{key}' data-key='{name}-{key}'></div>" for key in heat
         )
@@ -251,13 +237,11 @@ def _run(row: int, entry: ReportRun, charts: dict[str, Any], recordings: _Record
         "error": f"{found.calibration.pooled().error[0]:.3f}",
         **{
             kind: _table(
-                ("track", "label", "score", "threshold", "distance"),
+                table_words("doubts")["headers"],
                 [
                     [
-                        recordings.cell(doubt.track),
-                        doubt.label,
-                        *_numbers(doubt.score, doubt.threshold),
-                        f"{doubt.distance:.1f}",
+                        *(recordings.cell(doubt.track), doubt.label, number(doubt.score, 2)),
+                        *(number(doubt.threshold, 2), number(doubt.distance, 1)),
                     ]
                     for doubt in pairs
                 ],
@@ -268,12 +252,8 @@ def _run(row: int, entry: ReportRun, charts: dict[str, Any], recordings: _Record
     return _fill("run.html", parts)
 
 
-def _numbers(*values: float) -> list[str]:
-    return [f"{value:.2f}" for value in values]
-
-
 def _label_rows(entry: ReportRun) -> list[list[str]]:
-    """Return a row a label, for `LABEL_HEADERS`, best ROC-AUC first."""
+    """Return a row a label, best ROC-AUC first."""
     pairs = zip(entry.evaluation.labels, entry.run.labels.labels, strict=True)
     ordered = sorted(
         pairs, key=lambda pair: -pair[0].roc_auc.value if not math.isnan(pair[0].roc_auc.value) else 1.0
@@ -282,8 +262,8 @@ def _label_rows(entry: ReportRun) -> list[list[str]]:
         [
             figures.name,
             f"{figures.tracks:,}",
-            *(number(figures.roc_auc.value), _interval(figures.roc_auc)),
-            *(number(figures.pr_auc.value), _interval(figures.pr_auc)),
+            *(number(figures.roc_auc.value), figures.roc_auc.interval()),
+            *(number(figures.pr_auc.value), figures.pr_auc.interval()),
             *(number(figures.pr_auc.chance), number(figures.pr_auc.lift, 2)),
             *(number(figures.f1), number(figures.threshold)),
             _member_tags(label.tags),
@@ -295,12 +275,12 @@ def _label_rows(entry: ReportRun) -> list[list[str]]:
 def _worst_rows(entry: ReportRun, recordings: _Recordings) -> list[list[str]]:
     """Return the labels with the lowest ROC-AUC that at least 3 tracks carry, with examples."""
     found = entry.evaluation
-    of_label: dict[str, tuple[int, LabelFigures]] = {
-        figures.name: (place, figures)
+    known = [
+        (place, figures)
         for place, figures in enumerate(found.labels)
         if figures.tracks >= 3 and not math.isnan(figures.roc_auc.value)
-    }
-    worst = sorted(of_label.values(), key=lambda pair: pair[1].roc_auc.value)[:WORST_LABELS]
+    ]
+    worst = sorted(known, key=lambda pair: pair[1].roc_auc.value)[:WORST_LABELS]
     return [
         [
             figures.name,
@@ -318,10 +298,6 @@ def _worst_rows(entry: ReportRun, recordings: _Recordings) -> list[list[str]]:
 def _member_tags(tags: Sequence[str]) -> str:
     more = f", … ({len(tags)})" if len(tags) > SHOWN_TAGS else ""
     return ", ".join(tags[:SHOWN_TAGS]) + more
-
-
-def _interval(figure: Average) -> str:
-    return "–" if math.isnan(figure.low) else f"{figure.low:.3f} to {figure.high:.3f}"
 
 
 def _section(section: Section) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,11 +17,11 @@ from folksong.audio.catalogue import read_catalogue, scan_folder
 from folksong.errors import FolksongError
 from folksong.evaluation.analyses import Recovery, read_tag_groups, read_truth, recovery
 from folksong.evaluation.common_tags import same_tracks
-from folksong.evaluation.compare import Comparison, compare_groups, compare_pairs
+from folksong.evaluation.compare import Comparison, Measuring, compare_groups, compare_pairs
 from folksong.evaluation.evaluate import current_evaluation
 from folksong.evaluation.figures import Average, Evaluation, averages, measure_tracks
 from folksong.evaluation.groups import Group, group_runs, open_runs, short_names
-from folksong.evaluation.scores import ScoredTracks, open_shards
+from folksong.evaluation.scores import ScoredTracks, open_run_records
 from folksong.labels.space import LabelSpace
 from folksong.metrics import best_thresholds
 from folksong.runs import Run
@@ -52,7 +52,6 @@ class ReportGroup:
     Args:
         group: its runs.
         number: equal names (on several front-ends) have the same one, from 1.
-        n_tracks: measured.
         figures: mean over the seeds.
         coverage: shares of all tag counts (``counts``) and tracks (``tracks``) that the label space keeps; None if the
             tags are gone.
@@ -61,7 +60,6 @@ class ReportGroup:
 
     group: Group
     number: int
-    n_tracks: int
     figures: Mapping[str, Average]
     coverage: Mapping[str, float] | None
     recovery: Recovery | None
@@ -94,6 +92,10 @@ class Report:
         """Of the intervals."""
         return self.runs[0].evaluation.level
 
+    def first_seed(self, group: ReportGroup) -> ReportRun:
+        """Return the run that stands for a group where figures are not averaged."""
+        return self.runs[group.group.rows[0]]
+
 
 def collect(
     runs: Sequence[Run | str | os.PathLike[str]],
@@ -105,20 +107,7 @@ def collect(
     audio: str | os.PathLike[str] | None = None,
     progress: bool = False,
 ) -> Report:
-    """Collect what the report of these runs shows; runs without an up-to-date evaluation are evaluated.
-
-    Args:
-        runs: the runs, their folders, or folders of experiments.
-        part: ``"test"``, ``"validation"`` or ``"training"``.
-        n_resamples: of the bootstraps.
-        truth: a CSV of what tags mean, see `folksong.evaluation.analyses.read_truth`.
-        tag_groups: a file of groups of tags, see `folksong.evaluation.analyses.read_tag_groups`.
-        audio: the recordings, a track list or a folder; the page names and plays them where they lie.
-        progress: show a bar where a run is evaluated first.
-
-    Raises:
-        FolksongError: as `folksong.evaluation.evaluate.evaluate`.
-    """
+    """Collect what the report of these runs shows; arguments as in `folksong.evaluation.report.write_report`."""
     named = open_runs(runs)
     if not named:
         raise FolksongError("a report needs at least one run")
@@ -136,29 +125,17 @@ def collect(
     measuring = partial(measure_tracks, n_resamples=n_resamples)
     tables: dict[str, TagTable | None] = {}
     numbers = list(dict.fromkeys(group.name for group in groups))
-    described = []
-    for group in groups:
-        own = same_tracks([scored[row] for row in group.rows])
-        described.append(
-            ReportGroup(
-                group,
-                number=numbers.index(group.name) + 1,
-                n_tracks=int(own[0].measured.sum()),
-                figures=averages([measuring(tracks) for tracks in own]),
-                coverage=_coverage(group, _tags_of(group.runs[0], tables)),
-                recovery=None if meanings is None else recovery(group.labels, meanings),
-            )
+    described = [
+        ReportGroup(
+            group,
+            number=numbers.index(group.name) + 1,
+            figures=averages(list(map(measuring, same_tracks([scored[row] for row in group.rows])))),
+            coverage=_coverage(group, _tags_of(group.runs[0], tables)),
+            recovery=None if meanings is None else recovery(group.labels, meanings),
         )
-    grounds: list[Comparison] = []
-    pairs: list[Comparison] = []
-    if len(groups) > 1:
-        try:
-            common, table = same_tracks(scored), _tags_of(entries[0].run, tables)
-            grounds = compare_groups(groups, common, table, part, measuring)
-            if len(groups) > 2:
-                pairs = compare_pairs(groups, common, table, part, measuring)
-        except FolksongError as error:
-            logger.warning("the runs are not compared on common ground: %s", error)
+        for group in groups
+    ]
+    grounds, pairs = _compare(groups, scored, partial(_tags_of, entries[0].run, tables), part, measuring)
     recordings = {}
     if audio is not None:
         tracks = scan_folder(audio) if Path(audio).is_dir() else read_catalogue(audio)
@@ -174,12 +151,33 @@ def collect(
     )
 
 
+def _compare(
+    groups: Sequence[Group],
+    scored: Sequence[ScoredTracks],
+    read_table: Callable[[], TagTable | None],
+    part: str,
+    measuring: Measuring,
+) -> tuple[list[Comparison], list[Comparison]]:
+    """Return several groups on all grounds, and more than two of them also two by two."""
+    grounds: list[Comparison] = []
+    pairs: list[Comparison] = []
+    if len(groups) > 1:
+        try:
+            common, table = same_tracks(scored), read_table()
+            grounds = compare_groups(groups, common, table, part, measuring)
+            if len(groups) > 2:
+                pairs = compare_pairs(groups, common, table, part, measuring)
+        except FolksongError as error:
+            logger.warning("the runs are not compared on common ground: %s", error)
+    return grounds, pairs
+
+
 def _tags_of(run: Run, tables: dict[str, TagTable | None]) -> TagTable | None:
     """Return the tags of a run's tracks, each source read once; None if they are gone."""
     key = json.dumps([run.config["tags"], run.config["shards"]], sort_keys=True, default=str)
     if key not in tables:
         try:
-            tables[key] = read_run_tags(run, open_shards(run))
+            tables[key] = read_run_tags(run, open_run_records(run))
         except FolksongError as error:
             logger.warning("%s: its coverage is unknown: %s", run.path, error)
             tables[key] = None
@@ -205,15 +203,7 @@ def describe_space(space: LabelSpace) -> str:
 
 @dataclass(frozen=True)
 class Doubt:
-    """A track-label pair on which listeners and tagger disagree.
-
-    Args:
-        track: its id.
-        label: the label.
-        score: the tagger's.
-        threshold: of the label; see `doubtful_tags`.
-        distance: of the score from the threshold, in logits.
-    """
+    """A track-label pair on which listeners and tagger disagree: `distance` is from the threshold, in logits."""
 
     track: str
     label: str

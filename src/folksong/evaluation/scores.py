@@ -14,10 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from tqdm import tqdm
 
+from folksong.embeddings.store import Embeddings, read_embeddings
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import atomic_path, describe_os_error
+from folksong.models.checkpoint import load_head
 from folksong.prediction import load_tagger
 from folksong.prediction.windows import score_clips
 from folksong.runs import Run, Scoring
@@ -136,27 +139,44 @@ def score_part(
     batch_size: int = 32,
     progress: bool = False,
 ) -> ScoredTracks:
-    """Score the tracks of one part of a run's split, in the order of the shards.
-
-    Args:
-        run: the run.
-        part: ``"test"``, ``"validation"`` or ``"training"``.
-        scoring: windows and precision.
-        shards: where the shards are now; None: where the run found them.
-        tags: a tag table instead of the run's own tag source.
-        device: ``"cpu"``, ``"cuda"``, …; a GPU where there is one if None.
-        batch_size: windows scored at once.
-        progress: show a bar.
+    """Score the tracks of one part of a run's split, in the order of the shards; arguments as of `evaluate`.
 
     Raises:
         FolksongError: shards or tags are missing or of another kind, or no track of the part is in the shards or has
             a label.
     """
-    reader = open_shards(run, shards)
+    reader = open_run_records(run, shards)
     records = _records_of(part, run, reader)
     table = read_run_tags(run, reader, tags)
     track_ids = tuple(reader.track_ids[record] for record in records)
     targets = rows_of_tracks(run.labels.encode(table), table, track_ids).toarray().astype(np.uint8)
+    if isinstance(reader, Embeddings):
+        scores = _score_embeddings(run, reader.vectors(track_ids))
+    else:
+        scores = _score_shards(run, reader, records, scoring, device, batch_size, progress)
+    measured = np.asarray(targets.any(axis=1))
+    if run.config.get("keep_unlabelled", False):
+        measured[:] = True
+    if not measured.any():
+        raise FolksongError(f"{run.path}: no track of the {part} part has a label of the space")
+    return ScoredTracks(track_ids, run.labels.names, targets, scores, measured)
+
+
+def _score_embeddings(run: Run, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    with torch.inference_mode():
+        scores: npt.NDArray[np.float32] = torch.sigmoid(load_head(run)(torch.from_numpy(vectors))).numpy()
+    return scores
+
+
+def _score_shards(
+    run: Run,
+    reader: ShardReader,
+    records: npt.NDArray[np.int64],
+    scoring: Scoring,
+    device: str | None,
+    batch_size: int,
+    progress: bool,
+) -> npt.NDArray[np.float32]:
     tagger = load_tagger(run, device=device, batch_size=batch_size, scoring=scoring)
     found = score_clips(
         tagger.model,
@@ -167,20 +187,15 @@ def score_part(
         batch_size=tagger.batch_size,
         autocast=tagger.autocast,
     )
-    bar = tqdm(found, total=len(records), desc=f"scoring the {part} part", unit="track", disable=not progress)
+    bar = tqdm(found, total=len(records), desc="scoring", unit="track", disable=not progress)
     scores = np.empty((len(records), len(tagger.labels)), np.float32)
     for row, values in enumerate(bar):
         scores[row] = values
-    measured = np.asarray(targets.any(axis=1))
-    if run.config.get("keep_unlabelled", False):
-        measured[:] = True
-    if not measured.any():
-        raise FolksongError(f"{run.path}: no track of the {part} part has a label of the space")
-    return ScoredTracks(track_ids, run.labels.names, targets, scores, measured)
+    return scores
 
 
-def open_shards(run: Run, folder: str | os.PathLike[str] | None = None) -> ShardReader:
-    """Open the shards of a run, or others of the same kind.
+def open_run_records(run: Run, folder: str | os.PathLike[str] | None = None) -> ShardReader | Embeddings:
+    """Open the shards or embeddings of a run, or others of the same kind.
 
     Raises:
         FolksongError: they are not there, or hold other audio than the run was trained on.
@@ -188,6 +203,10 @@ def open_shards(run: Run, folder: str | os.PathLike[str] | None = None) -> Shard
     place = run.shards_dir if folder is None else folder
     if folder is None and not run.shards_dir.is_dir():
         raise FolksongError(f"{place}: the shards of {run.path} are no longer there; say where they are now")
+    if run.space is not None:
+        embeddings = read_embeddings(place)
+        run.space.require(embeddings.space, place, f"the run {run.path}")
+        return embeddings
     reader = ShardReader(place)
     for name in ("audio_format", "sample_rate", "preset"):
         found, wanted = getattr(reader.manifest, name), getattr(run, name)
@@ -199,7 +218,7 @@ def open_shards(run: Run, folder: str | os.PathLike[str] | None = None) -> Shard
     return reader
 
 
-def _records_of(part: str, run: Run, reader: ShardReader) -> npt.NDArray[np.int64]:
+def _records_of(part: str, run: Run, reader: ShardReader | Embeddings) -> npt.NDArray[np.int64]:
     wanted = set(run.split.part(part))
     record_of: dict[str, int] = {}
     for record, track_id in enumerate(reader.track_ids):

@@ -6,10 +6,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-from folksong.experiment.plan import PLAIN_LOSS, Plan
+from folksong.evaluation.groups import PLAIN_LOSS
+from folksong.experiment.plan import Plan
 from folksong.files import sha256_file
 from folksong.labels.space import LabelSpace
 from folksong.shards.manifest import MANIFEST_NAME
@@ -46,21 +48,18 @@ class Cell:
 
     @property
     def space_file(self) -> str:
-        """Name of the file of its label space; spaces that differ have different files."""
+        """Name of the file of its label space."""
         return space_file(self.space, str(self.inputs["labels"]))
+
+    def folder(self, out: Path) -> Path:
+        """Return where its run lies below the experiment's folder."""
+        return out / "runs" / self.name
 
 
 def make_cells(
     plan: Plan, spaces: Mapping[str, LabelSpace], config: Config, *, table_sha256: str, split_sha256: str
 ) -> list[Cell]:
     """Return the plan's cells in the order of its grids, each once.
-
-    Args:
-        plan: the plan.
-        spaces: its label spaces, built.
-        config: the settings of all trainings.
-        table_sha256: of the tags.
-        split_sha256: of the split.
 
     Raises:
         FolksongError: a loss's settings are wrong, or a folder of shards is not there.
@@ -72,27 +71,23 @@ def make_cells(
     }
     cells: dict[tuple[str, str, str, int], Cell] = {}
     for grid in plan.grid:
-        for space in grid.spaces:
-            for front_end in grid.front_ends:
-                for loss in grid.losses:
-                    options = loss_of(plan, loss)
-                    for seed in grid.seeds:
-                        inputs = {
-                            "labels": spaces[space].sha256(),
-                            "front_end": front_end,
-                            "shards": manifests[front_end],
-                            "tags": table_sha256,
-                            "split": split_sha256,
-                            "loss": options.model_dump(mode="json"),
-                            "vectors": str(plan.vectors()) if options.chosen == "semantic" else None,
-                            "settings": config.to_dict(),
-                            "training": plan.training.of(front_end, grid.epochs),
-                            "min_weight": plan.data.min_weight,
-                            "seed": seed,
-                        }
-                        cells.setdefault(
-                            (space, front_end, loss, seed), Cell(space, front_end, loss, seed, inputs)
-                        )
+        for key in product(grid.spaces, grid.front_ends, grid.losses, grid.seeds):
+            space, front_end, loss, seed = key
+            options = loss_of(plan, loss)
+            inputs = {
+                "labels": spaces[space].sha256(),
+                "front_end": front_end,
+                "shards": manifests[front_end],
+                "tags": table_sha256,
+                "split": split_sha256,
+                "loss": options.model_dump(mode="json"),
+                "vectors": str(plan.vectors()) if options.chosen == "semantic" else None,
+                "settings": config.to_dict(),
+                "training": plan.training.of(front_end, grid.epochs),
+                "min_weight": plan.data.min_weight,
+                "seed": seed,
+            }
+            cells.setdefault(key, Cell(space, front_end, loss, seed, inputs))
     return list(cells.values())
 
 
@@ -103,10 +98,5 @@ def loss_of(plan: Plan, name: str) -> LossSettings:
 
 
 def space_file(name: str, sha256: str) -> str:
-    """Return the name of the file of a label space."""
+    """Return the name of the file of a label space; spaces that differ have different files."""
     return f"{name}-{sha256[:8]}.labels.json"
-
-
-def cell_folder(out: Path, cell: Cell) -> Path:
-    """Return where a cell's run lies below the experiment's folder."""
-    return out / "runs" / cell.name

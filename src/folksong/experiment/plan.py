@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from folksong.errors import FolksongError, nearest
+from folksong.evaluation.groups import PLAIN_LOSS
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 FrontEnd = Literal["waveform", "log-mel-spectrogram"]
@@ -21,7 +22,6 @@ Builder = Literal[
 Epochs = Annotated[int, Field(ge=1)]
 Value = bool | int | float | str
 Figure = Literal["macro_roc_auc", "macro_pr_auc", "micro_roc_auc", "micro_pr_auc"]
-PLAIN_LOSS = "bce"
 DEFAULT_EPOCHS = 100
 SEARCHED = ("spaces", "losses", "settings", "training", "data.vectors")
 """Where searched settings may lie: what else is under ``data`` decides the tracks that trials are measured on."""
@@ -174,10 +174,6 @@ class Search(Section):
         if self.sampler == "grid" and self.trials is not None:
             raise ValueError("trials: a grid tries all combinations; leave this out, or take random or tpe")
         return self
-
-    def changes(self, chosen: dict[str, Any]) -> list[dict[str, Any]]:
-        """Return the chosen values as tables to lay over the plan."""
-        return [at_key(key, value) for key, value in chosen.items()]
 
 
 class Plan(Section):

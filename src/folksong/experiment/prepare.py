@@ -124,22 +124,19 @@ def build_spaces(
         FolksongError: a builder's argument is unknown or out of range; the message names the space.
     """
     built: dict[str, LabelSpace] = {}
-
-    @cache
-    def word_vectors(name: str | None) -> WordVectors:
-        return read_vectors(plan.vectors(name))
+    vectors = cache(lambda name: read_vectors(plan.vectors(name)))
+    provenance = {"split_sha256": split_sha256}
 
     def build(name: str) -> LabelSpace:
         if name not in built:
             space = plan.spaces[name]
             start = None if space.of is None else build(space.of)
             chosen_on = start if space.choice_of is None else build(space.choice_of)
-            provenance = {"split_sha256": split_sha256}
             try:
                 if space.builder == "genres" and start is not None and chosen_on is not None:
                     built[name] = _keep_genres(plan, space, start, chosen_on, table, provenance)
                 else:
-                    built[name] = _build(plan, space, start, table, word_vectors, provenance)
+                    built[name] = _build(plan, space, start, table, vectors, provenance)
             except (FolksongError, TypeError) as error:
                 raise FolksongError(f"spaces.{name}: {error}") from error
         return built[name]
@@ -157,31 +154,31 @@ def _build(
     vectors: Callable[[str | None], WordVectors],
     provenance: dict[str, Any],
 ) -> LabelSpace:
-    more = space.arguments
-    if space.builder == "file":
+    more, builder = space.arguments, space.builder
+    if builder in ("file", "dictionary"):
         if space.path is None:
-            raise FolksongError("a space from a file needs its path")
-        return LabelSpace.read(plan.place(space.path))
-    if space.builder == "dictionary":
-        if space.path is None:
-            raise FolksongError("a dictionary of clusters needs its path")
+            what = "a space from a file" if builder == "file" else "a dictionary of clusters"
+            raise FolksongError(f"{what} needs its path")
+        path = plan.place(space.path)
+        if builder == "file":
+            return LabelSpace.read(path)
         removed = labels.SUBJECTIVE_TAGS if more.pop("filtered", False) else None
-        return read_legacy_space(plan.place(space.path), table, remove=removed, provenance=provenance, **more)
-    if space.builder == "top":
+        return read_legacy_space(path, table, remove=removed, provenance=provenance, **more)
+    if builder == "top":
         return labels.top(table, provenance=provenance, **more)
-    if space.builder == "kmeans":
+    if builder == "kmeans":
         return labels.kmeans(table, vectors(space.vectors), keep_with=start, provenance=provenance, **more)
-    if space.builder == "hybrid":
+    if builder == "hybrid":
         given = None if plan.data.vectors is None else vectors(space.vectors)
         return labels.hybrid(table, given, provenance=provenance, **more)
     if start is None:
-        raise FolksongError(f"the builder {space.builder} starts from another space; name it with of = ...")
-    if space.builder == "drop":
+        raise FolksongError(f"the builder {builder} starts from another space; name it with of = ...")
+    if builder == "drop":
         return labels.drop(start, more.pop("tags", labels.SUBJECTIVE_TAGS), **more)
-    if space.builder == "main_tags":
+    if builder == "main_tags":
         return labels.main_tags(start, table)
-    builder = labels.npmi if space.builder == "npmi" else labels.skipgram
-    return builder(table, start, provenance=provenance, **more)
+    inside_genres = labels.npmi if builder == "npmi" else labels.skipgram
+    return inside_genres(table, start, provenance=provenance, **more)
 
 
 def _keep_genres(

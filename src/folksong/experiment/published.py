@@ -16,8 +16,9 @@ from statistics import fmean
 
 from folksong.errors import FileFormatError, FolksongError
 from folksong.evaluation.evaluate import read_evaluation
+from folksong.evaluation.groups import PLAIN_LOSS
 from folksong.evaluation.report_tables import Section
-from folksong.experiment.plan import PLAIN_LOSS, Plan
+from folksong.experiment.plan import Plan
 from folksong.experiment.run_experiment import CellResult
 
 FIGURES = ("micro_pr_auc", "micro_roc_auc", "macro_pr_auc", "macro_roc_auc")
@@ -26,13 +27,13 @@ COLUMNS = ("space", "front_end", "table", "what", "labels", *FIGURES)
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """One published training, and ours where it was run.
+    """One published training, in the publication's words, and ours where it was run.
 
     Args:
         table: of the publication.
-        what: the label space in the publication's words.
+        what: the label space.
         front_end: ``waveform`` or ``log-mel-spectrogram``.
-        n_labels: published number of labels, None where it is not said.
+        n_labels: None where it is not said.
         published: figure -> value.
         ours: figure -> mean over seeds; empty where it was not run.
         our_labels: our number of labels.
@@ -74,9 +75,7 @@ def beside_published(plan: Plan, results: Iterable[CellResult]) -> list[Publishe
                 front_end=row["front_end"],
                 n_labels=int(row["labels"]) if row["labels"] else None,
                 published={name: float(row[name]) for name in FIGURES},
-                ours={name: fmean(getattr(run, name).value for run in runs) for name in FIGURES}
-                if runs
-                else {},
+                ours={name: fmean(getattr(run, name).value for run in runs) for name in FIGURES if runs},
                 our_labels=len(runs[0].labels) if runs else None,
                 n_seeds=len(runs),
             )

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from folksong.errors import FolksongError
 from folksong.evaluation.groups import EXPERIMENT_FORMAT, EXPERIMENT_NAME, EXPERIMENT_VERSION
-from folksong.experiment.cells import Cell, cell_folder, loss_of
+from folksong.experiment.cells import Cell, loss_of
 from folksong.experiment.plan import Plan
 from folksong.experiment.prepare import SPLIT_NAME, prepare
 from folksong.experiment.read_plan import read_plan
@@ -72,7 +72,7 @@ def run_experiment(
         raise FolksongError(f"jobs must be at least 1, not {jobs}")
     folder = Path(out)
     ready = prepare(plan if isinstance(plan, Plan) else read_plan(plan), folder, progress=progress)
-    results = {cell.name: CellResult(cell, cell_folder(folder, cell), "kept") for cell in ready.cells}
+    results = {cell.name: CellResult(cell, cell.folder(folder), "kept") for cell in ready.cells}
     waiting = [cell for cell in ready.cells if not is_done(results[cell.name].run)]
     write_results(folder, results.values())
     n_kept = len(results) - len(waiting)
@@ -114,7 +114,7 @@ def _result_of(future: Future[CellResult], cell: Cell, folder: Path) -> CellResu
     try:
         return future.result()
     except Exception as error:  # a killed process takes its cell along, not the experiment
-        return CellResult(cell, cell_folder(folder, cell), "failed", error=f"{type(error).__name__}: {error}")
+        return CellResult(cell, cell.folder(folder), "failed", error=f"{type(error).__name__}: {error}")
 
 
 def run_cell(plan: Plan, folder: Path, config: Config, cell: Cell, threads: int | None = None) -> CellResult:
@@ -131,7 +131,7 @@ def run_cell(plan: Plan, folder: Path, config: Config, cell: Cell, threads: int 
 
     if threads is not None:
         torch.set_num_threads(threads)
-    place = cell_folder(folder, cell)
+    place = cell.folder(folder)
     with locked(folder / "locks" / cell.name):
         if is_done(place):
             return CellResult(cell, place, "kept")

@@ -22,7 +22,7 @@ import numpy as np
 from folksong.errors import FolksongError
 from folksong.evaluation.common_tags import common_tags, project
 from folksong.evaluation.evaluate import current_evaluation
-from folksong.experiment.plan import Plan, Search
+from folksong.experiment.plan import Plan, Search, at_key
 from folksong.experiment.prepare import Prepared, prepare
 from folksong.experiment.read_plan import lay_over, make_plan, read_plan
 from folksong.experiment.run_experiment import run_cell
@@ -140,7 +140,7 @@ def work(plan: Plan, folder: Path, threads: int | None = None) -> None:
         while (trial := study.next_trial(name)) is not None:
             runs: list[str] = []
             try:
-                value = _try(ready, folder, search, dict(trial.params), runs, threads)
+                value = _try(ready, folder, trial.params, runs, threads)
             except (FolksongError, TypeError) as error:
                 logger.warning("trial %d (%s) failed: %s", trial.number, trial.params, error)
                 study.tell(trial, None, runs, str(error))
@@ -149,17 +149,12 @@ def work(plan: Plan, folder: Path, threads: int | None = None) -> None:
 
 
 def _try(
-    ready: Prepared,
-    folder: Path,
-    search: Search,
-    chosen: dict[str, Any],
-    runs: list[str],
-    threads: int | None,
+    ready: Prepared, folder: Path, chosen: Mapping[str, Any], runs: list[str], threads: int | None
 ) -> float:
     """Train the cells of the plan with the chosen settings; return the figure and leave the runs in `runs`."""
-    content = _content(ready.plan)
-    for change in search.changes(chosen):
-        content = lay_over(content, change)
+    content, search = _content(ready.plan), _search_of(ready.plan)
+    for key, value in chosen.items():
+        content = lay_over(content, at_key(key, value))
     changed = make_plan(content, ready.plan.folder, "search.parameters")
     trial = prepare(changed, folder)
     for cell in trial.cells:
@@ -168,7 +163,12 @@ def _try(
             raise FolksongError(found.error)
         runs.append(f"runs/{cell.name}")
     reference = None if search.on is None else ready.spaces[search.on]
-    return figure_of_runs([Run.open(folder / run) for run in runs], search, ready.table, reference)
+    values = [_figure(Run.open(folder / run), search, ready.table, reference) for run in runs]
+    if not values or np.isnan(values).any():
+        raise FolksongError(
+            f"{search.figure} of the {PART} part is undefined: no label has both positive and negative tracks"
+        )
+    return float(np.mean(values))
 
 
 def _results(study: SharedStudy, folder: Path) -> SearchResult:
@@ -208,29 +208,8 @@ def _search_of(plan: Plan) -> Search:
     return plan.search
 
 
-def figure_of_runs(
-    runs: Sequence[Run], search: Search, table: TagTable, reference: LabelSpace | None
-) -> float:
-    """Return the mean over `runs` of what `search` maximises.
-
-    Args:
-        runs: of one trial.
-        search: names the figure.
-        table: the tags of all tracks.
-        reference: the label space that `search.on` names.
-
-    Raises:
-        FolksongError: the figure is undefined, since no label has both positive and negative tracks.
-    """
-    values = [_figure(run, search, table, reference) for run in runs]
-    if not values or np.isnan(values).any():
-        raise FolksongError(
-            f"{search.figure} of the {PART} part is undefined: no label has both positive and negative tracks"
-        )
-    return float(np.mean(values))
-
-
 def _figure(run: Run, search: Search, table: TagTable, reference: LabelSpace | None) -> float:
+    """Return what `search` maximises, on the tags of the label space that it names or on the run's own labels."""
     found = current_evaluation(run, PART)
     if reference is None:
         return float(getattr(found, search.figure).value)

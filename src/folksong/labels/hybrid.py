@@ -91,18 +91,16 @@ def hybrid(
     """Build labels from co-occurrence and word vectors together.
 
     Args:
-        tags: a tag table, or where to read it; to learn from training tracks only, give
-            ``table.select_tracks(split.training)``.
+        tags: a tag table, or where to read it; ``table.select_tracks(split.training)`` learns from training tracks.
         vectors: word vectors or a sentence model, or where to read them; None uses the words' stems alone.
         threshold: only tags with more counts than this take part (variants counted together).
         n_clusters: number of labels. With `overlap` some may turn out to be needed by no tag and are left out.
         overlap: labels that a tag may take part in; 1 divides the tags.
-        meaning: counts of its own that the prediction from a tag's words weighs as much as; 0 uses the words only
-            for tags that co-occur with none.
+        meaning: counts of its own that a tag's words weigh as much as; 0 uses them for tags that co-occur with none.
         dimension: of the co-occurrence vectors.
         weighted: whether co-occurrence counts by the tags' weights (see `folksong.embeddings.ppmi.ppmi_vectors`).
         merge_spellings: merge spelling variants first and keep them as aliases.
-        link_stems: link tags of the same word stems, unless their co-occurrence vectors contradict.
+        link_stems: link tags of the same word stems, unless their co-occurrence contradicts.
         pairs: a person's pairs of tags that must (``same``) or must not (``apart``) share a label.
         n_init: starts of k-means, of which the best is kept.
         seed: of k-means.
@@ -116,31 +114,23 @@ def hybrid(
         raise FolksongError(f"a tag takes part in 1 label or more, not in {overlap}")
     table, pairs = as_table(tags), tuple(pairs)
     words = None if vectors is None else as_vectors(vectors)
-    placing: dict[str, Any] = {"meaning": meaning, "dimension": dimension, "weighted": weighted}
-    placing |= {"merge_spellings": merge_spellings, "link_stems": link_stems}
-    placed = hybrid_vectors(table, words, threshold=threshold, **placing)
+    vector_settings: dict[str, Any] = {"meaning": meaning, "dimension": dimension, "weighted": weighted}
+    vector_settings |= {"merge_spellings": merge_spellings, "link_stems": link_stems}
+    placed = hybrid_vectors(table, words, threshold=threshold, **vector_settings)
     groups, group_of = _group(placed, pairs)
     division = _divide(groups, n_clusters, n_init, seed)
     found: list[tuple[int, ...]] = [(label,) for label in division.tolist()]
     if overlap > 1:
         found = share_labels(groups, division, n_clusters, overlap, progress=progress)
     numbers = [found[row] if row >= 0 else (-1,) for row in group_of]
-    settings: dict[str, Any] = {
-        "threshold": threshold,
-        "n_clusters": n_clusters,
-        "overlap": overlap,
-        **placing,
-    }
-    settings |= {"n_init": n_init, "seed": seed}
-    settings |= {"pairs": [[pair.relation, pair.first, pair.second] for pair in pairs]}
+    settings: dict[str, Any] = {"builder": "hybrid", "threshold": threshold, "n_clusters": n_clusters}
+    settings |= {"overlap": overlap, **vector_settings, "n_init": n_init, "seed": seed}
+    settings["pairs"] = [[pair.relation, pair.first, pair.second] for pair in pairs]
     settings |= {"n_tracks": table.n_tracks, "table_sha256": table.sha256()}
     if words is not None:
         settings |= {"vectors": words.source, "vectors_sha256": words.sha256}
-    return LabelSpace(
-        labels_of_clusters(placed.tags, [main for main, *_ in numbers], [also for _, *also in numbers]),
-        placed.aliases,
-        {"builder": "hybrid", **settings, **(provenance or {})},
-    )
+    labels = labels_of_clusters(placed.tags, [main for main, *_ in numbers], [also for _, *also in numbers])
+    return LabelSpace(labels, placed.aliases, {**settings, **(provenance or {})})
 
 
 def hybrid_vectors(

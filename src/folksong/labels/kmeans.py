@@ -41,8 +41,7 @@ def kmeans(
     """Build Model 3: clusters of tags that mean something similar.
 
     Args:
-        tags: a tag table, or where to read it; to learn from training tracks only, give
-            ``table.select_tracks(split.training)``.
+        tags: a tag table, or where to read it; ``table.select_tracks(split.training)`` learns from training tracks.
         vectors: word vectors, where to read them, or ready tag vectors.
         threshold: only tags with more counts than this take part.
         n_clusters: number of clusters, k.

@@ -6,14 +6,14 @@ instead (``population="pairs"``): P(i, j) = n_ij / N and P(i) = n_i / N with N =
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
 from folksong.errors import FolksongError
 from folksong.labels.space import Label, LabelSpace
-from folksong.labels.subgenres import Cuts, Distances, Numbers, Subgenres, cluster_genres
+from folksong.labels.subgenres import Cuts, Distances, GenreClustering, Numbers, cluster_genres
 from folksong.tags.cooccurrence import counts, npmi_distance, npmi_of_shares
 from folksong.tags.sources.read_tags import Tags, as_table
 from folksong.tags.table import TagTable
@@ -35,12 +35,12 @@ def npmi(
     keep_main: bool = False,
     main_as_label: bool = False,
     provenance: Mapping[str, Any] | None = None,
+    on_genre: Callable[[GenreClustering], None] | None = None,
 ) -> LabelSpace:
     """Build Model 4.1: inside each genre, clusters of tags by linkage on 1 − NPMI.
 
     Args:
-        tags: a tag table, or where to read it; to learn from training tracks only, give
-            ``table.select_tracks(split.training)``.
+        tags: a tag table, or where to read it; ``table.select_tracks(split.training)`` learns from training tracks.
         genres: the genre clusters.
         linkage: "average", "complete" or "single".
         population: what shares are taken of: "all" tracks, those of the "genre" only, or the "pairs" that the
@@ -49,26 +49,11 @@ def npmi(
         keep_main: cluster the main genre with the others.
         main_as_label: make the main genre a label of its own.
         provenance: further entries for the space's provenance.
+        on_genre: called with how each genre was clustered: the tree, the silhouettes.
 
     Raises:
         FolksongError: an unknown linkage or population, or no label is left.
     """
-    found = cluster_by_npmi(
-        tags, genres, linkage=linkage, population=population, drop_rare=drop_rare, keep_main=keep_main
-    )  # fmt: skip
-    return found.to_space(main_as_label=main_as_label, provenance=provenance)
-
-
-def cluster_by_npmi(
-    tags: Tags,
-    genres: LabelSpace,
-    *,
-    linkage: Linkage = "average",
-    population: Population = "all",
-    drop_rare: bool = False,
-    keep_main: bool = False,
-) -> Subgenres:
-    """Cluster the tags of each genre, with the trees and silhouettes; arguments as for `npmi`."""
     if linkage not in LINKAGES:
         raise FolksongError(f"the linkage must be one of {', '.join(LINKAGES)}, not {linkage!r}")
     if population not in POPULATIONS:
@@ -85,8 +70,17 @@ def cluster_by_npmi(
         tree = link(squareform(distances, checks=False), linkage)
         return Cuts(distances, {k: cut_tree(tree, k) for k in numbers}, tree)
 
-    settings = {"builder": "npmi", "linkage": linkage, "population": population}
-    return cluster_genres(table, genres, cut, drop_rare=drop_rare, keep_main=keep_main, settings=settings)
+    settings: dict[str, Any] = {"builder": "npmi", "linkage": linkage, "population": population}
+    settings |= {"drop_rare": drop_rare, "keep_main": keep_main}
+    return cluster_genres(
+        table,
+        genres,
+        cut,
+        settings=settings,
+        main_as_label=main_as_label,
+        provenance=provenance,
+        on_genre=on_genre,
+    )
 
 
 def _distance_of_pairs(table: TagTable, tags: Sequence[str]) -> Distances:

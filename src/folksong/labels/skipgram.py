@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from folksong.embeddings.skipgram import Output, train_skipgram
 from folksong.labels.space import Label, LabelSpace
 from folksong.labels.spherical_kmeans import SphericalKMeans
-from folksong.labels.subgenres import Cuts, Subgenres, cluster_genres
+from folksong.labels.subgenres import Cuts, GenreClustering, cluster_genres
 from folksong.tags.sources.read_tags import Tags, as_table
 
 
@@ -27,12 +27,12 @@ def skipgram(
     main_as_label: bool = False,
     seed: int = 0,
     provenance: Mapping[str, Any] | None = None,
+    on_genre: Callable[[GenreClustering], None] | None = None,
 ) -> LabelSpace:
     """Build Model 4.2: inside each genre, spherical k-means of skip-gram tag vectors.
 
     Args:
-        tags: a tag table, or where to read it; to learn from training tracks only, give
-            ``table.select_tracks(split.training)``.
+        tags: a tag table, or where to read it; ``table.select_tracks(split.training)`` learns from training tracks.
         genres: the genre clusters.
         output: of the network, "softmax" or "sigmoid".
         batch_size: None trains full-batch on the co-occurrence counts; the original took 10 samples.
@@ -43,30 +43,11 @@ def skipgram(
         main_as_label: make the main genre a label of its own.
         seed: of the network and of k-means.
         provenance: further entries for the space's provenance.
+        on_genre: called with how each genre was clustered: the distances, the silhouettes.
 
     Raises:
         FolksongError: an unknown output, or no label is left.
     """
-    found = cluster_by_skipgram(
-        tags, genres, output=output, batch_size=batch_size, epochs=epochs, n_init=n_init, drop_rare=drop_rare,
-        keep_main=keep_main, seed=seed,
-    )  # fmt: skip
-    return found.to_space(main_as_label=main_as_label, provenance=provenance)
-
-
-def cluster_by_skipgram(
-    tags: Tags,
-    genres: LabelSpace,
-    *,
-    output: Output = "softmax",
-    batch_size: int | None = None,
-    epochs: int | None = None,
-    n_init: int = 10,
-    drop_rare: bool = False,
-    keep_main: bool = False,
-    seed: int = 0,
-) -> Subgenres:
-    """Cluster the tags of each genre, with the silhouettes; arguments as for `skipgram`."""
     table = as_table(tags)
 
     def cut(_genre: Label, members: tuple[str, ...], numbers: range) -> Cuts:
@@ -79,6 +60,15 @@ def cluster_by_skipgram(
         models = {k: SphericalKMeans(k, n_init=n_init, seed=seed).fit(vectors) for k in numbers}
         return Cuts(distances, {k: model.labels_ for k, model in models.items()})
 
-    settings = {"builder": "skipgram", "output": output, "batch_size": batch_size, "epochs": epochs}
-    settings |= {"n_init": n_init, "seed": seed}
-    return cluster_genres(table, genres, cut, drop_rare=drop_rare, keep_main=keep_main, settings=settings)
+    settings: dict[str, Any] = {"builder": "skipgram", "output": output, "batch_size": batch_size}
+    settings |= {"epochs": epochs, "n_init": n_init, "seed": seed}
+    settings |= {"drop_rare": drop_rare, "keep_main": keep_main}
+    return cluster_genres(
+        table,
+        genres,
+        cut,
+        settings=settings,
+        main_as_label=main_as_label,
+        provenance=provenance,
+        on_genre=on_genre,
+    )

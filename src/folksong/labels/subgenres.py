@@ -91,78 +91,37 @@ class GenreClustering:
         return max(self.silhouettes.values()) if self.silhouettes else float("nan")
 
 
-@dataclass(frozen=True, eq=False)
-class Subgenres:
-    """The clusterings of all genres.
-
-    Attributes:
-        clusterings: one for each genre with a tag on some track.
-        genres: the label space of the genres.
-        settings: the builder and its parameters, for the provenance.
-    """
-
-    clusterings: tuple[GenreClustering, ...]
-    genres: LabelSpace
-    settings: Mapping[str, Any]
-
-    def to_space(
-        self, *, main_as_label: bool = False, provenance: Mapping[str, Any] | None = None
-    ) -> LabelSpace:
-        """Make the labels, genre by genre.
-
-        A label is named by its most popular tag; where two genres would give the same name, the later one says its
-        genre.
-
-        Raises:
-            FolksongError: no label is left.
-        """
-        labels: list[Label] = []
-        names: set[str] = set()
-        for clustering in self.clusterings:
-            members = clustering.clusters or [clustering.genre.tags]
-            if clustering.clusters and main_as_label and clustering.main is not None:
-                members = [(clustering.main,), *members]
-            for tags in members:
-                name = tags[0] if tags[0] not in names else f"{tags[0]} ({clustering.genre.name})"
-                labels.append(Label(name, tags))
-                names.add(name)
-        if not labels:
-            raise FolksongError("there are no genres, so there are no labels")
-        kept = {tag for label in labels for tag in label.tags}
-        return LabelSpace(
-            tuple(labels),
-            {raw: member for raw, member in self.genres.aliases.items() if member in kept},
-            {
-                **self.settings,
-                "main_as_label": main_as_label,
-                "genres": dict(self.genres.provenance),
-                "genres_sha256": self.genres.sha256(),
-                **(provenance or {}),
-            },
-        )
-
-
 def cluster_genres(
     table: TagTable,
     genres: LabelSpace,
     cut: Callable[[Label, tuple[str, ...], range], Cuts],
     *,
-    drop_rare: bool,
-    keep_main: bool,
     settings: Mapping[str, Any],
-) -> Subgenres:
-    """Cluster the tags of each genre, for the best silhouette.
+    main_as_label: bool,
+    provenance: Mapping[str, Any] | None,
+    on_genre: Callable[[GenreClustering], None] | None,
+) -> LabelSpace:
+    """Cluster the tags of each genre, for the best silhouette, and make the labels, genre by genre.
+
+    A label is named by its most popular tag; where two genres would give the same name, the later one says its genre.
 
     Args:
         table: the tags of the tracks.
         genres: the genre clusters.
         cut: gives the clusterings of a genre's tags (the second argument) into so many clusters (the third).
-        drop_rare: leave out tags rarer than the fourth root of the genre's most frequent one's count.
-        keep_main: cluster the main genre with the others.
-        settings: the builder and its parameters, for the provenance.
+        settings: the builder and its parameters, for the provenance; with ``drop_rare`` tags rarer than the fourth
+            root of the genre's most frequent one's count are left out, with ``keep_main`` the main genre is clustered
+            with the others.
+        main_as_label: make the main genre a label of its own.
+        provenance: further entries.
+        on_genre: called with how each genre with a tag on some track was clustered.
+
+    Raises:
+        FolksongError: no label is left.
     """
     counts = table.counts_by_tag
-    result: list[GenreClustering] = []
+    labels: list[Label] = []
+    names: set[str] = set()
     for label in genres.labels:
         used = sorted((tag for tag in label.tags if counts.get(tag)), key=lambda tag: (-counts[tag], tag))
         if len(used) < len(label.tags):
@@ -170,29 +129,43 @@ def cluster_genres(
             logger.warning("genre %r: %d of its tags are on no track and left out", label.name, unused)
         if not used:
             continue
-        if drop_rare:
+        if settings["drop_rare"]:
             used = [tag for tag in used if counts[tag] >= counts[used[0]] ** 0.25]
-        genre = Label(label.name, tuple(used))
-        main = None if keep_main else label.name if label.name in used else used[0]
-        tags = tuple(tag for tag in used if tag != main)
-        if len(tags) < FEWEST_TAGS:
-            logger.warning(
-                "genre %r: %d tags to cluster are fewer than %d; it stays one label",
-                label.name, len(tags), FEWEST_TAGS,
-            )  # fmt: skip
-            result.append(GenreClustering(genre, main, tags))
-            continue
-        to_try = range(FEWEST_CLUSTERS, min(MOST_CLUSTERS, len(tags) - 1) + 1)
-        result.append(_best(genre, main, tags, cut(genre, tags, to_try)))
-        if not result[-1].clusters:
-            logger.warning("genre %r: every cluster is a single tag; it stays one label", label.name)
-    learned: dict[str, Any] = {
-        "drop_rare": drop_rare,
-        "keep_main": keep_main,
-        "n_tracks": table.n_tracks,
-        "table_sha256": table.sha256(),
-    }
-    return Subgenres(tuple(result), genres, {**settings, **learned})
+        main = None if settings["keep_main"] else label.name if label.name in used else used[0]
+        found = _cluster(Label(label.name, tuple(used)), main, cut)
+        members = found.clusters or [found.genre.tags]
+        if found.clusters and main_as_label and main is not None:
+            members = [(main,), *members]
+        for tags in members:
+            name = tags[0] if tags[0] not in names else f"{tags[0]} ({label.name})"
+            labels.append(Label(name, tags))
+            names.add(name)
+        if on_genre is not None:
+            on_genre(found)
+    if not labels:
+        raise FolksongError("there are no genres, so there are no labels")
+    kept = {tag for label in labels for tag in label.tags}
+    aliases = {raw: member for raw, member in genres.aliases.items() if member in kept}
+    learned = {"n_tracks": table.n_tracks, "table_sha256": table.sha256(), "main_as_label": main_as_label}
+    learned |= {"genres": dict(genres.provenance), "genres_sha256": genres.sha256()}
+    return LabelSpace(tuple(labels), aliases, {**settings, **learned, **(provenance or {})})
+
+
+def _cluster(
+    genre: Label, main: str | None, cut: Callable[[Label, tuple[str, ...], range], Cuts]
+) -> GenreClustering:
+    tags = tuple(tag for tag in genre.tags if tag != main)
+    if len(tags) < FEWEST_TAGS:
+        logger.warning(
+            "genre %r: %d tags to cluster are fewer than %d; it stays one label",
+            genre.name, len(tags), FEWEST_TAGS,
+        )  # fmt: skip
+        return GenreClustering(genre, main, tags)
+    to_try = range(FEWEST_CLUSTERS, min(MOST_CLUSTERS, len(tags) - 1) + 1)
+    found = _best(genre, main, tags, cut(genre, tags, to_try))
+    if not found.clusters:
+        logger.warning("genre %r: every cluster is a single tag; it stays one label", genre.name)
+    return found
 
 
 def _best(genre: Label, main: str | None, tags: tuple[str, ...], cuts: Cuts) -> GenreClustering:

@@ -32,8 +32,7 @@ def top(
     Popularity is the number of tracks that carry a tag, ties by code point.
 
     Args:
-        tags: a tag table, or where to read it; to learn from training tracks only, give
-            ``table.select_tracks(split.training)``.
+        tags: a tag table, or where to read it; ``table.select_tracks(split.training)`` learns from training tracks.
         n: how many; a table with fewer tags in use gives them all, with a warning.
         aliases: raw tag -> cleaned tag, as `ChangeLog` knows them; those that lead to a label
             are kept, so that raw spellings still find it.

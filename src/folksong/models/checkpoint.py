@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile, ZipFile, is_zipfile
 
 import torch
+from torch import nn
 
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import atomic_path
+from folksong.models.front_ends import EMBEDDINGS
+from folksong.models.heads import EmbeddingHead
 from folksong.models.tagger import Tagger
 
 if TYPE_CHECKING:
@@ -65,12 +68,26 @@ def load_model(run: Run, *, checkpoint: str | os.PathLike[str] | None = None) ->
     Raises:
         FolksongError: the checkpoint is missing, damaged, or of another network.
     """
-    path = run.best_checkpoint if checkpoint is None else checkpoint
+    if run.front_end == EMBEDDINGS:
+        raise FolksongError(
+            f"{run.path}: learned from embeddings and has a head, not a network that hears audio"
+        )
     tagger = Tagger.from_settings(dict(run.config["tagger"]), run.labels)
+    _load_weights(tagger, run.best_checkpoint if checkpoint is None else checkpoint)
+    return tagger.eval()
+
+
+def load_head(run: Run) -> EmbeddingHead:
+    """Return the head of a run on embeddings, in evaluation mode; see `load_model`."""
+    head = EmbeddingHead.from_settings(dict(run.config["tagger"]), run.labels)
+    _load_weights(head, run.best_checkpoint)
+    return head.eval()
+
+
+def _load_weights(network: nn.Module, path: str | os.PathLike[str]) -> None:
     try:
-        tagger.load_state_dict(read_checkpoint(path)["tagger"])
+        network.load_state_dict(read_checkpoint(path)["tagger"])
     except (RuntimeError, KeyError) as error:
         raise FileFormatError(
             f"{path}: the weights are not of the network that config.json describes"
         ) from error
-    return tagger.eval()

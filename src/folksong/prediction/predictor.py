@@ -256,6 +256,10 @@ def load_tagger(
         thresholds, stored = exported.thresholds, exported.scoring
     else:
         opened = run if isinstance(run, Run) else Run.open(run)
+        if opened.space is not None:
+            from folksong.prediction.head_tagger import HeadTagger
+
+            return HeadTagger(opened)
         model, labels = load_model(opened), opened.labels
         audio = AudioInput(opened.sample_rate, opened.window_seconds, opened.preset)
         tuned = stored_thresholds(opened)

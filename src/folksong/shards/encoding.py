@@ -12,10 +12,9 @@ import os
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -26,17 +25,10 @@ from folksong.audio.decode import read_recording
 from folksong.audio.log_mel import FeaturePreset, log_mel, read_preset
 from folksong.audio.workers import Guard, Workers
 from folksong.errors import AudioError, FolksongError
-from folksong.files import atomic_path, sha256_file
-from folksong.shards.format import FOOTER_BYTES, HEADER_BYTES, Record, encode_example, frame
-from folksong.shards.index import (
-    AUDIO_KEY,
-    SCALE_KEY,
-    TAGS_KEY,
-    TRACK_ID_KEY,
-    IndexBuilder,
-    encode_text,
-    write_index,
-)
+from folksong.files import sha256_file
+from folksong.recordings import printable
+from folksong.shards.format import FOOTER_BYTES, HEADER_BYTES, encode_example
+from folksong.shards.index import AUDIO_KEY, SCALE_KEY, TAGS_KEY, TRACK_ID_KEY, encode_text, write_records
 from folksong.shards.manifest import AUDIO_FORMATS, STORAGES, ShardFile
 
 if TYPE_CHECKING:
@@ -92,7 +84,7 @@ class TaskTrack:
     tags: tuple[TrackTags, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class TrackProblem:
     """A track that could not be written, or only in part, and why."""
 
@@ -101,10 +93,9 @@ class TrackProblem:
     reason: str
 
     @classmethod
-    def of(cls, track: TaskTrack, reason: str) -> TrackProblem:
+    def of(cls, track: Track | TaskTrack, reason: str) -> TrackProblem:
         """Build one in which everything is printable, whatever bytes a file name holds."""
-        texts = (track.track_id, track.path, " ".join(reason.split()))
-        return cls(*(text.encode("utf-8", "backslashreplace").decode("utf-8") for text in texts))
+        return cls(printable(track.track_id), printable(track.path), printable(" ".join(reason.split())))
 
 
 @dataclass(frozen=True)
@@ -157,23 +148,16 @@ def write_shard(
 ) -> ShardResult:
     """Write one shard and its index; both appear whole or not at all.
 
-    Args:
-        guard: is told of each recording; those that it refuses are left out.
-        path: the shard's file.
-        tracks: in the order of the records.
-        encoding: how recordings become records.
-        limit_seconds: for one recording, beside `SECONDS_A_MEGABYTE`.
+    The guard is told of each recording, which may take `limit_seconds` beside `SECONDS_A_MEGABYTE`; those that it
+    refuses are left out.
 
     Raises:
         FolksongError: the disk is full or not writable.
     """
     skipped: list[TrackProblem] = []
     damaged: list[TrackProblem] = []
-    builder, digest = IndexBuilder(), hashlib.sha256()
-    n_bytes = n_tracks = 0
-    stamp = stamp_of(tracks)
-    # matrix products give other last bits with another number of threads
-    with threadpool_limits(1), atomic_path(path) as temporary, temporary.open("wb") as stream:
+
+    def payloads() -> Iterator[bytes]:
         for track in tracks:
             try:
                 payload, damage = _encode_guarded(guard, track, encoding, limit_seconds)
@@ -182,19 +166,13 @@ def write_shard(
                 continue
             if damage:
                 damaged.append(TrackProblem.of(track, damage))
-            for part in frame(payload):
-                stream.write(part)
-                digest.update(part)
-            record = Record(n_tracks, n_bytes, n_bytes + HEADER_BYTES, len(payload))
-            builder.add(np.frombuffer(payload, np.uint8), record, path)
-            n_bytes = record.end
-            n_tracks += 1
-        stream.flush()
-    index = builder.finish(digest.hexdigest(), n_bytes)
-    write_index(index, path)
-    return ShardResult(
-        ShardFile.of(path.name, index, recordings_sha256(tracks)), tuple(skipped), tuple(damaged), stamp
-    )
+            yield payload
+
+    stamp = stamp_of(tracks)
+    with threadpool_limits(1):  # matrix products give other last bits with another number of threads
+        index = write_records(path, payloads())
+    file = ShardFile.of(path.name, index, recordings_sha256(tracks))
+    return ShardResult(file, tuple(skipped), tuple(damaged), stamp)
 
 
 def _encode_guarded(
@@ -237,62 +215,53 @@ def recordings_sha256(tracks: Iterable[Track | TaskTrack]) -> str:
 
 @dataclass(frozen=True)
 class Cost:
-    """What recordings cost: bytes of their files and records, seconds of work; `n_tried` tells how many were tried."""
+    """What a writing takes, judging from `n_tried` recordings: bytes of the records, seconds of the clock."""
 
-    file_bytes: float
     record_bytes: float
     seconds: float
-    n_tried: int = 1
-    ending: str = ""
+    n_tried: int
 
 
 def estimate_write(
     tracks: Sequence[TaskTrack], n_tracks: int, encoding: Encoding, workers: Workers
 ) -> Cost | None:
-    """Return what writing `n_tracks` tracks will take, seconds of the clock, or None if that cannot be told.
+    """Return what writing `n_tracks` tracks will take, or None if that cannot be told.
 
-    A few recordings of each file ending are encoded; bytes and seconds grow with the size of the file.
-
-    Args:
-        tracks: all of them, or a sample (`spread` takes one); the sizes of these files are looked up.
-        n_tracks: how many there are in all.
-        encoding: how recordings become records.
-        workers: who encodes.
+    A few recordings of each file ending are encoded; bytes and seconds grow with the size of the file. `tracks` may be
+    a sample (`spread` takes one); the sizes of these files are looked up.
     """
     by_ending: dict[str, list[TaskTrack]] = defaultdict(list)
     for track in tracks:
-        by_ending[Path(track.path).suffix.lower()].append(track)
+        by_ending[_ending(track)].append(track)
     tasks = [(track, encoding) for group in by_ending.values() for track in spread(group, PROBES_PER_ENDING)]
-    tried: dict[str, list[Cost]] = defaultdict(list)
-    for cost in workers.map(_try, tasks):
-        if cost is not None:
-            tried[cost.ending].append(cost)
-    file_bytes = record_bytes = seconds = n_looked_at = 0.0
-    for ending, costs in tried.items():
-        size = sum(_size(track.path) for track in by_ending[ending])
-        file_bytes += size
-        record_bytes += (
-            size * sum(cost.record_bytes for cost in costs) / sum(cost.file_bytes for cost in costs)
-        )
-        seconds += size * median(cost.seconds / cost.file_bytes for cost in costs)  # the first of all is slow
-        n_looked_at += len(by_ending[ending])
+    tried: dict[str, list[list[float]]] = defaultdict(list)
+    for ending, *costs in filter(None, workers.map(_try, tasks)):
+        tried[ending].append(costs)
     if not tried:
         return None
-    factor = n_tracks / n_looked_at
-    n_tried = sum(map(len, tried.values()))
-    return Cost(file_bytes * factor, record_bytes * factor, seconds * factor / workers.jobs, n_tried)
+    n_bytes = seconds = 0.0
+    for ending, probes in tried.items():
+        size = sum(_size(track.path) for track in by_ending[ending])
+        file_bytes, record_bytes, durations = np.array(probes).T
+        n_bytes += size * record_bytes.sum() / file_bytes.sum()
+        seconds += size * float(np.median(durations / file_bytes))  # the first of all is slow
+    factor = n_tracks / sum(len(by_ending[ending]) for ending in tried)
+    return Cost(n_bytes * factor, seconds * factor / workers.jobs, sum(map(len, tried.values())))
 
 
-def _try(guard: Guard, track: TaskTrack, encoding: Encoding) -> Cost | None:
-    """Return what a recording costs, or None if it is broken: the writing itself tells how."""
+def _try(guard: Guard, track: TaskTrack, encoding: Encoding) -> tuple[str, int, int, float] | None:
+    """Return ending, bytes of the file and of the record, and seconds of the work; None for a broken recording."""
     begin = time.perf_counter()
     try:
         payload, _ = _encode_guarded(guard, track, encoding, PROBE_LIMIT_SECONDS)
     except AudioError:
         return None
     seconds = time.perf_counter() - begin
-    ending = Path(track.path).suffix.lower()
-    return Cost(max(_size(track.path), 1), len(payload) + HEADER_BYTES + FOOTER_BYTES, seconds, 1, ending)
+    return _ending(track), max(_size(track.path), 1), len(payload) + HEADER_BYTES + FOOTER_BYTES, seconds
+
+
+def _ending(track: TaskTrack) -> str:
+    return Path(track.path).suffix.lower()
 
 
 def free_bytes(folder: str | os.PathLike[str]) -> int:

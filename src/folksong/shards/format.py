@@ -75,12 +75,15 @@ class RecordError(FileFormatError):
     ) -> None:
         remedy = "" if reason.startswith(_FOREIGN) else f"; {_REMEDY}"
         super().__init__(f"{path}: record {number} at byte {offset}: {reason}{remedy}")
-        self.path, self.number, self.offset, self.reason, self.end = (
-            os.fspath(path), number, offset, reason, end,
-        )  # fmt: skip
+        self._arguments = (os.fspath(path), number, offset, reason, end)
+        self.path, self.number, self.offset, self.reason, self.end = self._arguments
 
     def __reduce__(self) -> tuple[type[RecordError], tuple[str, int, int, str, int | None]]:
-        return RecordError, (self.path, self.number, self.offset, self.reason, self.end)
+        return type(self), self._arguments
+
+
+class ContentError(RecordError):
+    """A whole record that is not what a record of audio must be."""
 
 
 def masked_crc32c(data: bytes | Bytes) -> int:
@@ -96,11 +99,8 @@ def masked_crc32c(data: bytes | Bytes) -> int:
 def frame(payload: bytes) -> tuple[bytes, bytes, bytes]:
     """Return a record's three parts: header, payload (the same object) and footer."""
     length = struct.pack("<Q", len(payload))
-    return (
-        length + struct.pack("<I", masked_crc32c(length)),
-        payload,
-        struct.pack("<I", masked_crc32c(payload)),
-    )
+    footer = struct.pack("<I", masked_crc32c(payload))
+    return length + struct.pack("<I", masked_crc32c(length)), payload, footer
 
 
 def describe_foreign(data: Bytes) -> str | None:
@@ -114,20 +114,15 @@ def describe_foreign(data: Bytes) -> str | None:
     return None
 
 
-def iterate_records(data: Bytes, path: str | os.PathLike[str], *, check: bool = True) -> Iterator[Record]:
-    """Walk over the records of a file.
-
-    Args:
-        data: (n_bytes,) the whole file.
-        path: its name, for messages.
-        check: compare the payloads' CRCs too; the lengths' CRCs always are.
+def iterate_records(data: Bytes, path: str | os.PathLike[str]) -> Iterator[Record]:
+    """Walk over the records of a file, (n_bytes,), called `path` in messages, and check all CRCs.
 
     Raises:
         RecordError: a record is cut or one of its CRCs is wrong. Records before it were already given out.
     """
     offset = number = 0
     while offset < len(data):
-        record = (whole_record if check else read_record)(data, offset, number, path)
+        record = whole_record(data, offset, number, path)
         yield record
         offset, number = record.end, number + 1
 
@@ -237,46 +232,38 @@ def parse_example(payload: Bytes) -> dict[str, Feature]:
         FileFormatError: the bytes are not such a message.
     """
     view = payload.data
-    features: dict[str, Feature] = {}
+    parsed: dict[str, Feature] = {}
     try:
-        for number, start, stop in _messages(view, 0, len(view)):
-            if number != 1:
-                continue
-            for entry_number, entry_start, entry_stop in _messages(view, start, stop):
-                if entry_number == 1:
-                    name, feature = _parse_entry(view, entry_start, entry_stop)
-                    features[name] = feature
+        for features in _messages(view, (0, len(view)), 1):
+            for entry in _messages(view, features, 1):
+                *_, name = [b"", *(view[slice(*span)] for span in _messages(view, entry, 1))]
+                *_, feature = [(0, 0), *_messages(view, entry, 2)]
+                parsed[bytes(name).decode("utf-8")] = _parse_feature(view, feature)
     except (IndexError, OverflowError, UnicodeDecodeError, ValueError) as error:
         raise FileFormatError(f"not a tf.train.Example ({error})") from error
-    return features
+    return parsed
 
 
-def _parse_entry(view: memoryview, start: int, stop: int) -> tuple[str, Feature]:
-    name, feature = "", Feature("bytes", [], None)
-    for number, field_start, field_stop in _messages(view, start, stop):
-        if number == 1:
-            name = bytes(view[field_start:field_stop]).decode("utf-8")
-        elif number == 2:
-            feature = _parse_feature(view, field_start, field_stop)
-    return name, feature
+Span = tuple[int, int]
+"""The first byte of a message in its view, and the byte after the last."""
 
 
-def _parse_feature(view: memoryview, start: int, stop: int) -> Feature:
+def _parse_feature(view: memoryview, feature: Span) -> Feature:
     kind: Kind = "bytes"
-    lists: list[tuple[int, int]] = []
-    for number, list_start, list_stop in _messages(view, start, stop):
-        if number in _KINDS:
+    lists: list[Span] = []
+    for number, wire, *span in fields(view, *feature):
+        if wire == _DELIMITED and number in _KINDS:
             if _KINDS[number] != kind:  # of a oneof the last kind counts
                 kind, lists = _KINDS[number], []
-            lists.append((list_start, list_stop))
+            lists.append((span[0], span[1]))
     values: Any
     if kind == "bytes":
-        spans = [span for bounds in lists for number, *span in _messages(view, *bounds) if number == 1]
+        spans = [span for one in lists for span in _messages(view, one, 1)]
         values = [view[first:last] for first, last in spans]
         return Feature(kind, values, spans[0][0] if len(spans) == 1 else None)
     if kind == "float" and len(lists) == 1 and (unpacked := _unpacked_floats(view, *lists[0])) is not None:
         return Feature(kind, unpacked, None)
-    chunks = [chunk for bounds in lists for chunk in _number_chunks(view, *bounds)]
+    chunks = [chunk for one in lists for number, _, *chunk in fields(view, *one) if number == 1]
     if kind == "float":
         arrays = [np.frombuffer(view[first:last], "<f4") for first, last in chunks]
         values = arrays[0] if len(arrays) == 1 else np.concatenate([np.empty(0, np.float32), *arrays])
@@ -285,14 +272,10 @@ def _parse_feature(view: memoryview, start: int, stop: int) -> Feature:
     return Feature(kind, np.concatenate([np.empty(0, np.int64), *integers]), None)
 
 
-def _messages(view: memoryview, start: int, stop: int) -> list[tuple[int, int, int]]:
-    """Return (field number, first byte, byte after the last) of the length-delimited fields of a message."""
-    return [(number, first, last) for number, wire, first, last in fields(view, start, stop) if wire == 2]
-
-
-def _number_chunks(view: memoryview, start: int, stop: int) -> list[tuple[int, int]]:
-    """Return the byte spans of a list's numbers, joined where unpacked or packed pieces hold nothing else."""
-    return [(first, last) for number, _, first, last in fields(view, start, stop) if number == 1]
+def _messages(view: memoryview, message: Span, number: int) -> list[Span]:
+    """Return where in a message the length-delimited fields of this number lie."""
+    found = fields(view, *message)
+    return [(first, last) for known, wire, first, last in found if known == number and wire == _DELIMITED]
 
 
 def _unpacked_floats(view: memoryview, start: int, stop: int) -> npt.NDArray[np.float32] | None:

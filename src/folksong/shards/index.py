@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,21 @@ import numpy.typing as npt
 
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import HASH_BLOCK_BYTES, atomic_write, describe_os_error, open_regular
-from folksong.shards.format import Bytes, Feature, Record, RecordError, iterate_records, parse_example
+from folksong.shards.format import (
+    HEADER_BYTES,
+    Bytes,
+    ContentError,
+    Feature,
+    Record,
+    frame,
+    iterate_records,
+    parse_example,
+)
 
 VERSION = 1
 AUDIO_KEY, TRACK_ID_KEY, TAGS_KEY, SCALE_KEY = "audio", "tid", "tags", "audio_scale"
 _DATABASE_KEY = re.compile(r"tags_(\d{1,3})")
+_COLUMNS = ("offsets", "audio_offsets", "audio_bytes", "scales")
 
 
 @dataclass(frozen=True)
@@ -127,14 +137,13 @@ class IndexBuilder:
         self.storages: set[str] = set()
         self._rows: list[tuple[int, int, int, float]] = []
         self._track_ids: list[str] = []
-        self._tags: dict[int, list[tuple[list[str] | list[int], list[float] | None]]] = {}
-        self._one_hot_lengths: dict[int, int] = {}
+        self._tags: list[dict[int, _RecordTags]] = []
 
     def add(self, payload: Bytes, record: Record, path: str | os.PathLike[str]) -> None:
         """Add a record with this payload.
 
         Raises:
-            RecordError: its content is no audio record.
+            ContentError: it is no audio record.
         """
         try:
             features = parse_example(payload)
@@ -142,34 +151,18 @@ class IndexBuilder:
             track_id = _read_track_id(features)
             scale = float(features[SCALE_KEY].values[0]) if SCALE_KEY in features else 1.0
         except FileFormatError as error:
-            raise RecordError(path, record.number, record.offset, str(error), record.end) from error
+            raise ContentError(path, record.number, record.offset, str(error), record.end) from error
         self._rows.append(
             (record.offset, -1 if offset is None else record.payload_offset + offset, n_bytes, scale)
         )
         self._track_ids.append(track_id)
-        self.storages.add(_storage_of(features))
-        for database, key in _databases(features):
-            entries = self._tags.setdefault(database, [])
-            entries += [([], None)] * (len(self._rows) - 1 - len(entries))
-            entries.append(self._read_tags(features, database, key))
-
-    def _read_tags(
-        self, features: dict[str, Feature], database: int, key: str
-    ) -> tuple[list[str] | list[int], list[float] | None]:
-        feature = features[key]
-        if feature.kind == "int64":
-            self._one_hot_lengths[database] = max(self._one_hot_lengths.get(database, 0), len(feature.values))
-            return [int(code) for code in np.flatnonzero(feature.values)], None
-        tags = [decode_text(value) for value in feature.values] if feature.kind == "bytes" else []
-        weights = features.get(f"{key}_weight")
-        if weights is None or len(weights.values) != len(tags):
-            return tags, None
-        return tags, [float(weight) for weight in weights.values]
+        self.storages.add(storage_of(features))
+        self._tags.append({database: _read_tags(features, key) for database, key in _databases(features)})
 
     def finish(self, sha256: str, n_bytes: int) -> ShardIndex:
         """Return the index of all records added."""
         columns = np.array(self._rows, np.float64).reshape(-1, 4)  # offsets stay exact below 2**53 bytes
-        databases = range(max(self._tags, default=-1) + 1)
+        n_databases = max((database + 1 for tags in self._tags for database in tags), default=0)
         return ShardIndex(
             sha256=sha256,
             n_bytes=n_bytes,
@@ -178,23 +171,67 @@ class IndexBuilder:
             audio_bytes=columns[:, 2].astype(np.int64),
             scales=columns[:, 3].astype(np.float32),
             track_ids=tuple(self._track_ids),
-            tags=tuple(self._pack(self._tags.get(database, []), database) for database in databases),
+            tags=tuple(
+                _pack_tags([tags.get(database, _RecordTags()) for tags in self._tags])
+                for database in range(n_databases)
+            ),
         )
 
-    def _pack(self, entries: list[tuple[list[Any], list[float] | None]], database: int) -> ShardTags:
-        entries = entries + [([], None)] * (len(self._rows) - len(entries))
-        one_hot_length = self._one_hot_lengths.get(database, 0)
-        flat = [tag for tags, _ in entries for tag in tags]
-        vocabulary = () if one_hot_length else tuple(sorted(set(flat)))
-        number_of = {tag: number for number, tag in enumerate(vocabulary)}
-        weights = [[np.nan] * len(tags) if given is None else given for tags, given in entries]
-        return ShardTags(
-            vocabulary,
-            np.cumsum([0, *(len(tags) for tags, _ in entries)], dtype=np.int64),
-            np.array(flat if one_hot_length else [number_of[tag] for tag in flat], np.int32),
-            np.array([weight for given in weights for weight in given], np.float32),
-            one_hot_length,
-        )
+
+@dataclass(frozen=True)
+class _RecordTags:
+    """The tags of one record in one database: strings, or numbers in a one-hot of so many values."""
+
+    tags: Sequence[str | int] = ()
+    weights: Sequence[float] | None = None
+    one_hot_length: int = 0
+
+
+def _read_tags(features: dict[str, Feature], key: str) -> _RecordTags:
+    feature = features[key]
+    if feature.kind == "int64":
+        return _RecordTags(np.flatnonzero(feature.values).tolist(), None, len(feature.values))
+    tags = [decode_text(value) for value in feature.values] if feature.kind == "bytes" else []
+    weights = features.get(f"{key}_weight")
+    if weights is None or len(weights.values) != len(tags):
+        return _RecordTags(tags)
+    return _RecordTags(tags, [float(weight) for weight in weights.values])
+
+
+def _pack_tags(records: Sequence[_RecordTags]) -> ShardTags:
+    one_hot_length = max(record.one_hot_length for record in records)
+    flat: list[Any] = [tag for record in records for tag in record.tags]
+    vocabulary = () if one_hot_length else tuple(sorted(set(flat)))
+    number_of = {tag: number for number, tag in enumerate(vocabulary)}
+    weights = [record.weights or [np.nan] * len(record.tags) for record in records]
+    return ShardTags(
+        vocabulary,
+        np.cumsum([0, *(len(record.tags) for record in records)], dtype=np.int64),
+        np.array(flat if one_hot_length else [number_of[tag] for tag in flat], np.int32),
+        np.array([weight for given in weights for weight in given], np.float32),
+        one_hot_length,
+    )
+
+
+def write_records(path: Path, payloads: Iterable[bytes]) -> ShardIndex:
+    """Write a shard of these payloads, and its index beside it; both appear whole or not at all.
+
+    Raises:
+        FolksongError: the disk is full or not writable.
+        RecordError: a payload is no audio record.
+    """
+    builder, digest, n_bytes = IndexBuilder(), hashlib.sha256(), 0
+    with atomic_write(path) as stream:
+        for number, payload in enumerate(payloads):
+            for part in frame(payload):
+                stream.write(part)
+                digest.update(part)
+            record = Record(number, n_bytes, n_bytes + HEADER_BYTES, len(payload))
+            builder.add(np.frombuffer(payload, np.uint8), record, path)
+            n_bytes = record.end
+    index = builder.finish(digest.hexdigest(), n_bytes)
+    write_index(index, path)
+    return index
 
 
 def decode_text(value: bytes | memoryview) -> str:
@@ -224,7 +261,8 @@ def _locate_audio(features: dict[str, Feature]) -> tuple[int | None, int]:
     raise FileFormatError(f"its {AUDIO_KEY!r} is a list of {audio.kind}, not of floats")
 
 
-def _storage_of(features: dict[str, Feature]) -> str:
+def storage_of(features: dict[str, Feature]) -> str:
+    """Return how a record's audio is stored, as `folksong.shards.manifest.STORAGES` names it."""
     if features[AUDIO_KEY].kind == "float":
         return "float32"
     return "int16" if SCALE_KEY in features else "float16"
@@ -256,8 +294,7 @@ def _arrays(index: ShardIndex) -> dict[str, npt.NDArray[Any]]:
         "n_bytes": np.array(index.n_bytes, np.int64),
         "n_databases": np.array(len(index.tags)),
     }
-    for name in ("offsets", "audio_offsets", "audio_bytes", "scales"):
-        arrays[name] = getattr(index, name)
+    arrays |= {name: getattr(index, name) for name in _COLUMNS}
     arrays |= _pack_strings("track_ids", index.track_ids)
     for number, tags in enumerate(index.tags):
         arrays |= _pack_strings(f"vocabulary_{number}", tags.vocabulary)
@@ -287,22 +324,16 @@ def read_index(shard: str | os.PathLike[str]) -> ShardIndex:
         tags = tuple(
             ShardTags(
                 _unpack_strings(arrays, f"vocabulary_{number}"),
-                arrays[f"starts_{number}"],
-                arrays[f"codes_{number}"],
-                arrays[f"weights_{number}"],
-                int(arrays[f"one_hot_length_{number}"]),
+                *(arrays[f"{column.name}_{number}"][()] for column in fields(ShardTags)[1:]),
             )
             for number in range(int(arrays["n_databases"]))
         )
         return ShardIndex(
-            arrays["sha256"].tobytes().decode(),
-            int(arrays["n_bytes"]),
-            arrays["offsets"],
-            arrays["audio_offsets"],
-            arrays["audio_bytes"],
-            arrays["scales"],
-            _unpack_strings(arrays, "track_ids"),
-            tags,
+            sha256=arrays["sha256"].tobytes().decode(),
+            n_bytes=int(arrays["n_bytes"]),
+            track_ids=_unpack_strings(arrays, "track_ids"),
+            tags=tags,
+            **{name: arrays[name] for name in _COLUMNS},
         )
     except Exception as error:  # a damaged archive provokes nearly all there are
         raise FileFormatError(f"{path}: a damaged index ({error})") from error

@@ -6,13 +6,12 @@ manifest: files of TensorFlow, or of the earlier project.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import re
 import shutil
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,36 +21,19 @@ from tqdm import tqdm
 
 from folksong.audio.log_mel import FeaturePreset
 from folksong.errors import FileFormatError, FolksongError
-from folksong.files import atomic_path, is_locked
+from folksong.files import is_locked
 from folksong.shards.encoding import free_bytes, make_encoding
-from folksong.shards.format import (
-    FOOTER_BYTES,
-    HEADER_BYTES,
-    Bytes,
-    Record,
-    RecordError,
-    describe_foreign,
-    iterate_records,
-    whole_record,
-)
-from folksong.shards.index import (
-    IndexBuilder,
-    ShardIndex,
-    build_index,
-    index_path,
-    map_file,
-    read_index,
-    write_index,
-)
+from folksong.shards.format import ContentError
+from folksong.shards.index import ShardIndex, map_file, read_index, write_index, write_records
 from folksong.shards.manifest import AUDIO_FORMATS, MANIFEST_NAME, WRITING_NAME, Manifest, ShardFile
+from folksong.shards.plan import number_of_files
 from folksong.shards.reader import ShardReader
-from folksong.shards.writer import number_of_files
+from folksong.shards.verify import ExaminedShard, examine_shard
 from folksong.tags.sources.lastfm import is_sqlite
 from folksong.tags.tag_lists import read_tag_list
 
 logger = logging.getLogger(__name__)
 
-SEARCH_BLOCK_BYTES = 1 << 20
 _MUST_AGREE = ("audio_format", "sample_rate", "preset", "storage", "n_tag_databases", "one_hot_tags")
 
 
@@ -111,15 +93,17 @@ def repair_shards(
     if any(is_locked(path) for path in (root / WRITING_NAME).glob("*.lock")):
         raise FolksongError(f"{root}: another process writes shards here; wait until it has ended")
     old = Manifest.read(root) if (root / MANIFEST_NAME).exists() else None
-    examined = [_examine(path) for path in tqdm(paths, desc="examining", unit="file", disable=not progress)]
+    examined = {
+        path: examine_shard(path) for path in tqdm(paths, "examining", unit="file", disable=not progress)
+    }
     _refuse_foreign(examined)
-    base = old or _describe(examined, audio_format, sample_rate, preset, n_mels)
+    base = old or _describe(root, examined, audio_format, sample_rate, preset, n_mels)
     recordings = {} if old is None else {file.sha256: file.recordings_sha256 for file in old.files}
     repaired, files, n_databases = [], [], 0
-    for one in tqdm(examined, desc="repairing", unit="file", disable=not progress):
-        outcome, index = _repair_file(one)
+    for path, found in tqdm(examined.items(), "repairing", unit="file", disable=not progress):
+        outcome, index = _repair_file(path, found)
         repaired.append(outcome)
-        files.append(ShardFile.of(one.path.name, index, recordings.get(index.sha256)))
+        files.append(ShardFile.of(path.name, index, recordings.get(index.sha256)))
         n_databases = max(n_databases, len(index.tags))
     provenance = dict(base.provenance)
     if old is None or {file.sha256 for file in files} != {file.sha256 for file in old.files}:
@@ -163,73 +147,13 @@ def _natural(path: Path) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name)]
 
 
-@dataclass(frozen=True)
-class _Examined:
-    """One shard as it is: its whole records, a line for each damaged place, and what it is if it is no shard."""
-
-    path: Path
-    records: tuple[Record, ...]
-    damage: tuple[str, ...]
-    foreign: str | None
-    storages: frozenset[str]
-
-
-def _examine(path: Path) -> _Examined:
-    """Look at one shard without changing anything.
-
-    Raises:
-        RecordError: a record is whole but holds no audio.
-    """
-    data = map_file(path)
-    records, damage = _find_whole_records(data, path)
-    builder = IndexBuilder()
-    for record in records:
-        builder.add(record.payload_of(data), record, path)
-    foreign = None
-    if len(data) and not records:
-        foreign = describe_foreign(data) or "no whole record is in it"
-    return _Examined(path, tuple(records), tuple(damage), foreign, frozenset(builder.storages))
-
-
-def _find_whole_records(data: Bytes, path: Path) -> tuple[list[Record], list[str]]:
-    """Return all records whose CRCs are right, wherever they begin, and a line for each damaged place.
-
-    A file may have been cut, have a flipped bit or a hole, or foreign bytes in between.
-    """
-    records: list[Record] = []
-    damage: list[str] = []
-    offset = 0
-    while offset < len(data):
-        try:
-            records.append(whole_record(data, offset, len(records), path))
-            offset = records[-1].end
-        except RecordError as error:
-            damage.append(f"byte {offset}: {error.reason}")
-            offset = _next_record(data, offset + 1, path)
-    return records, damage
-
-
-def _next_record(data: Bytes, start: int, path: Path) -> int:
-    """Return the first byte, from `start` on, at which a whole record begins; the file's length if there is none."""
-    last = len(data) - HEADER_BYTES - FOOTER_BYTES
-    for first in range(start, last + 1, SEARCH_BLOCK_BYTES):
-        positions = np.arange(first, min(first + SEARCH_BLOCK_BYTES, last + 1))
-        lengths = np.zeros(len(positions), np.uint64)
-        for byte in range(8):
-            lengths |= data[positions + byte].astype(np.uint64) << np.uint64(8 * byte)
-        fits = lengths <= (last - positions).astype(np.uint64)
-        for position in positions[fits].tolist():
-            try:
-                whole_record(data, position, 0, path)
-            except RecordError:
-                continue
-            return int(position)
-    return len(data)
-
-
-def _refuse_foreign(examined: Sequence[_Examined]) -> None:
+def _refuse_foreign(examined: Mapping[Path, ExaminedShard]) -> None:
     """Leave a folder alone in which a file has nothing to keep: emptying it would lose what it is."""
-    foreign = [f"{one.path}: {one.foreign}" for one in examined if one.foreign is not None]
+    for found in examined.values():
+        for error in found.damage:
+            if isinstance(error, ContentError):
+                raise error
+    foreign = [f"{path}: {found.foreign}" for path, found in examined.items() if found.foreign]
     if foreign:
         more = f"\n… and {len(foreign) - 10} more" if len(foreign) > 10 else ""
         raise FolksongError(
@@ -239,57 +163,51 @@ def _refuse_foreign(examined: Sequence[_Examined]) -> None:
         )
 
 
-def _repair_file(one: _Examined) -> tuple[RepairedFile, ShardIndex]:
-    lost: tuple[str, ...] = ()
-    kept_as: Path | None = None
-    if one.damage:
-        lost = _lost_tracks(one)
-        kept_as = _replace_keeping(one)
-        index_path(one.path).unlink(missing_ok=True)
-        logger.warning(
-            "%s: %d whole records kept; %s; the damaged file is kept as %s",
-            *(one.path, len(one.records), "; ".join(one.damage), kept_as.name),
-        )
-    index = build_index(one.path)
-    write_index(index, one.path)
-    return RepairedFile(one.path.name, len(index), one.damage, lost, kept_as), index
+def _repair_file(path: Path, found: ExaminedShard) -> tuple[RepairedFile, ShardIndex]:
+    if not found.damage:
+        write_index(found.index, path)
+        return RepairedFile(path.name, len(found.index), (), ()), found.index
+    damage = tuple(f"byte {error.offset}: {error.reason}" for error in found.damage)
+    lost = _lost_tracks(path, found)
+    data, kept_as = map_file(path), _keep_beside(path)
+    try:
+        index = write_records(path, (record.payload_of(data).tobytes() for record in found.records))
+    except FolksongError:
+        kept_as.unlink()
+        raise
+    logger.warning(
+        "%s: %d whole records kept; %s; the damaged file is kept as %s",
+        *(path, len(index), "; ".join(damage), kept_as.name),
+    )
+    return RepairedFile(path.name, len(index), damage, lost, kept_as), index
 
 
-def _replace_keeping(one: _Examined) -> Path:
-    """Put a file with the whole records in a damaged one's place; return the name under which that one stays."""
-    data = map_file(one.path)
-    with atomic_path(one.path) as temporary:
-        with temporary.open("wb") as stream:
-            for record in one.records:
-                stream.write(data[record.offset : record.end].data)
-        written = sum(1 for _ in iterate_records(map_file(temporary), temporary))
-        if written != len(one.records):
-            raise FolksongError(
-                f"{one.path}: {written} of {len(one.records)} records were written; nothing was changed"
-            )
-        number, kept_as = 1, one.path.with_name(f"{one.path.name}.damaged")
-        while kept_as.exists():
-            number += 1
-            kept_as = one.path.with_name(f"{one.path.name}.damaged{number}")
-        try:
-            kept_as.hardlink_to(one.path)
-        except OSError:  # a file system without hard links
-            shutil.copy2(one.path, kept_as)
+def _keep_beside(path: Path) -> Path:
+    """Give a damaged file a second name, and return it."""
+    number, kept_as = 1, path.with_name(f"{path.name}.damaged")
+    while kept_as.exists():
+        number += 1
+        kept_as = path.with_name(f"{path.name}.damaged{number}")
+    try:
+        kept_as.hardlink_to(path)
+    except OSError:  # a file system without hard links
+        shutil.copy2(path, kept_as)
     return kept_as
 
 
-def _lost_tracks(one: _Examined) -> tuple[str, ...]:
+def _lost_tracks(path: Path, found: ExaminedShard) -> tuple[str, ...]:
     try:
-        index = read_index(one.path)
+        index = read_index(path)
     except FolksongError:
         return ()
-    kept = {record.offset for record in one.records}
+    kept = {record.offset for record in found.records}
     pairs = zip(index.track_ids, index.offsets.tolist(), strict=True)
     return tuple(track_id for track_id, offset in pairs if offset not in kept)
 
 
 def _describe(
-    examined: Sequence[_Examined],
+    root: Path,
+    examined: Mapping[Path, ExaminedShard],
     audio_format: str | None,
     sample_rate: int,
     preset: str | FeaturePreset,
@@ -297,17 +215,16 @@ def _describe(
 ) -> Manifest:
     """Return a manifest without files for a folder that has none."""
     if audio_format is None:
-        names = [one.path.name for one in examined]
-        found = [kind for kind in AUDIO_FORMATS if all(name.startswith(f"{kind}_") for name in names)]
+        found = [kind for kind in AUDIO_FORMATS if all(path.name.startswith(f"{kind}_") for path in examined)]
         if not found:
             raise FolksongError(
-                f"{examined[0].path.parent}: the files' names do not tell what they hold; give the audio format, "
+                f"{root}: the files' names do not tell what they hold; give the audio format, "
                 f"{' or '.join(AUDIO_FORMATS)}"
             )
         audio_format = found[0]
-    storages = {storage for one in examined for storage in one.storages} or {"float32"}
+    storages = {storage for one in examined.values() for storage in one.storages} or {"float32"}
     if len(storages) > 1:
-        raise FolksongError(f"{examined[0].path.parent}: audio stored as {' and as '.join(sorted(storages))}")
+        raise FolksongError(f"{root}: audio stored as {' and as '.join(sorted(storages))}")
     encoding = make_encoding(audio_format, sample_rate, preset, n_mels, storages.pop())
     return Manifest(audio_format, sample_rate, encoding.preset, (), storage=encoding.storage)
 
@@ -357,7 +274,10 @@ def merge_shards(
     with tqdm(total=len(records), unit="track", disable=not progress) as bar:
         for number, part in enumerate(np.array_split(order, number_of_files(len(records), n_files)), 1):
             path = target / f"{base.audio_format}_{number}.tfrecord"
-            files.append(_copy_records(path, [records[position] for position in part]))
+            index = write_records(
+                path, (reader.payload(i).tobytes() for reader, i in map(records.__getitem__, part))
+            )
+            files.append(ShardFile.of(path.name, index))
             bar.update(len(part))
     provenance = {
         "merged_from": [dict(reader.manifest.provenance) for reader in readers],
@@ -378,21 +298,3 @@ def _require_agreement(readers: list[ShardReader]) -> None:
                 raise FolksongError(
                     f"{first.folder} and {reader.folder} do not fit together: {key} is {ours} here and {theirs} there"
                 )
-
-
-def _copy_records(path: Path, records: list[tuple[ShardReader, int]]) -> ShardFile:
-    builder, digest = IndexBuilder(), hashlib.sha256()
-    n_bytes = 0
-    with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        for number, (reader, i) in enumerate(records):
-            framed = reader.record_bytes(i)
-            stream.write(framed.data)
-            digest.update(framed.data)
-            length = len(framed) - HEADER_BYTES - FOOTER_BYTES
-            record = Record(number, n_bytes, n_bytes + HEADER_BYTES, length)
-            builder.add(framed[HEADER_BYTES : HEADER_BYTES + length], record, path)
-            n_bytes += len(framed)
-        stream.flush()
-    index = builder.finish(digest.hexdigest(), n_bytes)
-    write_index(index, path)
-    return ShardFile.of(path.name, index)

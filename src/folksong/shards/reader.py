@@ -19,15 +19,15 @@ import numpy.typing as npt
 
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import read_json, write_json
-from folksong.shards.format import Bytes, iterate_records, parse_example, read_record
+from folksong.shards.format import Bytes, iterate_records, parse_example, read_record, whole_record
 from folksong.shards.index import (
     AUDIO_KEY,
-    IndexBuilder,
     ShardIndex,
     ShardTags,
     build_index,
     map_file,
     read_index,
+    storage_of,
     write_index,
 )
 from folksong.shards.manifest import STORAGES, Manifest, ShardFile
@@ -175,11 +175,10 @@ class ShardReader:
         """Return the whole audio of record `i`: (samples,) or (n_mels, frames) float32."""
         return self.window(i, 0, int(self.n_steps[i]))
 
-    def record_bytes(self, i: int) -> Bytes:
-        """Return the whole framed record `i` as a view of the map."""
+    def payload(self, i: int) -> Bytes:
+        """Return the payload of record `i`, whose CRCs are checked, as a view of the map."""
         data = self._open(int(self._file_of[i]))
-        record = read_record(data, int(self._offsets[i]), i, self.track_ids[i])
-        return data[record.offset : record.end]
+        return whole_record(data, int(self._offsets[i]), i, self.track_ids[i]).payload_of(data)
 
     def _stored(self, i: int) -> npt.NDArray[Any]:
         """Return a view of record `i`'s samples as they are stored: (samples,) or (n_mels, frames)."""
@@ -188,8 +187,7 @@ class ShardReader:
         if offset >= 0:
             values = np.frombuffer(data, self._dtype, count, offset)
         else:  # another writer's file whose floats do not lie in one piece
-            record = read_record(data, int(self._offsets[i]), i, self.track_ids[i])
-            values = parse_example(record.payload_of(data))[AUDIO_KEY].values
+            values = parse_example(self.payload(i))[AUDIO_KEY].values
         return values if self.is_waveform else values[: count - count % self.n_mels].reshape(self.n_mels, -1)
 
     def tags(self, i: int, database: int = 0) -> tuple[list[str], list[float] | None]:
@@ -326,13 +324,12 @@ def _check_content(folder: Path, manifest: Manifest, indexes: Sequence[ShardInde
     first = next((place for place, index in enumerate(indexes) if len(index)), None)
     if first is not None:
         path = folder / manifest.files[first].name
-        builder, data = IndexBuilder(), map_file(path)
+        data = map_file(path)
         record = read_record(data, int(indexes[first].offsets[0]), 0, path)
-        builder.add(record.payload_of(data), record, path)
-        if builder.storages != {manifest.storage}:
+        storage = storage_of(parse_example(record.payload_of(data)))
+        if storage != manifest.storage:
             raise FileFormatError(
-                f"{path}: its audio is stored as {builder.storages.pop()}, not as {manifest.storage}, as the manifest "
-                "has it"
+                f"{path}: its audio is stored as {storage}, not as {manifest.storage}, as the manifest has it"
             )
 
 

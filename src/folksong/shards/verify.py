@@ -8,11 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
 from folksong.errors import FileFormatError, FolksongError
-from folksong.shards.format import Bytes, RecordError, whole_record
+from folksong.shards.format import (
+    FOOTER_BYTES,
+    HEADER_BYTES,
+    Bytes,
+    Record,
+    RecordError,
+    describe_foreign,
+    whole_record,
+)
 from folksong.shards.index import (
     IndexBuilder,
     ShardIndex,
@@ -24,14 +33,7 @@ from folksong.shards.index import (
 from folksong.shards.manifest import Manifest, ShardFile
 from folksong.shards.reader import ShardReader, remember_checked, stamp
 
-
-@dataclass(frozen=True)
-class RecordFacts:
-    """One record: its track id, length in seconds and tags, heaviest first."""
-
-    track_id: str
-    seconds: float
-    tags: tuple[str, ...]
+SEARCH_BLOCK_BYTES = 1 << 20
 
 
 def describe_shards(reader: ShardReader) -> dict[str, Any]:
@@ -58,16 +60,16 @@ def describe_shards(reader: ShardReader) -> dict[str, Any]:
     }
 
 
-def describe_records(reader: ShardReader, n: int, database: int = 0) -> list[RecordFacts]:
-    """Return the facts of the first `n` records."""
+def describe_records(reader: ShardReader, n: int, database: int = 0) -> list[dict[str, Any]]:
+    """Return track id, length in seconds and tags (heaviest first) of the first `n` records, as JSON values by name."""
     seconds = _seconds_of(reader)
     has_tags = database < reader.manifest.n_tag_databases
     return [
-        RecordFacts(
-            reader.track_ids[i],
-            round(float(seconds[i]), 3),
-            tuple(reader.tags(i, database)[0]) if has_tags else (),
-        )
+        {
+            "track_id": reader.track_ids[i],
+            "seconds": round(float(seconds[i]), 3),
+            "tags": reader.tags(i, database)[0] if has_tags else [],
+        }
         for i in range(min(n, len(reader)))
     ]
 
@@ -76,6 +78,71 @@ def _seconds_of(reader: ShardReader) -> npt.NDArray[Any]:
     """Return (n_tracks,) lengths in seconds; of spectrograms to the next frame."""
     hop = 1 if reader.manifest.preset is None else reader.manifest.preset.hop_length
     return reader.n_steps * hop / reader.manifest.sample_rate
+
+
+@dataclass(frozen=True)
+class ExaminedShard:
+    """A shard as it is, whatever happened to it.
+
+    Args:
+        records: those that are whole and hold audio.
+        damage: an error for each place where none is: flipped bits, a cut, a hole, foreign bytes in between.
+        index: of the whole records.
+        storages: in which their audio is.
+        foreign: what the file is if there is no whole record in it, else None.
+    """
+
+    records: tuple[Record, ...]
+    damage: tuple[RecordError, ...]
+    index: ShardIndex
+    storages: frozenset[str]
+    foreign: str | None
+
+
+def examine_shard(path: Path) -> ExaminedShard:
+    """Find all whole records of a shard, wherever they begin.
+
+    Raises:
+        FolksongError: it cannot be read.
+    """
+    data, builder = map_file(path), IndexBuilder()
+    records: list[Record] = []
+    damage: list[RecordError] = []
+    offset = 0
+    while offset < len(data):
+        try:
+            record = whole_record(data, offset, len(records) + len(damage), path)
+        except RecordError as error:
+            damage.append(error)
+            offset = _next_record(data, offset + 1, path)
+            continue
+        offset = record.end
+        try:
+            builder.add(record.payload_of(data), record, path)
+            records.append(record)
+        except RecordError as error:
+            damage.append(error)
+    index = builder.finish(sha256_of(data), len(data))
+    foreign = describe_foreign(data) or "no whole record is in it" if len(data) and not records else None
+    return ExaminedShard(tuple(records), tuple(damage), index, frozenset(builder.storages), foreign)
+
+
+def _next_record(data: Bytes, start: int, path: Path) -> int:
+    """Return the first byte, from `start` on, at which a whole record begins; the file's length if there is none."""
+    last = len(data) - HEADER_BYTES - FOOTER_BYTES
+    for first in range(start, last + 1, SEARCH_BLOCK_BYTES):
+        positions = np.arange(first, min(first + SEARCH_BLOCK_BYTES, last + 1))
+        lengths = np.zeros(len(positions), np.uint64)
+        for byte in range(8):
+            lengths |= data[positions + byte].astype(np.uint64) << np.uint64(8 * byte)
+        fits = lengths <= (last - positions).astype(np.uint64)
+        for position in positions[fits].tolist():
+            try:
+                whole_record(data, position, 0, path)
+            except RecordError:
+                continue
+            return int(position)
+    return len(data)
 
 
 @dataclass(frozen=True)
@@ -113,12 +180,20 @@ def verify_shards(shards: str | os.PathLike[str], *, progress: bool = False) -> 
     track_ids: Counter[str] = Counter()
     with tqdm(total=manifest.n_bytes, unit="B", unit_scale=True, disable=not progress) as bar:
         for file in manifest.files:
-            check, index = _check_file(root / file.name, file, manifest)
-            checks.append(check)
-            if index is not None:
-                track_ids.update(index.track_ids)
-            if not check.problems:
-                sound[file.name] = stamp(root / file.name)
+            path = root / file.name
+            try:
+                if not path.exists():
+                    raise FolksongError(f"{path}: missing, though the manifest lists it")
+                found = examine_shard(path)
+            except FolksongError as error:
+                checks.append(FileCheck(file.name, 0, (str(error),)))
+                continue
+            checks.append(
+                FileCheck(file.name, len(found.records), tuple(_problems(path, found, file, manifest)))
+            )
+            track_ids.update(found.index.track_ids)
+            if not checks[-1].problems:
+                sound[file.name] = stamp(path)
             bar.update(file.n_bytes)
     problems = [problem for check in checks for problem in check.problems]
     if not problems and not manifest.n_tracks:
@@ -133,18 +208,12 @@ def verify_shards(shards: str | os.PathLike[str], *, progress: bool = False) -> 
     return Verification(tuple(checks), tuple(problems))
 
 
-def _check_file(path: Path, file: ShardFile, manifest: Manifest) -> tuple[FileCheck, ShardIndex | None]:
-    if not path.exists():
-        return FileCheck(file.name, 0, (f"{path}: missing, though the manifest lists it",)), None
-    try:
-        data = map_file(path)
-    except FolksongError as error:
-        return FileCheck(file.name, 0, (str(error),)), None
-    builder = IndexBuilder()
-    problems = _check_records(data, path, builder)
-    index = builder.finish(sha256_of(data), len(data))
-    if len(data) != file.n_bytes:
-        problems.insert(0, f"{path}: {len(data)} bytes, the manifest says {file.n_bytes}")
+def _problems(path: Path, found: ExaminedShard, file: ShardFile, manifest: Manifest) -> list[str]:
+    """Return a line for each thing in which a shard is not what the manifest says, or its index not what it holds."""
+    index = found.index
+    problems = [f"{path}: record {e.number} at byte {e.offset}: {e.reason}" for e in found.damage]
+    if index.n_bytes != file.n_bytes:
+        problems.insert(0, f"{path}: {index.n_bytes} bytes, the manifest says {file.n_bytes}")
     elif not problems and index.sha256 != file.sha256:
         problems.append(f"{path}: its SHA-256 is not the manifest's, though every CRC is right: another file")
     if len(index) != file.n_tracks:
@@ -155,36 +224,14 @@ def _check_file(path: Path, file: ShardFile, manifest: Manifest) -> tuple[FileCh
         for number, n_bytes in enumerate(index.audio_bytes.tolist())
         if n_bytes == 0 or n_bytes % step
     ]
-    if other := builder.storages - {manifest.storage}:
+    if other := found.storages - {manifest.storage}:
         problems.append(
             f"{path}: audio stored as {', '.join(sorted(other))}, the manifest says {manifest.storage}"
         )
     if not problems and file.index_sha256 not in (None, index.digest()):
         problems.append(f"{path}: what its records hold is not what the manifest's hash of the index says")
-    if not problems:
-        problems += _check_index(path, index)
-    return FileCheck(file.name, len(index), tuple(problems)), index
-
-
-def _check_records(data: Bytes, path: Path, builder: IndexBuilder) -> list[str]:
-    """Add the whole records to `builder` and return what is wrong with the others."""
-    problems = []
-    offset = number = 0
-    while offset < len(data):
-        try:
-            record = whole_record(data, offset, number, path)
-            builder.add(record.payload_of(data), record, path)
-            offset = record.end
-        except RecordError as error:
-            problems.append(f"{path}: record {number} at byte {offset}: {error.reason}")
-            if error.end is None:
-                break
-            offset = error.end
-        number += 1
-    return problems
-
-
-def _check_index(path: Path, index: ShardIndex) -> list[str]:
+    if problems:
+        return problems
     try:
         same = read_index(path).digest() == index.digest()
     except FileFormatError as error:

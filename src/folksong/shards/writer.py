@@ -7,16 +7,12 @@ Tracks are shuffled by the seed and dealt out to the files. While a writing is u
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import json
 import logging
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,15 +22,9 @@ from tqdm import tqdm
 from folksong.audio.log_mel import FeaturePreset
 from folksong.audio.workers import Workers, n_processes, stoppable
 from folksong.errors import FolksongError
-from folksong.files import atomic_write, locked, read_json, write_json
+from folksong.files import locked, read_json, write_csv, write_json
 from folksong.recordings import some_of
 from folksong.shards.encoding import (
-    ENCODING_VERSION,
-    Encoding,
-    ShardResult,
-    TaskTrack,
-    TrackProblem,
-    TrackTags,
     estimate_write,
     free_bytes,
     make_encoding,
@@ -44,9 +34,9 @@ from folksong.shards.encoding import (
     write_shard,
 )
 from folksong.shards.index import index_path
-from folksong.shards.manifest import AUDIO_FORMATS, MANIFEST_NAME, WRITING_NAME, Manifest, ShardFile
+from folksong.shards.manifest import MANIFEST_NAME, WRITING_NAME, Manifest
+from folksong.shards.plan import Plan, make_plan
 from folksong.shards.reader import CHECKED_NAME, read_checked, remember_checked
-from folksong.shards.window_positions import Indices
 from folksong.tags.sources.read_tags import as_table
 from folksong.tags.table import TagTable
 
@@ -61,8 +51,6 @@ PLAN_NAME, SKIPPED_NAME, DAMAGED_NAME = "plan.json", "skipped.csv", "damaged.csv
 RECORDINGS_KEY = "recordings"  # in CHECKED_NAME: the stamps of what went into each file
 REMEDY = "choose another folder, or overwrite them"
 TRACK_LIMIT_SECONDS = 60.0
-TRACKS_PER_FILE = 500
-FEWEST_FILES, MOST_FILES = 8, 1000  # of a writing that does not say; fewest: so that several cores have work
 SIZES_LOOKED_AT = 1000
 SAFETY = 1.03  # indexes, and recordings unlike those tried
 
@@ -125,157 +113,6 @@ def write_shards(
         return _finish(plan)
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What goes into which file: a pure function of tracks, tags, settings and seed.
-
-    Args:
-        folder: of the shards.
-        tracks: without duplicates.
-        duplicates: tracks left out for their id.
-        tables: one a tag database.
-        encoding: how recordings become records.
-        order: for each file the numbers of its tracks.
-        seed: of that order.
-        tags_sha256: hash of each table.
-        fingerprint: hash of ids, tags, settings and seed; `paths` of where the recordings are.
-    """
-
-    folder: Path
-    tracks: Sequence[Track]
-    duplicates: tuple[TrackProblem, ...]
-    tables: Sequence[TagTable]
-    encoding: Encoding
-    order: Sequence[Indices]
-    seed: int
-    tags_sha256: tuple[str, ...]
-    fingerprint: str
-    paths: str
-
-    @property
-    def audio_format(self) -> str:
-        return AUDIO_FORMATS[0] if self.encoding.preset is None else AUDIO_FORMATS[1]
-
-    @property
-    def n_files(self) -> int:
-        return len(self.order)
-
-    @property
-    def state(self) -> Path:
-        return self.folder / WRITING_NAME
-
-    def file(self, number: int) -> Path:
-        return self.folder / f"{self.audio_format}_{number}.tfrecord"
-
-    def tracks_of(self, number: int) -> list[Track]:
-        """Return the tracks of a file, in its order."""
-        return [self.tracks[position] for position in self.order[number - 1].tolist()]
-
-    def remember(self, result: ShardResult) -> None:
-        write_json(self.state / f"{Path(result.file.name).stem}.json", asdict(result))
-
-    def result(self, number: int) -> ShardResult | None:
-        """Return what became of a file, or None if it is still to be written."""
-        try:
-            content = read_json(self.state / f"{self.file(number).stem}.json")
-            for key in ("skipped", "damaged"):
-                content[key] = tuple(TrackProblem(**problem) for problem in content[key])
-            content["file"] = ShardFile(**content["file"])
-            result = ShardResult(**content)
-            whole = self.file(number).stat().st_size == result.file.n_bytes
-        except (FolksongError, OSError, KeyError, TypeError, AttributeError):
-            return None
-        return result if whole and index_path(self.file(number)).exists() else None
-
-    def task_track(self, position: int) -> TaskTrack:
-        track = self.tracks[position]
-        tags = zip(self.tables, self._weighted, strict=True)
-        return TaskTrack(
-            track.track_id,
-            os.fspath(track.path),
-            tuple(_tags_of(table, track.track_id, weighted=weighted) for table, weighted in tags),
-        )
-
-    def task_tracks(self, number: int) -> tuple[TaskTrack, ...]:
-        """Return the tracks of a file, in its order."""
-        return tuple(self.task_track(position) for position in self.order[number - 1].tolist())
-
-    @cached_property
-    def _weighted(self) -> tuple[bool, ...]:
-        """For each table whether it has weights at all: a source without any gives 1 to each pair."""
-        return tuple(bool((table.weights.data != 1).any()) for table in self.tables)
-
-    @cached_property
-    def n_untagged(self) -> int:
-        """Number of tracks that no table gives a tag."""
-        counts = [(table, np.diff(table.weights.indptr)) for table in self.tables]
-        return sum(
-            all((row := table.row_of(track.track_id)) is None or not n_tags[row] for table, n_tags in counts)
-            for track in self.tracks
-        )
-
-
-def make_plan(
-    tracks: Iterable[Track],
-    tables: Sequence[TagTable],
-    folder: Path,
-    encoding: Encoding,
-    n_files: int | None,
-    seed: int,
-) -> Plan:
-    """Check the inputs of a writing and deal the tracks out to the files.
-
-    Raises:
-        FolksongError: there are no tracks, or `n_files` is not positive.
-    """
-    kept, duplicates = _without_duplicates(tracks)
-    if not kept:
-        raise FolksongError("there are no tracks to write: the catalogue or folder is empty")
-    if n_files is not None and n_files < 1:
-        raise FolksongError(f"the number of files must be 1 or more, not {n_files}")
-    n_files = number_of_files(len(kept), n_files)
-    order = np.array_split(np.random.default_rng(seed).permutation(len(kept)), n_files)
-    tags_sha256 = tuple(table.sha256() for table in tables)
-    settings = {
-        "version": ENCODING_VERSION,
-        "encoding": asdict(encoding),
-        "n_files": n_files,
-        "seed": seed,
-        "tags": list(tags_sha256),
-    }
-    digest, paths = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()), hashlib.sha256()
-    for track in kept:
-        digest.update(f"{track.track_id}\0".encode("utf-8", "surrogatepass"))
-        paths.update(f"{os.fspath(track.path)}\0".encode("utf-8", "surrogatepass"))
-    fingerprint = digest.hexdigest()
-    return Plan(
-        folder, kept, duplicates, tables, encoding, order, seed, tags_sha256, fingerprint, paths.hexdigest()
-    )
-
-
-def number_of_files(n_tracks: int, wanted: int | None) -> int:
-    """Return into how many files so many tracks go; None wants what suits their number."""
-    chosen = min(MOST_FILES, max(FEWEST_FILES, -(-n_tracks // TRACKS_PER_FILE)))
-    return max(1, min(n_tracks, chosen if wanted is None else wanted))
-
-
-def _without_duplicates(tracks: Iterable[Track]) -> tuple[list[Track], tuple[TrackProblem, ...]]:
-    first: dict[str, Track] = {}
-    duplicates = []
-    for track in tracks:
-        if track.track_id in first:
-            reason = f"the track id occurs twice; {os.fspath(first[track.track_id].path)} is taken"
-            duplicates.append(TrackProblem.of(TaskTrack(track.track_id, os.fspath(track.path), ()), reason))
-        else:
-            first[track.track_id] = track
-    return list(first.values()), tuple(duplicates)
-
-
-def _tags_of(table: TagTable, track_id: str, *, weighted: bool) -> TrackTags:
-    pairs = table.tags_of(track_id)
-    return tuple(tag for tag, _ in pairs), tuple(weight for _, weight in pairs) if weighted else None
-
-
 def _finished(plan: Plan) -> Manifest | None:
     """Return the folder's manifest if all of the plan is written already, from these very recordings.
 
@@ -290,13 +127,13 @@ def _finished(plan: Plan) -> Manifest | None:
     if manifest.provenance.get("inputs_sha256") != plan.fingerprint:
         raise FolksongError(f"{folder}: holds shards of other tracks, tags or settings; {REMEDY}")
     known = read_checked(folder).get(RECORDINGS_KEY, {})
-    stamps = {file.name: stamp_of(plan.tracks_of(number)) for number, file in enumerate(manifest.files, 1)}
-    changed = [
-        file.name
-        for number, file in enumerate(manifest.files, 1)
-        if stamps[file.name] != known.get(file.name)
-        and file.recordings_sha256 != recordings_sha256(plan.tracks_of(number))
-    ]
+    stamps: dict[str, str] = {}
+    changed = []
+    for number, file in enumerate(manifest.files, 1):
+        tracks = plan.tracks_of(number)
+        stamps[file.name] = stamp_of(tracks)
+        if stamps[file.name] != known.get(file.name) and file.recordings_sha256 != recordings_sha256(tracks):
+            changed.append(file.name)
     if changed:
         raise FolksongError(
             f"{folder}: recordings have changed since these shards were written, namely some of {some_of(changed)}; "
@@ -401,7 +238,10 @@ def _write_files(
     if not todo:
         return
     jobs = min(jobs, len(todo))
-    tasks = ((plan.file(number), plan.task_tracks(number), plan.encoding, limit_seconds) for number in todo)
+    tasks = (
+        (plan.file(number), tuple(map(plan.task_track, plan.order[number - 1])), plan.encoding, limit_seconds)
+        for number in todo
+    )
     n_tracks = sum(len(plan.order[number - 1]) for number in todo)
     try:
         with Workers(jobs, isolated=jobs > 1) as workers:
@@ -482,8 +322,8 @@ def _finish(plan: Plan) -> Manifest:
     if (plan.folder / MANIFEST_NAME).exists():  # the writer of other files was the last
         return Manifest.read(plan.folder)
     results = [result for number in range(1, plan.n_files + 1) if (result := plan.result(number)) is not None]
-    skipped = _sorted([*plan.duplicates, *(problem for result in results for problem in result.skipped)])
-    damaged = _sorted([problem for result in results for problem in result.damaged])
+    skipped = sorted([*plan.duplicates, *(problem for result in results for problem in result.skipped)])
+    damaged = sorted(problem for result in results for problem in result.damaged)
     manifest = Manifest(
         audio_format=plan.audio_format,
         sample_rate=plan.encoding.sample_rate,
@@ -507,8 +347,8 @@ def _finish(plan: Plan) -> Manifest:
         )
         return manifest
     _remove_leftovers(plan.folder, (MANIFEST_NAME, SKIPPED_NAME, DAMAGED_NAME))
-    _write_problems(plan.folder / SKIPPED_NAME, skipped)
-    _write_problems(plan.folder / DAMAGED_NAME, damaged)
+    for name, problems in ((SKIPPED_NAME, skipped), (DAMAGED_NAME, damaged)):
+        write_csv(plan.folder / name, ("track_id", "path", "reason"), map(astuple, problems))
     if manifest.n_tracks == 0:
         shutil.rmtree(plan.state, ignore_errors=True)
         for number in range(1, plan.n_files + 1):
@@ -521,14 +361,3 @@ def _finish(plan: Plan) -> Manifest:
     remember_checked(plan.folder, {RECORDINGS_KEY: {result.file.name: result.stamp for result in results}})
     shutil.rmtree(plan.state, ignore_errors=True)
     return manifest
-
-
-def _sorted(problems: list[TrackProblem]) -> list[TrackProblem]:
-    return sorted(problems, key=lambda problem: (problem.track_id, problem.path))
-
-
-def _write_problems(path: Path, problems: list[TrackProblem]) -> None:
-    with atomic_write(path, "w") as stream:
-        rows = csv.writer(stream, lineterminator="\n")
-        rows.writerow(["track_id", "path", "reason"])
-        rows.writerows([problem.track_id, problem.path, problem.reason] for problem in problems)

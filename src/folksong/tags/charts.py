@@ -15,16 +15,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from folksong.drawing import PICTURES, distinct_names, plotly_text, short_name, write_picture
 from folksong.errors import FolksongError
-from folksong.files import atomic_path, atomic_write
+from folksong.files import atomic_write
 from folksong.tags.statistics import Distribution, coverage_curve
 from folksong.tags.table import TagTable
 
-PICTURES = (".png", ".svg", ".pdf")
 PAGES = (".html",)
 MOST_TAGS = 300
 """A heat map of more tags cannot be read; it is refused."""
-SHOWN_CHARACTERS = 32
 LARGE_RATIO = 20
 """Bars that differ more are drawn on a logarithmic axis, so that each can be seen."""
 POINTS = 2000
@@ -48,7 +47,7 @@ def draw_long_tail(table: TagTable, path: str | os.PathLike[str]) -> None:
         from plotly import graph_objects as go
         from plotly.subplots import make_subplots
 
-        names = [escape(_short(tag)) for tag in table.tags[order][shown - 1]]
+        names = [plotly_text(short_name(tag)) for tag in table.tags[order][shown - 1]]
         figure = make_subplots(specs=[[{"secondary_y": True}]])
         figure.add_trace(go.Scatter(x=shown, y=counts[shown - 1], text=names, name="tracks per tag"))
         for name, values in curves.items():
@@ -59,19 +58,23 @@ def draw_long_tail(table: TagTable, path: str | os.PathLike[str]) -> None:
         figure.update_layout(legend={"orientation": "h", "y": -0.2})
         _write_page(figure, path, "The long tail of tags")
         return
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     figure, axes = _figure(9, 5)
     axes.loglog(shown, counts[shown - 1], color="C0", label="tracks per tag")
     axes.set(xlabel="tags by popularity", ylabel="tracks per tag", title="The long tail of tags")
     axes.grid(alpha=0.3)
-    for axis, most in ((axes.xaxis, len(counts)), (axes.yaxis, int(counts[0]))):
-        _label_decades(axis, most)
+    for axis, most in ((axes.xaxis, len(counts)), (axes.yaxis, int(counts[0]))):  # labels that do not overlap
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if most < 1000 else (1,)))
+        axis.set_major_formatter("{x:,.0f}")
+        axis.set_minor_formatter(NullFormatter())
     right = axes.twinx()
     for number, (name, values) in enumerate(curves.items(), 1):
         right.plot(shown, values, color=f"C{number}", label=name)
     right.set(ylim=(0, 1), ylabel="share covered by the top tags")
     right.yaxis.set_major_formatter("{x:.0%}")
     figure.legend(loc="outside lower center", ncols=3)
-    _write_picture(figure, path)
+    write_picture(figure, path)
 
 
 def draw_histogram(distribution: Distribution, path: str | os.PathLike[str], *, title: str) -> None:
@@ -93,7 +96,7 @@ def draw_histogram(distribution: Distribution, path: str | os.PathLike[str], *, 
     axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
     axes.set(title=title, ylabel="number", yscale=scale)
     axes.yaxis.set_major_formatter("{x:,.0f}")
-    _write_picture(figure, path)
+    write_picture(figure, path)
 
 
 def draw_heat_map(
@@ -123,12 +126,12 @@ def draw_heat_map(
     if limits is None:
         others = values[~np.eye(len(tags), dtype=bool) & np.isfinite(values)]
         limits = (float(others.min()), float(others.max())) if len(others) else (0.0, 1.0)
-    names = _distinct([_short(tag) for tag in tags])
+    names = distinct_names([short_name(tag) for tag in tags])
     around = -limits[0] == limits[1]  # of values around 0, the colours diverge from white
     if _is_page(path):
         from plotly import graph_objects as go
 
-        shown = [escape(name) for name in names]
+        shown = [plotly_text(name) for name in names]
         figure = go.Figure(
             go.Heatmap(
                 z=np.where(np.isfinite(values), values, np.nan), x=shown, y=shown, zmin=limits[0], zmax=limits[1],
@@ -151,16 +154,7 @@ def draw_heat_map(
     axes.set_yticks(range(len(tags)), plain, fontsize=8)
     axes.set_title(title)
     figure.colorbar(image, ax=axes, fraction=0.04)
-    _write_picture(figure, path)
-
-
-def _label_decades(axis: Any, most: int) -> None:
-    """Label a logarithmic axis from 1 to `most` at whole numbers that do not overlap."""
-    from matplotlib.ticker import LogLocator, NullFormatter
-
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if most < 1000 else (1,)))
-    axis.set_major_formatter("{x:,.0f}")
-    axis.set_minor_formatter(NullFormatter())
+    write_picture(figure, path)
 
 
 def _is_page(path: str | os.PathLike[str]) -> bool:
@@ -171,22 +165,10 @@ def _is_page(path: str | os.PathLike[str]) -> bool:
 
 
 def _figure(width: float, height: float) -> tuple[Any, Any]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
     return figure, figure.add_subplot()
-
-
-def _write_picture(figure: Any, path: str | os.PathLike[str]) -> None:
-    import matplotlib as mpl
-
-    ending = Path(path).suffix.lower()[1:]
-    # The same chart is the same bytes: no date, no random ids.
-    metadata = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[ending]
-    with mpl.rc_context({"svg.hashsalt": "folksong"}), atomic_path(path) as temporary:
-        figure.savefig(temporary, format=ending, dpi=150, metadata=metadata)
 
 
 def _write_page(figure: Any, path: str | os.PathLike[str], title: str, least_pixels: int = 0) -> None:
@@ -204,18 +186,3 @@ def _write_page(figure: Any, path: str | os.PathLike[str], title: str, least_pix
             f"<title>{escape(title)}</title></head>\n"
             f'<body style="margin: 0"><div style="{size}">{chart}</div></body></html>\n'
         )
-
-
-def _short(tag: str) -> str:
-    text = "".join(character if character.isprintable() else " " for character in tag)
-    return text if len(text) <= SHOWN_CHARACTERS else f"{text[: SHOWN_CHARACTERS - 1]}…"
-
-
-def _distinct(names: Sequence[str]) -> list[str]:
-    """Return the names, numbered where shortening made two alike (plotly would draw them as one row)."""
-    seen: dict[str, int] = {}
-    distinct = []
-    for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        distinct.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
-    return distinct

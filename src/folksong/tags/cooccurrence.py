@@ -34,15 +34,7 @@ BLOCK = 1000
 
 @dataclass(frozen=True)
 class Implication:
-    """Tag `tag` implies tag `other`.
-
-    Args:
-        tag: the tag that implies.
-        other: the tag that is implied.
-        together: number of tracks with both.
-        forward: P(other | tag).
-        backward: P(tag | other).
-    """
+    """Tag `tag` implies `other`: `together` tracks with both, P(other | tag) `forward`, P(tag | other) `backward`."""
 
     tag: str
     other: str
@@ -61,7 +53,10 @@ def counts(table: Tags, tags: Sequence[str] | None = None) -> Counts:
     Raises:
         FolksongError: a tag is not in the table.
     """
-    presence = _presence(as_table(table), tags)
+    table = as_table(table)
+    presence = sp.csr_matrix(table.presence, dtype=np.int32)
+    if tags is not None:
+        presence = presence[:, [_column(table, tag) for tag in tags]]
     return np.asarray((presence.T @ presence).toarray(), np.int64)
 
 
@@ -138,8 +133,10 @@ def tracks_with(
     if all_of:
         asked = tuple(dict.fromkeys(all_of))
         found &= _number_of(table, asked) == len(asked)
-    single = [tag for tag in any_of if isinstance(tag, str)]
-    for group in [*([single] if single else []), *(group for group in any_of if not isinstance(group, str))]:
+    groups = [group for group in any_of if not isinstance(group, str)]
+    if single := [tag for tag in any_of if isinstance(tag, str)]:
+        groups.append(single)
+    for group in groups:
         found &= _number_of(table, group) > 0
     if none_of:
         found &= _number_of(table, none_of) == 0
@@ -159,20 +156,16 @@ def implications(table: Tags, *, threshold: float = 0.9, min_count: int = 10) ->
         raise FolksongError(f"the threshold is a share above 0 and at most 1, not {threshold}")
     table = as_table(table)
     columns = np.flatnonzero(table.counts >= max(min_count, 1))
-    presence = sp.csr_matrix(sp.csr_matrix(table.presence, dtype=np.int32).tocsc()[:, columns])
-    single = table.counts[columns]
+    tags, single = table.tags[columns], table.counts[columns].tolist()
+    presence = sp.csr_matrix(table.presence, dtype=np.int32)[:, columns]
     transposed = sp.csr_matrix(presence.T)
-    found: list[tuple[int, int, int]] = []
+    pairs: list[Implication] = []
     for start in range(0, len(columns), BLOCK):
         block = (transposed[start : start + BLOCK] @ presence).tocoo()
         rows = block.row + start
-        high = (block.data >= threshold * single[rows] - 1e-9) & (rows != block.col)
-        found += zip(rows[high].tolist(), block.col[high].tolist(), block.data[high].tolist(), strict=True)
-    tags = table.tags[columns]
-    pairs = [
-        Implication(tags[i], tags[j], together, together / int(single[i]), together / int(single[j]))
-        for i, j, together in found
-    ]
+        high = (block.data >= threshold * table.counts[columns[rows]] - 1e-9) & (rows != block.col)
+        found = zip(rows[high].tolist(), block.col[high].tolist(), block.data[high].tolist(), strict=True)
+        pairs += [Implication(tags[i], tags[j], n, n / single[i], n / single[j]) for i, j, n in found]
     return tuple(sorted(pairs, key=lambda pair: (-pair.together, pair.tag, pair.other)))
 
 
@@ -199,16 +192,8 @@ def _shares(table: Tags, tags: Sequence[str] | None) -> tuple[Matrix, Matrix]:
     table = as_table(table)
     if table.n_tracks == 0:
         raise FolksongError("the tag table has no tracks; co-occurrence needs some")
-    together = counts(table, tags)
-    joint = together / table.n_tracks
+    joint = counts(table, tags) / table.n_tracks
     return joint, np.diagonal(joint).copy()
-
-
-def _presence(table: TagTable, tags: Sequence[str] | None) -> sp.csr_matrix:
-    presence = sp.csr_matrix(table.presence, dtype=np.int32)
-    if tags is None:
-        return presence
-    return sp.csr_matrix(presence[:, [_column(table, tag) for tag in tags]])
 
 
 def _column(table: TagTable, tag: str) -> int:

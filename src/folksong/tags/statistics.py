@@ -79,12 +79,9 @@ class Statistics:
         """Return the figures as rows (figure, of what, value), the form of the CSV output."""
         whole = [(name, "", float(value)) for name, value in vars(self).items() if isinstance(value, int)]
         for row in self.coverage:
-            whole += [
-                (f"coverage_{name}", f"top {row.n}", getattr(row, name)) for name in ("n_counts", "counts")
-            ]
-            whole += [
-                (f"coverage_{name}", f"top {row.n}", getattr(row, name)) for name in ("n_tracks", "tracks")
-            ]
+            figures = asdict(row)
+            size = figures.pop("n")
+            whole += [(f"coverage_{name}", f"top {size}", value) for name, value in figures.items()]
         for name in ("tracks_per_tag", "tags_per_track", "weights"):
             distribution: Distribution = getattr(self, name)
             whole.append((name, "mean", distribution.mean))
@@ -131,20 +128,9 @@ def coverage_of_top(table: TagTable, sizes: Sequence[int]) -> tuple[TopCoverage,
     if any(size < 1 for size in sizes):
         raise FolksongError(f"coverage is of the top N tags with N at least 1, not {min(sizes)}")
     counts, tracks = coverage_curve(table)
-    found = []
-    for size in sizes:
-        last = min(size, len(counts)) - 1
-        n_counts, n_tracks = (int(counts[last]), int(tracks[last])) if last >= 0 else (0, 0)
-        found.append(
-            TopCoverage(
-                n=size,
-                n_counts=n_counts,
-                counts=n_counts / table.n_counts if table.n_counts else float("nan"),
-                n_tracks=n_tracks,
-                tracks=n_tracks / table.n_tracks if table.n_tracks else float("nan"),
-            )
-        )
-    return tuple(found)
+    all_counts, all_tracks = table.n_counts or math.nan, table.n_tracks or math.nan
+    held = [(n, int(counts[:n][-1:].sum()), int(tracks[:n][-1:].sum())) for n in sizes]
+    return tuple(TopCoverage(n, c, c / all_counts, t, t / all_tracks) for n, c, t in held)
 
 
 def coverage_curve(table: TagTable) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -155,9 +141,8 @@ def coverage_curve(table: TagTable) -> tuple[npt.NDArray[np.int64], npt.NDArray[
     ranks, indptr = rank[table.weights.indices], table.weights.indptr
     tagged = np.diff(indptr) > 0
     best = np.minimum.reduceat(ranks, indptr[:-1][tagged]) if tagged.any() else np.empty(0, np.int64)
-    return np.cumsum(table.counts[order]), np.cumsum(np.bincount(best, minlength=table.n_tags)).astype(
-        np.int64
-    )
+    new = np.bincount(best, minlength=table.n_tags)  # tracks whose most popular tag this is
+    return np.cumsum(table.counts[order]), np.cumsum(new).astype(np.int64)
 
 
 def _distribution(values: npt.NDArray[Any], bins: tuple[Bin, ...]) -> Distribution:
@@ -170,14 +155,10 @@ def _distribution(values: npt.NDArray[Any], bins: tuple[Bin, ...]) -> Distributi
 def _doubling_bins(values: npt.NDArray[np.integer]) -> tuple[Bin, ...]:
     """1, 2 to 3, 4 to 7, …: the long tail needs bins that grow."""
     edges = [(1 << power, (2 << power) - 1) for power in range(int(values.max(initial=0)).bit_length())]
+    numbers = [int(((values >= low) & (values <= high)).sum()) for low, high in edges]
+    labels = [str(low) if low == high else f"{low}–{high}" for low, high in edges]
     return tuple(
-        Bin(
-            str(low) if low == high else f"{low}–{high}",
-            low,
-            high,
-            int(((values >= low) & (values <= high)).sum()),
-        )
-        for low, high in edges
+        Bin(label, *edge, number) for label, edge, number in zip(labels, edges, numbers, strict=True)
     )
 
 
@@ -187,11 +168,8 @@ def _even_bins(weights: npt.NDArray[np.float32]) -> tuple[Bin, ...]:
     bins = [Bin("0", 0.0, 0.0, int((weights == 0).sum()))]
     if highest > 0:
         magnitude = 10.0 ** math.floor(math.log10(highest / WEIGHT_BINS))
-        width = next(
-            magnitude * step
-            for step in (1, 2, 5, 10)
-            if magnitude * step * WEIGHT_BINS >= highest * (1 - 1e-6)
-        )
+        least = highest * (1 - 1e-6) / WEIGHT_BINS
+        width = next(magnitude * step for step in (1, 2, 5, 10) if magnitude * step >= least)
         ends = [number * width for number in range(math.ceil(highest / width - 1e-6) + 1)]
         for low, high in itertools.pairwise(ends):
             inside = (weights > np.float32(low)) & (weights <= np.float32(high))

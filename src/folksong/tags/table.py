@@ -7,18 +7,25 @@ small weights down to 0) and is never eliminated. Of duplicate (track, tag) pair
 from __future__ import annotations
 
 import hashlib
+import logging
+import os
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from folksong.errors import FolksongError
+from folksong.errors import FolksongError, UnclearSourceError
 
+if TYPE_CHECKING:
+    import polars as pl
+
+logger = logging.getLogger(__name__)
 Strings = npt.NDArray[np.object_]
 """An array of Python strings, dtype object: one long tag must not widen every row."""
 MERGED = ("maximum", "sum")
@@ -63,7 +70,8 @@ class TagTable:
                 f"weights have shape {weights.shape}, but there are {len(track_ids)} track ids and {len(tags)} tags"
             )
         if not weights.has_canonical_format:
-            weights = _keep_largest(weights)
+            entries = weights.tocoo()
+            weights = csr_of_largest(entries.row, entries.col, entries.data, weights.shape)
         elif _can_change(self.weights, weights):
             weights = weights.copy()
         if weights.nnz and not (np.isfinite(weights.data).all() and weights.data.min() >= 0):
@@ -206,7 +214,7 @@ class TagTable:
         """Return the table of these tags only (in this table's order; unknown ones are passed over)."""
         wanted = set(tags)
         columns = np.array([column for column, tag in enumerate(self.tags) if tag in wanted], dtype=np.int64)
-        return TagTable(self.track_ids, self.tags[columns], _columns(self.weights, columns))
+        return TagTable(self.track_ids, self.tags[columns], self.weights[:, columns])
 
     def sha256(self) -> str:
         """Return a hash of the content: the same for equal tables, whatever file they came from."""
@@ -221,20 +229,6 @@ class TagTable:
         digest.update(self.weights.indices.astype("<i8").tobytes())
         digest.update(self.weights.data.astype("<f4").tobytes())
         return digest.hexdigest()
-
-
-def table_of_sets(tags_of: Mapping[str, Iterable[str]]) -> TagTable:
-    """Build a table of weight 1 from track id -> its tags; tracks without a tag stay, tags come in code point order.
-
-    >>> table_of_sets({"b": ["rock"], "a": []}).track_ids.tolist()
-    ['a', 'b']
-    """
-    track_ids = sorted(tags_of)
-    tags = sorted({tag for names in tags_of.values() for tag in names})
-    number = {tag: column for column, tag in enumerate(tags)}
-    pairs = [(row, number[tag]) for row, track in enumerate(track_ids) for tag in tags_of[track]]
-    rows, columns = np.array(pairs, np.int64).reshape(-1, 2).T
-    return TagTable.from_codes(track_ids, tags, rows, columns, np.ones(len(rows), np.float32))
 
 
 def rename_tags(table: TagTable, names: Mapping[str, str | None], *, weights: str = "maximum") -> TagTable:
@@ -258,22 +252,101 @@ def rename_tags(table: TagTable, names: Mapping[str, str | None], *, weights: st
     kept = sorted({name for name in new_names if name is not None})
     number = {name: column for column, name in enumerate(kept)}
     new_column = np.array([-1 if name is None else number[name] for name in new_names], np.int64)
-    columns = new_column[table.weights.indices]
-    rows = np.repeat(np.arange(table.n_tracks, dtype=np.int64), np.diff(table.weights.indptr))
+    entries = table.weights.tocoo()
+    columns = new_column[entries.col]
     stays = columns >= 0
-    rows, columns, values = rows[stays], columns[stays], table.weights.data[stays]
+    rows, columns, values = entries.row[stays], columns[stays], entries.data[stays]
     if weights == "sum":
-        rows, columns, values = _summed(rows, columns, values, len(kept))
+        shape = (table.n_tracks, len(kept))
+        summed = sp.coo_matrix((values.astype(np.float64), (rows, columns)), shape=shape).tocsr()
+        return TagTable(table.track_ids, _objects(kept), summed)
     return TagTable.from_codes(table.track_ids, kept, rows, columns, values)
 
 
-def _summed(
-    rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64], values: npt.NDArray[np.float32], n_tags: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    keys, place = np.unique(rows * max(n_tags, 1) + columns, return_inverse=True)
-    # bincount adds in float64, in the order of the tags, so that the sum is the same on every run
-    sums = np.bincount(place, weights=values.astype(np.float64), minlength=len(keys))
-    return keys // max(n_tags, 1), keys % max(n_tags, 1), sums.astype(np.float32)
+@dataclass
+class Dropped:
+    """How many rows of a source were left out, and why; nothing is lost silently."""
+
+    path: str | os.PathLike[str]
+    reasons: dict[str, int] = field(default_factory=dict)
+
+    def add(self, reason: str, number: int) -> None:
+        """Note that `number` rows were left out for `reason`."""
+        if number:
+            self.reasons[reason] = self.reasons.get(reason, 0) + int(number)
+
+    def warn(self) -> None:
+        """Log one warning that lists all reasons, if there is any."""
+        if self.reasons:
+            listed = ", ".join(f"{number:,} ({reason})" for reason, number in self.reasons.items())
+            logger.warning("%s: rows left out: %s", self.path, listed)
+
+
+def distinct_names(names: pl.Series) -> tuple[Strings, npt.NDArray[np.int64]]:
+    """Return the distinct names in code point order (that of UTF-8 bytes) and each row's number among them."""
+    import polars as pl
+
+    distinct = names.unique().sort()
+    numbers = names.cast(pl.Enum(distinct)).to_physical().to_numpy().astype(np.int64)
+    return np.array(distinct.to_list(), object), numbers
+
+
+def table_of_entries(
+    track_ids: Strings,
+    tags: Strings,
+    rows: npt.NDArray[np.integer],
+    columns: npt.NDArray[np.integer],
+    weights: npt.NDArray[np.float32],
+    *,
+    dropped: Dropped,
+    min_weight: float | None = None,
+) -> TagTable:
+    """Build the table of a source's entries, whatever the source: check weights, apply the threshold, merge duplicates.
+
+    Args:
+        track_ids: (n_tracks,) names of the rows.
+        tags: (n_tags,) names of the columns.
+        rows: (n_entries,) row numbers; entries with a negative number have no name and are left out.
+        columns: (n_entries,) column numbers, likewise.
+        weights: (n_entries,) float32.
+        dropped: what the reader left out so far; its warning is logged here.
+        min_weight: keep the entries with a weight greater than this; None keeps all, weight 0 included.
+
+    Raises:
+        UnclearSourceError: a weight that would be kept is negative.
+        FolksongError: `min_weight` is not finite.
+    """
+    if min_weight is not None and not np.isfinite(min_weight):
+        raise FolksongError(f"min_weight must be a finite number, not {min_weight}")
+
+    def keep(which: npt.NDArray[np.bool_]) -> int:
+        nonlocal rows, columns, weights
+        left_out = len(which) - int(np.count_nonzero(which))
+        if left_out:
+            rows, columns, weights = rows[which], columns[which], weights[which]
+        return left_out
+
+    dropped.add("tid_tag names a row that tids or tags lacks", keep((rows >= 0) & (columns >= 0)))
+    dropped.add("the weight is not a number", keep(np.isfinite(weights)))
+    total = len(weights)
+    if min_weight is not None and (light := keep(weights > np.float32(min_weight))):
+        logger.info(
+            "%s: %s of %s pairs have a weight of at most %g and were left out, as asked",
+            dropped.path, f"{light:,}", f"{total:,}", min_weight,
+        )  # fmt: skip
+    negative = np.flatnonzero(weights < 0)
+    if len(negative):
+        first = negative[0]
+        raise UnclearSourceError(
+            f"{dropped.path}: {len(negative):,} weights are negative, the first is {weights[first]:g} for tag "
+            f"{str(tags[columns[first]])[:60]!r} of track {str(track_ids[rows[first]])[:60]!r}; weights run from 0 "
+            "up: correct them, or leave them out with min_weight=0",
+            min_weight=0,
+        )
+    table = TagTable.from_codes(track_ids, tags, rows, columns, weights)
+    dropped.add("the pair stands there more than once; the larger weight stays", len(rows) - table.n_counts)
+    dropped.warn()
+    return table
 
 
 def _can_change(given: object, weights: sp.csr_matrix) -> bool:
@@ -291,61 +364,20 @@ def csr_of_largest(
     weights: npt.NDArray[np.float32],
     shape: tuple[int, int],
 ) -> sp.csr_matrix:
-    """Build a CSR matrix from entries; of duplicates the largest stays, zeros are kept as stored entries.
-
-    Linear in the number of entries but for the sorting of each row: a counting sort by row, then SciPy's of columns.
-    """
-    index_type = np.int32 if max(*shape, len(rows)) <= np.iinfo(np.int32).max else np.int64
-    rows = np.asarray(rows, index_type)
-    indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=shape[0]))]).astype(index_type)
-    if (rows[1:] >= rows[:-1]).all():
-        indices, values = np.array(columns, index_type), np.array(weights, np.float32)
-    else:
-        order = _order_by_row(rows, shape[0])
-        indices, values = np.asarray(columns, index_type)[order], np.asarray(weights, np.float32)[order]
-    matrix = sp.csr_matrix((values, indices, indptr), shape=shape)
+    """Build a CSR matrix from entries; of duplicates the largest stays, zeros are kept as stored entries."""
+    entries = sp.coo_matrix((np.asarray(weights, np.float32), (rows, columns)), shape=shape)
+    entries.has_canonical_format = True  # or SciPy adds duplicates up
+    matrix = entries.tocsr()
     matrix.sort_indices()
-    return matrix if matrix.has_canonical_format else _without_duplicates(matrix)
-
-
-def _order_by_row(rows: npt.NDArray[Any], n_rows: int) -> npt.NDArray[Any]:
-    """Return the order that sorts entries by row: SciPy turns CSR to CSC by counting, ten times as fast as argsort."""
-    marks = np.zeros(len(rows), np.int8)
-    single = sp.csr_matrix(
-        (marks, rows, np.arange(len(rows) + 1, dtype=rows.dtype)), shape=(len(rows), n_rows)
-    )
-    order: npt.NDArray[Any] = single.tocsc().indices
-    return order
-
-
-def _without_duplicates(matrix: sp.csr_matrix) -> sp.csr_matrix:
-    """Return the matrix, its indices sorted, with the largest of each run of equal (row, column)."""
+    if matrix.has_canonical_format:
+        return matrix
     first = np.ones(matrix.nnz, dtype=bool)
     first[1:] = matrix.indices[1:] != matrix.indices[:-1]
     first[matrix.indptr[:-1][np.diff(matrix.indptr) > 0]] = True  # each row's first entry
     starts = np.flatnonzero(first)
     before = np.concatenate([[0], np.cumsum(first)]).astype(matrix.indptr.dtype)
     values = np.maximum.reduceat(matrix.data, starts)
-    return sp.csr_matrix((values, matrix.indices[starts], before[matrix.indptr]), shape=matrix.shape)
-
-
-def _keep_largest(matrix: sp.csr_matrix) -> sp.csr_matrix:
-    entries = matrix.tocoo()
-    return csr_of_largest(entries.row, entries.col, entries.data, matrix.shape)
-
-
-def _columns(matrix: sp.csr_matrix, columns: npt.NDArray[np.int64]) -> sp.csr_matrix:
-    # SciPy's own column selection may sum or drop stored zeros' order; entries are renumbered here instead.
-    new_number = np.full(matrix.shape[1], -1, np.int64)
-    new_number[columns] = np.arange(len(columns))
-    numbers = new_number[matrix.indices]
-    kept = numbers >= 0
-    kept_before = np.concatenate([[0], np.cumsum(kept)])
-    indptr = kept_before[matrix.indptr]
-    return sp.csr_matrix(
-        (matrix.data[kept], numbers[kept].astype(np.int32), indptr.astype(np.int32)),
-        shape=(matrix.shape[0], len(columns)),
-    )
+    return sp.csr_matrix((values, matrix.indices[starts], before[matrix.indptr]), shape=shape)
 
 
 def _objects(names: Iterable[str]) -> Strings:
@@ -361,17 +393,11 @@ def _strings(names: Iterable[str], what: str) -> Strings:
     array = _objects(names)
     if array.ndim != 1:
         raise FolksongError(f"{what} must be one-dimensional, not of shape {array.shape}")
-    array = array.copy()
     values = array.tolist()
-    if set(map(type, values)) <= {str} and len(set(values)) == len(values):
-        return (
-            array  # half a million names are checked so in a moment; the loop below finds which one is wrong
-        )
-    seen: set[str] = set()
-    for position, name in enumerate(array):
-        if not isinstance(name, str):
-            raise FolksongError(f"{what}[{position}] is a {type(name).__name__}, not a string: {name!r}")
-        if name in seen:
-            raise FolksongError(f"{what} holds {name!r} twice; TagTable.from_pairs merges duplicates")
-        seen.add(name)
-    return array
+    if not set(map(type, values)) <= {str}:
+        position, odd = next((n, value) for n, value in enumerate(values) if type(value) is not str)
+        raise FolksongError(f"{what}[{position}] is a {type(odd).__name__}, not a string: {odd!r}")
+    if len(set(values)) < len(values):
+        twice = Counter(values).most_common(1)[0][0]
+        raise FolksongError(f"{what} holds {twice!r} twice; TagTable.from_pairs merges duplicates")
+    return array.copy()

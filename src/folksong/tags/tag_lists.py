@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import atomic_write, read_text
-from folksong.tags.sources.delimited import plain, read_track_column
+from folksong.tags.sources.delimited import read_track_column
+from folksong.tags.sources.frames import plain
 
 REMOVE_LIST = "tags_remove.txt"
 
@@ -78,9 +80,15 @@ def write_tag_list(path: str | os.PathLike[str], tags: Mapping[str, str], commen
             stream.write(f"\\{tag}\n" if tag.startswith(("#", "-")) else f"{tag}\n")
 
 
+def shipped_text(name: str) -> str:
+    """Return a text file of tags that ships in the package."""
+    return files("folksong.tags").joinpath("lists", name).read_text(encoding="utf-8")
+
+
+@cache
 def shipped_list(name: str = REMOVE_LIST) -> tuple[str, ...]:
     """Return a list that ships in the package, by default the 20 subjective tags that Model 2 leaves out."""
-    return _tags(files("folksong.tags").joinpath("lists", name).read_text(encoding="utf-8"))
+    return _tags(shipped_text(name))
 
 
 def _tags(text: str) -> tuple[str, ...]:

@@ -61,14 +61,14 @@ class TrainingBatches:
         steps, workers = self.training.dataset.window_steps, config.runtime.workers
         learned, heard = ((data.parts[part], data.targets_of(part)) for part in ("training", "validation"))
         self.validation = WindowLoader(
-            WindowDataset(data.reader, *heard, steps, random=False),
+            WindowDataset(data.shards, *heard, steps, random=False),
             max(batch_size // world_size, 1),
             workers=workers,
             rank=rank,
             world_size=world_size,
         )
         self._statistics = WindowLoader(
-            WindowDataset(data.reader, *learned, steps, random=True, seed=config.runtime.seed),
+            WindowDataset(data.shards, *learned, steps, random=True, seed=config.runtime.seed),
             batch_size // world_size,
             shuffle=True,
             drop_last=True,
@@ -130,7 +130,7 @@ def _steps_per_epoch(config: Config, batches_per_pass: int) -> int:
 def _training_loader(
     data: TrainingData, config: Config, batch_size: int, rank: int, world_size: int
 ) -> WindowLoader:
-    manifest, settings = data.reader.manifest, config.data
+    manifest, settings = data.shards.manifest, config.data
     make: type[WindowDataset] | partial[AugmentedWindows] = WindowDataset
     if settings.augmentation.any:
         augmentation = Augmentation(
@@ -141,7 +141,7 @@ def _training_loader(
         )
         make = partial(AugmentedWindows, augmentation)
     dataset = make(
-        data.reader,
+        data.shards,
         data.parts["training"],
         data.learned_of("training"),
         manifest.steps(settings.window_seconds),

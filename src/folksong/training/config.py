@@ -37,10 +37,17 @@ class Section(BaseModel):
 
 
 class ModelSettings(Section):
-    """Sizes of the network."""
+    """Sizes of the network.
+
+    Args:
+        n_dense_units: of the hidden dense layer; of a head's too.
+        n_filters: base number of filters of the log-mel front-end.
+        head: of embeddings: linear, or several networks with one hidden layer, averaged.
+    """
 
     n_dense_units: Count = 500
     n_filters: Count = 16
+    head: Literal["linear", "hidden"] = "linear"
 
 
 class AugmentationSettings(Section):
@@ -244,44 +251,9 @@ class RuntimeSettings(Section):
     log_dir: str = "runs"
 
 
-NO_EFFECT = ""
-EARLIER: Mapping[str, Mapping[str, str]] = {
-    "model": {"n_clusters": NO_EFFECT},
-    "model-training": {
-        "optimizer": "optimizer.*",
-        "batch_size": "data.batch_size",
-        "accumulate_batches": "optimizer.accumulate_batches",
-        "clip_gradient_norm": "optimizer.clip_gradient_norm",
-        "schedule": "schedule.kind",
-        "warmup_steps": "schedule.warmup_steps",
-        "cosine_min_lr": "schedule.cosine_min_lr",
-        "adapt_to_small": "schedule.adapt_to_small",
-        "max_learning_rate": "schedule.max_learning_rate",
-        "iterations": "schedule.cycle_steps",
-        "early_stop_patience": "schedule.early_stop_patience",
-        "early_stop_min_delta": "schedule.early_stop_min_delta",
-        "reduceLRoP_patience": "schedule.reduce_lr_patience",
-        "reduceLRoP_factor": "schedule.reduce_lr_factor",
-        "reduceLRoP_min_delta": "schedule.reduce_lr_min_delta",
-        "reduceLRoP_min_lr": "schedule.reduce_lr_min_lr",
-        "log_dir": "runtime.log_dir",
-        "shuffle": "data.shuffle",
-        "split": "data.fractions",
-        "window_length": "data.window_seconds",
-        "window_random": "data.random_windows",
-        "augmentation": "data.augmentation",
-        "interleave_cycle_length": NO_EFFECT,
-        "interleave_block_length": NO_EFFECT,
-        "shuffle_buffer_size": NO_EFFECT,
-    },
-    "tags": {name: f"data.{name}" for name in ("top", "with", "without", "merge", "merge_as")},
-    "tfrecords": {name: f"data.{name}" for name in ("n_mels", "n_tags", "sample_rate")},
-}
-"""Section and key of the earlier project's settings -> section and key here. Shards are read by memory map, in any
-order, so what says how to interleave files is accepted without effect."""
-
-OFF_WHERE_NULL = {"early_stop_min_delta": 0.0, "reduceLRoP_min_delta": 0.0, "reduceLRoP_min_lr": 0.0}
-DEFAULT_WHERE_NULL = {"iterations", "log_dir"}
+_EARLIER_FILE = json.loads(files("folksong.training").joinpath("earlier_settings.json").read_text("utf-8"))
+EARLIER: Mapping[str, Mapping[str, str | None]] = _EARLIER_FILE["keys"]
+"""Section and key of the earlier project's settings -> section and key here, or None: accepted without effect."""
 
 
 class Config(Section):
@@ -423,16 +395,17 @@ def _translate(content: Mapping[str, Any], written: dict[str, str], source: str)
             _merge_into(sections, name, values)
             continue
         for key, value in values.items():
-            place = known.get(key)
-            if place is None and name in Config.model_fields:
+            if key not in known:
+                if name not in Config.model_fields:
+                    hint = nearest(key, list(known)) or f"; known are {', '.join(known)}"
+                    raise FileFormatError(f"{source}: unknown key {key!r} in {name!r}{hint}")
                 _merge_into(sections, name, {key: value})
-            elif place is None:
-                hint = nearest(key, list(known)) or f"; known are {', '.join(known)}"
-                raise FileFormatError(f"{source}: unknown key {key!r} in {name!r}{hint}")
-            elif place != NO_EFFECT and not (value is None and key in DEFAULT_WHERE_NULL):
+            elif (place := known[key]) is None:
+                continue
+            elif not (value is None and key in _EARLIER_FILE["default"]):
                 section, field = place.split(".")
                 written[section if field == "*" else place] = f"{name}.{key}"
-                value = OFF_WHERE_NULL.get(key) if value is None else value
+                value = _EARLIER_FILE["off"].get(key) if value is None else value
                 if key == "split" and isinstance(value, list | tuple) and len(value) == 2:
                     value = [*value, 0]  # training and validation
                 _merge_into(sections, section, value if field == "*" else {field: value})

@@ -11,17 +11,19 @@ import os
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from folksong.embeddings.store import DESCRIPTION_NAME, Embeddings, read_embeddings
 from folksong.errors import FolksongError, nearest
 from folksong.files import sha256_file
 from folksong.labels import Label, LabelSpace, drop, top
 from folksong.labels.dictionary import read_legacy_space
-from folksong.models.front_ends import FRONT_ENDS, LOG_MEL
+from folksong.models.front_ends import EMBEDDINGS, FRONT_ENDS, LOG_MEL
 from folksong.runs import Run
 from folksong.shards.manifest import MANIFEST_NAME
 from folksong.shards.reader import ShardReader
@@ -39,12 +41,33 @@ FULL_WEIGHT = 100.0  # of last.fm
 LEAST_WEIGHT = np.float32(0.01)  # of a label that is there: last.fm rounds small weights to 0
 
 
+class Records(Protocol):
+    """What is learned from, a record a track: shards, or embeddings."""
+
+    @property
+    def folder(self) -> Path:
+        """Where they lie."""
+
+    @property
+    def track_ids(self) -> tuple[str, ...]:
+        """(n_records,) ids."""
+
+    @property
+    def n_steps(self) -> Indices:
+        """(n_records,) lengths."""
+
+    def __len__(self) -> int: ...
+
+    def tag_table(self, database: int = 0) -> TagTable:
+        """Return the tags that the records themselves hold."""
+
+
 @dataclass(frozen=True, eq=False)
 class TrainingData:
     """Records, their labels and their parts.
 
     Args:
-        reader: the shards.
+        reader: the shards, or embeddings.
         space: the labels.
         split: the parts as given or made, whether their tracks have records or not.
         targets: CSR float32 (n_records, n_labels) of 0 and 1.
@@ -56,7 +79,7 @@ class TrainingData:
         tag_counts: tag -> how many records of the training part carry it, for the tags of the labels.
     """
 
-    reader: ShardReader
+    reader: Records
     space: LabelSpace
     split: Split
     targets: sp.csr_matrix
@@ -66,6 +89,12 @@ class TrainingData:
     unlabelled: Mapping[str, int]
     absent: Mapping[str, tuple[str, ...]]
     tag_counts: Mapping[str, int]
+
+    @property
+    def shards(self) -> ShardReader:
+        """The shards that networks hear windows of."""
+        assert isinstance(self.reader, ShardReader)
+        return self.reader
 
     def targets_of(self, part: str) -> sp.csr_matrix:
         """Return the (n, n_labels) targets of a part, in the order of ``parts[part]``."""
@@ -87,17 +116,19 @@ class TrainingData:
         }
 
 
-def open_shards(folder: str | os.PathLike[str], front_end: str, settings: DataSettings) -> ShardReader:
-    """Open the shards and check that they hold what the front-end takes and the settings say.
+def open_records(folder: str | os.PathLike[str], front_end: str, settings: DataSettings) -> Records:
+    """Open shards, or embeddings, and check that they hold what the front-end takes and the settings say.
 
     Raises:
         FolksongError: they do not, or hold no tracks.
     """
-    if front_end not in FRONT_ENDS:
+    known = (*FRONT_ENDS, EMBEDDINGS)
+    if front_end not in known:
         raise FolksongError(
-            f"no front-end is called {front_end!r}{nearest(front_end, FRONT_ENDS)} "
-            f"(there are {' and '.join(FRONT_ENDS)})"
+            f"no front-end is called {front_end!r}{nearest(front_end, known)} (there are {', '.join(known)})"
         )
+    if front_end == EMBEDDINGS:
+        return read_embeddings(folder)
     reader = ShardReader(folder)
     manifest = reader.manifest
     if manifest.audio_format != front_end:
@@ -122,8 +153,14 @@ def open_shards(folder: str | os.PathLike[str], front_end: str, settings: DataSe
     return reader
 
 
+def sha256_of_records(reader: Records) -> str:
+    """Return the hash of the file that describes the records, and holds their hashes."""
+    name = DESCRIPTION_NAME if isinstance(reader, Embeddings) else MANIFEST_NAME
+    return sha256_file(reader.folder / name)
+
+
 def read_record_tags(
-    reader: ShardReader,
+    reader: Records,
     tags: TagTable | str | os.PathLike[str] | None,
     *,
     database: int = 0,
@@ -159,7 +196,7 @@ def read_record_tags(
 
 
 def read_run_tags(
-    run: Run, reader: ShardReader, tags: TagTable | str | os.PathLike[str] | None = None
+    run: Run, reader: Records, tags: TagTable | str | os.PathLike[str] | None = None
 ) -> TagTable:
     """Return the tags of the records' tracks as a run was trained on them.
 
@@ -284,7 +321,7 @@ def _heavier(table: TagTable, min_weight: float) -> TagTable:
 
 
 def prepare(
-    reader: ShardReader,
+    reader: Records,
     table: TagTable,
     config: Config,
     *,
@@ -342,8 +379,8 @@ def read_run_data(run: Run, shards: str | os.PathLike[str] | None, config: Confi
     Raises:
         FolksongError: shards or tags are no longer those of the run.
     """
-    reader = open_shards(run.shards_dir if shards is None else shards, run.front_end, config.data)
-    if sha256_file(reader.folder / MANIFEST_NAME) != run.config["shards"]["manifest_sha256"]:
+    reader = open_records(run.shards_dir if shards is None else shards, run.front_end, config.data)
+    if sha256_of_records(reader) != run.config["shards"]["manifest_sha256"]:
         raise FolksongError(
             f"{reader.folder}: not the shards that {run.path} was trained on; begin a new run"
         )
@@ -393,12 +430,12 @@ def tags_to_remove(filter_path: str | os.PathLike[str] | None) -> tuple[str, ...
     return shipped_list() if filter_path is None else read_remove_list(filter_path)
 
 
-def _rows_of_records(encoded: sp.csr_matrix, table: TagTable, reader: ShardReader) -> sp.csr_matrix:
+def _rows_of_records(encoded: sp.csr_matrix, table: TagTable, reader: Records) -> sp.csr_matrix:
     return sp.csr_matrix(rows_of_tracks(encoded, table, reader.track_ids), dtype=np.float32)
 
 
 def _deal(
-    reader: ShardReader,
+    reader: Records,
     space: LabelSpace,
     split: Split,
     targets: sp.csr_matrix,

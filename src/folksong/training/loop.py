@@ -399,13 +399,13 @@ def build_tagger(front_end: str, data: TrainingData, config: Config) -> Tagger:
     Raises:
         FolksongError: the window is too short for the network.
     """
-    manifest, seconds = data.reader.manifest, config.data.window_seconds
+    manifest, seconds = data.shards.manifest, config.data.window_seconds
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.runtime.seed)
         tagger = Tagger(
             front_end,
             data.space,
-            n_mels=data.reader.n_mels if front_end == LOG_MEL else 96,
+            n_mels=data.shards.n_mels if front_end == LOG_MEL else 96,
             n_filters=config.model.n_filters,
             n_dense_units=config.model.n_dense_units,
         )

@@ -38,13 +38,8 @@ def check_optimizer(name: str, arguments: Mapping[str, Any]) -> None:
     """
     known = optimizer_names()
     if name not in known:
-        by_fold = {other.casefold(): other for other in known}
-        hint = (
-            f"; did you mean {by_fold[name.casefold()]!r}?"
-            if name.casefold() in by_fold
-            else nearest(name, known)
-        )
-        raise ValueError(f"torch.optim has no optimizer {name!r}{hint or '; there are ' + ', '.join(known)}")
+        hint = nearest(name, known) or f"; there are {', '.join(known)}"
+        raise ValueError(f"torch.optim has no optimizer {name!r}{hint}")
     translated = _translate(name, arguments)
     parameters = [key for key in inspect.signature(getattr(torch.optim, name)).parameters if key not in OURS]
     for key in translated:

@@ -7,11 +7,13 @@ import sys
 from typing import Any
 
 from folksong.errors import FolksongError, nearest
+from folksong.models.front_ends import EMBEDDINGS
 from folksong.runs import CONFIG_NAME, Run
 from folksong.training.config import Config
 from folksong.training.data import TrainingData, read_run_data
 from folksong.training.distributed import Processes
 from folksong.training.loop import run_training
+from folksong.training.train_head import finish_head
 
 CHANGEABLE = ("epochs", "workers", "cuda", "processes", "num_nodes")
 
@@ -55,5 +57,9 @@ def resume(
         settings = settings.with_changes(**changes)
         return opened, read_run_data(opened, shards, settings), settings
 
+    if not isinstance(run, Run):
+        run = Run.open(run)
+    if run.front_end == EMBEDDINGS:
+        return finish_head(*begin(Processes()))
     shown = sys.stderr.isatty() if progress is None else progress
     return run_training(begin, Config().with_changes(**changes), progress=shown)

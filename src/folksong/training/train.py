@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -14,24 +15,33 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from folksong.embeddings.read_vectors import read_vectors
+from folksong.embeddings.tags import embed_tags
 from folksong.embeddings.words import WordVectors
 from folksong.errors import FolksongError
-from folksong.files import atomic_write, sha256_file
-from folksong.labels.label_vectors import LabelVectors, embed_labels
+from folksong.files import atomic_write
 from folksong.labels.space import LabelSpace
+from folksong.models.front_ends import EMBEDDINGS
 from folksong.models.hardware import choose_precision
 from folksong.runs import CONFIG_NAME, LABEL_VECTORS_NAME, Run
-from folksong.shards.manifest import MANIFEST_NAME
 from folksong.splits import Split
 from folksong.tags.sources.read_tags import read_tags, write_tags
 from folksong.tags.table import TagTable
 from folksong.training.config import Config
-from folksong.training.data import LegacyLabels, TrainingData, open_shards, prepare, read_record_tags
+from folksong.training.data import (
+    LegacyLabels,
+    TrainingData,
+    open_records,
+    prepare,
+    read_record_tags,
+    sha256_of_records,
+)
 from folksong.training.distributed import Processes
 from folksong.training.loop import build_batches, build_tagger, run_training
 from folksong.training.schedule import check_warmup
+from folksong.training.train_head import build_head, describe_embeddings, finish_head
 
 logger = logging.getLogger(__name__)
 
@@ -56,8 +66,9 @@ def train(
     """Train a tagger and return its run.
 
     Args:
-        front_end: ``"waveform"`` or ``"log-mel-spectrogram"``; the shards must hold the same.
-        shards: folder of shards.
+        front_end: ``"waveform"`` or ``"log-mel-spectrogram"``, and the shards must hold the same; or ``"embeddings"``,
+            on which a head is trained within seconds (`folksong.training.fit_head`).
+        shards: folder of shards, or of embeddings (`folksong.embeddings.store`).
         out: the run's folder; None makes one in the settings' ``log_dir``.
         labels: the label space, its file, or the earlier project's files; None builds it as the settings' ``data``
             section says.
@@ -83,6 +94,9 @@ def train(
         raise FolksongError("the semantic loss needs word vectors; none are named")
 
     inputs = _Inputs(front_end, shards, out, labels, tags, split, vectors)
+    if front_end == EMBEDDINGS:
+        run, data, config = _begin(inputs, settings, Processes())
+        return finish_head(run, data, config)
     shown = sys.stderr.isatty() if progress is None else progress
     return run_training(partial(_begin, inputs, settings), settings, progress=shown)
 
@@ -107,7 +121,7 @@ def _begin(given: _Inputs, settings: Config, processes: Processes) -> tuple[Run,
         loss=settings.loss.chosen,
     )
     folder = _new_folder(config.runtime.log_dir, given.front_end) if given.out is None else Path(given.out)
-    reader = open_shards(given.shards, given.front_end, config.data)
+    reader = open_records(given.shards, given.front_end, config.data)
     own = given.tags if isinstance(given.tags, TagTable) else None
     table = read_record_tags(
         reader,
@@ -167,6 +181,51 @@ def _embed_labels(data: TrainingData, source: WordVectors | AnyPath) -> LabelVec
     return found
 
 
+@dataclass(frozen=True, eq=False)
+class LabelVectors:
+    """What labels mean, for the semantic loss.
+
+    Args:
+        vectors: (n_labels, dimension) float32, rows of length 1; zeros for a label that has none.
+        missing: names of the labels without a vector.
+        source: what the vectors came from.
+        sha256: hash of that source.
+    """
+
+    vectors: npt.NDArray[np.float32]
+    missing: tuple[str, ...]
+    source: str
+    sha256: str
+
+
+def embed_labels(
+    space: LabelSpace, vectors: WordVectors, counts: Mapping[str, int] | None = None
+) -> LabelVectors:
+    """Give each label the mean of its tags' unit vectors, weighted by their counts and scaled to length 1.
+
+    Args:
+        space: the labels, in order.
+        vectors: word vectors.
+        counts: tag -> number of tracks; None, or no count for any tag of a label, weighs its tags equally.
+    """
+    tags = list(dict.fromkeys(tag for label in space.labels for tag in label.tags))
+    embedded = embed_tags(tags, vectors)
+    row_of = {tag: row for row, tag in enumerate(embedded.tags)}
+    means = np.zeros((len(space), embedded.vectors.shape[1]), np.float64)
+    for number, label in enumerate(space.labels):
+        known = [tag for tag in label.tags if tag in row_of]
+        weights = np.array([(counts or {}).get(tag, 0) for tag in known], np.float64)
+        if not weights.any():
+            weights = np.ones(len(known))
+        if known:
+            means[number] = weights @ embedded.vectors[[row_of[tag] for tag in known]]
+    lengths = np.linalg.norm(means, axis=1)
+    found = lengths > 0
+    means[found] /= lengths[found, None]
+    missing = tuple(name for name, has in zip(space.names, found, strict=True) if not has)
+    return LabelVectors(means.astype(np.float32), missing, embedded.source, embedded.sha256)
+
+
 def _check_and_describe(
     front_end: str,
     data: TrainingData,
@@ -175,25 +234,22 @@ def _check_and_describe(
     label_vectors: LabelVectors | None,
 ) -> dict[str, Any]:
     """Check that the training can begin, and return what goes into the run's config.json."""
-    tagger = build_tagger(front_end, data, config)
-    batches = build_batches(data, config, processes, config.data.batch_size * processes.world_size)
-    check_warmup(config.schedule, config.schedule.epochs * batches.steps_per_epoch)
-    reader, manifest, seconds = data.reader, data.reader.manifest, config.data.window_seconds
+    network = build_head(data, config) if front_end == EMBEDDINGS else build_tagger(front_end, data, config)
+    if front_end == EMBEDDINGS:
+        facts = describe_embeddings(data)
+    else:
+        batches = build_batches(data, config, processes, config.data.batch_size * processes.world_size)
+        check_warmup(config.schedule, config.schedule.epochs * batches.steps_per_epoch)
+        facts = _describe_audio(data, config)
     return {
         "folksong": version("folksong"),
         "front_end": front_end,
-        "tagger": tagger.settings,
-        "audio": {
-            "audio_format": manifest.audio_format,
-            "sample_rate": manifest.sample_rate,
-            "preset": None if manifest.preset is None else manifest.preset.to_dict(),
-            "window_seconds": seconds,
-            "window_steps": manifest.steps(seconds),
-        },
+        "tagger": network.settings,
+        **facts,
         "shards": {
-            "folder": os.fspath(reader.folder.absolute()),
-            "n_tracks": len(reader),
-            "manifest_sha256": sha256_file(reader.folder / MANIFEST_NAME),
+            "folder": os.fspath(data.reader.folder.absolute()),
+            "n_tracks": len(data.reader),
+            "manifest_sha256": sha256_of_records(data.reader),
         },
         "tags": {
             "path": config.data.tags,
@@ -214,6 +270,19 @@ def _check_and_describe(
         "split_sha256": data.split.sha256(),
         "settings": config.to_dict(),
         "processes": processes.world_size,
+    }
+
+
+def _describe_audio(data: TrainingData, config: Config) -> dict[str, Any]:
+    manifest, seconds = data.shards.manifest, config.data.window_seconds
+    return {
+        "audio": {
+            "audio_format": manifest.audio_format,
+            "sample_rate": manifest.sample_rate,
+            "preset": None if manifest.preset is None else manifest.preset.to_dict(),
+            "window_seconds": seconds,
+            "window_steps": manifest.steps(seconds),
+        }
     }
 
 

@@ -198,7 +198,7 @@ def test_formats_and_options_that_do_not_fit_are_errors(tmp_path: Path) -> None:
         fs.read_tags(path, format="longg")
     (tmp_path / "Flute").mkdir()
     (tmp_path / "Flute" / "a.wav").touch()
-    with pytest.raises(FolksongError, match="only apply to delimited files"):
+    with pytest.raises(FolksongError, match="only applies to delimited files"):
         fs.read_tags(tmp_path, tag_column="x")
 
 

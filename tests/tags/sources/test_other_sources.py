@@ -119,7 +119,7 @@ def test_a_library_with_categories_and_chosen_fields(library: Path) -> None:
     ]  # fmt: skip
     with pytest.raises(FolksongError, match="fields are genre, mood, grouping, not 'title'"):
         fs.read_tags(library, format="library", fields=("title",))
-    with pytest.raises(FolksongError, match="only apply to a music library"):
+    with pytest.raises(FolksongError, match="only applies to a music library"):
         fs.read_tags(library, fields=("genre",))
 
 

@@ -8,9 +8,8 @@ import polars as pl
 import pytest
 
 import folksong as fs
-from folksong.errors import FileFormatError, FolksongError
+from folksong.errors import FileFormatError, FolksongError, UnclearSourceError
 from folksong.tags.sources.delimited import read_artists
-from folksong.tags.sources.entries import UnclearSourceError
 from folksong.tags.tag_lists import read_track_ids
 
 

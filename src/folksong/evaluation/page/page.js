@@ -2,12 +2,13 @@
 (() => {
   const charts = JSON.parse(document.getElementById("charts").textContent);
   const config = { displayModeBar: false };
+  const template = {{template}};
   const sizes = new ResizeObserver((entries) => {
     for (const { target } of entries) if (target.offsetParent && target.clientWidth !== target.drawn) { target.drawn = target.clientWidth; Plotly.Plots.resize(target); }
   });
 
   // A chart is drawn when it comes into sight, so that a page of many runs opens at once.
-  const draw = (host) => { const { data, layout } = charts[host.dataset.key]; host.drawn = host.clientWidth; Plotly.react(host, data, { ...layout, autosize: true }, config); sizes.observe(host); };
+  const draw = (host) => { const { data, layout } = charts[host.dataset.key]; host.drawn = host.clientWidth; Plotly.react(host, data, { ...layout, template, autosize: true }, config); sizes.observe(host); };
   const watcher = new IntersectionObserver((entries) => {
     for (const { isIntersecting, target } of entries) if (isIntersecting) { watcher.unobserve(target); draw(target); }
   }, { rootMargin: "400px" });

@@ -20,6 +20,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from folksong.drawing import plotly_text
 from folksong.embeddings.ppmi import ppmi_vectors
 from folksong.embeddings.read_vectors import VectorSource, as_vectors
 from folksong.embeddings.tags import TagVectors, embed_tags
@@ -160,8 +161,8 @@ def _plot(
     names = [space.labels[number].name for number in labels]
     most = max(*counts, 1)
     texts = [
-        f"<b>{escape(tag)}</b><br>{count:,} tracks, label {escape(name)}<br>near: "
-        + "<br>".join(escape(tags[other]) for other in near)
+        f"<b>{plotly_text(tag)}</b><br>{count:,} tracks, label {plotly_text(name)}<br>near: "
+        + "<br>".join(plotly_text(tags[other]) for other in near)
         for tag, count, name, near in zip(tags, counts, names, nearest, strict=True)
     ]
     # One colour a label, a golden angle apart: neighbours in number are far apart in hue.
@@ -186,7 +187,7 @@ def _plot(
         x=[x[row] for row in first],
         y=[y[row] for row in first],
         mode="text",
-        text=[escape(names[row]) for row in first],
+        text=[plotly_text(names[row]) for row in first],
         hoverinfo="skip",
     )
     look = {"dragmode": "pan", "plot_bgcolor": "white", "hoverlabel": {"align": "left"}, "showlegend": False}

@@ -5,20 +5,16 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from folksong.files import atomic_path
+from folksong.drawing import short_name, write_picture
 from folksong.labels.subgenres import GenreClustering, silhouette_samples
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 INCHES_PER_TAG = 0.16
+DPI = 110
 
 
 def write_plots(clusterings: Sequence[GenreClustering], folder: str | os.PathLike[str]) -> list[Path]:
@@ -64,7 +60,7 @@ def plot_silhouette(clustering: GenreClustering, path: str | os.PathLike[str]) -
     curve.plot(list(clustering.silhouettes), list(clustering.silhouettes.values()), marker="o")
     curve.set_xlabel("number of clusters")
     curve.set_ylabel("mean silhouette")
-    _save(figure, path)
+    write_picture(figure, path, dpi=DPI)
 
 
 def plot_dendrogram(clustering: GenreClustering, path: str | os.PathLike[str]) -> None:
@@ -86,7 +82,7 @@ def plot_dendrogram(clustering: GenreClustering, path: str | os.PathLike[str]) -
     axes.axvline(cut, color="black", linestyle=":")
     axes.set_xlabel("1 − NPMI")
     axes.set_title(_shown(clustering.genre.name))
-    _save(figure, path)
+    write_picture(figure, path, dpi=DPI)
 
 
 def plot_tsne(clustering: GenreClustering, path: str | os.PathLike[str], *, seed: int = 0) -> None:
@@ -107,19 +103,12 @@ def plot_tsne(clustering: GenreClustering, path: str | os.PathLike[str], *, seed
         axes.annotate(_shown(tag), (x, y), fontsize=6, xytext=(3, 0), textcoords="offset points")
     axes.set_axis_off()
     axes.set_title(_shown(clustering.genre.name))
-    _save(figure, path)
-
-
-def _save(figure: Figure, path: str | os.PathLike[str]) -> None:
-    with atomic_path(path) as temporary, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # an emoji in a tag shows as a box
-        figure.savefig(temporary, format="png", dpi=110)
+    write_picture(figure, path, dpi=DPI)
 
 
 def _shown(tag: str) -> str:
-    """Return a tag that a plot can show: short, on one line, without Matplotlib's formulas."""
-    line = " ".join(tag.split()).replace("$", r"\$")
-    return line if len(line) <= 40 else line[:39] + "…"
+    """Return a tag that a plot can show: short, without Matplotlib's formulas."""
+    return short_name(tag, 40).replace("$", r"\$")
 
 
 def _file_name(name: str) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import atomic_write, read_document
@@ -15,6 +17,7 @@ from folksong.tags.sources.read_tags import Tags, as_table
 
 FORMAT = "folksong.changes"
 VERSION = 1
+ADD_IMPLIED = "add-implied"
 
 
 @dataclass(frozen=True)
@@ -96,23 +99,21 @@ class ChangeLog:
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write the log as JSON, one line a change, so that it can be searched with any tool."""
+        steps = []
+        for step in self.steps:
+            parts = {"tags": step.tags, "tracks": step.tracks, "implied": step.implied}
+            lines = [
+                f'"{name}": {_entries(part)}' for name, part in parts.items() if part or name != "implied"
+            ]
+            steps.append(",\n".join([f'\n{{"name": {_json(step.name)}', *lines]) + "}")
+        head = {
+            "format": FORMAT,
+            "version": VERSION,
+            "source": self.source,
+            "source_sha256": self.source_sha256,
+        }
         with atomic_write(path, "w") as stream:
-            head = {
-                "format": FORMAT,
-                "version": VERSION,
-                "source": self.source,
-                "source_sha256": self.source_sha256,
-            }
-            stream.write(json.dumps(head, ensure_ascii=False)[:-1] + ',\n"steps": [')
-            for number, step in enumerate(self.steps):
-                stream.write(
-                    f'{"," if number else ""}\n{{"name": {json.dumps(step.name, ensure_ascii=False)},\n'
-                )
-                stream.write(
-                    '"tags": {' + _entries(step.tags) + '},\n"tracks": {' + _entries(step.tracks) + "}"
-                )
-                stream.write(',\n"implied": {' + _entries(step.implied) + "}}" if step.implied else "}")
-            stream.write("\n]}\n")
+            stream.write(f'{_json(head)[:-1]},\n"steps": [{",".join(steps)}\n]}}\n')
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> ChangeLog:
@@ -123,23 +124,20 @@ class ChangeLog:
         """
         content = read_document(path, FORMAT, VERSION, "a change log", "cleaning tags writes them")
         try:
-            return cls(
-                tuple(
-                    StepLog(
-                        str(step["name"]),
-                        {tag: (entry[0], str(entry[1])) for tag, entry in step["tags"].items()},
-                        dict(step["tracks"]),
-                        {tag: list(map(str, others)) for tag, others in step.get("implied", {}).items()},
-                    )
-                    for step in content["steps"]
-                ),
-                str(content["source"]),
-                str(content["source_sha256"]),
+            return TypeAdapter(cls).validate_python(
+                {name: content[name] for name in ("steps", "source", "source_sha256")}
             )
-        except (KeyError, TypeError, IndexError, AttributeError) as error:
-            raise FileFormatError(
-                f"{path}: a damaged change log ({error!r}); clean the tags again"
-            ) from error
+        except (KeyError, ValidationError) as error:
+            reason = str(error).replace("\n", " ")[:200]
+            raise FileFormatError(f"{path}: a damaged change log ({reason}); clean the tags again") from error
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _entries(entries: Mapping[str, Any]) -> str:
+    return "{" + ",".join(f"\n{_json(name)}: {_json(entry)}" for name, entry in sorted(entries.items())) + "}"
 
 
 def changes_path(path: str | os.PathLike[str]) -> Path:
@@ -192,6 +190,11 @@ def explain(original: Tags, log: ChangeLog, track_id: str, tag: str | None = Non
 
 def _with_implied(step: StepLog, origins: list[Origin]) -> list[Origin]:
     """Return a track's origins after a step of implied tags: what a tag brought is added, what it took is dropped."""
+
+    def changed(origin: Origin, before: str, after: str | None, reason: str) -> Origin:
+        change = Change(step.name, before, after, reason)
+        return replace(origin, changes=(*origin.changes, change), became=after)
+
     by = {
         other: origin
         for origin in origins
@@ -199,36 +202,15 @@ def _with_implied(step: StepLog, origins: list[Origin]) -> list[Origin]:
             origin.became or (origin.changes[-1].before if origin.changes else ""), ()
         )
     }
-    if step.name == "add-implied":
+    if step.name == ADD_IMPLIED:
         there = {origin.became for origin in origins}
+        added = {other: origin for other, origin in by.items() if other not in there}
         return origins + [
-            Origin(
-                origin.tag,
-                origin.weight,
-                (*origin.changes, Change(step.name, origin.became or origin.tag, other, "implied")),
-                other,
-            )
-            for other, origin in by.items()
-            if other not in there
+            changed(origin, origin.became or origin.tag, other, "implied") for other, origin in added.items()
         ]
     return [
-        Origin(
-            origin.tag,
-            origin.weight,
-            (
-                *origin.changes,
-                Change(step.name, origin.became, None, f"implied by {by[origin.became].became!r}"),
-            ),
-            None,
-        )
-        if origin.became is not None and origin.became in by
+        changed(origin, name, None, f"implied by {by[name].became!r}")
+        if (name := origin.became) is not None and name in by
         else origin
         for origin in origins
     ]
-
-
-def _entries(entries: Mapping[str, Any]) -> str:
-    return ",".join(
-        f"\n{json.dumps(name, ensure_ascii=False)}: {json.dumps(entry, ensure_ascii=False)}"
-        for name, entry in sorted(entries.items())
-    )

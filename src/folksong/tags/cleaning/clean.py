@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from folksong.tags.cleaning.change_log import ChangeLog, StepLog, changes_path
 from folksong.tags.cleaning.recipe import Recipe, default_recipe, read_recipe
-from folksong.tags.cleaning.steps import DropTracks, ImpliedTags, Step
 from folksong.tags.sources.read_tags import Tags, as_table, write_tags
-from folksong.tags.table import TagTable, rename_tags
+from folksong.tags.table import TagTable
 
 logger = logging.getLogger(__name__)
 
@@ -51,13 +50,13 @@ def clean(
         recipe = default_recipe() if recipe is None else read_recipe(recipe)
     if source is None:
         source = "" if isinstance(tags, TagTable) else os.fspath(tags)
-    sha256 = table.sha256()
+    sha256, context = table.sha256(), replace(recipe.context, progress=progress)
     logs: list[StepLog] = []
     changed = True
     while changed:
         changed = False
         for step in recipe.steps:
-            table, log = _apply(step, table, recipe, progress)
+            table, log = step.apply(table, context)
             if log.tags or log.tracks or log.implied:
                 changed = True
                 logs.append(log)
@@ -67,18 +66,3 @@ def clean(
                     step.name, merged, len(log.tags) - merged, len(log.tracks), len(log.implied), table,
                 )  # fmt: skip
     return Cleaned(table, ChangeLog(tuple(logs), source, sha256))
-
-
-def _apply(step: Step, table: TagTable, recipe: Recipe, progress: bool) -> tuple[TagTable, StepLog]:
-    if isinstance(step, DropTracks):
-        gone = step.dropped(table)
-        kept = table.select_tracks(track for track in table.track_ids if track not in gone) if gone else table
-        return kept, StepLog(step.name, {}, gone)
-    if isinstance(step, ImpliedTags):
-        table, implied = step.changed(table)
-        return table, StepLog(step.name, implied=implied)
-    renaming = step.renaming(table, recipe.context, progress=progress)
-    if not renaming:
-        return table, StepLog(step.name)
-    names = {tag: after for tag, (after, _) in renaming.items()}
-    return rename_tags(table, names, weights=recipe.weights), StepLog(step.name, renaming, {})

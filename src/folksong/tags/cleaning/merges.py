@@ -12,13 +12,13 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from importlib.resources import files
 
 from folksong.errors import FileFormatError, FolksongError, nearest
 from folksong.files import atomic_write, read_text
 from folksong.tags.cleaning.spelling import Merge, canonical_form, variants
 from folksong.tags.cooccurrence import equivalents
 from folksong.tags.sources.read_tags import Tags, as_table
+from folksong.tags.tag_lists import shipped_text
 
 SHIPPED = ("genres", "vocals")
 HEADER = """\
@@ -68,16 +68,12 @@ def propose_merges(
     if equivalent is not None:
         taken = {merge.source for merge in merges}
         for pair in equivalents(table, threshold=equivalent, min_count=min_count):
-            if (
-                pair.tag in taken
-                or pair.other in taken
-                or canonical_form(pair.tag) == canonical_form(pair.other)
-            ):
-                continue
-            taken.add(pair.tag)
-            counts = (int(table.counts[table.tag_index[tag]]) for tag in (pair.tag, pair.other))
-            reason = f"on the same tracks ({pair.forward:.0%} and {pair.backward:.0%})"
-            merges.append(Merge(pair.tag, pair.other, reason, *counts))
+            same = canonical_form(pair.tag) == canonical_form(pair.other)
+            if not same and taken.isdisjoint((pair.tag, pair.other)):
+                taken.add(pair.tag)
+                counts = (table.counts_by_tag[tag] for tag in (pair.tag, pair.other))
+                reason = f"on the same tracks ({pair.forward:.0%} and {pair.backward:.0%})"
+                merges.append(Merge(pair.tag, pair.other, reason, *counts))
     return tuple(sorted(merges, key=lambda merge: (-merge.source_count, merge.target, merge.source)))
 
 
@@ -86,14 +82,11 @@ def write_merges(merges: Iterable[Merge], path: str | os.PathLike[str]) -> None:
     with atomic_write(path, "w") as stream:
         stream.write(HEADER)
         for merge in merges:
-            cells = (
-                _escape(merge.source),
-                _escape(merge.target),
-                merge.source_count,
-                merge.target_count,
-                merge.reason,
+            names, counts = (
+                map(_escape, (merge.source, merge.target)),
+                (merge.source_count, merge.target_count),
             )
-            stream.write("\t".join(map(str, cells)) + "\n")
+            stream.write("\t".join([*names, *map(str, counts), merge.reason]) + "\n")
 
 
 def read_merges(path: str | os.PathLike[str]) -> ReviewedMerges:
@@ -107,17 +100,12 @@ def read_merges(path: str | os.PathLike[str]) -> ReviewedMerges:
 
 
 def shipped_merges(name: str) -> ReviewedMerges:
-    """Return a list of merges that ships in the package: ``"vocals"`` or ``"genres"``.
-
-    Raises:
-        FolksongError: there is none of this name.
-    """
+    """Return a list of merges that ships in the package: ``"vocals"`` or ``"genres"``."""
     if name not in SHIPPED:
         raise FolksongError(
             f"no list of merges called {name!r} ships with folksong{nearest(name, SHIPPED)} ({', '.join(SHIPPED)})"
         )
-    resource = files("folksong.tags").joinpath("lists", f"{name}.tsv")
-    return _parse(resource.read_text(encoding="utf-8"), f"the shipped list {name!r}")
+    return _parse(shipped_text(f"{name}.tsv"), f"the shipped list {name!r}")
 
 
 def _parse(text: str, path: str | os.PathLike[str]) -> ReviewedMerges:

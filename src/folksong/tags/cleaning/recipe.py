@@ -10,16 +10,17 @@ import os
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_type_hints
+
+from pydantic import Field, ValidationError, validate_call
 
 from folksong.audio.msd import read_duplicates, read_mismatches
 from folksong.errors import FileFormatError, FolksongError, nearest
 from folksong.files import read_text
+from folksong.tags.cleaning.change_log import ADD_IMPLIED
 from folksong.tags.cleaning.merges import read_merges, shipped_merges
 from folksong.tags.cleaning.steps import (
-    ADD_IMPLIED,
     DROP_IMPLIED,
     Context,
     DropTags,
@@ -27,16 +28,16 @@ from folksong.tags.cleaning.steps import (
     FoldCase,
     ImpliedTags,
     KeepTags,
+    ListedTags,
     MergeTags,
     MergeVariants,
     MinimumCount,
     Normalise,
     Step,
     TextStep,
-    form_of,
 )
 from folksong.tags.table import MERGED
-from folksong.tags.tag_lists import read_tag_list, shipped_list
+from folksong.tags.tag_lists import read_tag_list, shipped_list, shipped_text
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class Recipe:
             frozenset(target for step in merges for target in step.merges.values()),
             frozenset(tag for step in merges for tag in step.rejected),
             any(isinstance(step, MergeVariants) for step in self.steps),
+            self.weights,
         )
 
 
@@ -80,7 +82,7 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
 
 def default_recipe_text() -> str:
     """Return the recipe that ships in the package, with comments that explain each step."""
-    return files("folksong.tags").joinpath("lists", "recipe.toml").read_text(encoding="utf-8")
+    return shipped_text("recipe.toml")
 
 
 def default_recipe() -> Recipe:
@@ -93,172 +95,144 @@ def _parse(text: str, path: str | os.PathLike[str], folder: Path) -> Recipe:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise FileFormatError(f"{path}: not valid TOML ({error})") from error
-    _known(content, ("weights", "step"), f"{path}")
-    entries = content.get("step", [])
+    unknown = [name for name in content if name not in ("weights", "step")]
+    if unknown:
+        raise FileFormatError(
+            f"{path}: unknown setting {unknown[0]!r}{nearest(unknown[0], ('weights', 'step'))}"
+        )
+    entries = content.get("step")
     if not isinstance(entries, list) or not entries:
         raise FileFormatError(f'{path}: no steps; a recipe has at least one [[step]] with do = "..."')
-    steps: list[Step] = []
-    for number, entry in enumerate(entries, 1):
-        where = f"{path}: step {number}"
-        kind = entry.get("do")
-        if kind not in _BUILDERS:
-            hint = nearest(str(kind), tuple(_BUILDERS))
-            raise FileFormatError(f"{where}: do = {kind!r} is no step{hint} ({', '.join(_BUILDERS)})")
-        settings, build = _BUILDERS[kind]
-        _known(entry, ("do", *settings), f"{where} ({kind})")
-        for name, value in entry.items():
-            _require_type(name, value, f"{where} ({kind})")
-        try:
-            steps.append(build(entry, folder))
-        except FolksongError as error:
-            raise FileFormatError(f"{where} ({kind}): {error}") from error
+    steps = [_step(entry, folder, f"{path}: step {number}") for number, entry in enumerate(entries, 1)]
     try:
         return Recipe(tuple(steps), content.get("weights", "maximum"))
     except FolksongError as error:
         raise FileFormatError(f"{path}: {error}") from error
 
 
-def _known(content: Mapping[str, Any], names: Sequence[str], where: str) -> None:
-    for name in content:
-        if name not in names:
-            raise FileFormatError(f"{where}: unknown setting {name!r}{nearest(name, tuple(names))}")
+def _step(entry: Any, folder: Path, where: str) -> Step:
+    """Build a step of the settings that its builder's parameters name and check."""
+    settings = dict(entry) if isinstance(entry, dict) else {}
+    kind = str(settings.pop("do", None))
+    if kind not in _BUILDERS:
+        raise FileFormatError(
+            f"{where}: do = {kind!r} is no step{nearest(kind, tuple(_BUILDERS))} ({', '.join(_BUILDERS)})"
+        )
+    known = get_type_hints(_BUILDERS[kind])
+    for name in ("do", "folder", "return"):
+        del known[name]
+    try:
+        return validate_call(config={"strict": True})(_BUILDERS[kind])(kind, folder, **settings)
+    except ValidationError as error:
+        name = str(error.errors()[0]["loc"][0])
+        message = f"unknown setting {name!r}{nearest(name, tuple(known))}"
+        if name not in settings:
+            message = "give the least number of tracks: count = 10"
+        elif name in known:
+            message = f"{name} must be {_MEANING[known[name]]}, not {settings[name]!r}"
+        raise FileFormatError(f"{where} ({kind}): {message}") from error
+    except FolksongError as error:
+        raise FileFormatError(f"{where} ({kind}): {error}") from error
 
 
-_TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "do": ("a text", lambda value: isinstance(value, str)),
-    "count": ("a whole number", lambda value: isinstance(value, int) and not isinstance(value, bool)),
-    "min_count": ("a whole number", lambda value: isinstance(value, int) and not isinstance(value, bool)),
-    "threshold": ("a share", lambda value: isinstance(value, float | int) and 0 < value <= 1),
-    "mistyped": ("true or false", lambda value: isinstance(value, bool)),
-    "ignore_case": ("true or false", lambda value: isinstance(value, bool)),
-    "duplicates": ("a file name", lambda value: isinstance(value, str)),
-    "mismatches": ("a file name", lambda value: isinstance(value, str)),
-    **dict.fromkeys(
-        ("merges", "implies"),
-        (
-            'a table of tags ("r&b" = "rnb")',
-            lambda value: (
-                isinstance(value, dict) and all(isinstance(target, str) for target in value.values())
-            ),
-        ),
-    ),
+Texts = Sequence[str]
+Pairs = Mapping[str, str] | None
+Share = Annotated[float, Field(gt=0, le=1)] | None
+_MEANING: dict[Any, str] = {
+    int: "a whole number",
+    bool: "true or false",
+    float | None: "a share",
+    str | None: "a file name",
+    Texts: "a list of texts",
+    Pairs: 'a table of tags ("r&b" = "rnb")',
 }
 
 
-def _require_type(name: str, value: Any, where: str) -> None:
-    texts = (
-        "a list of texts",
-        lambda value: isinstance(value, list) and all(isinstance(v, str) for v in value),
-    )
-    what, right = _TYPES.get(name, texts)
-    if not right(value):
-        raise FileFormatError(f"{where}: {name} must be {what}, not {value!r}")
-
-
-def _merge_step(entry: dict[str, Any], folder: Path) -> Step:
-    accepted: dict[str, str] = {}
-    rejected: set[str] = set()
-    reviewed = [shipped_merges(name) for name in entry.get("shipped", ())]
-    reviewed += [read_merges(folder / name) for name in entry.get("files", ())]
-    for part in reviewed:
-        rejected |= part.rejected
+def _merge(do: str, folder: Path, merges: Pairs = None, files: Texts = (), shipped: Texts = ()) -> Step:
+    reviewed = [*map(shipped_merges, shipped), *(read_merges(folder / name) for name in files)]
     # What the recipe itself says is the last word, and a later file's over an earlier one's.
-    for part in reviewed:
-        accepted.update(part.accepted)
-    accepted.update(entry.get("merges", {}))
-    rejected -= entry.get("merges", {}).keys()
-    return MergeTags(
-        {
-            source: target
-            for source, target in accepted.items()
-            if source != target and source not in rejected
-        },
-        frozenset(rejected),
-    )
+    accepted = {tag: to for part in reviewed for tag, to in part.accepted.items()} | dict(merges or {})
+    rejected = {tag for part in reviewed for tag in part.rejected} - (merges or {}).keys()
+    kept = {tag: to for tag, to in accepted.items() if tag != to and tag not in rejected}
+    return MergeTags(kept, frozenset(rejected))
 
 
-def _listed(entry: dict[str, Any], folder: Path) -> frozenset[str]:
-    tags = set(entry.get("tags", ()))
-    for name in entry.get("files", ()):
-        tags.update(read_tag_list(folder / name))
-    for name in entry.get("shipped", ()):
-        tags.update(shipped_list(name))
-    if not tags:
+def _list(
+    do: str,
+    folder: Path,
+    tags: Texts = (),
+    files: Texts = (),
+    shipped: Texts = (),
+    ignore_case: bool = False,
+) -> Step:
+    lists = [tags, *(read_tag_list(folder / name) for name in files), *map(shipped_list, shipped)]
+    if not any(lists):
         raise FolksongError("no tags are listed; give tags = [...] or files = [...]")
-    return frozenset(tags)
+    listed = frozenset(tag for part in lists for tag in part)
+    return (KeepTags if do == "keep" else DropTags)(listed, ignore_case)
 
 
-def _track_step(entry: dict[str, Any], folder: Path) -> Step:
-    if not {"duplicates", "mismatches"} & entry.keys():
+def _tracks(do: str, folder: Path, duplicates: str | None = None, mismatches: str | None = None) -> Step:
+    if duplicates is None and mismatches is None:
         raise FolksongError('give duplicates = "FILE" or mismatches = "FILE"')
-    mismatches = read_mismatches(folder / entry["mismatches"]) if "mismatches" in entry else ()
-    groups = read_duplicates(folder / entry["duplicates"]) if "duplicates" in entry else ()
-    return DropTracks(dict.fromkeys(mismatches, "listed as a mismatch"), groups)
+    listed = () if mismatches is None else read_mismatches(folder / mismatches)
+    groups = () if duplicates is None else read_duplicates(folder / duplicates)
+    return DropTracks(dict.fromkeys(listed, "listed as a mismatch"), groups)
 
 
-def _implied_step(entry: dict[str, Any], folder: Path) -> Step:
-    pairs = list(entry.get("implies", {}).items())
-    for name in entry.get("files", ()):
-        pairs += read_merges(folder / name).accepted.items()
-    threshold = entry.get("threshold", None if pairs else 0.9)
-    return ImpliedTags(entry["do"] == ADD_IMPLIED, tuple(pairs), threshold, entry.get("min_count", 10))
+def _implied(
+    do: str,
+    folder: Path,
+    implies: Pairs = None,
+    files: Texts = (),
+    threshold: Share = None,
+    min_count: int = 10,
+) -> Step:
+    listed = [implies or {}, *(read_merges(folder / name).accepted for name in files)]
+    pairs = tuple(pair for part in listed for pair in part.items())
+    return ImpliedTags(do == ADD_IMPLIED, pairs, threshold if threshold or pairs else 0.9, min_count)
 
 
-_BUILDERS: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any], Path], Step]]] = {
-    "drop-tracks": (("duplicates", "mismatches"), _track_step),
-    "normalise": ((), lambda entry, folder: Normalise()),
-    "fold-case": ((), lambda entry, folder: FoldCase()),
-    "merge": (("merges", "files", "shipped"), _merge_step),
-    "merge-variants": (
-        ("min_count", "mistyped"),
-        lambda entry, folder: MergeVariants(entry.get("min_count", 1), entry.get("mistyped", True)),
-    ),
-    ADD_IMPLIED: (("implies", "files", "threshold", "min_count"), _implied_step),
-    DROP_IMPLIED: (("implies", "files", "threshold", "min_count"), _implied_step),
-    "minimum-count": (("count",), lambda entry, folder: MinimumCount(_count(entry))),
-    "drop": (
-        ("tags", "files", "shipped", "ignore_case"),
-        lambda entry, folder: DropTags(_listed(entry, folder), entry.get("ignore_case", False)),
-    ),
-    "keep": (
-        ("tags", "files", "shipped", "ignore_case"),
-        lambda entry, folder: KeepTags(_listed(entry, folder), entry.get("ignore_case", False)),
-    ),
-}
+def _variants(do: str, folder: Path, min_count: int = 1, mistyped: bool = True) -> Step:
+    return MergeVariants(min_count, mistyped)
 
 
-def _count(entry: dict[str, Any]) -> int:
-    if "count" not in entry:
-        raise FolksongError("give the least number of tracks: count = 10")
-    return int(entry["count"])
+def _count(do: str, folder: Path, count: int) -> Step:
+    return MinimumCount(count)
+
+
+def _text(do: str, folder: Path) -> Step:
+    return FoldCase() if do == "fold-case" else Normalise()
+
+
+_BUILDERS: dict[str, Callable[..., Step]] = {
+    "drop-tracks": _tracks, "normalise": _text, "fold-case": _text, "merge": _merge, "merge-variants": _variants,
+    ADD_IMPLIED: _implied, DROP_IMPLIED: _implied, "minimum-count": _count, "drop": _list, "keep": _list,
+}  # fmt: skip
+"""Step -> what builds it; the parameters after `do` and `folder` are the step's settings."""
 
 
 def _resolve_aliases(steps: list[Step]) -> list[Step]:
-    """Write every alias out to its end (a -> b and b -> c make a -> c), in the text form of the steps before.
-
-    Raises:
-        FolksongError: aliases that go in a circle, or disagree.
-    """
-    texts = [step for step in steps if isinstance(step, TextStep)]
+    """Write every alias out to its end (a -> b and b -> c make a -> c), in the text form of the steps before."""
 
     def plain(tag: str) -> str:
-        for step in texts:
-            tag = step.text(tag)
+        for step in steps:
+            tag = step.text(tag) if isinstance(step, TextStep) else tag
         return tag
 
     merged: dict[str, str] = {}
     for step in steps:
-        if isinstance(step, MergeTags):
-            for source, target in ((plain(tag), plain(to)) for tag, to in step.merges.items()):
-                if source != target and merged.setdefault(source, target) != target:
-                    raise FolksongError(
-                        f"{source!r} is merged into {merged[source]!r} and into {target!r}; decide on one"
-                    )
+        for source, target in step.merges.items() if isinstance(step, MergeTags) else ():
+            source, target = plain(source), plain(target)
+            if source != target and merged.setdefault(source, target) != target:
+                raise FolksongError(
+                    f"{source!r} is merged into {merged[source]!r} and into {target!r}; decide on one"
+                )
     ends = {source: _end(source, merged) for source in merged}
     return [
         MergeTags(
             {name: ends[name] for source in step.merges if (name := plain(source)) in ends},
-            frozenset(plain(tag) for tag in step.rejected),
+            frozenset(map(plain, step.rejected)),
         )
         if isinstance(step, MergeTags)
         else step
@@ -280,31 +254,24 @@ def _refuse_undoing(steps: Sequence[Step], context: Context) -> None:
     """Raise if one step throws away what another was told to make or keep."""
     if {ADD_IMPLIED, DROP_IMPLIED} <= {step.name for step in steps}:
         raise FolksongError("implied tags are added or dropped, not both; take one of the steps out")
-    keeps = [step for step in steps if isinstance(step, KeepTags)]
-    made = {target for step in steps if isinstance(step, MergeTags) for target in step.merges.values()}
-    for drop in (step for step in steps if isinstance(step, DropTags)):
-        form = form_of(context, drop.ignore_case)
-        dropped = {form(tag) for tag in drop.tags}
-        for tag in sorted(made):
-            if form(tag) in dropped:
+    merges = {tag: to for step in steps if isinstance(step, MergeTags) for tag, to in step.merges.items()}
+    kept = {tag for step in steps if isinstance(step, KeepTags) for tag in step.tags}
+    for step in steps:
+        if not isinstance(step, ListedTags):
+            continue
+        gone = sorted(step.tags & merges.keys())
+        if isinstance(step, DropTags):
+            if undone := step.listed(sorted(merges.values()), context):
                 raise FolksongError(
-                    f"the step 'drop' would undo the step 'merge': {tag!r} is what other tags are merged into, and is "
-                    "listed to be dropped; take it out of one of them"
+                    f"the step 'drop' would undo the step 'merge': {undone[0]!r} is what other tags are merged into, "
+                    "and is listed to be dropped; take it out of one of them"
                 )
-        for keep in keeps:
-            both = sorted(tag for tag in keep.tags if form(tag) in dropped)
-            if both:
+            if both := step.listed(sorted(kept), context):
                 raise FolksongError(
                     f"{both[0]!r} is listed to be kept and to be dropped; take it out of one list"
                 )
-    for step in steps:
-        if isinstance(step, (KeepTags, DropTags)):
-            aliases = {
-                tag: to for merge in steps if isinstance(merge, MergeTags) for tag, to in merge.merges.items()
-            }
-            gone = sorted(tag for tag in step.tags if tag in aliases)
-            if gone:
-                raise FolksongError(
-                    f"the step {step.name!r} lists {gone[0]!r}, which the step 'merge' turns into {aliases[gone[0]]!r} "
-                    "before; list that instead"
-                )
+        if gone:
+            raise FolksongError(
+                f"the step {step.name!r} lists {gone[0]!r}, which the step 'merge' turns into {merges[gone[0]]!r} "
+                "before; list that instead"
+            )

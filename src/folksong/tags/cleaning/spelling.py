@@ -16,7 +16,6 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 
 import numpy as np
 from rapidfuzz.distance import OSA
@@ -24,6 +23,7 @@ from rapidfuzz.process import cdist
 from tqdm import tqdm
 
 from folksong.tags.table import TagTable
+from folksong.tags.tag_lists import shipped_list
 
 AND = re.compile(r"&amp;|&|(?<![^\W_])and(?![^\W_])")
 DECADE = re.compile(r"(?<![^\W_])((?:19|20)?[0-9]0)['’´`]?s(?![^\W_])|(?<![^\W_])([a-z]+ies)(?![^\W_])")
@@ -117,7 +117,7 @@ def strip_plural(tag: str) -> str:
     joined = letters_and_digits(tag)
     if len(joined) < SHORTEST_PLURAL or not joined.endswith("s") or joined.endswith("ss"):
         return joined
-    if joined[-2].isdigit() or joined.endswith(_words_in_s()):
+    if joined[-2].isdigit() or joined.endswith(shipped_list("words_in_s.txt")):
         return joined
     return joined[:-1]
 
@@ -142,16 +142,18 @@ def canonical_form(tag: str) -> str:
     >>> [canonical_form(tag) for tag in ("Rock 'n' Roll", "R&B", "60's", "female vocalists")]
     ['rocknroll', 'rnb', '1960s', 'femalevocalist']
     """
-    for _, stage in STAGES[:5]:
-        tag = stage(tag)
-    return strip_plural(tag)
+    return strip_plural(_respelled(tag))
 
 
 def words_of(tag: str) -> tuple[str, ...]:
     """Return the words of a tag in their canonical spelling, each without a trailing s."""
+    return tuple(strip_plural(word) for word in WORD.findall(_respelled(tag)))
+
+
+def _respelled(tag: str) -> str:
     for _, stage in STAGES[:5]:
         tag = stage(tag)
-    return tuple(strip_plural(word) for word in WORD.findall(tag))
+    return tag
 
 
 def difference(one: str, other: str) -> str:
@@ -168,15 +170,7 @@ def difference(one: str, other: str) -> str:
 
 @dataclass(frozen=True)
 class Merge:
-    """One merge: `source` becomes `target`, for a reason that a person can read.
-
-    Args:
-        source: the tag that goes.
-        target: the tag that it becomes.
-        reason: why, in words.
-        source_count: number of tracks with `source`.
-        target_count: number of tracks with `target`.
-    """
+    """One merge: `source` becomes `target`, for a reason in words; how many tracks have each."""
 
     source: str
     target: str
@@ -205,36 +199,32 @@ def variants(
         preferred: tags that stay themselves and are the target of their group, however popular the others are.
         progress: show a progress bar.
     """
-    groups: dict[str, list[int]] = {}
-    for column in table.popularity_order.tolist():  # most popular first, so each group's first is its target
-        if table.counts[column] >= min_count:
-            groups.setdefault(canonical_form(table.tags[column]), []).append(column)
     stay = set(preferred)
-    if stay:
-        for columns in groups.values():
-            columns.sort(key=lambda column: table.tags[column] not in stay)
+    groups: dict[str, list[str]] = {}
+    for tag, count in zip(*vars(table.popularity()).values(), strict=True):
+        if count >= min_count:
+            groups.setdefault(canonical_form(tag), []).append(tag)
+    for (
+        tags
+    ) in groups.values():  # the first of each group is its target: a preferred tag, or the most popular
+        tags.sort(key=lambda tag: tag not in stay)
     mistypings: dict[str, tuple[str, int]] = {}
+    counts = table.counts_by_tag
     if mistyped:
-        weight = {form: int(table.counts[columns].sum()) for form, columns in groups.items()}
-        fixed = {form for form, columns in groups.items() if table.tags[columns[0]] in stay}
-        words = {form: words_of(table.tags[columns[0]]) for form, columns in groups.items()}
+        weight = {form: sum(counts[tag] for tag in tags) for form, tags in groups.items()}
+        fixed = {form for form, tags in groups.items() if tags[0] in stay}
+        words = {form: words_of(tags[0]) for form, tags in groups.items()}
         mistypings = find_mistypings(weight, words, fixed=fixed, progress=progress)
     merges: list[Merge] = []
-    for form, columns in groups.items():
+    for form, tags in groups.items():
         right, distance = mistypings.get(form, (form, 0))
         target = groups[right][0]
-        for column in columns:
-            if column != target and table.tags[column] not in stay:
-                reason = difference(table.tags[column], table.tags[target])
+        for tag in tags:
+            if tag != target and tag not in stay:
+                reason = difference(tag, target)
                 reason = reason or f"mistyped ({distance} {'letter' if distance == 1 else 'letters'})"
-                merges.append(_merge(table, column, target, reason))
+                merges.append(Merge(tag, target, reason, counts[tag], counts[target]))
     return tuple(sorted(merges, key=lambda merge: (-merge.source_count, merge.target, merge.source)))
-
-
-def _merge(table: TagTable, source: int, target: int, reason: str) -> Merge:
-    return Merge(
-        table.tags[source], table.tags[target], reason, int(table.counts[source]), int(table.counts[target])
-    )
 
 
 def _decade(match: re.Match[str]) -> str:
@@ -249,18 +239,8 @@ def _decade(match: re.Match[str]) -> str:
 
 
 @cache
-def _words_in_s() -> tuple[str, ...]:
-    return tuple(_lines("words_in_s.txt"))
-
-
-@cache
 def _decade_words() -> dict[str, str]:
-    return dict(line.split("\t") for line in _lines("decades.tsv"))
-
-
-def _lines(name: str) -> list[str]:
-    text = files("folksong.tags").joinpath("lists", name).read_text(encoding="utf-8")
-    return [line for line in text.splitlines() if line and not line.startswith("#")]
+    return dict(line.split("\t") for line in shipped_list("decades.tsv"))
 
 
 def allowed_distance(length: int) -> int:

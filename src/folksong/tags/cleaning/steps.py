@@ -7,19 +7,21 @@ its steps in any order; phases come first, and within a phase the recipe's order
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from folksong.errors import FolksongError
+from folksong.tags.cleaning.change_log import ADD_IMPLIED, StepLog
 from folksong.tags.cleaning.spelling import canonical_form, fold_case, unify_blanks, variants
 from folksong.tags.cooccurrence import contained
-from folksong.tags.table import TagTable
+from folksong.tags.table import TagTable, rename_tags
 
+DROP_IMPLIED = "drop-implied"
 Renaming = dict[str, tuple[str | None, str]]
 """Tag -> what it becomes (None: it is dropped) and why; tags not named stay."""
 
@@ -37,20 +39,28 @@ class Phase(IntEnum):
 
 @dataclass(frozen=True)
 class Context:
-    """What a step knows of the other steps of its recipe.
+    """What a step knows of the other steps of its recipe, and how the recipe is applied.
 
     Args:
         targets: what aliases make; these tags stay themselves.
         rejected: tags of which a merge was rejected; these stay themselves too.
         by_form: a recipe with spelling variants compares tags by their canonical form.
+        weights: what merged weights become, ``"maximum"`` or ``"sum"``.
+        progress: show progress bars.
     """
 
     targets: frozenset[str] = frozenset()
     rejected: frozenset[str] = frozenset()
     by_form: bool = False
+    weights: str = "maximum"
+    progress: bool = False
+
+    def form(self, ignore_case: bool) -> Callable[[str], str]:
+        """Return how a recipe's lists compare tags: exactly, ignoring case, or by canonical form."""
+        return canonical_form if self.by_form else fold_case if ignore_case else str
 
 
-class Step(Protocol):
+class Step:
     """One step of a recipe."""
 
     phase: ClassVar[Phase]
@@ -58,55 +68,80 @@ class Step(Protocol):
     @property
     def name(self) -> str:
         """The step's name in recipes."""
+        raise NotImplementedError
 
-    def renaming(self, table: TagTable, context: Context, *, progress: bool = False) -> Renaming:
+    def apply(self, table: TagTable, context: Context) -> tuple[TagTable, StepLog]:
+        """Return the table after the step, and what the step did."""
+        renaming = self.renaming(table, context)
+        if not renaming:
+            return table, StepLog(self.name)
+        names = {tag: after for tag, (after, _) in renaming.items()}
+        return rename_tags(table, names, weights=context.weights), StepLog(self.name, renaming)
+
+    def renaming(self, table: TagTable, context: Context) -> Renaming:
         """Return what becomes of the tags of `table`."""
+        raise NotImplementedError
+
+
+class TextStep(Step):
+    """A change of each tag's text."""
+
+    phase = Phase.TEXT
+    reason: ClassVar[str]
+
+    def text(self, tag: str) -> str:
+        """Return the tag's new text; `change` may need a few rounds, NFKC can make new blanks or capitals."""
+        new = self.change(tag)
+        return new if new == tag else self.text(new)
+
+    def change(self, tag: str) -> str:
+        """Change a tag's text once."""
+        raise NotImplementedError
+
+    def renaming(self, table: TagTable, context: Context) -> Renaming:
+        texts = ((tag, self.text(tag)) for tag in table.tags)
+        return {
+            tag: (new, self.reason) if new else (None, "nothing but blanks")
+            for tag, new in texts
+            if new != tag or not new
+        }
 
 
 @dataclass(frozen=True)
-class Normalise:
+class Normalise(TextStep):
     """Unicode's NFKC form, single blanks, no control characters."""
 
     name: ClassVar[str] = "normalise"
-    phase: ClassVar[Phase] = Phase.TEXT
+    reason = "Unicode form and blanks"
 
-    def text(self, tag: str) -> str:
-        """Return the tag's new text."""
-        return _until_stable(unify_blanks, tag)
-
-    def renaming(self, table: TagTable, context: Context, *, progress: bool = False) -> Renaming:
-        return _renamed(table, self.text, "Unicode form and blanks")
+    def change(self, tag: str) -> str:
+        return unify_blanks(tag)
 
 
 @dataclass(frozen=True)
-class FoldCase:
+class FoldCase(TextStep):
     """No capital letters."""
 
     name: ClassVar[str] = "fold-case"
-    phase: ClassVar[Phase] = Phase.TEXT
+    reason = "case"
 
-    def text(self, tag: str) -> str:
-        """Return the tag's new text."""
-        return _until_stable(fold_case, tag)
-
-    def renaming(self, table: TagTable, context: Context, *, progress: bool = False) -> Renaming:
-        return _renamed(table, self.text, "case")
+    def change(self, tag: str) -> str:
+        return fold_case(tag)
 
 
 @dataclass(frozen=True)
-class MergeTags:
+class MergeTags(Step):
     """Explicit merges: a reviewed proposal, a shipped list, pairs of the recipe."""
 
     merges: Mapping[str, str]
     rejected: frozenset[str] = frozenset()
     name: ClassVar[str] = "merge"
-    phase: ClassVar[Phase] = Phase.ALIAS
+    phase = Phase.ALIAS
 
-    def renaming(self, table: TagTable, context: Context, *, progress: bool = False) -> Renaming:
+    def renaming(self, table: TagTable, context: Context) -> Renaming:
         by_form: dict[str, set[str]] = {}
-        if context.by_form:
-            for source, target in self.merges.items():
-                by_form.setdefault(canonical_form(source), set()).add(target)
+        for source, target in self.merges.items() if context.by_form else ():
+            by_form.setdefault(canonical_form(source), set()).add(target)
         found: Renaming = {}
         for tag in table.tags:
             if tag in self.merges:
@@ -119,71 +154,78 @@ class MergeTags:
 
 
 @dataclass(frozen=True)
-class MergeVariants:
+class MergeVariants(Step):
     """Spelling variants become the most popular of them."""
 
     min_count: int = 1
     mistyped: bool = True
     name: ClassVar[str] = "merge-variants"
-    phase: ClassVar[Phase] = Phase.CANONICAL
+    phase = Phase.CANONICAL
 
-    def renaming(self, table: TagTable, context: Context, *, progress: bool = False) -> Renaming:
-        stay = context.targets | context.rejected
+    def renaming(self, table: TagTable, context: Context) -> Renaming:
         merges = variants(
-            table, min_count=self.min_count, mistyped=self.mistyped, preferred=stay, progress=progress
+            table,
+            min_count=self.min_count,
+            mistyped=self.mistyped,
+            preferred=context.targets | context.rejected,
+            progress=context.progress,
         )
         return {merge.source: (merge.target, merge.reason) for merge in merges}
 
 
 @dataclass(frozen=True)
-class MinimumCount:
+class MinimumCount(Step):
     """Tags on too few tracks go."""
 
     count: int
     name: ClassVar[str] = "minimum-count"
-    phase: ClassVar[Phase] = Phase.LISTS
+    phase = Phase.LISTS
 
     def __post_init__(self) -> None:
         if self.count < 1:
             raise FolksongError(f"the minimum count must be at least 1, not {self.count}")
 
-    def renaming(self, table: TagTable, context: Context, *, progress: bool = False) -> Renaming:
-        rare = np.flatnonzero(table.counts < self.count)
-        return {table.tags[column]: (None, f"on fewer than {self.count} tracks") for column in rare.tolist()}
+    def renaming(self, table: TagTable, context: Context) -> Renaming:
+        reason = f"on fewer than {self.count} tracks"
+        return dict.fromkeys(table.tags[table.counts < self.count], (None, reason))
 
 
 @dataclass(frozen=True)
-class DropTags:
+class ListedTags(Step):
+    """Listed tags go, or only they stay."""
+
+    tags: frozenset[str]
+    ignore_case: bool = False
+    phase = Phase.LISTS
+
+    def listed(self, tags: Iterable[str], context: Context) -> list[str]:
+        """Return those of the tags that the list has."""
+        form = context.form(self.ignore_case)
+        listed = {form(tag) for tag in self.tags}
+        return [tag for tag in tags if form(tag) in listed]
+
+
+class DropTags(ListedTags):
     """Listed tags go."""
 
-    tags: frozenset[str]
-    ignore_case: bool = False
     name: ClassVar[str] = "drop"
-    phase: ClassVar[Phase] = Phase.LISTS
 
-    def renaming(self, table: TagTable, context: Context, *, progress: bool = False) -> Renaming:
-        form = form_of(context, self.ignore_case)
-        listed = {form(tag) for tag in self.tags}
-        return {tag: (None, "listed to be dropped") for tag in table.tags if form(tag) in listed}
+    def renaming(self, table: TagTable, context: Context) -> Renaming:
+        return dict.fromkeys(self.listed(table.tags, context), (None, "listed to be dropped"))
 
 
-@dataclass(frozen=True)
-class KeepTags:
+class KeepTags(ListedTags):
     """Only listed tags stay."""
 
-    tags: frozenset[str]
-    ignore_case: bool = False
     name: ClassVar[str] = "keep"
-    phase: ClassVar[Phase] = Phase.LISTS
 
-    def renaming(self, table: TagTable, context: Context, *, progress: bool = False) -> Renaming:
-        form = form_of(context, self.ignore_case)
-        listed = {form(tag) for tag in self.tags}
-        return {tag: (None, "not listed to be kept") for tag in table.tags if form(tag) not in listed}
+    def renaming(self, table: TagTable, context: Context) -> Renaming:
+        kept = set(self.listed(table.tags, context))
+        return {tag: (None, "not listed to be kept") for tag in table.tags if tag not in kept}
 
 
 @dataclass(frozen=True)
-class DropTracks:
+class DropTracks(Step):
     """Listed tracks go: mismatches, or all but one of each group of duplicates.
 
     Args:
@@ -194,23 +236,20 @@ class DropTracks:
     tracks: Mapping[str, str] = field(default_factory=dict)
     groups: tuple[tuple[str, ...], ...] = ()
     name: ClassVar[str] = "drop-tracks"
-    phase: ClassVar[Phase] = Phase.TRACKS
+    phase = Phase.TRACKS
 
-    def dropped(self, table: TagTable) -> dict[str, str]:
-        """Return the tracks of `table` that go, and why."""
+    def apply(self, table: TagTable, context: Context) -> tuple[TagTable, StepLog]:
         index = table.track_index
         gone = {track: reason for track, reason in self.tracks.items() if track in index}
         for group in self.groups:
             present = [track for track in group if track in index and track not in gone]
             gone.update(dict.fromkeys(present[1:], f"a duplicate of {present[0]}"))
-        return gone
-
-    def renaming(self, table: TagTable, context: Context, *, progress: bool = False) -> Renaming:
-        return {}
+        kept = table.select_tracks(index.keys() - gone.keys()) if gone else table
+        return kept, StepLog(self.name, {}, gone)
 
 
 @dataclass(frozen=True)
-class ImpliedTags:
+class ImpliedTags(Step):
     """Tracks with a tag get the tags that it implies (bebop: jazz), or lose these.
 
     Args:
@@ -225,15 +264,13 @@ class ImpliedTags:
     pairs: tuple[tuple[str, str], ...] = ()
     threshold: float | None = None
     min_count: int = 10
-    phase: ClassVar[Phase] = Phase.IMPLIED
+    phase = Phase.IMPLIED
 
     @property
     def name(self) -> str:
-        """The step's name in recipes."""
         return ADD_IMPLIED if self.add else DROP_IMPLIED
 
-    def changed(self, table: TagTable) -> tuple[TagTable, dict[str, list[str]]]:
-        """Return the table after the step, and the implied tags that some track got or lost, by tag."""
+    def apply(self, table: TagTable, context: Context) -> tuple[TagTable, StepLog]:
         found = [(tag, other) for tag, other in self.pairs if tag in table.tag_index and tag != other]
         if self.threshold is not None:
             pairs = contained(table, threshold=self.threshold, min_count=self.min_count)
@@ -257,46 +294,12 @@ class ImpliedTags:
             moved.append(new[~there] if self.add else new[there])
             weights.append(by_tag.data[entry][~there])
         if not log:
-            return table, {}
+            return table, StepLog(self.name)
         if self.add:
             keys, values = np.concatenate([keys, *moved]), np.concatenate([entries.data, *weights])
         else:
             stays = ~np.isin(keys, np.concatenate(moved))
             keys, values = keys[stays], entries.data[stays]
         rows, columns = np.divmod(keys, len(tags))
-        return TagTable.from_codes(table.track_ids, tags, rows, columns, values), log
-
-    def renaming(self, table: TagTable, context: Context, *, progress: bool = False) -> Renaming:
-        return {}
-
-
-ADD_IMPLIED, DROP_IMPLIED = "add-implied", "drop-implied"
-TextStep = Normalise | FoldCase
-
-
-def form_of(context: Context, ignore_case: bool = False) -> Callable[[str], str]:
-    """Return how a recipe's lists compare tags: exactly, ignoring case, or by canonical form."""
-    if context.by_form:
-        return canonical_form
-    return fold_case if ignore_case else _itself
-
-
-def _itself(tag: str) -> str:
-    return tag
-
-
-def _renamed(table: TagTable, text: Callable[[str], str], reason: str) -> Renaming:
-    found: Renaming = {}
-    for tag in table.tags:
-        new = text(tag)
-        if not new:
-            found[tag] = (None, "nothing but blanks")
-        elif new != tag:
-            found[tag] = (new, reason)
-    return found
-
-
-def _until_stable(change: Callable[[str], str], tag: str) -> str:
-    """Apply a change until it changes nothing more: NFKC can make new blanks, and folding case new forms."""
-    new = change(tag)
-    return new if new == tag else _until_stable(change, new)
+        changed = TagTable.from_codes(table.track_ids, tags, rows, columns, values)
+        return changed, StepLog(self.name, implied=log)

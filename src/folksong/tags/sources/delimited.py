@@ -4,9 +4,6 @@ Long: a row holds a track, a tag (or a cell of several) and maybe a weight. Wide
 holds a track and then all its tags. Read as they are: HetRec 2011 (``artistID, tagValue, weight``), MTG-Jamendo
 (``TRACK_ID, TAG``, or its ragged files whose last column is ``TAGS``), MagnaTagATune (``annotations_final.csv``,
 wide), last.fm's top tags (``count, name, search``).
-
-Names of columns are compared by their letters and digits only, whatever their case: ``TRACK_ID``, ``track id`` and
-``trackID`` are one.
 """
 
 from __future__ import annotations
@@ -22,42 +19,26 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from folksong.errors import FileFormatError, FolksongError, nearest
+from folksong.errors import FileFormatError, FolksongError, UnclearSourceError, nearest
 from folksong.files import atomic_path
 from folksong.recordings import AUDIO_EXTENSIONS
-from folksong.tags.sources.entries import (
-    Dropped,
-    UnclearSourceError,
-    distinct_names,
-    require_threshold,
-    table_of_entries,
-)
 from folksong.tags.sources.frames import (
+    CELL_NAMES,
     PANDAS_INDEX,
-    PARQUET_MAGIC,
+    TAG_NAMES,
+    TRACK_NAMES,
     TWICE,
-    quotes_are_closed,
-    read_bytes,
+    WEIGHT_NAMES,
+    plain,
     read_frame,
-    split_lines,
-    table_text,
 )
-from folksong.tags.table import TagTable
+from folksong.tags.table import Dropped, TagTable, distinct_names, table_of_entries
 
 logger = logging.getLogger(__name__)
 
 SEPARATOR_OF = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 LAYOUTS = ("long", "wide", "ragged")
-# In order of preference. Artists stand in for tracks where a file (HetRec 2011) tags artists and has no tracks.
-TRACK_NAMES = (
-    "trackid", "tid", "track", "songid", "song", "clipid", "recordingid", "recording", "itemid", "item", "msdid",
-    "filename", "file", "path", "mp3path", "artistid", "artistmbid", "artist", "artistname", "id",
-)  # fmt: skip
 PATH_NAMES = frozenset({"filename", "file", "path", "mp3path"})
-TAG_NAMES = ("tag", "tagvalue", "tagname", "label", "genre")
-CELL_NAMES = ("tags", "labels", "genres")
-"""Of columns whose cells hold several tags each."""
-WEIGHT_NAMES = ("weight", "val", "value", "tagweight", "count", "score")
 ARTIST_NAMES = ("artistid", "artistmbid", "artist", "artistname", "performer")
 METADATA_NAMES = frozenset(
     {*TRACK_NAMES, *ARTIST_NAMES, "albumid", "album", "releaseid", "userid", "duration", "year"}
@@ -115,29 +96,19 @@ def read_delimited(
         FolksongError: the file cannot be read, or a named column is not there.
         FileFormatError: it holds no table of tags; the message says what was found.
     """
-    require_threshold(min_weight)
     if layout not in (None, *LAYOUTS):
         raise FolksongError(f"layout must be one of {', '.join(LAYOUTS)}, not {layout!r}")
-    frame = read_table(path, ragged=layout == "ragged", **text)
+    frame = read_frame(path, ragged=layout == "ragged", **text)
     if track_column is None and find_column(frame.columns, TRACK_NAMES):
         frame = frame.drop([name for name in PANDAS_INDEX if name in frame.columns])
     found = _layout(path, frame, layout, (track_column, tag_column, weight_column), separators)
+    known = frame.with_columns(_track_ids(found.track).alias(found.track)).filter(pl.col(found.track) != "")
     dropped = Dropped(path)
-    frame = frame.with_columns(_track_ids(found.track).alias(found.track))
-    known = (frame[found.track] != "").fill_null(False)
-    dropped.add("the track id is empty", len(frame) - int(known.sum()))
-    table = (_wide_table if found.tag is None else _long_table)(
-        frame.filter(known), found, dropped, min_weight
-    )
+    dropped.add("the track id is empty", len(frame) - len(known))
+    table = (_wide_table if found.tag is None else _long_table)(known, found, dropped, min_weight)
     if not table.n_tracks:
         raise FileFormatError(f"{path}: no tags; the table is empty")
     return table
-
-
-def read_table(path: str | os.PathLike[str], *, ragged: bool = False, **text: Any) -> pl.DataFrame:
-    """Read a file as a frame; a ragged one as a long frame, whose last column is ``TAG``."""
-    frame = _read_ragged(path, ragged, **text)
-    return read_frame(path, **text) if frame is None else frame
 
 
 def write_delimited(table: TagTable, path: str | os.PathLike[str]) -> None:
@@ -191,7 +162,7 @@ def read_artists(
     Raises:
         FileFormatError: no artist or track column is found, a track has two artists, or no row has one.
     """
-    frame = read_table(path, **text)
+    frame = read_frame(path, **text)
     filled = [name for name in frame.columns if frame[name].cast(pl.String).fill_null("").ne("").any()]
     artist = (
         chosen_column(path, frame.columns, artist_column)
@@ -205,9 +176,8 @@ def read_artists(
         )
     others = [column for column in frame.columns if column != artist]
     track = track_column_of(path, others, track_column)
-    pairs = frame.select(
-        _track_ids(track).alias("track"), pl.col(artist).cast(pl.String).str.normalize("NFC").alias("artist")
-    )
+    by = pl.col(artist).cast(pl.String).str.normalize("NFC")
+    pairs = frame.select(track=_track_ids(track), artist=by)
     pairs = pairs.filter((pl.col("track") != "") & (pl.col("artist") != "")).unique()
     if not len(pairs):
         raise FileFormatError(f"{path}: the column {artist!r} names no artist of any track")
@@ -223,18 +193,9 @@ def read_artists(
 
 def read_track_column(path: str | os.PathLike[str]) -> list[str]:
     """Read the track ids of a table, in its order."""
-    frame = read_table(path)
+    frame = read_frame(path)
     ids = frame.select(_track_ids(track_column_of(path, frame.columns))).to_series()
     return ids.drop_nulls().to_list()
-
-
-def plain(name: str) -> str:
-    """Return the letters and digits of a column's name, in lower case.
-
-    >>> plain("TRACK_ID")
-    'trackid'
-    """
-    return "".join(character for character in name.casefold() if character.isalnum())
 
 
 def find_column(columns: Sequence[str], usual: Sequence[str]) -> str | None:
@@ -246,11 +207,7 @@ def find_column(columns: Sequence[str], usual: Sequence[str]) -> str | None:
 
 
 def chosen_column(path: str | os.PathLike[str], columns: Sequence[str], choice: str) -> str:
-    """Return the column that the user named.
-
-    Raises:
-        FolksongError: there is none of this name; the message gives the nearest and all there are.
-    """
+    """Return the column that the user named."""
     if choice in columns:
         return choice
     raise FolksongError(
@@ -259,11 +216,7 @@ def chosen_column(path: str | os.PathLike[str], columns: Sequence[str], choice: 
 
 
 def track_column_of(path: str | os.PathLike[str], columns: Sequence[str], choice: str | None = None) -> str:
-    """Return the column of track ids.
-
-    Raises:
-        FileFormatError: no column has a usual name.
-    """
+    """Return the column of track ids."""
     found = chosen_column(path, columns, choice) if choice else find_column(columns, TRACK_NAMES)
     found = found or next((name for name in PANDAS_INDEX if name in columns), None)
     if found is None:
@@ -290,17 +243,13 @@ def _layout(
 ) -> _Layout:
     """Find out which column is what, and tell."""
     columns = frame.columns
-    lastfm = {plain(column) for column in columns} == LASTFM_TOP_TAGS
     chosen = [chosen_column(path, columns, choice) if choice else None for choice in choices]
     free = [column for column in columns if column not in chosen]
-    usual = (
-        (("search",), ("name",), ("count",))
-        if lastfm
-        else (TRACK_NAMES, (*TAG_NAMES, *CELL_NAMES), WEIGHT_NAMES)
-    )
+    usual: tuple[Sequence[str], ...] = (TRACK_NAMES, (*TAG_NAMES, *CELL_NAMES), WEIGHT_NAMES)
+    if {plain(column) for column in columns} == LASTFM_TOP_TAGS:
+        usual = (("search",), ("name",), ("count",))
     track, tag, weight = (one or find_column(free, names) for one, names in zip(chosen, usual, strict=True))
-    if track is None:
-        track = track_column_of(path, free)
+    track = track or track_column_of(path, free)
     if layout == "wide" or (layout is None and tag is None):
         logger.debug("%s: track ids from the column %r, a tag from each column of numbers", path, track)
         return _Layout(track, None, None, None)
@@ -309,12 +258,10 @@ def _layout(
             f"{path}: no column looks like a tag (columns: {listed(columns)}); say which is",
             tag_column="NAME",
         )
-    twice = next(
-        (name for name in (track, tag, weight) for more in columns if more.startswith(f"{name}{TWICE}")), None
-    )
-    if twice is not None:
+    twice = [name for name in (track, tag, weight) if f"{name}{TWICE}2" in columns]
+    if twice:
         raise FileFormatError(
-            f"{path}: the header names the column {twice!r} more than once; give its columns different names"
+            f"{path}: the header names the column {twice[0]!r} more than once; give its columns different names"
         )
     if separators is None and frame[tag].dtype == pl.String and columns != WRITTEN:
         separators = _separators_of(path, frame[tag], tag)
@@ -357,30 +304,24 @@ def _track_ids(column: str) -> pl.Expr:
 
 
 def _long_table(frame: pl.DataFrame, found: _Layout, dropped: Dropped, min_weight: float | None) -> TagTable:
-    if found.tag is None:
-        raise AssertionError("a long table has a tag column")
-    weight = pl.lit(1.0, pl.Float32) if found.weight is None else _number(pl.col(found.weight))
-    pairs = frame.select(
-        pl.col(found.track).alias("track"),
-        pl.col(found.tag).alias("tag"),
-        weight.alias("weight"),
-    )
+    weight = pl.lit(1.0, pl.Float32)
+    if found.weight is not None:
+        weight = pl.col(found.weight).cast(pl.String).str.strip_chars().cast(pl.Float32, strict=False)
+    pairs = frame.select(track=found.track, tag=found.tag, weight=weight)
     if pairs["tag"].dtype == pl.List(pl.String):
         pairs = pairs.explode("tag")
-    pairs = pairs.with_columns(pl.col("tag").cast(pl.String))
+    tag = pl.col("tag").cast(pl.String)
     if found.separators:
-        apart = pl.col("tag").str.replace_all(f"[{re.escape(found.separators)}]", "\x00").str.split("\x00")
+        apart = tag.str.replace_all(f"[{re.escape(found.separators)}]", "\x00").str.split("\x00")
         pairs = pairs.with_columns(apart).explode("tag")
         # a list as Python prints it, ['rock', 'pop'], has brackets and quotation marks
-        pairs = pairs.with_columns(pl.col("tag").str.strip_chars(" \t[]'\""))
-    known = (pairs["tag"] != "").fill_null(False)
-    dropped.add("the tag is empty", len(pairs) - int(known.sum()))
-    pairs = pairs.filter(known)
-    known = pairs["weight"].is_not_null()
-    if found.weight is not None and not known.all():
+        tag = tag.str.strip_chars(" \t[]'\"")
+    named = pairs.with_columns(tag).filter(pl.col("tag") != "")
+    dropped.add("the tag is empty", len(pairs) - len(named))
+    pairs = named.drop_nulls("weight")
+    if found.weight is not None and len(pairs) < len(named):
         _refuse_decimal_comma(dropped.path, frame, found.weight)
-    dropped.add(f"the weight in {found.weight!r} is empty or not a number", len(pairs) - int(known.sum()))
-    pairs = pairs.filter(known)
+    dropped.add(f"the weight in {found.weight!r} is empty or not a number", len(named) - len(pairs))
     track_ids, rows = distinct_names(pairs["track"])
     tags, columns = distinct_names(pairs["tag"])
     return table_of_entries(
@@ -388,12 +329,8 @@ def _long_table(frame: pl.DataFrame, found: _Layout, dropped: Dropped, min_weigh
     )
 
 
-def _number(cell: pl.Expr) -> pl.Expr:
-    return cell.cast(pl.String).str.strip_chars().cast(pl.Float32, strict=False)
-
-
 def _refuse_decimal_comma(path: str | os.PathLike[str], frame: pl.DataFrame, column: str) -> None:
-    odd = frame.filter(pl.col(column).cast(pl.String).str.contains(DECIMAL_COMMA).fill_null(False))
+    odd = frame.filter(pl.col(column).cast(pl.String).str.contains(DECIMAL_COMMA))
     if len(odd):
         raise FileFormatError(
             f"{path}: the numbers in {column!r} have decimal commas ({odd[column][0]!r}); write them with points"
@@ -401,27 +338,22 @@ def _refuse_decimal_comma(path: str | os.PathLike[str], frame: pl.DataFrame, col
 
 
 def _wide_table(frame: pl.DataFrame, found: _Layout, dropped: Dropped, min_weight: float | None) -> TagTable:
-    path, track = dropped.path, found.track
+    path, others = dropped.path, [name for name in frame.columns if name != found.track]
     candidates = [
         name
-        for name in frame.columns
-        if name != track
-        and plain(name.partition(TWICE)[0]) not in METADATA_NAMES
-        and not frame[name].dtype.is_nested()
+        for name in others
+        if plain(name.partition(TWICE)[0]) not in METADATA_NAMES and not frame[name].dtype.is_nested()
     ]
-    cells = frame.select(pl.col(candidates).cast(pl.String).str.strip_chars().replace("", None))
-    truths = frame.select(
-        pl.col(candidates)
-        .cast(pl.String)
-        .str.to_lowercase()
-        .replace_strict({"true": 1.0, "false": 0.0}, default=None)
-    ).cast(pl.Float32)
+    text = pl.col(candidates).cast(pl.String).str.strip_chars().str.to_lowercase()
+    cells = frame.select(text.replace("", None))
+    truths = cells.with_columns(pl.all().replace_strict({"true": 1.0, "false": 0.0}, default=None))
     numbers = cells.cast(pl.Float32, strict=False)
-    full = {name: numbers[name].null_count() == cells[name].null_count() for name in candidates}
-    true = {name: truths[name].null_count() == cells[name].null_count() < len(frame) for name in candidates}
-    if any(true.values()):  # of one-hot columns and numbers, the numbers are something else
-        full, numbers = true, truths
-    tags = [name for name in candidates if full[name]]
+    empty = {name: cells[name].null_count() for name in candidates}
+    tags = [name for name in candidates if truths[name].null_count() == empty[name] < len(frame)]
+    if tags:  # of one-hot columns and numbers, the numbers are something else
+        numbers = truths.cast(pl.Float32)
+    else:
+        tags = [name for name in candidates if numbers[name].null_count() == empty[name]]
     if not tags:
         for name in candidates:
             _refuse_decimal_comma(path, frame, name)
@@ -430,63 +362,19 @@ def _wide_table(frame: pl.DataFrame, found: _Layout, dropped: Dropped, min_weigh
             "which column holds tags",
             tag_column="NAME",
         )
-    skipped = [name for name in frame.columns if name != track and name not in tags]
-    if skipped:
+    if skipped := [name for name in others if name not in tags]:
         level = logging.WARNING if set(skipped) & set(candidates) else logging.INFO
         logger.log(level, "%s: a wide file of %d tags; not tags: %s", path, len(tags), listed(skipped))
-    track_ids, rows = distinct_names(frame[track])
-    values = np.nan_to_num(numbers.select(tags).to_numpy(), copy=True)
-    entry_rows, entry_columns = np.nonzero(values)
-    names, numbers_of = distinct_names(
-        pl.Series([name.partition(TWICE)[0] for name in tags], dtype=pl.String)
-    )
+    track_ids, rows = distinct_names(frame[found.track])
+    names, columns = distinct_names(pl.Series([name.partition(TWICE)[0] for name in tags], dtype=pl.String))
+    values = np.nan_to_num(numbers.select(tags).to_numpy())
+    row, column = np.nonzero(values)
     return table_of_entries(
         track_ids,
         names,
-        rows[entry_rows],
-        numbers_of[entry_columns],
-        values[entry_rows, entry_columns],
+        rows[row],
+        columns[column],
+        values[row, column],
         dropped=dropped,
         min_weight=min_weight,
     )
-
-
-def _read_ragged(
-    path: str | os.PathLike[str],
-    asked: bool,
-    *,
-    separator: str | None = None,
-    encoding: str = "utf-8",
-    quotes: bool | None = None,
-) -> pl.DataFrame | None:
-    """Read a file whose lines go on with as many tags as a track has, as a long frame; None for any other.
-
-    Its header, if it has one, ends in ``TAGS``, and what is before that stands in each line before the tags; without
-    a header the first cell of a line is the track.
-    """
-    data = read_bytes(path)
-    if data.startswith(PARQUET_MAGIC):
-        return None
-    head = data[: 1 << 16].partition(b"\n")[0]
-    if not asked and not re.search(
-        rb"tags\"?\s*$", head.partition(b"\r")[0].replace(b"\x00", b""), re.IGNORECASE
-    ):
-        return None
-    data, separator = table_text(path, data, separator, encoding)
-    lines = split_lines(
-        path, data, separator, quotes_are_closed(data, separator) if quotes is None else quotes
-    )
-    header = lines[0]
-    if not asked and max(map(len, lines)) <= len(header):
-        return None
-    names = [plain(name) for name in header]
-    first = next((place for place, name in enumerate(names) if name in (*CELL_NAMES, *TAG_NAMES)), 0)
-    headed = first > 0 or names[0] in TRACK_NAMES
-    fields = header[: first or 1] if headed else ["track_id"]
-    kept: dict[str, list[str]] = {name: [] for name in (*fields, "TAG")}
-    for line in lines[1:] if headed else lines:
-        for tag in filter(None, line[len(fields) :]):
-            for name, cell in zip(fields, line, strict=False):
-                kept[name].append(cell)
-            kept["TAG"].append(tag)
-    return pl.DataFrame(kept, schema=dict.fromkeys(kept, pl.String))

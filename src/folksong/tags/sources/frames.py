@@ -1,4 +1,8 @@
-"""A delimited text or Parquet file as a polars frame, whatever its separator, quoting and line ends."""
+"""A delimited text or Parquet file as a polars frame, whatever its separator, quoting and line ends.
+
+Names of columns are compared by their letters and digits only, whatever their case: ``TRACK_ID``, ``track id`` and
+``trackID`` are one.
+"""
 
 from __future__ import annotations
 
@@ -8,22 +12,31 @@ import io
 import os
 import re
 import zlib
+from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
 
 import polars as pl
 
-from folksong.errors import FileFormatError, FolksongError
+from folksong.errors import FileFormatError, FolksongError, UnclearSourceError
 from folksong.files import describe_os_error
-from folksong.tags.sources.entries import UnclearSourceError
 
 PARQUET_MAGIC = b"PAR1"
 SEPARATORS = ("\t", ",", ";", "|")
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 QUOTED_FIELDS_TRIED = 100_000
+# In order of preference. Artists stand in for tracks where a file (HetRec 2011) tags artists and has no tracks.
+TRACK_NAMES = (
+    "trackid", "tid", "track", "songid", "song", "clipid", "recordingid", "recording", "itemid", "item", "msdid",
+    "filename", "file", "path", "mp3path", "artistid", "artistmbid", "artist", "artistname", "id",
+)  # fmt: skip
+TAG_NAMES = ("tag", "tagvalue", "tagname", "label", "genre")
+CELL_NAMES = ("tags", "labels", "genres")
+"""Of columns whose cells hold several tags each."""
+WEIGHT_NAMES = ("weight", "val", "value", "tagweight", "count", "score")
 TWICE = "\x1f"
 """Parts a column's name from its number where a header has the name more than once."""
-WEIGHTS = {"weight", "count", "val", "value", "score"}
 PANDAS_INDEX = ("", "__index_level_0__", "Unnamed: 0")
 KINDS = (
     (b"PK\x03\x04", "a zip archive or a workbook: save or unpack the table as CSV"),
@@ -42,9 +55,19 @@ KINDS = (
 )
 
 
+def plain(name: str) -> str:
+    """Return the letters and digits of a column's name, in lower case.
+
+    >>> plain("TRACK_ID")
+    'trackid'
+    """
+    return "".join(character for character in name.casefold() if character.isalnum())
+
+
 def read_frame(
     path: str | os.PathLike[str],
     *,
+    ragged: bool = False,
     separator: str | None = None,
     encoding: str = "utf-8",
     quotes: bool | None = None,
@@ -52,10 +75,12 @@ def read_frame(
     """Read a table with a header line; text columns are strings, empty cells are null.
 
     An index that pandas wrote as a first column, 0, 1, …, is no column. A name that stands in the header again
-    becomes the name, `TWICE` and a number.
+    becomes the name, `TWICE` and a number. A file whose lines go on with as many tags as a track has (its header ends
+    in ``TAGS``, and a line is longer) gives a row a tag, with a last column ``TAG``.
 
     Args:
         path: CSV, TSV or other delimited text, or Parquet (known by its first bytes).
+        ragged: each line is a track and its tags, whatever the header says, and if there is none.
         separator: None finds it: the one of tab, comma, semicolon and bar that the header line has most of.
         encoding: of delimited text.
         quotes: whether a cell that starts with ``"`` is quoted as RFC 4180 says; None looks whether all such cells
@@ -72,15 +97,30 @@ def read_frame(
     if quotes is None:
         quotes = quotes_are_closed(data, separator)
     header = split_lines(path, data[: data.find(b"\n", 1 << 16) + 1 or None], separator, quotes)[0]
+    if ragged or (header or [""])[-1].rstrip().lower().endswith("tags"):
+        lines = split_lines(path, data, separator, quotes)
+        if ragged or max(map(len, lines)) > len(header):
+            return _ragged_frame(lines)
     if len(header) > 1 and not header[0].startswith(" ") and all(name.startswith(" ") for name in header[1:]):
-        return _without_index(_read_spaced(path, data, separator))
+        # a blank after each separator belongs to no cell
+        lines = split_lines(path, data, separator, True, spaced=True)
+        text = io.StringIO()
+        csv.writer(text, delimiter=separator, lineterminator="\n").writerows(filter(None, lines))
+        data, header, quotes = text.getvalue().encode(), lines[0], True
+    frame = _read_csv(path, data, separator, quotes)
+    if len(header) == len(frame.columns):
+        times: Counter[str] = Counter()
+        frame.columns = [_numbered(name, times) for name in header]
+    frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))  # blank lines
+    return _without_index(
+        frame.rename({name: name.strip() for name in frame.columns if name.strip() not in frame.columns})
+    )
+
+
+def _read_csv(path: str | os.PathLike[str], data: bytes, separator: str, quotes: bool) -> pl.DataFrame:
     try:
-        frame = pl.read_csv(
-            io.BytesIO(data),
-            separator=separator,
-            quote_char='"' if quotes else None,
-            infer_schema=False,
-            truncate_ragged_lines=False,
+        return pl.read_csv(
+            io.BytesIO(data), separator=separator, quote_char='"' if quotes else None, infer_schema=False
         )
     except pl.exceptions.PolarsError as error:
         if "more fields" in str(error):
@@ -91,21 +131,43 @@ def read_frame(
             separator="CHAR",
             quotes=False,
         ) from error
-    if len(header) == len(frame.columns):
-        frame.columns = _distinct(header)
-    frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))  # blank lines
-    return _without_index(
-        frame.rename({name: name.strip() for name in frame.columns if name.strip() not in frame.columns})
-    )
+
+
+def _numbered(name: str, times: Counter[str]) -> str:
+    times[name] += 1
+    return name if times[name] == 1 else f"{name}{TWICE}{times[name]}"
+
+
+def read_plain_frame(path: str | os.PathLike[str], names: Collection[str]) -> pl.DataFrame:
+    """Read a table of one or more columns as strings; its first line is a header if it has one of these names."""
+    data = utf8_bytes(path, read_bytes(path))
+    first = data.split(b"\n", 1)[0].decode("utf-8", "replace").strip()
+    separator = find_separator(path, data) if any(mark in first for mark in SEPARATORS) else ","
+    header = {plain(cell) for cell in first.split(separator)} & set(names)
+    try:
+        return pl.read_csv(io.BytesIO(data), separator=separator, has_header=bool(header), infer_schema=False)
+    except pl.exceptions.PolarsError as error:
+        raise FileFormatError(
+            f"{path}: not a well-formed table ({str(error).splitlines()[0][:200]})"
+        ) from error
+
+
+def _ragged_frame(lines: list[list[str]]) -> pl.DataFrame:
+    """Return a row a tag: what stands before TAGS in the header, or else the first cell of a line, and the tag."""
+    names = [plain(name) for name in lines[0]]
+    first = next((place for place, name in enumerate(names) if name in (*CELL_NAMES, *TAG_NAMES)), 0)
+    headed = first > 0 or bool({*names[:1]} & {*TRACK_NAMES})
+    fields = [*(lines[0][: first or 1] if headed else ["track_id"]), "TAG"]
+    rows = [
+        (*line[: len(fields) - 1], tag)
+        for line in (lines[1:] if headed else lines)
+        for tag in filter(None, line[len(fields) - 1 :])
+    ]
+    return pl.DataFrame(rows, schema=dict.fromkeys(fields, pl.String), orient="row")
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """Return a file's bytes, decompressed if it is gzip.
-
-    Raises:
-        FolksongError: it cannot be read.
-        FileFormatError: a damaged gzip file.
-    """
+    """Return a file's bytes, decompressed if it is gzip."""
     if not Path(path).is_file() and Path(path).exists():
         raise FolksongError(f"{path}: not a file; a table of tags is expected here")
     try:
@@ -126,9 +188,6 @@ def table_text(
     """Return a table's text as UTF-8 bytes from its header on, lines ending in line feeds, and its separator.
 
     Comments (lines that start with ``#``) before the header and Excel's ``sep=;`` are left out.
-
-    Raises:
-        FileFormatError: not a table.
     """
     data = utf8_bytes(path, data, encoding)
     if b"\n" not in data:
@@ -152,11 +211,7 @@ def _is_header(data: bytes) -> bool:
 
 
 def utf8_bytes(path: str | os.PathLike[str], data: bytes, encoding: str = "utf-8") -> bytes:
-    """Return the text of a file as UTF-8 bytes without a byte order mark.
-
-    Raises:
-        FileFormatError: the file is empty or binary, or not text of this encoding.
-    """
+    """Return the text of a file as UTF-8 bytes without a byte order mark."""
     kind = next((kind for magic, kind in KINDS if data.startswith(magic)), None)
     if kind is not None:
         raise FileFormatError(f"{path}: not a table of tags; the file is {kind}")
@@ -184,11 +239,7 @@ def utf8_bytes(path: str | os.PathLike[str], data: bytes, encoding: str = "utf-8
 
 
 def find_separator(path: str | os.PathLike[str], data: bytes) -> str:
-    """Return the separator that the header line has most of.
-
-    Raises:
-        FileFormatError: the header has none of them.
-    """
+    """Return the separator that the header line has most of."""
     header = data.split(b"\n", 1)[0].decode("utf-8", "replace")
     best = max(SEPARATORS, key=header.count)
     if not header.count(best):
@@ -223,11 +274,7 @@ def quotes_are_closed(data: bytes, separator: str) -> bool:
 def split_lines(
     path: str | os.PathLike[str], data: bytes, separator: str, quotes: bool, *, spaced: bool = False
 ) -> list[list[str]]:
-    """Return the cells of each line, as many as it has.
-
-    Raises:
-        FileFormatError: a cell is endless.
-    """
+    """Return the cells of each line, as many as it has."""
     quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
     text = io.StringIO(data.decode("utf-8", "replace"), newline="")
     try:
@@ -242,31 +289,11 @@ def _too_many_cells(path: str | os.PathLike[str], lines: list[list[str]]) -> Fil
     number, line = next((n, line) for n, line in enumerate(lines, 1) if len(line) > width)
     message = f"{path}: not a well-formed table: line {number} has {len(line)} cells, the header has {width}"
     others = sum(len(line) != width for line in lines[1:])
-    if 2 * others < len(lines) or {name.strip().lower() for name in lines[0]} & WEIGHTS:
+    if 2 * others < len(lines) or {plain(name) for name in lines[0]} & set(WEIGHT_NAMES):
         return FileFormatError(message)
     return UnclearSourceError(
         f"{message}; if each line is a track and then all its tags, the format is 'ragged'", format="ragged"
     )
-
-
-def _distinct(names: list[str]) -> list[str]:
-    seen: dict[str, int] = {}
-    found = []
-    for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        found.append(name if seen[name] == 1 else f"{name}{TWICE}{seen[name]}")
-    return found
-
-
-def _read_spaced(path: str | os.PathLike[str], data: bytes, separator: str) -> pl.DataFrame:
-    """Read a table whose separators all have a blank after them, which belongs to no cell."""
-    header, *rows = (row for row in split_lines(path, data, separator, True, spaced=True) if row)
-    if any(len(row) > len(header) for row in rows):
-        raise _too_many_cells(path, [header, *rows])
-    cells = [[*row, *[""] * (len(header) - len(row))] for row in rows]
-    columns = dict(zip(_distinct(header), zip(*cells, strict=True), strict=True)) if cells else {}
-    frame = pl.DataFrame(columns, schema=dict.fromkeys(_distinct(header), pl.String))
-    return frame.with_columns(pl.all().replace("", None))
 
 
 def _without_index(frame: pl.DataFrame) -> pl.DataFrame:

@@ -16,10 +16,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from folksong.errors import FileFormatError, FolksongError
+import numpy as np
+
+from folksong.errors import FileFormatError, FolksongError, UnclearSourceError
 from folksong.recordings import AUDIO_EXTENSIONS, recordings_by_id
-from folksong.tags.sources.entries import Dropped, UnclearSourceError
-from folksong.tags.table import TagTable, table_of_sets
+from folksong.tags.table import Dropped, TagTable
 
 JOIN = "---"
 """Parts a tag's category from its name, as MTG-Jamendo writes them: ``mood---dark``."""
@@ -65,7 +66,7 @@ def read_library(
     recordings = recordings_by_id(root)
     if not recordings:
         raise FileFormatError(f"{root}: no recordings in this folder or below it")
-    apart = re.compile(f"[{re.escape(separators)}]") if separators else None
+    parted = f"[{re.escape(separators)}]" if separators else "(?!)"
     found: dict[str, list[str]] = {}
     dropped = Dropped(root)
     for track_id, path in sorted(recordings.items()):
@@ -77,12 +78,11 @@ def read_library(
             logger.warning("%s", error)
             continue
         for field, value in values:
+            names = (" ".join(part.replace("\x00", " ").split()) for part in re.split(parted, value))
             if field in fields:
-                parts = apart.split(value) if apart else [value]
-                names = [name for part in parts if (name := " ".join(part.replace("\x00", " ").split()))]
-                found[track_id] += [f"{field}{JOIN}{name}" if categories else name for name in names]
+                found[track_id] += [f"{field}{JOIN}{name}" if categories else name for name in names if name]
     dropped.warn()
-    return table_of_sets(found)
+    return _table(found)
 
 
 def read_folders(root: str | os.PathLike[str]) -> TagTable:
@@ -104,21 +104,26 @@ def read_folders(root: str | os.PathLike[str]) -> TagTable:
             "genre, mood and grouping fields are the format 'library'",
             format="library",
         )
-    if _carry_tags(list(recordings.values())[:LOOKED_AT]):
+    looked_at = list(recordings.values())[:LOOKED_AT]
+    carrying = 0
+    for path in looked_at:
+        with suppress(FolksongError):  # mutagen may not be installed
+            carrying += any(values_of(path))
+    if 2 * carrying > len(looked_at):
         logger.info(
             "%s: folders are the tags; the files carry genres of their own too, which the format 'library' reads",
             root,
         )
-    return table_of_sets(tags_of)
+    return _table(tags_of)
 
 
-def _carry_tags(paths: Sequence[Path]) -> bool:
-    """Say whether most of these files carry a field of `FIELDS`; no where mutagen is not installed."""
-    number = 0
-    for path in paths:
-        with suppress(FolksongError):
-            number += any(values_of(path))
-    return 2 * number > len(paths)
+def _table(tags_of: dict[str, list[str]]) -> TagTable:
+    """Build a table of weight 1; tracks without a tag stay, tags come in code point order."""
+    tags = sorted({tag for names in tags_of.values() for tag in names})
+    number = {tag: column for column, tag in enumerate(tags)}
+    pairs = [(row, number[tag]) for row, names in enumerate(tags_of.values()) for tag in names]
+    rows, columns = np.array(pairs, np.int64).reshape(-1, 2).T
+    return TagTable.from_codes(list(tags_of), tags, rows, columns, np.ones(len(rows), np.float32))
 
 
 def values_of(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
@@ -199,11 +204,7 @@ def _values(tags: Any) -> Iterator[tuple[str, str]]:
 
 
 def import_mutagen(purpose: str) -> Any:
-    """Return the package that reads and writes files' own tags.
-
-    Raises:
-        FolksongError: it is not installed; the message says that `purpose` needs it.
-    """
+    """Return the package that reads and writes files' own tags."""
     try:
         import mutagen
         import mutagen.apev2

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import sys
+from collections.abc import Sequence
+from logging.handlers import MemoryHandler
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from folksong.array_cache import content_key, path_beside, read_arrays, write_arrays
-from folksong.errors import FolksongError, nearest
+from folksong.errors import FolksongError, UnclearSourceError, nearest
 from folksong.files import describe_os_error
 from folksong.tags.sources.delimited import LAYOUTS, read_delimited, write_delimited
-from folksong.tags.sources.dumps import find_dumps, read_dumps
-from folksong.tags.sources.entries import UnclearSourceError
-from folksong.tags.sources.lastfm import is_sqlite, read_lastfm, write_lastfm
+from folksong.tags.sources.lastfm import find_dumps, is_sqlite, read_dumps, read_lastfm, write_lastfm
 from folksong.tags.sources.library import JOIN, read_folders, read_library
 from folksong.tags.table import TagTable, rename_tags
 
@@ -53,10 +52,9 @@ def read_tags(
     Args:
         path: the file or folder.
         min_weight: keep the pairs with a weight greater than this; None keeps all, weight 0 included.
-        format: ``"lastfm"``, ``"long"``, ``"wide"``, ``"dumps"`` (a folder of the three CSV dumps of a last.fm
-            database), ``"folders"`` (a folder of class folders) or ``"library"`` (the genre, mood and grouping fields
-            of the recordings in a folder); None looks at the content, and takes a folder of recordings for class
-            folders.
+        format: ``"lastfm"``, ``"long"``, ``"wide"``, ``"ragged"``, ``"dumps"`` (a folder of the three CSV dumps of a
+            last.fm database), ``"folders"`` (class folders of recordings) or ``"library"`` (the recordings' own genre,
+            mood and grouping fields); None looks at the content, and takes a folder of recordings for class folders.
         cache: keep a binary copy beside the file for a fast second open (`folksong.array_cache`); None does so for
             files of 32 MiB and more.
         options: for delimited files `track_column`, `tag_column`, `weight_column`, `separator`, `encoding`, `quotes`,
@@ -90,10 +88,16 @@ def read_tags(
     key, copy = content_key(path, {**chosen, "readers": READERS}), path_beside(path, chosen)
     table = read_cache(copy, key)
     if table is None:
-        with _warnings() as warnings:
+        said = MemoryHandler(sys.maxsize, flushLevel=sys.maxsize)  # so that a copy can say it again
+        said.setLevel(logging.WARNING)
+        of_readers = logging.getLogger("folksong.tags")
+        of_readers.addHandler(said)
+        try:
             table = _read(path, found, min_weight, options)
+        finally:
+            of_readers.removeHandler(said)
         if content_key(path, {**chosen, "readers": READERS}) == key:  # it was not changed while it was read
-            write_cache(table, copy, key, warnings)
+            write_cache(table, copy, key, [record.getMessage() for record in said.buffer])
     return table
 
 
@@ -166,37 +170,26 @@ def _recognise(path: str | os.PathLike[str]) -> str:
 def _read(
     path: str | os.PathLike[str], found: str, min_weight: float | None, options: dict[str, Any]
 ) -> TagTable:
+    layout = found if found in LAYOUTS else None
+    delimited, library = bool(layout) or found == "delimited", found == "library"
+    known = DELIMITED_OPTIONS if delimited else LIBRARY_OPTIONS if library else ()
+    for name in options:
+        if name not in known and name in (*DELIMITED_OPTIONS, *LIBRARY_OPTIONS):
+            kind = "delimited files" if name in DELIMITED_OPTIONS else "a music library"
+            raise FolksongError(f"{path}: {name} only applies to {kind}, and this is {found!r}")
+        if name not in known:
+            raise FolksongError(f"unknown option {name!r}{nearest(name, known)}")
     try:
-        return _read_as(path, found, min_weight, options)
+        if delimited:
+            return read_delimited(path, min_weight=min_weight, layout=layout, **options)
+        if found == "lastfm":
+            return read_lastfm(path, min_weight=min_weight)
+        if found == "dumps":
+            return read_dumps(path, min_weight=min_weight)
+        return read_library(path, **options) if library else read_folders(path)
     except UnclearSourceError as error:
         error.source, error.options = path, {**options, **error.options}
         raise
-
-
-def _read_as(
-    path: str | os.PathLike[str], found: str, min_weight: float | None, options: dict[str, Any]
-) -> TagTable:
-    if found in (*LAYOUTS, "delimited"):
-        _require_options(path, options, DELIMITED_OPTIONS, found)
-        layout = found if found in LAYOUTS else None
-        return read_delimited(path, min_weight=min_weight, layout=layout, **options)
-    _require_options(path, options, LIBRARY_OPTIONS if found == "library" else (), found)
-    if found == "lastfm":
-        return read_lastfm(path, min_weight=min_weight)
-    if found == "dumps":
-        return read_dumps(path, min_weight=min_weight)
-    return read_library(path, **options) if found == "library" else read_folders(path)
-
-
-def _require_options(
-    path: str | os.PathLike[str], options: dict[str, Any], known: tuple[str, ...], found: str
-) -> None:
-    unknown = [name for name in options if name not in known]
-    if unknown and unknown[0] in (*DELIMITED_OPTIONS, *LIBRARY_OPTIONS):
-        kind = "delimited files" if unknown[0] in DELIMITED_OPTIONS else "a music library"
-        raise FolksongError(f"{path}: {', '.join(unknown)} only apply to {kind}, and this is {found!r}")
-    if unknown:
-        raise FolksongError(f"unknown option {unknown[0]!r}{nearest(unknown[0], known)}")
 
 
 def read_cache(path: str | os.PathLike[str], key: str) -> TagTable | None:
@@ -204,13 +197,12 @@ def read_cache(path: str | os.PathLike[str], key: str) -> TagTable | None:
     found = read_arrays(path, key)
     if found is None:
         return None
-    arrays = [found.arrays[name] for name in ("data", "indices", "indptr")]
-    weights = sp.csr_matrix(tuple(arrays), shape=tuple(found.notes["shape"]), copy=False)
-    track_ids, tags = (np.array(found.strings(name), object) for name in ("track_ids", "tags"))
-    table = TagTable(track_ids, tags, weights)
+    arrays = tuple(found.arrays[name] for name in ("data", "indices", "indptr"))
+    weights = sp.csr_matrix(arrays, shape=tuple(found.notes["shape"]), copy=False)
     for warning in found.notes["warnings"]:
         logger.warning("%s", warning)
-    return table
+    track_ids, tags = (np.array(found.strings(name), object) for name in ("track_ids", "tags"))
+    return TagTable(track_ids, tags, weights)
 
 
 def write_cache(
@@ -226,21 +218,3 @@ def write_cache(
             writer.notes |= {"shape": list(table.weights.shape), "warnings": list(warnings)}
     except (FolksongError, UnicodeEncodeError) as error:
         logger.info("no copy for a faster second open was made: %s", error)
-
-
-@contextmanager
-def _warnings() -> Iterator[list[str]]:
-    """Collect what the readers warn of, so that a copy can say it again."""
-    messages: list[str] = []
-
-    class Collector(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            messages.append(record.getMessage())
-
-    collector = Collector(logging.WARNING)
-    logger = logging.getLogger("folksong.tags")
-    logger.addHandler(collector)
-    try:
-        yield messages
-    finally:
-        logger.removeHandler(collector)

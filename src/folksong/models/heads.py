@@ -1,0 +1,112 @@
+"""Heads: from the embedding of a recording to one logit a label, without any network before it.
+
+A head is linear, or has one hidden layer; then several of them, trained from other first weights, are averaged. It
+standardises its input itself, and its scores are calibrated: logit' = slope · logit + offset, found on tracks that its
+weights were not fitted to.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from folksong.errors import FolksongError
+from folksong.labels.space import LabelSpace
+from folksong.models.front_ends import EMBEDDINGS
+
+DROPOUT = 0.5
+LEAST_ABSENT = 1e-7  # probability that a label is absent, whose logarithm is taken
+
+
+class EmbeddingHead(nn.Module):
+    """Standardisation, linear maps or small networks whose logits are averaged, and calibration.
+
+    Args:
+        n_features: numbers of an embedding.
+        labels: the label space, or only how many labels there are.
+        n_hidden: units of the hidden layer; 0 for a linear head.
+        n_members: how many are averaged.
+        exclusive: a track carries exactly one label: scores are the softmax over all labels, so that they sum to 1.
+
+    Raises:
+        FolksongError: a size below 1.
+    """
+
+    mean: Tensor
+    scale: Tensor
+    slope: Tensor
+    offset: Tensor
+
+    def __init__(
+        self,
+        n_features: int,
+        labels: LabelSpace | int,
+        *,
+        n_hidden: int = 0,
+        n_members: int = 1,
+        exclusive: bool = False,
+    ) -> None:
+        super().__init__()
+        n_labels = labels if isinstance(labels, int) else len(labels)
+        for name, size in (("features", n_features), ("labels", n_labels), ("members", n_members)):
+            if size < 1:
+                raise FolksongError(f"a head needs {name} of at least 1, not {size}")
+        self.labels = None if isinstance(labels, int) else labels
+        self.settings: dict[str, Any] = {
+            "front_end": EMBEDDINGS,
+            "n_labels": n_labels,
+            "n_features": n_features,
+            "n_hidden": n_hidden,
+            "n_members": n_members,
+            "exclusive": exclusive,
+        }
+        self.register_buffer("mean", torch.zeros(n_features))
+        self.register_buffer("scale", torch.ones(n_features))
+        self.register_buffer("slope", torch.ones(()))
+        self.register_buffer("offset", torch.zeros(n_labels))
+        self.members = nn.ModuleList(
+            nn.Sequential(
+                nn.Linear(n_features, n_hidden), nn.ReLU(), nn.Dropout(DROPOUT), nn.Linear(n_hidden, n_labels)
+            )
+            if n_hidden
+            else nn.Linear(n_features, n_labels)
+            for _ in range(n_members)
+        )
+
+    @classmethod
+    def from_settings(cls, settings: dict[str, Any], labels: LabelSpace | None = None) -> EmbeddingHead:
+        """Build the head that `settings` describe (another head's ``.settings``), with new weights.
+
+        Raises:
+            FolksongError: `labels` has another number of labels than the settings.
+        """
+        if labels is not None and len(labels) != settings["n_labels"]:
+            raise FolksongError(
+                f"the head has {settings['n_labels']} outputs, but the label space has {len(labels)} labels"
+            )
+        sizes = {name: settings[name] for name in ("n_hidden", "n_members", "exclusive")}
+        return cls(settings["n_features"], labels or settings["n_labels"], **sizes)
+
+    def standardised(self, x: Tensor) -> Tensor:
+        """Return embeddings (batch, n_features) with the training part's mean 0 and mean square length 1."""
+        return (x.to(self.mean.dtype) - self.mean) * self.scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, n_features) -> logits (batch, n_labels), whose sigmoid is the score of a label.
+
+        Raises:
+            FolksongError: the input has another shape.
+        """
+        if x.ndim != 2 or x.shape[1] != self.settings["n_features"]:
+            raise FolksongError(
+                f"the head takes (batch, {self.settings['n_features']}), not {tuple(x.shape)}"
+            )
+        inputs = self.standardised(x)
+        logits = torch.stack([member(inputs) for member in self.members]).mean(dim=0)
+        calibrated = self.slope * logits + self.offset
+        if not self.settings["exclusive"]:
+            return calibrated
+        log_present = torch.log_softmax(calibrated, dim=1)
+        return log_present - torch.log((1 - log_present.exp()).clamp(min=LEAST_ABSENT))

@@ -1,0 +1,83 @@
+"""A run on embeddings, loaded: a recording -> its embedding, by the extractor that made the run's -> scores."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from folksong.audio.decode import decode
+from folksong.embeddings.store import EmbeddingSpace
+from folksong.errors import AudioError, FolksongError
+from folksong.models.checkpoint import load_head
+from folksong.models.pretrained.extractors import Extractor, get_extractor
+from folksong.prediction.predictor import SILENCE_PEAK, LoadedTagger, Prediction
+from folksong.prediction.thresholds import stored_thresholds
+from folksong.prediction.windows import AudioInput, Scores
+from folksong.runs import Run
+
+
+class HeadTagger(LoadedTagger):
+    """A head with its extractor; it hears on the CPU, in 32 bits.
+
+    Args:
+        run: a run on embeddings.
+
+    Raises:
+        FolksongError: there is no extractor that makes embeddings of the run's space.
+    """
+
+    def __init__(self, run: Run) -> None:
+        assert run.space is not None
+        self.head, self.labels = load_head(run), run.labels.names
+        self.extractor = find_extractor(run.space, str(run.config["embeddings"]["extractor"]), run.path)
+        tuned = stored_thresholds(run)
+        self.thresholds = None if tuned is None else tuned.array(self.labels)
+        self.device = torch.device("cpu")
+        self.audio = AudioInput(self.extractor.sample_rate, run.window_seconds)
+
+    def __repr__(self) -> str:
+        return f"HeadTagger({self.extractor.space}, {len(self.labels)} labels)"
+
+    def scores(self, source: str | os.PathLike[str] | npt.ArrayLike) -> Scores:
+        """Return the scores (n_labels,) float32 of a file, or of mono samples at the extractor's sample rate."""
+        if isinstance(source, str | os.PathLike):
+            return self.predict(source).scores
+        with torch.inference_mode():
+            vector = torch.from_numpy(self.extractor(np.asarray(source, np.float32)))
+            found: Scores = torch.sigmoid(self.head(vector[None]))[0].numpy()
+        return found
+
+    def _predict(self, file: str | os.PathLike[str], threads: ThreadPoolExecutor | None = None) -> Prediction:
+        samples = decode(file, self.extractor.sample_rate)
+        try:
+            scores = self.scores(samples)
+        except AudioError as error:
+            raise AudioError(f"{file}: {error}") from error
+        seconds, silent = (
+            len(samples) / self.extractor.sample_rate,
+            float(np.abs(samples).max()) < SILENCE_PEAK,
+        )
+        return Prediction(os.fspath(file), seconds, self.labels, scores, silent=silent)
+
+
+def find_extractor(space: EmbeddingSpace, name: str, wanted_by: object) -> Extractor:
+    """Return the extractor that makes embeddings of a space.
+
+    Raises:
+        FolksongError: there is none here, or it makes others.
+    """
+    try:
+        found = get_extractor(name)
+        if found.space != space and "+" not in name and found.space.model == space.model:
+            found = get_extractor(name, layer=space.layer, pool=space.pool)  # type: ignore[arg-type]
+    except FolksongError as error:
+        raise FolksongError(
+            f"{wanted_by}: hears recordings as embeddings of {space}, and no extractor makes these here ({error}); "
+            "embed the recordings as those of its training were, and evaluate on them"
+        ) from error
+    space.require(found.space, name, wanted_by)
+    return found

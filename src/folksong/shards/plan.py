@@ -1,0 +1,180 @@
+"""The plan of a writing: which track goes into which shard, and what became of each shard so far.
+
+A pure function of tracks, tags, settings and seed. While the writing is under way, the folder's ``.writing/`` holds a
+note of each finished shard.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from folksong.errors import FolksongError
+from folksong.files import write_json
+from folksong.shards.encoding import (
+    ENCODING_VERSION,
+    Encoding,
+    ShardResult,
+    TaskTrack,
+    TrackProblem,
+    TrackTags,
+)
+from folksong.shards.index import index_path
+from folksong.shards.manifest import AUDIO_FORMATS, WRITING_NAME
+from folksong.shards.window_positions import Indices
+from folksong.tags.table import TagTable
+
+if TYPE_CHECKING:
+    from folksong.audio.catalogue import Track
+
+TRACKS_PER_FILE = 500
+FEWEST_FILES, MOST_FILES = 8, 1000  # of a writing that does not say; fewest: so that several cores have work
+_RESULT = TypeAdapter(ShardResult)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What goes into which file.
+
+    Args:
+        tracks: without `duplicates`, which are left out for their id.
+        tables: one a tag database; `tags_sha256` are their hashes.
+        order: for each file the numbers of its tracks.
+        fingerprint: hash of ids, tags, settings and seed; `paths` of where the recordings are.
+    """
+
+    folder: Path
+    tracks: Sequence[Track]
+    duplicates: tuple[TrackProblem, ...]
+    tables: Sequence[TagTable]
+    encoding: Encoding
+    order: Sequence[Indices]
+    seed: int
+    tags_sha256: tuple[str, ...]
+    fingerprint: str
+    paths: str
+
+    @property
+    def audio_format(self) -> str:
+        return AUDIO_FORMATS[0] if self.encoding.preset is None else AUDIO_FORMATS[1]
+
+    @property
+    def n_files(self) -> int:
+        return len(self.order)
+
+    @property
+    def state(self) -> Path:
+        return self.folder / WRITING_NAME
+
+    def file(self, number: int) -> Path:
+        return self.folder / f"{self.audio_format}_{number}.tfrecord"
+
+    def tracks_of(self, number: int) -> list[Track]:
+        """Return the tracks of a file, in its order."""
+        return [self.tracks[position] for position in self.order[number - 1].tolist()]
+
+    def remember(self, result: ShardResult) -> None:
+        write_json(self.state / f"{Path(result.file.name).stem}.json", asdict(result))
+
+    def result(self, number: int) -> ShardResult | None:
+        """Return what became of a file, or None if it is still to be written."""
+        try:
+            result = _RESULT.validate_json((self.state / f"{self.file(number).stem}.json").read_bytes())
+            whole = self.file(number).stat().st_size == result.file.n_bytes
+        except (OSError, ValueError):  # no note, or a damaged one
+            return None
+        return result if whole and index_path(self.file(number)).exists() else None
+
+    def task_track(self, position: int) -> TaskTrack:
+        """Return a track with its tags."""
+        track = self.tracks[position]
+        tags = zip(self.tables, self._weighted, strict=True)
+        return TaskTrack(
+            track.track_id,
+            os.fspath(track.path),
+            tuple(_tags_of(table, track.track_id, weighted=weighted) for table, weighted in tags),
+        )
+
+    @cached_property
+    def _weighted(self) -> tuple[bool, ...]:
+        """For each table whether it has weights at all: a source without any gives 1 to each pair."""
+        return tuple(bool((table.weights.data != 1).any()) for table in self.tables)
+
+    @cached_property
+    def n_untagged(self) -> int:
+        """Number of tracks that no table gives a tag."""
+        counts = [(table, np.diff(table.weights.indptr)) for table in self.tables]
+        return sum(
+            all((row := table.row_of(track.track_id)) is None or not n_tags[row] for table, n_tags in counts)
+            for track in self.tracks
+        )
+
+
+def make_plan(
+    tracks: Iterable[Track],
+    tables: Sequence[TagTable],
+    folder: Path,
+    encoding: Encoding,
+    n_files: int | None,
+    seed: int,
+) -> Plan:
+    """Check the inputs of a writing and deal the tracks out to the files.
+
+    Raises:
+        FolksongError: there are no tracks, or `n_files` is not positive.
+    """
+    kept, duplicates = _without_duplicates(tracks)
+    if not kept:
+        raise FolksongError("there are no tracks to write: the catalogue or folder is empty")
+    if n_files is not None and n_files < 1:
+        raise FolksongError(f"the number of files must be 1 or more, not {n_files}")
+    n_files = number_of_files(len(kept), n_files)
+    order = np.array_split(np.random.default_rng(seed).permutation(len(kept)), n_files)
+    tags_sha256 = tuple(table.sha256() for table in tables)
+    settings = {
+        "version": ENCODING_VERSION,
+        "encoding": asdict(encoding),
+        "n_files": n_files,
+        "seed": seed,
+        "tags": list(tags_sha256),
+    }
+    digest, paths = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()), hashlib.sha256()
+    for track in kept:
+        digest.update(f"{track.track_id}\0".encode("utf-8", "surrogatepass"))
+        paths.update(f"{os.fspath(track.path)}\0".encode("utf-8", "surrogatepass"))
+    fingerprint = digest.hexdigest()
+    return Plan(
+        folder, kept, duplicates, tables, encoding, order, seed, tags_sha256, fingerprint, paths.hexdigest()
+    )
+
+
+def number_of_files(n_tracks: int, wanted: int | None) -> int:
+    """Return into how many files so many tracks go; None wants what suits their number."""
+    chosen = min(MOST_FILES, max(FEWEST_FILES, -(-n_tracks // TRACKS_PER_FILE)))
+    return max(1, min(n_tracks, chosen if wanted is None else wanted))
+
+
+def _without_duplicates(tracks: Iterable[Track]) -> tuple[list[Track], tuple[TrackProblem, ...]]:
+    first: dict[str, Track] = {}
+    duplicates = []
+    for track in tracks:
+        if track.track_id in first:
+            reason = f"the track id occurs twice; {os.fspath(first[track.track_id].path)} is taken"
+            duplicates.append(TrackProblem.of(TaskTrack(track.track_id, os.fspath(track.path), ()), reason))
+        else:
+            first[track.track_id] = track
+    return list(first.values()), tuple(duplicates)
+
+
+def _tags_of(table: TagTable, track_id: str, *, weighted: bool) -> TrackTags:
+    pairs = table.tags_of(track_id)
+    return tuple(tag for tag, _ in pairs), tuple(weight for _, weight in pairs) if weighted else None

@@ -1,0 +1,129 @@
+"""The training of a head on embeddings: all tracks at once, within seconds, so that there is nothing to resume.
+
+It leaves a run as any other training does. ``metrics.jsonl`` has one line.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from dataclasses import asdict
+from typing import Any, cast
+
+import torch
+
+from folksong.embeddings.store import Embeddings
+from folksong.files import atomic_write, json_value
+from folksong.metrics import summarise
+from folksong.models.checkpoint import write_checkpoint
+from folksong.models.heads import EmbeddingHead
+from folksong.runs import Run
+from folksong.training.config import Config
+from folksong.training.data import TrainingData
+from folksong.training.fit_head import Examples, fit_head, is_exclusive
+from folksong.training.loop import TrainingInterrupted
+from folksong.training.losses import read_loss
+from folksong.training.model_card import write_model_card
+
+logger = logging.getLogger(__name__)
+
+N_MEMBERS = 5  # networks with a hidden layer that are averaged
+
+
+def build_head(data: TrainingData, config: Config) -> EmbeddingHead:
+    """Return a new head for the data."""
+    hidden = config.model.head == "hidden"
+    plain = (
+        config.loss.chosen == "bce" and config.loss.weights == "ignore" and not config.loss.label_smoothing
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.runtime.seed)
+        return EmbeddingHead(
+            cast(Embeddings, data.reader).space.dimensions,
+            data.space,
+            n_hidden=config.model.n_dense_units if hidden else 0,
+            n_members=N_MEMBERS if hidden else 1,
+            exclusive=plain and config.loss.absent_weight == 1 and is_exclusive(data.targets_of("training")),
+        )
+
+
+def describe_embeddings(data: TrainingData) -> dict[str, Any]:
+    """Return what a run's config.json says of what its head takes."""
+    embeddings = cast(Embeddings, data.reader)
+    space = embeddings.space
+    return {
+        "audio": {
+            "audio_format": "embeddings",
+            "sample_rate": space.sample_rate or 0,
+            "preset": None,
+            "window_seconds": space.window_seconds or 0.0,
+            "window_steps": 1,
+        },
+        "embeddings": {
+            "space": asdict(space),
+            "extractor": embeddings.provenance.get("extractor", space.model),
+        },
+    }
+
+
+def finish_head(run: Run, data: TrainingData, config: Config) -> Run:
+    """Fit the head of a run that was begun; one that is there already is left as it is.
+
+    Raises:
+        TrainingInterrupted: Ctrl-C; the run can be resumed.
+    """
+    if run.best_checkpoint.exists():
+        logger.info("%s: its head is fitted already; nothing to do", run.path)
+        return run
+    try:
+        return train_head(run, data, config)
+    except KeyboardInterrupt:
+        raise TrainingInterrupted(run) from None
+
+
+def train_head(run: Run, data: TrainingData, config: Config) -> Run:
+    """Fit the head of a run that was begun, and leave its weights, figures and model card in it.
+
+    Raises:
+        FolksongError: a number is not finite.
+    """
+    began = time.monotonic()
+    training, validation = (_examples(data, part) for part in ("training", "validation"))
+    fitted = fit_head(
+        build_head(data, config),
+        training,
+        validation if len(validation.x) else None,
+        read_loss(run, config.loss),
+        seed=config.runtime.seed,
+    )
+    row: dict[str, Any] = {"epoch": 1, "step": 1, "penalty": fitted.penalty, "held_out": fitted.n_held_out}
+    if len(validation.x):
+        with torch.inference_mode():
+            scores = fitted.head(validation.x).numpy()
+        found = summarise(validation.targets.numpy(), scores, labels=data.space.names)
+        names = ("macro_pr_auc", "micro_pr_auc", "macro_roc_auc", "micro_roc_auc")
+        row |= {name: getattr(found, name) for name in names}
+    else:
+        logger.warning("the validation part is empty: no figures yet, and nothing to tune thresholds on")
+    row = json_value({**row, "best": True})
+    state = {"tagger": fitted.head.state_dict(), "step": 1, "epoch": 1, "metrics": row}
+    write_checkpoint(run.best_checkpoint, state)
+    with atomic_write(run.metrics_path, "w") as stream:
+        stream.write(json.dumps(row) + "\n")
+    kind = "hidden layers" if config.model.head == "hidden" else f"λ {fitted.penalty:.1e}"
+    write_model_card(run, [row], f"A head ({kind}, chosen on {fitted.n_held_out} held-out tracks).")
+    logger.info(
+        "head of %d labels on %d tracks (%s) in %.1f s; the run is in %s",
+        len(data.space), len(training.x), kind, time.monotonic() - began, run.path,
+    )  # fmt: skip
+    return run
+
+
+def _examples(data: TrainingData, part: str) -> Examples:
+    embeddings = cast(Embeddings, data.reader)
+    targets, learned = (
+        torch.from_numpy(matrix.toarray()) for matrix in (data.targets_of(part), data.learned_of(part))
+    )
+    x = torch.from_numpy(embeddings.vectors(embeddings.track_ids[record] for record in data.parts[part]))
+    return Examples(x, targets, learned)
