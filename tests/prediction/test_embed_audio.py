@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,9 +28,13 @@ def music(tmp_path_factory):
     return folder
 
 
-def test_rows_are_what_the_extractor_gives(music, tmp_path, caplog):
-    with caplog.at_level(logging.WARNING):
-        found = embed_audio(music, tmp_path / "out", "statistics", jobs=2)
+@pytest.fixture(scope="module")
+def whole(music, tmp_path_factory):
+    return embed_audio(music, tmp_path_factory.mktemp("whole") / "out", "statistics", jobs=2)
+
+
+def test_rows_are_what_the_extractor_gives(music, whole):
+    found = whole
     assert found.track_ids == ("a", "b", "d")
     extractor = get_extractor("statistics")
     assert found.space == extractor.space
@@ -38,19 +43,22 @@ def test_rows_are_what_the_extractor_gives(music, tmp_path, caplog):
         np.testing.assert_array_equal(found.vectors([track_id])[0], extractor(samples))
     (skipped,) = found.provenance["skipped"]
     assert skipped["track_id"] == "c"
+    assert "c.mp3: not a recording" in skipped["reason"]
+
+
+def test_any_number_of_processes_gives_the_same_files(music, whole, tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        embed_audio(music, tmp_path / "out", "statistics", jobs=1)
     assert "c.mp3" in caplog.text
     assert "1 of 4 recordings have no embedding" in caplog.text
+    one, two = (
+        {path.name: path.read_bytes() for path in folder.iterdir()}
+        for folder in (tmp_path / "out", Path(whole.source))
+    )
+    assert one == two
 
 
-def test_any_number_of_processes_gives_the_same_files(music, tmp_path):
-    for jobs in (1, 3):
-        embed_audio(music, tmp_path / str(jobs), "statistics", jobs=jobs)
-    one, three = ({path.name: path.read_bytes() for path in (tmp_path / jobs).iterdir()} for jobs in "13")
-    assert one == three
-
-
-def test_it_goes_on_where_it_was_stopped(music, tmp_path, monkeypatch):
-    whole = embed_audio(music, tmp_path / "whole", "statistics", jobs=1)
+def test_it_goes_on_where_it_was_stopped(music, whole, tmp_path, monkeypatch):
     embedded = module._embedded
 
     def stopped(*given):
@@ -74,10 +82,9 @@ def test_it_goes_on_where_it_was_stopped(music, tmp_path, monkeypatch):
     assert len(asked) == 3  # nothing was done again
 
 
-def test_another_folder_or_model_is_refused(music, tmp_path):
-    embed_audio(music, tmp_path / "out", "statistics", jobs=1)
+def test_another_folder_or_model_is_refused(music, whole, tmp_path):
     with pytest.raises(FolksongError, match="holds embeddings already"):
-        embed_audio(scan_folder(music)[:2], tmp_path / "out", "statistics", jobs=1)
+        embed_audio(scan_folder(music)[:2], whole.source, "statistics", jobs=1)
     with pytest.raises(FolksongError, match="there are no tracks to embed"):
         embed_audio([], tmp_path / "none", "statistics")
 

@@ -56,11 +56,12 @@ def onnx(run: str, path: str) -> None:
 )
 @click.option("--sr", "sample_rate", type=click.IntRange(1), default=16000, show_default=True, help="Hz.")
 def keras(model: str, folder: str, labels: str, preset: str, window_seconds: float, sample_rate: int) -> None:
-    """Turn MODEL, a Keras HDF5 file of the earlier project, into an exported folder.
+    """Turn MODEL of the earlier project, a Keras HDF5 file or a TensorFlow checkpoint's index, into an exported folder.
 
     \b
     Example:
       folksong export keras mymodel.h5 models/old --labels top50.labels.json
+      folksong export keras epoch3-1.index models/old --labels top50.labels.json
     """
     from folksong.export.keras_file import import_keras
     from folksong.labels.space import LabelSpace
