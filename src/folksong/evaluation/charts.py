@@ -69,7 +69,7 @@ def frontier_charts(report: Report) -> dict[str, Chart]:
         qualities[title] = [one.figures["macro_roc_auc"] for one in ground.groups]
     found = {}
     for kept, title in (("counts", "share of tag counts kept"), ("tracks", "share of tracks kept")):
-        shares = [None if group.coverage is None else group.coverage[kept] for group in groups]
+        shares = [None if group.coverage is None else getattr(group.coverage, kept) for group in groups]
         if any(share is not None for share in shares):
             for quality, figures in qualities.items():
                 found[f"{quality}, by {title}"] = _frontier(groups, shares, figures, title, quality)
