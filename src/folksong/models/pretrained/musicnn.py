@@ -24,7 +24,7 @@ from folksong.audio.log_mel import log_mel, read_preset
 from folksong.embeddings.store import EmbeddingSpace
 from folksong.errors import FileFormatError, FolksongError, nearest
 from folksong.models.front_ends import LOG_MEL
-from folksong.models.hardware import one_thread
+from folksong.models.hardware import keep_memory, one_thread
 from folksong.models.pretrained.highest_band import ManyBandFilters, OneBandFilters
 from folksong.models.pretrained.pooling import Pool, Pooling, Vector, check_samples
 from folksong.models.pretrained.weights import VERSION, read_weights
@@ -281,6 +281,7 @@ class MusicnnExtractor:
         layer: str | None = None,
         pool: Pool | None = None,
     ) -> None:
+        keep_memory()
         self.network, sha256 = read_network(name, weights)
         self.pool: Pool = pool or "mean+max"
         self.layers = (layer or DEFAULT_LAYERS[name.split("-")[0]]).split("+")
