@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from folksong.errors import FolksongError, nearest
 from folksong.evaluation.groups import PLAIN_LOSS
+from folksong.training.config import Precision
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 FrontEnd = Literal["waveform", "log-mel-spectrogram"]
@@ -101,7 +102,7 @@ class Training(Section):
     """How every cell is trained; `epochs` may differ between front-ends."""
 
     epochs: Epochs | dict[FrontEnd, Epochs] = DEFAULT_EPOCHS
-    precision: Literal["auto", "32", "bf16", "16", "64"] = "auto"
+    precision: Precision = "auto"
     multi_tag: bool = True
 
     def of(self, front_end: str, epochs: int | None = None) -> dict[str, Any]:
@@ -275,7 +276,7 @@ def at_key(key: str, value: Any) -> dict[str, Any]:
     try:
         nested = tomllib.loads(f"{key} = 0")
     except tomllib.TOMLDecodeError as error:
-        raise FolksongError(f"{key!r} is no key of a plan ({error}); parts are joined by dots") from error
+        raise FolksongError(f"{key!r} is no key ({error}); parts are joined by dots") from error
     result: dict[str, Any] = nested
     place = nested
     while True:

@@ -129,7 +129,7 @@ def read_settings(texts: Iterable[str]) -> dict[str, Any]:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise FolksongError(
-                f"{text!r}: a setting is written as KEY=VALUE, for example spaces.model-1.n=50"
+                f"{text!r}: a setting is written as KEY=VALUE, for example spaces.model-1.n=50 or gamma=2"
             )
         found = lay_over(found, _read_setting(key.strip(), value.strip()))
     return found

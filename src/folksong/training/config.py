@@ -15,7 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from folksong.errors import FileFormatError, FolksongError, nearest
 from folksong.files import atomic_write, read_text
@@ -27,7 +27,7 @@ NonNegativeCount = Annotated[int, Field(ge=0)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, lt=1)]
-Precision = Literal["auto", "32", "bf16", "16", "64"]
+Precision = Annotated[Literal["auto", "32", "bf16", "16", "64"], BeforeValidator(str)]
 
 
 class Section(BaseModel):
@@ -51,7 +51,15 @@ class ModelSettings(Section):
 
 
 class AugmentationSettings(Section):
-    """How training windows are changed at random; nothing by default."""
+    """How training windows are changed at random; nothing by default.
+
+    Args:
+        frequency_masks: SpecAugment: cover so many ranges of mel bands of each window.
+        frequency_mask_bands: of so many bands at most.
+        time_masks: SpecAugment: cover so many stretches of each window.
+        time_mask_seconds: of so many seconds at most.
+        gain_db: waveforms: make each window up to so many dB louder or softer, cut off at full scale.
+    """
 
     frequency_masks: NonNegativeCount = 0
     frequency_mask_bands: Count = 16
