@@ -28,7 +28,7 @@ def extract(audio: File, out: Folder, *, model: str, **settings: Any) -> None:
             joined by +.
         weights (WHEEL|FOLDER): The wheel of musicnn 0.1.0, or the folder it was unpacked into.
             [default: what `folksong models fetch musicnn` keeps]
-        layer: Where in the network.  [default: features (musicnn), pool4 (vgg)]
+        layer: Where in the network.  [default: features (musicnn), pool3+pool4+pool5 (vgg)]
         pool: Over frames and windows.  [default: mean+max; of ONNX, mean]
     """
     from folksong.prediction.embed_audio import embed_audio

@@ -5,8 +5,6 @@ A cell is one training of the plan, named by a hash of all that goes into it.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -21,7 +19,7 @@ from folksong.embeddings.words import WordVectors
 from folksong.errors import FolksongError
 from folksong.evaluation.groups import PLAIN_LOSS
 from folksong.experiment.plan import Plan, Space
-from folksong.files import locked, sha256_file
+from folksong.files import locked, sha256_file, sha256_json
 from folksong.labels.dictionary import read_legacy_space
 from folksong.labels.space import LabelSpace
 from folksong.shards.manifest import MANIFEST_NAME
@@ -53,7 +51,7 @@ class Cell:
     @property
     def sha256(self) -> str:
         """Hash of the inputs: cells with the same one give the same run."""
-        return hashlib.sha256(json.dumps(self.inputs, sort_keys=True).encode()).hexdigest()
+        return sha256_json(self.inputs)
 
     @property
     def name(self) -> str:
