@@ -38,7 +38,7 @@ from folksong.errors import FileFormatError, FolksongError, nearest
 from folksong.files import describe_os_error, read_json, read_text, sha256_file
 from folksong.recordings import AUDIO_EXTENSIONS, some_of
 from folksong.tags.sources.delimited import chosen_column, find_column, read_track_column
-from folksong.tags.sources.frames import SEPARATORS, TRACK_NAMES, plain, read_frame
+from folksong.tags.sources.frames import COLUMNS, SEPARATORS, plain, read_frame
 from folksong.tags.sources.read_tags import write_tags
 from folksong.tags.table import TagTable
 
@@ -282,7 +282,7 @@ def _read_names(path: Path) -> list[str]:
     lines = [line for line in read_text(path).splitlines() if line]
     if path.suffix.lower() != ".txt" and any(mark in "".join(lines[:1]) for mark in SEPARATORS):
         return read_track_column(path)
-    return lines[1:] if lines and plain(lines[0]) in TRACK_NAMES else lines
+    return lines[1:] if lines and plain(lines[0]) in COLUMNS["track"] else lines
 
 
 def _read_folder(folder: Path) -> Iterator[tuple[str, Array]]:
@@ -319,7 +319,7 @@ def _read_columns(
     source: Path, frame: pl.DataFrame, labels: Sequence[str] | None, column: str | None
 ) -> _Found:
     """Read a table: a column of lists, or columns of numbers, and labels: those named, or all of 0 and 1."""
-    name = find_column(frame.columns, TRACK_NAMES)
+    name = find_column(frame.columns, COLUMNS["track"])
     if name is None:
         logger.warning("%s: no column of track ids; tracks are called by their row, 1, 2, …", source)
         track_ids = [str(number) for number in range(1, len(frame) + 1)]
