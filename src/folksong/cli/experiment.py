@@ -6,6 +6,7 @@ Args:
     out (-o, --out DIR): The experiment's folder.  [default: the plan's name without its ending]
     tags (SOURCE): The tags (data.tags), of any kind.
     audio: A track catalogue or a folder of recordings (data.audio); shards are written from it into DIR.
+    front_end: In the place of those of the plan; heads on embeddings get 10 seeds.
     artists (CSV): For a split by artist (data.artists).
     vectors (SOURCE): Word vectors (data.vectors).
     demo (FOLDER): Take all of these from the synthetic corpus in FOLDER, as `folksong demo` makes it; make it if
@@ -27,12 +28,14 @@ import click
 import folksong as fs
 from folksong.cli.command import Count, File, Folder, FolksongCommand, Output
 from folksong.cli.common import echo_table, note, wants_progress
+from folksong.cli.train import FrontEnd
 
 
 @click.command(cls=FolksongCommand, resumable=True)
 def experiment(
     plan: str | None = None, *, show_list: bool = False, write_plan: Output | None = None, out: Folder | None = None,
-    tags: File | None = None, audio: File | None = None, artists: File | None = None, vectors: str | None = None,
+    tags: File | None = None, audio: File | None = None, front_end: FrontEnd | None = None,
+    artists: File | None = None, vectors: str | None = None,
     demo: Folder | None = None, changes: Sequence[str] = (), jobs: Count = 1, with_report: bool = True,
 ) -> None:  # fmt: skip
     """Train and evaluate every cell of PLAN: label spaces x front-ends x losses x seeds.
@@ -47,6 +50,7 @@ def experiment(
 
     Example:
       folksong experiment all-models-small --demo demo
+      folksong experiment all-models-small --demo demo --front-end embeddings --out heads
       folksong experiment all-models --tags lastfm_tags.db --audio tracks.csv --artists tracks.csv \\
           --vectors glove.6B.200d.txt --out answer
     """
@@ -61,7 +65,7 @@ def experiment(
     settings = read_settings(changes)
     data = lay_over({name: path for name, path in given.items() if path}, settings.get("data", {}))
     data = lay_over({} if demo is None else _demo_data(Path(demo)), _from_here(data))
-    opened = read_plan(plan, {**settings, "data": data})
+    opened = read_plan(plan, {**settings, "data": data}, front_end=front_end)
     folder = Path(out or plan.removesuffix(".toml"))
     run, echo = (fs.run_experiment, _echo_cells) if opened.search is None else (run_search, _echo_search)
     runs, failed, sections = echo(opened, run(opened, folder, jobs=jobs, progress=wants_progress()), folder)

@@ -228,10 +228,11 @@ def onnx(run: File, path: Output) -> None:
 
 @export.command(of="export.keras_file:import_keras")
 def keras(model: File, folder: Folder, *, labels: File, **settings: Any) -> None:
-    """Turn MODEL, a Keras HDF5 file of the earlier project, into an exported folder.
+    """Turn MODEL of the earlier project, a Keras HDF5 file or a TensorFlow checkpoint's index, into an exported folder.
 
     Example:
       folksong export keras mymodel.h5 models/old --labels top50.labels.json
+      folksong export keras epoch3-1.index models/old --labels top50.labels.json
 
     Args:
         labels: Its outputs, in order: a *.labels.json file.
