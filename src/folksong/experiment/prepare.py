@@ -14,6 +14,7 @@ from typing import Any
 
 from folksong import labels
 from folksong.embeddings.read_vectors import read_vectors
+from folksong.embeddings.store import DESCRIPTION_NAME, EMBEDDINGS
 from folksong.embeddings.words import WordVectors
 from folksong.errors import FolksongError
 from folksong.evaluation.groups import PLAIN_LOSS
@@ -35,7 +36,7 @@ class Cell:
 
     Args:
         space: name of its label space.
-        front_end: ``waveform`` or ``log-mel-spectrogram``.
+        front_end: ``waveform``, ``log-mel-spectrogram`` or ``embeddings``.
         loss: name of its loss.
         seed: of the training.
         inputs: all that decides the result, as JSON values.
@@ -132,6 +133,7 @@ def _read_config(plan: Plan) -> Config:
 def _with_shards(plan: Plan, table: TagTable, out: Path, progress: bool) -> Plan:
     """Return the plan with shards for all its front-ends; write those that it does not name."""
     from folksong.audio.catalogue import read_catalogue, scan_folder
+    from folksong.prediction.embed_audio import embed_audio
     from folksong.shards.writer import write_shards
 
     used = dict.fromkeys(front_end for grid in plan.grid for front_end in grid.front_ends)
@@ -147,7 +149,10 @@ def _with_shards(plan: Plan, table: TagTable, out: Path, progress: bool) -> Plan
     shards = dict(plan.data.shards)
     for front_end in missing:
         folder = out.absolute() / "shards" / front_end
-        write_shards(tracks, folder, table, audio_format=front_end, progress=progress)
+        if front_end == EMBEDDINGS:
+            embed_audio(tracks, folder, plan.data.extractor, progress=progress)
+        else:
+            write_shards(tracks, folder, table, audio_format=front_end, progress=progress)
         shards[front_end] = str(folder)
     return plan.model_copy(update={"data": plan.data.model_copy(update={"shards": shards})})
 
@@ -253,7 +258,9 @@ def make_cells(
         FolksongError: a loss's settings are wrong, or a folder of shards is not there.
     """
     manifests = {
-        front_end: sha256_file(plan.place(folder) / MANIFEST_NAME)
+        front_end: sha256_file(
+            plan.place(folder) / (DESCRIPTION_NAME if front_end == EMBEDDINGS else MANIFEST_NAME)
+        )
         for front_end, folder in plan.shards.items()
         if any(front_end in grid.front_ends for grid in plan.grid)
     }
