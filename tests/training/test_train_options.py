@@ -20,11 +20,13 @@ from folksong.models import hardware
 from folksong.models.checkpoint import read_checkpoint
 from folksong.runs import Run
 from folksong.shards.reader import ShardReader
-from folksong.splits import make_split
+from folksong.splits import PARTS, make_split
 from folksong.tags.sources.read_tags import write_tags
 from folksong.tags.table import TagTable
 from folksong.training import distributed, loop
 from folksong.training.batches import TrainingBatches
+from folksong.training.config import Config
+from folksong.training.data import read_run_data
 
 SETTINGS = {
     "model": {"n_dense_units": 8, "n_filters": 1},
@@ -202,6 +204,36 @@ def test_genre_path_keeps_and_merges_the_dictionarys_genres(command, dictionary)
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "",
+        "--filter --filter-path FILES --save-PR OUT --save-ROC OUT --save-confusion-matrix OUT --cuda 2",
+        "--dictionary-dir FILES --save-PR OUT --save-ROC OUT --save-confusion-matrix OUT --multi-tag --cuda 0 1 2 3",
+        "--dictionary-dir FILES --genre-path FILES --save-coocurrence-matrix-path OUT --filter --filter-path FILES",
+        "--filter --filter-path FILES --gamma 1 --custom-loss-embeddings-path GLOVE",
+    ],
+    ids=["Model 1", "Model 2", "Models 3, 4", "Model 3, genres", "Model 5"],
+)
+def test_the_earlier_projects_commands(command, dictionary, tmp_path, glove, words):
+    """Its example commands, with settings as published: null where something is off, and no first brace."""
+    training = {**SETTINGS["model-training"], "interleave_cycle_length": 2, "interleave_block_length": 1}
+    training |= {
+        f"{name}_{key}": None for name in ("reduceLRoP", "early_stop") for key in ("min_delta", "patience")
+    }
+    settings = {**SETTINGS, "model": {**SETTINGS["model"], "n_clusters": 500}, "model-training": training}
+    settings["tfrecords"] = {"n_mels": 96, "n_tags": 155, "sample_rate": 16000}
+    (dictionary / "config.json").write_text(json.dumps(settings)[1:])
+    (dictionary / "tags_remove.txt").write_text("seen live\nno such tag\n")
+    (dictionary / "kmeans_4.pkl").write_bytes(b"no dictionary")
+    places = {"FILES": dictionary, "OUT": tmp_path / "figures", "GLOVE": glove}
+    result, run = command("--config", dictionary, *(places.get(word, word) for word in words.split()))
+    assert result.exit_code == 0, result.output
+    assert "seen live" not in run.labels.names or "--filter" not in words
+    assert run.config["settings"]["schedule"]["early_stop_patience"] is None
+    assert len(list((tmp_path / "figures").glob("*.npy"))) == words.count("OUT")
+
+
 def test_the_earlier_projects_files_do_not_go_with_a_label_space_nor_genres_alone(
     shards, dictionary, tmp_path
 ):
@@ -235,11 +267,24 @@ def test_arrays_per_label_are_those_of_the_test_part(command, tmp_path):
     np.testing.assert_array_equal(matrices, confusion(targets, scores))
     assert matrices.shape == (5, 2, 2)
     assert np.load(folders[3] / "tags.npy").tolist() == list(run.labels.names)
-    dense = targets.astype(int)
+    data = read_run_data(run, None, Config.from_dict(run.config["settings"]))
+    dense = data.targets[np.concatenate([data.parts[part] for part in PARTS])].toarray().astype(int)
+    assert len(dense) > len(targets)
     together = [[int((one & other).sum()) for other in dense.T] for one in dense.T]
     assert np.load(folders[4] / "cooccurrence_matrix.npy").tolist() == together
     command("--save-cooccurrence-matrix-path", tmp_path / "spelt", name="spelt")
     assert np.load(tmp_path / "spelt" / "cooccurrence_matrix.npy").tolist() == together
+
+
+def test_without_a_test_part_the_arrays_are_those_of_the_validation_part(command, tmp_path):
+    (tmp_path / "two.json").write_text(
+        json.dumps({**SETTINGS, "model-training": {**SETTINGS["model-training"], "split": [70, 30]}})
+    )
+    result, run = command("--save-PR", tmp_path / "arrays", "--config", tmp_path / "two.json")
+    assert result.exit_code == 0, result.output
+    tracks = evaluate(run, part="validation", write=False).tracks
+    expected = average_precision(tracks.targets[tracks.measured], tracks.scores[tracks.measured])
+    np.testing.assert_array_equal(np.load(tmp_path / "arrays" / "pr_auc.npy"), expected)
 
 
 def test_multi_tag_leads_with_macro(command):
@@ -456,7 +501,7 @@ def glove(tmp_path):
 
 
 def test_custom_loss_embeddings_path_implies_the_semantic_loss(command, glove):
-    result, run = command("--custom-loss-embeddings-path", glove, "--set", "gamma=2")
+    result, run = command("--custom-loss-embeddings-path", glove, "--gamma", 2)
     assert result.exit_code == 0, result.output
     assert run.config["settings"]["loss"]["kind"] == "semantic"
     assert run.config["settings"]["loss"]["gamma"] == 2

@@ -28,12 +28,44 @@ def extract(audio: File, out: Folder, *, model: str, **settings: Any) -> None:
             joined by +.
         weights (WHEEL|FOLDER): The wheel of musicnn 0.1.0, or the folder it was unpacked into.
             [default: what `folksong models fetch musicnn` keeps]
-        layer: Where in the network.  [default: features (musicnn), pool4 (vgg)]
+        layer: Where in the network.  [default: features (musicnn), pool3+pool4+pool5 (vgg)]
         pool: Over frames and windows.  [default: mean+max; of ONNX, mean]
     """
     from folksong.prediction.embed_audio import embed_audio
 
     written = embed_audio(audio, out, model, **settings)
+    click.echo(f"wrote {len(written)} embeddings of {written.space} to {out}")
+
+
+@embeddings.command("import", of="embeddings.import_embeddings:import_embeddings")
+def import_(
+    source: File, out: Folder, *, revision: str | None = None, licence: str | None = None,
+    sample_rate: int | None = None, **settings: Any,
+) -> None:  # fmt: skip
+    """Bring embeddings of any origin into the folder OUT.
+
+    SOURCE is a .npy with a file of ids, a .npz, a folder of one .npy a track, Parquet with a column of lists, or CSV or
+    ARFF of features. Columns of 0 and 1 of a table are labels: OUT keeps them as its own tags.
+
+    Example:
+      folksong embeddings import mert.npy features/mert --layer 7 --pool mean+std --model MERT-v1-95M
+      folksong embeddings import CAL500.arff features/cal500
+
+    Args:
+        ids (FILE): Of .npy: the rows' track ids: text, JSON or a table.  [default: a file of its name beside it]
+        column (NAME): Of Parquet: the column of lists, where there are several.
+        layer (N): Of arrays (layers, time, numbers): which layer, from 0.
+        pool: Of arrays (time, numbers): how a track becomes one vector.
+        tracks (FILE): The tracks that are wanted: others are named and left out, missing ones counted.
+        model (NAME): What made them.  [default: SOURCE's name]
+        revision (TEXT): Its version.
+        licence (TEXT): Of its weights.
+        sample_rate (HZ): Of the samples that it heard.
+    """
+    from folksong.embeddings.import_embeddings import import_embeddings
+
+    space: dict[str, Any] = {"revision": revision, "licence": licence, "sample_rate": sample_rate}
+    written = import_embeddings(source, out, **settings, **space)
     click.echo(f"wrote {len(written)} embeddings of {written.space} to {out}")
 
 

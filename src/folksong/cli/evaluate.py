@@ -67,6 +67,30 @@ def evaluate(
     if tuned is not None:
         _echo_thresholds(run, tuned)
     echo_evaluation(found)
+    if settings["shards"] is None:
+        _echo_control(run, found.part)
+
+
+def _echo_control(run: str, part: str) -> None:
+    """Print what plain statistics reach in the place of a run's embeddings."""
+    from folksong.evaluation.control import train_control
+    from folksong.evaluation.evaluate import current_evaluation
+
+    opened = fs.Run.open(run)
+    control = train_control(opened)
+    if control is not None:
+        found = current_evaluation(control, part)
+        figures = ", ".join(
+            f"{name} {figure.value:.3f} ({figure.interval()})"
+            for name, figure in (("ROC-AUC", found.macro_roc_auc), ("PR-AUC", found.macro_pr_auc))
+        )
+        click.echo(
+            f"\nControl, a head on statistics of the spectrum: macro {figures}; `folksong compare {run} "
+            f"{control.path}` says whether the difference holds"
+        )
+    elif opened.space is not None and opened.space.model != "statistics":
+        beside = opened.shards_dir.parent / "statistics"
+        click.echo(f"\nNo control: `folksong embeddings extract AUDIO {beside} --model statistics` gives one")
 
 
 def _echo_thresholds(run: str, tuned: Any) -> None:

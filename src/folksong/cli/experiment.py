@@ -6,6 +6,7 @@ Args:
     out (-o, --out DIR): The experiment's folder.  [default: the plan's name without its ending]
     tags (SOURCE): The tags (data.tags), of any kind.
     audio: A track catalogue or a folder of recordings (data.audio); shards are written from it into DIR.
+    front_end: In the place of those of the plan; heads on embeddings get 10 seeds.
     artists (CSV): For a split by artist (data.artists).
     vectors (SOURCE): Word vectors (data.vectors).
     demo (FOLDER): Take all of these from the synthetic corpus in FOLDER, as `folksong demo` makes it; make it if
@@ -27,12 +28,14 @@ import click
 import folksong as fs
 from folksong.cli.command import Count, File, Folder, FolksongCommand, Output
 from folksong.cli.common import echo_table, note, wants_progress
+from folksong.cli.train import FrontEnd
 
 
 @click.command(cls=FolksongCommand, resumable=True)
 def experiment(
     plan: str | None = None, *, show_list: bool = False, write_plan: Output | None = None, out: Folder | None = None,
-    tags: File | None = None, audio: File | None = None, artists: File | None = None, vectors: str | None = None,
+    tags: File | None = None, audio: File | None = None, front_end: FrontEnd | None = None,
+    artists: File | None = None, vectors: str | None = None,
     demo: Folder | None = None, changes: Sequence[str] = (), jobs: Count = 1, with_report: bool = True,
 ) -> None:  # fmt: skip
     """Train and evaluate every cell of PLAN: label spaces x front-ends x losses x seeds.
@@ -41,33 +44,15 @@ def experiment(
     that goes into it: the same command goes on where it was stopped, and a changed plan trains only what has changed.
     A cell that fails is named, and the others go on; the exit code is then 1.
 
-    A plan with a [search] section tries settings in the place of its own: all combinations, drawn ones, or those that
-    Optuna chooses (pip install 'folksong[search]'). The same command given again, also at the same time, goes on with
-    the same search.
+    A plan with a [search] section, as model-3-grid has, tries settings in the place of its own: all combinations, drawn
+    ones, or those that Optuna chooses (pip install 'folksong[search]'). The same command given again, also at the same
+    time, goes on with the same search. --write-plan writes a plan with comments, to learn from.
 
     Example:
       folksong experiment all-models-small --demo demo
+      folksong experiment all-models-small --demo demo --front-end embeddings --out heads
       folksong experiment all-models --tags lastfm_tags.db --audio tracks.csv --artists tracks.csv \\
           --vectors glove.6B.200d.txt --out answer
-    Example of a plan:
-      [data]
-      tags = "lastfm_tags.db"
-      shards = { "log-mel-spectrogram" = "shards/mel", "waveform" = "shards/wave" }
-      [spaces]
-      top = { builder = "top", n = 100 }
-      filtered = { builder = "drop", of = "top" }
-      [[grid]]
-      spaces = ["top", "filtered"]
-      front_ends = ["log-mel-spectrogram"]
-      seeds = [0, 1, 2]
-    Example of a search, added to a plan:
-      [search]
-      sampler = "tpe"
-      trials = 30
-      figure = "macro_pr_auc"
-      [search.parameters]
-      "spaces.top.n" = [50, 100, 200]
-      "settings.model-training.optimizer.learning_rate" = { low = 1e-4, high = 1e-2, log = true }
     """
     if show_list or plan is None or write_plan is not None:
         _show_plans(plan, write_plan, show_list)
@@ -80,7 +65,7 @@ def experiment(
     settings = read_settings(changes)
     data = lay_over({name: path for name, path in given.items() if path}, settings.get("data", {}))
     data = lay_over({} if demo is None else _demo_data(Path(demo)), _from_here(data))
-    opened = read_plan(plan, {**settings, "data": data})
+    opened = read_plan(plan, {**settings, "data": data}, front_end=front_end)
     folder = Path(out or plan.removesuffix(".toml"))
     run, echo = (fs.run_experiment, _echo_cells) if opened.search is None else (run_search, _echo_search)
     runs, failed, sections = echo(opened, run(opened, folder, jobs=jobs, progress=wants_progress()), folder)

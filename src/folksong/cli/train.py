@@ -10,8 +10,8 @@ Args:
     labels: Label space, a *.labels.json file.  [default: as the settings say]
     dictionary (--dictionary-dir PATH): Labels of the earlier project: a tags_dict_*.pkl, or a folder that holds
         one.
-    genres (--genre-path PATH): With --dictionary-dir: a genres.txt; only its clusters stay, and its pairs are
-        merged.
+    genres (--genre-path PATH): With --dictionary-dir: a genres.txt, or its folder; only its clusters stay, and its
+        pairs are merged.
     split: The parts, a *.split.json file.  [default: made by the fractions of the settings and the seed]
     n_folds (--folds K): Cross-validation for small collections: train K runs below --out, test each on tracks that
         the others learned from, and pool the scores.
@@ -19,11 +19,12 @@ Args:
     out: The run's folder.  [default: a new one in the log_dir of the settings]
     vectors (--custom-loss-embeddings-path VECTORS): Word vectors (GloVe, word2vec, fastText, ...) for the semantic
         loss, which they imply.
+    gamma (G): Semantic loss: weight of the distance in meaning; 0 is plain cross-entropy.  [default: 1]
     multi_db (N): How many tag databases the records hold.  [default: as their manifest says]
     database (--multi-db-default I): Which of them to use, counted from 0.  [default: 0]
     filtered (--filter): Take the subjective tags out of the labels. With --dictionary-dir: keep the clusters that
         hold at least one of the 100 most popular tags besides the subjective ones.
-    filter_path (DIR): Take out the tags that DIR/tags_remove.txt lists; implies --filter.
+    filter_path (PATH): Take out the tags that a tags_remove.txt (or its folder) lists; implies --filter.
         [default: the shipped list of 20]
     multi_tag: Macro PR-AUC leads: in progress, early stopping and summary. Without it, micro. Both are always
         stored.
@@ -40,13 +41,14 @@ Args:
     num_nodes (N): Machines on which this command runs, with MASTER_ADDR, MASTER_PORT and NODE_RANK set. Not with
         torchrun.  [default: 1]
     resumed (--resume RUN): Go on with a run, exactly.
-    pr_auc (--save-PR DIR): Write DIR/pr_auc.npy, of the test part, measured as `folksong evaluate` does.
+    pr_auc (--save-PR DIR): Write DIR/pr_auc.npy, of the test part (of the validation part if there is none),
+        measured as `folksong evaluate` does.
     roc_auc (--save-ROC DIR): Write DIR/roc_auc.npy.
     confusion (--save-confusion-matrix DIR): Write DIR/confusion_matrix.npy: (n_labels, 2, 2), each
         [[TN, FP], [FN, TP]] at 0.5.
     label_names (--save-tags-path DIR): Write DIR/tags.npy: the labels, in the order of the other arrays.
     cooccurrence (--save-cooccurrence-matrix-path, --save-coocurrence-matrix-path DIR): Write
-        DIR/cooccurrence_matrix.npy: (n_labels, n_labels), how many tracks of the test part carry both.
+        DIR/cooccurrence_matrix.npy: (n_labels, n_labels), how many tracks of all parts carry both.
     built_in: Accepted for old scripts: training always uses the built-in loop.
     verbose (-v, --verbose): 0: warnings only. 1: progress and summary. 2: also the settings and the network.
         3: everything.
@@ -68,6 +70,7 @@ from folksong.cli.evaluate import echo_evaluation
 
 FrontEnd = Literal["waveform", "log-mel-spectrogram", "embeddings"]
 Folds = Annotated[int, click.IntRange(2)]
+Weight = Annotated[float, click.FloatRange(0)]
 Verbosity = Annotated[int, click.IntRange(0, 3)]
 ARRAYS = {
     "pr_auc": "pr_auc", "roc_auc": "roc_auc", "confusion": "confusion", "label_names": "tags",
@@ -83,6 +86,7 @@ def train(
     config: File | None = None, lastfm: File | None = None, tags: File | None = None, labels: File | None = None,
     dictionary: File | None = None, genres: File | None = None, split: File | None = None,
     n_folds: Folds | None = None, artists: File | None = None, out: File | None = None, vectors: File | None = None,
+    gamma: Weight | None = None,
     multi_db: Count | None = None, database: int | None = None, filtered: bool = False,
     filter_path: File | None = None, multi_tag: bool = False, epochs: Count | None = None,
     steps_per_epoch: Count | None = None, batch_size: Count | None = None, shuffle: bool = True,

@@ -159,11 +159,11 @@ def curve_charts(report: Report) -> dict[str, Chart]:
 def prevalence_charts(found: Evaluation) -> dict[str, Chart]:
     """Return each label's ROC-AUC and PR-AUC against the share of tracks that carry it, with chance."""
     labels = found.defined
+    if not labels:
+        return {}
     shares = np.array([label.tracks / found.n_tracks for label in labels])
     charts = {}
     for name, title in (("roc_auc", "ROC-AUC"), ("pr_auc", "PR-AUC")):
-        if not labels:
-            continue
         figures: list[Average] = [getattr(label, name) for label in labels]
         hints = [
             f"{plotly_text(short_name(label.name, 60))}<br>{label.tracks} tracks<br>{figure.text()}"

@@ -16,7 +16,7 @@ from folksong.evaluation.groups import PLAIN_LOSS
 from folksong.training.config import Precision
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-FrontEnd = Literal["waveform", "log-mel-spectrogram"]
+FrontEnd = Literal["waveform", "log-mel-spectrogram", "embeddings"]
 Builder = Literal[
     "file", "dictionary", "top", "drop", "kmeans", "main_tags", "genres", "npmi", "skipgram", "hybrid"
 ]
@@ -39,8 +39,9 @@ class Data(Section):
 
     Args:
         tags: a tag table of any kind.
-        shards: front-end -> folder of shards.
+        shards: front-end -> folder of shards; of ``embeddings``, the folder of these.
         audio: a track catalogue or a folder of recordings; shards that `shards` does not name are written from it.
+        extractor: what embeddings are written by (`folksong.models.pretrained.extractors`).
         split: a ``*.split.json``; without one it is made, by `fractions` and seed 0.
         fractions: of the split that is made.
         artists: a CSV of artists, for the split that is made.
@@ -54,6 +55,7 @@ class Data(Section):
     tags: str | None = None
     shards: dict[FrontEnd, str] = Field(default_factory=dict)
     audio: str | None = None
+    extractor: str = "musicnn-msd"
     split: str | None = None
     fractions: tuple[float, float, float] = (80, 10, 10)
     artists: str | None = None

@@ -5,8 +5,6 @@ A cell is one training of the plan, named by a hash of all that goes into it.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -16,11 +14,12 @@ from typing import Any
 
 from folksong import labels
 from folksong.embeddings.read_vectors import read_vectors
+from folksong.embeddings.store import DESCRIPTION_NAME, EMBEDDINGS
 from folksong.embeddings.words import WordVectors
 from folksong.errors import FolksongError
 from folksong.evaluation.groups import PLAIN_LOSS
 from folksong.experiment.plan import Plan, Space
-from folksong.files import locked, sha256_file
+from folksong.files import locked, sha256_file, sha256_json
 from folksong.labels.dictionary import read_legacy_space
 from folksong.labels.space import LabelSpace
 from folksong.shards.manifest import MANIFEST_NAME
@@ -37,7 +36,7 @@ class Cell:
 
     Args:
         space: name of its label space.
-        front_end: ``waveform`` or ``log-mel-spectrogram``.
+        front_end: ``waveform``, ``log-mel-spectrogram`` or ``embeddings``.
         loss: name of its loss.
         seed: of the training.
         inputs: all that decides the result, as JSON values.
@@ -52,7 +51,7 @@ class Cell:
     @property
     def sha256(self) -> str:
         """Hash of the inputs: cells with the same one give the same run."""
-        return hashlib.sha256(json.dumps(self.inputs, sort_keys=True).encode()).hexdigest()
+        return sha256_json(self.inputs)
 
     @property
     def name(self) -> str:
@@ -134,6 +133,7 @@ def _read_config(plan: Plan) -> Config:
 def _with_shards(plan: Plan, table: TagTable, out: Path, progress: bool) -> Plan:
     """Return the plan with shards for all its front-ends; write those that it does not name."""
     from folksong.audio.catalogue import read_catalogue, scan_folder
+    from folksong.prediction.embed_audio import embed_audio
     from folksong.shards.writer import write_shards
 
     used = dict.fromkeys(front_end for grid in plan.grid for front_end in grid.front_ends)
@@ -149,7 +149,10 @@ def _with_shards(plan: Plan, table: TagTable, out: Path, progress: bool) -> Plan
     shards = dict(plan.data.shards)
     for front_end in missing:
         folder = out.absolute() / "shards" / front_end
-        write_shards(tracks, folder, table, audio_format=front_end, progress=progress)
+        if front_end == EMBEDDINGS:
+            embed_audio(tracks, folder, plan.data.extractor, progress=progress)
+        else:
+            write_shards(tracks, folder, table, audio_format=front_end, progress=progress)
         shards[front_end] = str(folder)
     return plan.model_copy(update={"data": plan.data.model_copy(update={"shards": shards})})
 
@@ -255,7 +258,9 @@ def make_cells(
         FolksongError: a loss's settings are wrong, or a folder of shards is not there.
     """
     manifests = {
-        front_end: sha256_file(plan.place(folder) / MANIFEST_NAME)
+        front_end: sha256_file(
+            plan.place(folder) / (DESCRIPTION_NAME if front_end == EMBEDDINGS else MANIFEST_NAME)
+        )
         for front_end, folder in plan.shards.items()
         if any(front_end in grid.front_ends for grid in plan.grid)
     }

@@ -9,6 +9,7 @@ one is an error that names the nearest known one.
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Mapping
 from importlib.resources import files
@@ -19,6 +20,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from folksong.errors import FileFormatError, FolksongError, nearest
 from folksong.files import atomic_write, read_text
+
+logger = logging.getLogger(__name__)
 
 CONFIG_NAME = "config.json"
 
@@ -223,7 +226,7 @@ class ScheduleSettings(Section):
     early_stop_patience: NonNegativeCount | None = 20
     early_stop_min_delta: NonNegative = 0.0
     reduce_lr_patience: NonNegativeCount | None = 8
-    reduce_lr_factor: Annotated[float, Field(gt=0, lt=1)] | None = 0.5
+    reduce_lr_factor: Share | None = 0.5
     reduce_lr_min_delta: NonNegative = 0.0
     reduce_lr_min_lr: NonNegative = 1e-5
 
@@ -379,14 +382,18 @@ def _parse(text: str, file: Path) -> Any:
         return json5.loads(text, allow_duplicate_keys=False)
     except (ValueError, RecursionError) as error:
         if not text.lstrip().startswith(("{", "/", "[")):
+            # The earlier project's published settings of Models 3 and 4 are such a file.
             try:
-                json5.loads("{" + text, allow_duplicate_keys=False)
+                content = json5.loads("{" + text, allow_duplicate_keys=False)
             except (ValueError, RecursionError):
                 pass
             else:
-                raise FileFormatError(
-                    f"{file}: the brace that opens the settings is missing; write {{ as its first line"
-                ) from error
+                logger.warning(
+                    "%s: the brace that opens the settings is missing, read as if it were there; "
+                    "write { as its first line",
+                    file,
+                )
+                return content
         raise FileFormatError(f"{file}: not valid JSON ({' '.join(str(error).split())})") from error
 
 
@@ -402,6 +409,12 @@ def _translate(content: Mapping[str, Any], written: dict[str, str], source: str)
                 )
             _merge_into(sections, name, values)
             continue
+        if name == "model-training" and isinstance(values.get("optimizer"), Mapping):
+            values = {**values, "optimizer": {**values["optimizer"]}}
+            cyclic = values["optimizer"].pop(
+                "max_learning_rate", None
+            )  # where its project's cyclic settings have it
+            values.setdefault("max_learning_rate", cyclic)
         for key, value in values.items():
             if key not in known:
                 if name not in Config.model_fields:
