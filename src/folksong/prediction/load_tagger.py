@@ -11,7 +11,6 @@ import torch
 
 from folksong.errors import FolksongError
 from folksong.export import DESCRIPTION_NAME
-from folksong.export.folder import read_folder
 from folksong.models.checkpoint import load_model
 from folksong.models.hardware import keep_memory
 from folksong.models.pretrained.extractors import NETWORKS, trained_on
@@ -71,6 +70,8 @@ def load_tagger(
     if not isinstance(run, Run) and str(run) in NETWORKS and not Path(run).exists():
         return _pretrained(str(run), chosen, hop_seconds, batch_size, precision)
     if not isinstance(run, Run) and (Path(run) / DESCRIPTION_NAME).is_file():
+        from folksong.export.folder import read_folder  # which imports this package
+
         exported = read_folder(run)
         model, labels, audio = exported.tagger, exported.labels, exported.audio
         thresholds, stored = exported.thresholds, exported.scoring
