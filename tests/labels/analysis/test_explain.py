@@ -4,7 +4,7 @@ import pytest
 
 from folksong.errors import FolksongError
 from folksong.labels import explain, kmeans
-from folksong.labels.space import LabelSpace
+from folksong.labels.space import Label, LabelSpace
 from folksong.tags.cooccurrence import npmi
 
 
@@ -22,3 +22,16 @@ def test_explain(table, vectors):
     assert explain(aliased, "Techno!", table).member == "techno"
     with pytest.raises(FolksongError, match="'tecno' is in no label and on no track"):
         explain(space, "tecno", table)
+    assert reasons.facet is None
+    assert f"apart\ttechno\t{reasons.labels[0]}" in reasons.lines
+
+
+def test_facets_next_best_and_names_of_labels(table):
+    labels = (Label("beats", ("techno",), (), "genre"), Label("other", ("rock",), (), "genre"))
+    space = LabelSpace(labels)
+    reasons = explain(space, "beats", table)  # a label's name
+    assert reasons.tag == "techno"
+    assert reasons.facet == ("genre", 0.95, "a list holds the tag")
+    assert "techno\tgenre" in reasons.lines
+    if reasons.next_best:
+        assert f"same\ttechno\t{reasons.next_best}" in reasons.lines

@@ -1,7 +1,8 @@
-"""Explanation of a tag's label: its spelling, the tags it co-occurs with, and those that mean most nearly the same."""
+"""Explanation of a tag's label: its spelling, its facet, its neighbours by company and by words, and the next best."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +12,17 @@ from folksong.embeddings.tags import embed_tags
 from folksong.embeddings.words import WordVectors
 from folksong.errors import FolksongError, nearest
 from folksong.labels.space import LabelSpace
+from folksong.tags.facets import facets
 from folksong.tags.sources.read_tags import Tags, as_table
 from folksong.tags.table import TagTable
+
+WHY = {
+    "file": "a person's file",
+    "prefix": "the tag names it",
+    "listed": "a list holds the tag",
+    "words": "lists hold its words",
+    "guess": "guessed from its wording and its company",
+}
 
 
 @dataclass(frozen=True)
@@ -35,6 +45,8 @@ class Explanation:
         count: its tracks.
         cooccurring: the tags that it co-occurs with most, by NPMI over all tracks.
         similar: the tags that mean most nearly the same, by the cosine of word vectors; empty without them.
+        facet: what it is about, how sure that is, and why; None of a space whose labels cross facets.
+        next_best: the label that most of its neighbours are in besides its own; None where they are in no other.
     """
 
     tag: str
@@ -43,6 +55,17 @@ class Explanation:
     count: int
     cooccurring: tuple[Neighbour, ...]
     similar: tuple[Neighbour, ...]
+    facet: tuple[str, float, str] | None = None
+    next_best: str | None = None
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What a person can write to change it: a line for a file of facets, lines for a file of pairs."""
+        tag = self.member or self.tag
+        said = [f"{tag}\t{self.facet[0]}"] if self.facet else []
+        if self.labels:
+            said.append(f"apart\t{tag}\t{self.labels[0]}")
+        return (*said, f"same\t{tag}\t{self.next_best}") if self.next_best else tuple(said)
 
 
 def explain(
@@ -58,7 +81,7 @@ def explain(
 
     Args:
         space: the labels.
-        tag: a raw tag.
+        tag: a raw tag, or a label's name.
         tags: a tag table, or where to read it.
         vectors: word vectors, or where to read them, for neighbours in meaning.
         n_neighbours: how many neighbours of each kind.
@@ -67,20 +90,27 @@ def explain(
     Raises:
         FolksongError: neither the table nor the space knows the tag.
     """
-    table = as_table(tags)
+    table, words = as_table(tags), None if vectors is None else as_vectors(vectors)
+    if tag not in table.tag_index and tag not in space.spellings and tag in space.names:
+        tag = space.labels[space.index(tag)].tags[0]
     labels = tuple(space.labels[number].name for number in space.labels_of(tag))
     if tag not in table.tag_index and not labels:
         raise FolksongError(f"the tag {tag!r} is in no label and on no track{nearest(tag, space.spellings)}")
     member = None if not labels else (tag if tag in space.tags else space.aliases[tag])
     column = table.tag_index.get(tag)
-    return Explanation(
-        tag,
-        member,
-        labels,
-        0 if column is None else int(table.counts[column]),
-        () if column is None else _cooccurring(space, table, column, n_neighbours, min_shared),
-        () if vectors is None else _similar(space, table, tag, as_vectors(vectors), n_neighbours),
-    )
+    company = () if column is None else _cooccurring(space, table, column, n_neighbours, min_shared)
+    similar = () if words is None else _similar(space, table, tag, words, n_neighbours)
+    nearness: Counter[str] = Counter()
+    for neighbour in (*company, *similar):
+        for label in set(neighbour.labels) - set(labels):
+            nearness[label] += max(neighbour.nearness, 0)
+    said = None
+    if column is not None and any(label.facet for label in space.labels):
+        found = facets(table, words)
+        said = (found.facets[column], float(found.confidences[column]), WHY[found.reasons[column]])
+    best = max(nearness, key=nearness.__getitem__) if nearness else None
+    count = 0 if column is None else int(table.counts[column])
+    return Explanation(tag, member, labels, count, company, similar, said, best)
 
 
 def _neighbour(space: LabelSpace, tag: str, nearness: float) -> Neighbour:
