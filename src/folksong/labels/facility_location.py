@@ -2,7 +2,7 @@
 
 Of a matrix of likenesses, tags are chosen so that the sum over all tags of
 
-    count · likeness to the chosen tag that it is most like
+    count · likeness to the chosen tag that it is most like, up to `LIKE_ENOUGH`
 
 is great. Greedy choice reaches at least 1 − 1/e of the best sum (Nemhauser, Wolsey & Fisher 1978), and the order of the
 choice does not depend on how many are wanted: with a number of labels given, so many are chosen; without one, as many
@@ -22,8 +22,10 @@ from folksong.errors import FolksongError
 Floats = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.int64]
 
-WORTH_A_LABEL = 0.0007
+WORTH_A_LABEL = 0.0006
 """Of all counts: what a chosen tag must add."""
+LIKE_ENOUGH = 0.85
+"""A tag so like a chosen one is served; labels go to those that are like none rather than to finer shades."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,17 +62,17 @@ def facility_location(
             f"{n_labels} labels were asked for, but only {len(candidates)} tags are frequent enough to stand for one; "
             "ask for fewer"
         )
-    weights = counts.astype(np.float32)
+    weights, served = counts.astype(np.float32), np.minimum(likeness / LIKE_ENOUGH, 1)
     reached = np.zeros(len(likeness), np.float32)
     left = np.ones(len(candidates), bool)
     chosen: list[int] = []
     while left.any() and len(chosen) != n_labels:
-        gains = np.where(left, weights @ np.maximum(likeness - reached[:, None], 0), -1)
+        gains = np.where(left, weights @ np.maximum(served - reached[:, None], 0), -1)
         best = int(gains.argmax())
         if n_labels is None and chosen and gains[best] < WORTH_A_LABEL * weights.sum():
             break
         chosen.append(best)
         left[best] = False
-        reached = np.maximum(reached, likeness[:, best])
+        reached = np.maximum(reached, served[:, best])
     columns = likeness[:, chosen]
     return Located(candidates[chosen], columns.argmax(axis=1), columns.max(axis=1))

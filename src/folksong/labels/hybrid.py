@@ -63,7 +63,7 @@ LEAST_TRACKS = 20
 """A label's name has at least so many counts, its spellings and what means the same together; in a table of fewer than
 4,000 tracks, one for 200 tracks."""
 MOST_CANDIDATES = 1500
-LEAST_LIKENESS, LEAST_LIKENESS_OF_RARE, FREQUENT = 0.4, 0.45, 10
+LEAST_LIKENESS, LEAST_LIKENESS_OF_RARE, FREQUENT = 0.33, 0.4, 10
 """Tags less like any label's name are in none; what a tag with fewer counts than the last says of itself is unsure."""
 LOOSE_FACETS = ("opinion", "name")
 """Facets whose labels hold together by nothing but their facet: every tag is in the one that it is most like."""
