@@ -11,8 +11,9 @@ from folksong.cli import main
 from folksong.demo import corpus as corpus_module
 from folksong.demo import pipeline as demo_pipeline
 from folksong.demo.corpus import CorpusSettings
-from folksong.demo.pipeline import FRONT_ENDS, DemoResult, DemoSettings, Stage, _Journal, run_demo
+from folksong.demo.pipeline import DemoResult, DemoSettings, Stage, _Journal, run_demo
 from folksong.errors import FolksongError
+from folksong.models.pretrained.weights import MissingWeightsError
 from folksong.prediction import load_tagger
 from folksong.splits import Split
 
@@ -20,7 +21,7 @@ SETTINGS = DemoSettings(
     CorpusSettings(seed=2, per_subgenre=2, seconds=2.5, genres=("rock",)),
     n_labels=12,
     window_seconds=2.5,
-    epochs=tuple((front_end, 1) for front_end in FRONT_ENDS),
+    epochs=1,
 )
 
 
@@ -36,7 +37,8 @@ def test_every_stage_is_reported_with_its_time(finished: tuple[DemoResult, list[
     assert tuple(stages) == result.stages
     assert [stage.name for stage in stages] == [
         *("corpus", "labels"),
-        *(f"{front_end} {what}" for front_end in FRONT_ENDS for what in ("shards", "training", "evaluation")),
+        *("embeddings", "embeddings training", "embeddings evaluation"),
+        *("shards", "log-mel-spectrogram training", "log-mel-spectrogram evaluation"),
         "prediction",
     ]
     assert not any(stage.skipped for stage in stages)
@@ -185,13 +187,13 @@ def test_an_interrupted_training_goes_on(
     folder = tmp_path / "demo"
     shutil.copytree(finished[0].folder, folder)
     content = json.loads((folder / "demo.json").read_text())
-    for name in ("waveform training", "waveform evaluation", "prediction"):
+    for name in ("log-mel-spectrogram training", "log-mel-spectrogram evaluation", "prediction"):
         del content["stages"][name]
     (folder / "demo.json").write_text(json.dumps(content))
     resumed = run_demo(folder, SETTINGS, jobs=1)
     assert [stage.name for stage in resumed.stages if not stage.skipped] == [
-        "waveform training",
-        "waveform evaluation",
+        "log-mel-spectrogram training",
+        "log-mel-spectrogram evaluation",
         "prediction",
     ]
     assert resumed.scores[1].macro_roc_auc == finished[0].scores[1].macro_roc_auc
@@ -206,3 +208,19 @@ def test_corpus_only(tmp_path: Path) -> None:
     assert len(list((tmp_path / "c" / "audio").rglob("*.mp3"))) == 40
     shown = CliRunner().invoke(main, ["tags", "stats", str(tmp_path / "c" / "lastfm_tags.db")])
     assert shown.exit_code == 0
+
+
+def test_without_pretrained_weights_it_hears_with_statistics(
+    finished: tuple[DemoResult, list[Stage]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def missing(name: str) -> None:
+        raise MissingWeightsError(f"the weights of {name} are not here")
+
+    monkeypatch.setattr(demo_pipeline, "get_extractor", missing)
+    demo = demo_pipeline._Demo(tmp_path, SETTINGS, 1, False)
+    shutil.copytree(finished[0].folder / "corpus", tmp_path / "corpus")
+    assert "recordings by statistics" in demo.embed()["detail"]
+    assert "are not here; the demo hears with statistics" in caplog.text

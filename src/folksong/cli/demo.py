@@ -44,7 +44,8 @@ def demo(out: str, corpus_only: bool, seed: int, per_subgenre: int, seconds: flo
     The corpus is synthetic: pieces in 5 genres of 8 subgenres, computed from recipes and written as mp3 files, and
     tags of simulated listeners in last.fm's SQLite schema, with the hidden truth beside them. The demo cleans the tags,
     splits the tracks by artist, builds the popular labels (Model 1), the filtered ones (Model 2) and the hybrid's
-    genres, encodes the audio, trains both front-ends, tunes thresholds, measures the taggers and lets them hear clips
+    genres, trains a head on the embeddings of a pretrained network (see `folksong models fetch`; without, on
+    statistics of spectrograms) and a network on spectrograms, tunes thresholds, measures both and lets them hear clips
     by artists they never heard. It takes a few minutes; after an interruption the same command goes on where it ended.
 
     \b
