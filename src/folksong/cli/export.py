@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from folksong.cli.common import FolksongCommand, FolksongGroup, OutputFile
+import folksong as fs
+from folksong.cli.command import File, Folder, FolksongGroup, Output
 
 
 @click.group(cls=FolksongGroup)
@@ -12,65 +15,43 @@ def export() -> None:
     """A trained tagger for use elsewhere: safetensors and JSON, ONNX, or from a Keras model."""
 
 
-@export.command(cls=FolksongCommand)
-@click.argument("run", type=click.Path())
-@click.argument("folder", type=click.Path(file_okay=False))
-def safetensors(run: str, folder: str) -> None:
+@export.command
+def safetensors(run: File, folder: Folder) -> None:
     """Write RUN's best tagger into FOLDER: weights as safetensors, all else (labels, thresholds, preset) as JSON.
 
-    \b
     Example:
       folksong export safetensors runs/mel models/mel
     """
     from folksong.export.folder import export_folder
-    from folksong.runs import Run
 
-    click.echo(f"wrote {export_folder(Run.open(run), folder)}")
+    click.echo(f"wrote {export_folder(fs.Run.open(run), folder)}")
 
 
-@export.command(cls=FolksongCommand)
-@click.argument("run", type=click.Path())
-@click.argument("path", type=OutputFile())
-def onnx(run: str, path: str) -> None:
+@export.command
+def onnx(run: File, path: Output) -> None:
     """Write RUN's best tagger to PATH as one ONNX graph: waveform in, label scores out, log-mel included.
 
-    \b
     Example:
       folksong export onnx runs/mel mel.onnx
     """
     from folksong.export.onnx import export_onnx
-    from folksong.runs import Run
 
-    click.echo(f"wrote {export_onnx(Run.open(run), path)}")
+    click.echo(f"wrote {export_onnx(fs.Run.open(run), path)}")
 
 
-@export.command(cls=FolksongCommand)
-@click.argument("model", type=click.Path())
-@click.argument("folder", type=click.Path(file_okay=False))
-@click.option(
-    "--labels", type=click.Path(), required=True, help="Its outputs, in order: a *.labels.json file."
-)
-@click.option("--preset", default="urop2019", show_default=True, help="Features of a log-mel model.")
-@click.option(
-    "--window", "window_seconds", type=float, default=15.0, show_default=True, help="Its window in seconds."
-)
-@click.option("--sr", "sample_rate", type=click.IntRange(1), default=16000, show_default=True, help="Hz.")
-def keras(model: str, folder: str, labels: str, preset: str, window_seconds: float, sample_rate: int) -> None:
-    """Turn MODEL, a Keras HDF5 file of the earlier project, into an exported folder.
+@export.command(of="export.keras_file:import_keras")
+def keras(model: File, folder: Folder, *, labels: File, **settings: Any) -> None:
+    """Turn MODEL of the earlier project, a Keras HDF5 file or a TensorFlow checkpoint's index, into an exported folder.
 
-    \b
     Example:
       folksong export keras mymodel.h5 models/old --labels top50.labels.json
+      folksong export keras epoch3-1.index models/old --labels top50.labels.json
+
+    Args:
+        labels: Its outputs, in order: a *.labels.json file.
+        preset: Features of a log-mel model.
+        window_seconds (--window): Its window in seconds.
     """
     from folksong.export.keras_file import import_keras
-    from folksong.labels.space import LabelSpace
 
-    written = import_keras(
-        model,
-        folder,
-        LabelSpace.read(labels),
-        preset=preset,
-        window_seconds=window_seconds,
-        sample_rate=sample_rate,
-    )
-    click.echo(f"wrote {written}")
+    click.echo(f"wrote {import_keras(model, folder, fs.LabelSpace.read(labels), **settings)}")

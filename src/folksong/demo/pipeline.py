@@ -142,14 +142,10 @@ class Score:
 
 @dataclass(frozen=True)
 class Heard:
-    """What the taggers say of a clip that they never saw, beside what is really played.
+    """What the taggers say of a clip that they never saw, beside what is played: `truth` in words, and its `genre`.
 
-    Attributes:
-        file: the clip.
-        truth: what is played, in words.
-        genre: what is played, one of the corpus's genres.
-        labels: front-end -> labels that reach their thresholds, with scores, best first.
-        genres: front-end -> the genre whose label has the highest score.
+    By front-end, `labels` are those that reach their thresholds, with scores, best first, and `genres` the genre whose
+    label has the highest score.
     """
 
     file: Path

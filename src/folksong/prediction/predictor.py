@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,7 @@ from folksong.export import DESCRIPTION_NAME
 from folksong.models.checkpoint import load_model
 from folksong.models.hardware import choose_precision, keep_memory
 from folksong.models.inference import prepared
+from folksong.models.pretrained.extractors import NETWORKS, trained_on
 from folksong.models.tagger import Tagger
 from folksong.prediction.thresholds import stored_thresholds
 from folksong.prediction.windows import AudioInput, Clip, Scores, listening_threads, score_clips
@@ -229,7 +231,8 @@ def load_tagger(
     speed of the waveform network.
 
     Args:
-        run: the run, or its folder, or a folder that `folksong export` wrote.
+        run: the run, or its folder, or a folder that `folksong export` wrote; or a pretrained network by its name:
+            ``musicnn-msd``, ``musicnn-mtt``, ``vgg-msd``, ``vgg-mtt`` (50 tags each).
         device: ``"cpu"``, ``"cuda"``, …; a GPU where there is one if None.
         hop_seconds: from the beginning of one window to the next, in the place of the stored definition's.
         batch_size: windows scored at once.
@@ -243,6 +246,8 @@ def load_tagger(
     chosen = find_device(device)
     if chosen.type == "cpu":
         keep_memory()
+    if not isinstance(run, Run) and str(run) in NETWORKS and not Path(run).exists():
+        return _pretrained(str(run), chosen, hop_seconds, batch_size, precision)
     if not isinstance(run, Run) and (Path(run) / DESCRIPTION_NAME).is_file():
         from folksong.export.folder import read_folder
 
@@ -279,6 +284,32 @@ def load_tagger(
         batch_size=batch_size,
         precision=wanted.precision,
         thresholds=thresholds,
+    )
+
+
+def _pretrained(
+    name: str, device: torch.device, hop_seconds: float | None, batch_size: int, precision: str | None
+) -> LoadedTagger:
+    from folksong.models.pretrained.musicnn import (
+        PRESET,
+        WINDOW_SECONDS,
+        PretrainedTagger,
+        read_network,
+        read_tags_of,
+    )
+
+    if precision not in (None, "auto", "32"):
+        raise FolksongError(f"{name} computes in 32 bits only, not in {precision}")
+    network, _ = read_network(name)
+    logger.info("%s: trained on %s (Pons & Serra 2019)", name, trained_on(name))
+    return LoadedTagger(
+        cast(Tagger, PretrainedTagger(network)),  # all of it that is called here
+        read_tags_of(name),
+        AudioInput(PRESET.sample_rate, WINDOW_SECONDS, PRESET),
+        hop_seconds=hop_seconds,
+        device=device,
+        batch_size=batch_size,
+        precision="32",
     )
 
 

@@ -134,6 +134,7 @@ def _entries(table: bytes) -> Iterator[tuple[bytes, bytes]]:
     for _ in range(4):  # of a block that is not used, and of the index of blocks: offset and size each
         value, position = read_varint(footer, position, FOOTER_BYTES - 8)
         handle.append(value)
+    list(_block(table, handle[0], handle[1]))  # its CRC
     for _, block in _block(table, handle[2], handle[3]):
         view = memoryview(block)
         offset, position = read_varint(view, 0, len(view))
