@@ -13,6 +13,9 @@ from folksong.cli.common import echo_table, wants_progress
 Seconds = Annotated[float, click.FloatRange(1, 600)]
 UNDEFINED = (0, float("nan"))
 CANNOT_TEACH = """
+"As played": what is really played in the place of the crowd's tags. "At most": what the truth itself reaches when it
+is measured by the crowd's tags.
+
 What this corpus cannot teach: a place is drawn for each artist and not played, so nothing in the sound tells it;
 an era is a trace of tape and hiss, a mood a shade of tempo and brightness that the crowd often misses; and with three
 or four artists a subgenre, a subgenre of few tracks is learned as the sound of its artists."""
