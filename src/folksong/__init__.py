@@ -46,6 +46,7 @@ _MODULES = {
     "losses": "folksong.training.losses",
     "metrics": "folksong.metrics",
     "splits": "folksong.splits",
+    "tags": "folksong.tags",
 }
 
 __all__ = [
@@ -77,13 +78,14 @@ __all__ = [
     "run_experiment",
     "scan_folder",
     "splits",
+    "tags",
     "train",
     "tune_thresholds",
     "write_shards",
 ]
 
 if TYPE_CHECKING:
-    from folksong import labels, metrics, splits
+    from folksong import labels, metrics, splits, tags
     from folksong.audio.catalogue import read_catalogue, scan_folder
     from folksong.embeddings.import_embeddings import import_embeddings
     from folksong.embeddings.read_vectors import read_vectors

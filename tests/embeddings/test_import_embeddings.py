@@ -181,7 +181,7 @@ def test_features_without_ids_train(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(80, 3))
     y = (x[:, :2] + rng.normal(size=(80, 2)) > 0).astype(int)
-    frame = {**{f"f{n}": x[:, n] for n in range(3)}, "happy": y[:, 0], "sad": y[:, 1]}
+    frame = {**{f"f{n}": x[:, n] for n in range(3)}, "happy": y[:, 0] > 0, "sad": y[:, 1] * 1.0}
     pl.DataFrame(frame).write_csv(tmp_path / "emotions.csv")
     command = ["embeddings", "import", str(tmp_path / "emotions.csv"), str(tmp_path / "o")]
     found = CliRunner().invoke(main, command)

@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from click.testing import CliRunner
 
 from folksong.audio.catalogue import scan_folder
+from folksong.cli import main
 from folksong.embeddings.store import read_embeddings
 from folksong.errors import FolksongError
 from folksong.models.pretrained.extractors import get_extractor
@@ -94,3 +96,21 @@ def test_nothing_decodes(tmp_path):
     (tmp_path / "music/a.mp3").write_bytes(b"junk")
     with pytest.raises(FolksongError, match="there is no embedding to write"):
         embed_audio(tmp_path / "music", tmp_path / "out", "statistics", jobs=1)
+
+
+def test_the_command(music, whole, tmp_path):
+    command = [
+        "embeddings",
+        "extract",
+        str(music),
+        str(tmp_path / "out"),
+        "--model",
+        "statistics",
+        "--jobs",
+        "1",
+    ]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 0, result.output
+    assert "3 embeddings of statistics" in result.output
+    assert "c.mp3: not a recording" in result.output
+    assert read_embeddings(tmp_path / "out").sha256 == whole.sha256

@@ -221,3 +221,15 @@ def test_the_control_is_printed_beside_an_evaluation(tmp_path: Path) -> None:
     assert control.space is not None
     assert (control.space.model, control.split.sha256()) == ("statistics", run.split.sha256())
     assert "Control" not in CliRunner().invoke(main, ["evaluate", str(control.path)]).output
+
+
+def test_exported_head_scores_embeddings(folder: Path, run: fs.Run, tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime", reason="pip install onnxruntime")
+    from folksong.export.onnx import export_onnx
+
+    session = onnxruntime.InferenceSession(export_onnx(run, tmp_path / "head.onnx"))
+    tracks = fs.evaluate(run, write=False).tracks
+    (scores,) = session.run(None, {"embeddings": read_embeddings(folder).vectors(tracks.track_ids)})
+    np.testing.assert_allclose(scores, tracks.scores, atol=1e-5)
+    kept = session.get_modelmeta().custom_metadata_map
+    assert json.loads(kept["embedding_space"])["model"] == "made-up"

@@ -18,9 +18,8 @@ from folksong.cli.doctor import doctor
 from folksong.cli.embeddings import embeddings, models
 from folksong.cli.evaluate import compare, evaluate, report
 from folksong.cli.experiment import experiment
-from folksong.cli.export import export
 from folksong.cli.labels import labels
-from folksong.cli.predict import predict
+from folksong.cli.predict import export, predict
 from folksong.cli.shards import shards
 from folksong.cli.split import split
 from folksong.cli.tags import tags

@@ -21,7 +21,7 @@ an era is a trace of tape and hiss, a mood a shade of tempo and brightness that 
 or four artists a subgenre, a subgenre of few tracks is learned as the sound of its artists."""
 
 
-@click.command(cls=FolksongCommand, resumable=True)
+@click.command(cls=FolksongCommand, resumable="What was done is kept")
 def demo(
     out: Folder = "folksong-demo", *, corpus_only: bool = False, seed: int = 0, per_subgenre: Count = 12,
     seconds: Seconds = 6.0, jobs: int = -1,

@@ -31,7 +31,7 @@ from folksong.cli.common import echo_table, note, wants_progress
 from folksong.cli.train import FrontEnd
 
 
-@click.command(cls=FolksongCommand, resumable=True)
+@click.command(cls=FolksongCommand, resumable="What was done is kept")
 def experiment(
     plan: str | None = None, *, show_list: bool = False, write_plan: Output | None = None, out: Folder | None = None,
     tags: File | None = None, audio: File | None = None, front_end: FrontEnd | None = None,
@@ -44,34 +44,15 @@ def experiment(
     that goes into it: the same command goes on where it was stopped, and a changed plan trains only what has changed.
     A cell that fails is named, and the others go on; the exit code is then 1.
 
-    A plan with a [search] section tries settings in the place of its own: all combinations, drawn ones, or those that
-    Optuna chooses (pip install 'folksong[search]'). The same command given again, also at the same time, goes on with
-    the same search.
+    A plan with a [search] section, as model-3-grid has, tries settings in the place of its own: all combinations, drawn
+    ones, or those that Optuna chooses (pip install 'folksong[search]'). The same command given again, also at the same
+    time, goes on with the same search. --write-plan writes a plan with comments, to learn from.
 
     Example:
       folksong experiment all-models-small --demo demo
       folksong experiment all-models-small --demo demo --front-end embeddings --out heads
       folksong experiment all-models --tags lastfm_tags.db --audio tracks.csv --artists tracks.csv \\
           --vectors glove.6B.200d.txt --out answer
-    Example of a plan:
-      [data]
-      tags = "lastfm_tags.db"
-      shards = { "log-mel-spectrogram" = "shards/mel", "waveform" = "shards/wave" }
-      [spaces]
-      top = { builder = "top", n = 100 }
-      filtered = { builder = "drop", of = "top" }
-      [[grid]]
-      spaces = ["top", "filtered"]
-      front_ends = ["log-mel-spectrogram"]
-      seeds = [0, 1, 2]
-    Example of a search, added to a plan:
-      [search]
-      sampler = "tpe"
-      trials = 30
-      figure = "macro_pr_auc"
-      [search.parameters]
-      "spaces.top.n" = [50, 100, 200]
-      "settings.model-training.optimizer.learning_rate" = { low = 1e-4, high = 1e-2, log = true }
     """
     if show_list or plan is None or write_plan is not None:
         _show_plans(plan, write_plan, show_list)

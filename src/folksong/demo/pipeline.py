@@ -287,7 +287,9 @@ class _Demo:
         filtered = drop(popular, SUBJECTIVE_TAGS, ignore_case=True)
         spaces = {"popular": popular, "filtered": filtered}
         try:
-            spaces["hybrid"] = hybrid(training, None, n_clusters=settings.n_clusters, provenance=provenance)
+            spaces["hybrid"] = hybrid(
+                training, None, n_clusters=settings.n_clusters, across_facets=True, provenance=provenance
+            )
             choice = propose_genres(spaces["hybrid"], training).choice
             spaces["learned"] = _joined(keep_genres(spaces["hybrid"], choice, training), filtered, aliases)
         except FolksongError as error:

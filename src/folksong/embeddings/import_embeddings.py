@@ -337,12 +337,12 @@ def _read_columns(
         return _Found(
             _named((track_id, _as_array(cell)) for track_id, cell in zip(track_ids, cells, strict=True))
         )
-    texts = frame.select(pl.all().cast(pl.String).str.strip_chars())
-    numbers = texts.select(pl.all().cast(pl.Float32, strict=False))
+    texts = frame.select(pl.all().cast(pl.String).str.strip_chars().str.to_lowercase())
+    numbers = texts.select(pl.all().replace({"true": "1", "false": "0"}).cast(pl.Float32, strict=False))
     given = [series.name for series in numbers if series.null_count() < len(numbers)]
     if labels is None:
-        labels = [text for text in given if texts[text].is_in(["0", "1"]).all()]
-    features = [text for text in given if text not in set(labels)]
+        labels = [name for name in given if numbers[name].is_in([0.0, 1.0]).fill_null(False).all()]
+    features = [name for name in given if name not in set(labels)]
     if not features:
         raise FileFormatError(f"{source}: neither a column of lists nor columns of features were found")
     values = numbers.select(pl.col(features).fill_null(float("nan"))).to_numpy()

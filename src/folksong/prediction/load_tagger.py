@@ -1,20 +1,16 @@
-"""The way to a tagger for prediction: from a run, an exported folder, or the name of a pretrained network."""
+"""A tagger by the name of its run, its exported folder, or a network that others trained."""
 
 from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from folksong.errors import FolksongError
 from folksong.export import DESCRIPTION_NAME
-from folksong.export.folder import read_folder
 from folksong.models.checkpoint import load_model
 from folksong.models.hardware import keep_memory
 from folksong.models.pretrained.extractors import NETWORKS, trained_on
@@ -35,6 +31,10 @@ from folksong.runs import Run, Scoring
 logger = logging.getLogger(__name__)
 
 FEW_STEPS = 1000  # of one epoch: so many may be a training
+OTHER_SCORING = (
+    "its thresholds were tuned on windows and precision other than those wanted, and are not used; "
+    "tune them on these"
+)
 
 
 def load_tagger(
@@ -70,61 +70,35 @@ def load_tagger(
     if not isinstance(run, Run) and str(run) in NETWORKS and not Path(run).exists():
         return _pretrained(str(run), chosen, hop_seconds, batch_size, precision)
     if not isinstance(run, Run) and (Path(run) / DESCRIPTION_NAME).is_file():
-        parts = _of_export(run)
+        from folksong.export.folder import read_folder  # which imports this package
+
+        exported = read_folder(run)
+        model, labels, audio = exported.tagger, exported.labels, exported.audio
+        thresholds, stored = exported.thresholds, exported.scoring
     else:
         opened = run if isinstance(run, Run) else Run.open(run)
         if opened.space is not None:
             return HeadTagger(opened)
-        parts = _of_run(opened)
-    wanted = settled(
-        parts.scoring.replaced(None, hop_seconds, precision) if scoring is None else scoring, chosen
-    )
-    thresholds = parts.thresholds
-    if thresholds is not None and wanted != parts.scoring:
+        model, labels = load_model(opened), opened.labels
+        audio = AudioInput(opened.sample_rate, opened.window_seconds, opened.preset)
+        tuned = stored_thresholds(opened)
+        thresholds = None if tuned is None else tuned.array(labels.names)
+        stored = opened.scoring if tuned is None else tuned.scoring
+        _hint_at_little_training(opened)
+    wanted = settled(stored.replaced(None, hop_seconds, precision) if scoring is None else scoring, chosen)
+    if thresholds is not None and wanted != stored:
         thresholds = None
         if scoring is None:
-            logger.warning(
-                "%s: its thresholds were tuned on windows and precision other than those wanted, and are not used; "
-                "tune them on these",
-                run.path if isinstance(run, Run) else run,
-            )
+            logger.warning("%s: %s", run.path if isinstance(run, Run) else run, OTHER_SCORING)
     return LoadedTagger(
-        parts.model,
-        parts.labels,
-        parts.audio,
+        model,
+        labels.names,
+        audio,
         hop_seconds=wanted.hop_seconds,
         device=chosen,
         batch_size=batch_size,
         precision=wanted.precision,
         thresholds=thresholds,
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class _Parts:
-    """What a run or an exported folder holds of a tagger."""
-
-    model: Tagger
-    labels: tuple[str, ...]
-    audio: AudioInput
-    thresholds: npt.NDArray[np.float64] | None
-    scoring: Scoring
-
-
-def _of_export(folder: str | os.PathLike[str]) -> _Parts:
-    found = read_folder(folder)
-    return _Parts(found.tagger, found.labels.names, found.audio, found.thresholds, found.scoring)
-
-
-def _of_run(run: Run) -> _Parts:
-    tuned, names = stored_thresholds(run), run.labels.names
-    _hint_at_little_training(run)
-    return _Parts(
-        load_model(run),
-        names,
-        AudioInput(run.sample_rate, run.window_seconds, run.preset),
-        None if tuned is None else tuned.array(names),
-        run.scoring if tuned is None else tuned.scoring,
     )
 
 
