@@ -8,11 +8,11 @@ import pytest
 from click.testing import CliRunner
 
 from folksong.cli import main
-from folksong.demo import corpus as corpus_module
 from folksong.demo import pipeline as demo_pipeline
 from folksong.demo.corpus import CorpusSettings
 from folksong.demo.pipeline import DemoResult, DemoSettings, Stage, _Journal, run_demo
 from folksong.errors import FolksongError
+from folksong.files import write_csv
 from folksong.models.pretrained.weights import MissingWeightsError
 from folksong.prediction import load_tagger
 from folksong.splits import Split
@@ -79,11 +79,9 @@ def test_16_a5_the_learned_labels_know_each_genre_once(tmp_path: Path) -> None:
     demo = demo_pipeline._Demo(tmp_path, settings, 1, False)
     write_lastfm(crowd.table, demo.corpus.tags_path)
     rows = [(piece.track_id, piece.file_name, piece.artist.name, piece.title) for piece in pieces]
-    corpus_module._write_csv(demo.corpus.tracks_csv, ("track_id", "mp3_path", "artist", "title"), rows)
+    write_csv(demo.corpus.tracks_csv, ("track_id", "mp3_path", "artist", "title"), rows)
     truth = [(entry.tag, entry.kind, entry.concept, entry.genre) for entry in crowd.tag_truth]
-    corpus_module._write_csv(
-        demo.corpus.root / "truth" / "tags.csv", ("tag", "kind", "concept", "genre"), truth
-    )
+    write_csv(demo.corpus.root / "truth" / "tags.csv", ("tag", "kind", "concept", "genre"), truth)
     meanings = demo.make_labels()["meanings"]
     space = LabelSpace.read(tmp_path / "learned.labels.json")
     genres = [name for name in space.names if meanings[name][0] == "genre"]
@@ -178,7 +176,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(demo_pipeline, "run_demo", interrupted)
     outcome = CliRunner().invoke(main, ["demo", str(tmp_path / "demo")])
     assert outcome.exit_code == 130
-    assert "the same command goes on where this one ended" in outcome.output
+    assert "run the same command again to continue" in outcome.output
 
 
 def test_an_interrupted_training_goes_on(
