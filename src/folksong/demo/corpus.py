@@ -18,7 +18,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
-from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass
 from importlib import resources
 from pathlib import Path
