@@ -39,6 +39,7 @@ constraints: $(INSTALLED)  ## pin what is installed now
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	-$(BIN)/folksong models fetch musicnn  # what tests of pretrained networks read; they skip without it
 	touch $@
 
 clean:

@@ -25,11 +25,18 @@ from pathlib import Path
 
 import torch
 
-EVERYTHING = ["--accumulate", "2", "--clip-norm", "0.5", "--weight-decay", "0.01", "--schedule", "cosine"]
-EVERYTHING += ["--warmup-steps", "5"]
+EVERYTHING = [
+    "--set",
+    "accumulate_batches=2",
+    "--set",
+    "clip_gradient_norm=0.5",
+    "--set",
+    "weight_decay=0.01",
+]
+EVERYTHING += ["--set", "schedule=cosine", "--set", "warmup_steps=5"]
 AUGMENTATION = {
-    "log-mel-spectrogram": ["--frequency-masks", "2", "--time-masks", "2"],
-    "waveform": ["--gain", "6"],
+    "log-mel-spectrogram": ["--set", "frequency_masks=2", "--set", "time_masks=2"],
+    "waveform": ["--set", "gain_db=6"],
 }
 
 
@@ -86,7 +93,16 @@ def main() -> None:
         config = Path(folder, "config.json")
         config.write_text(json.dumps(settings))
         words = [given.front_end, "--tfrecords-dir", given.shards, "--config", str(config)]
-        words += ["--epochs", str(given.epochs), "--steps-per-epoch", "9", "--save-every", "2", "--seed", "5"]
+        words += [
+            "--epochs",
+            str(given.epochs),
+            "--steps-per-epoch",
+            "9",
+            "--set",
+            "save_every=2",
+            "--seed",
+            "5",
+        ]
         words += [*EVERYTHING, *AUGMENTATION[given.front_end]] if given.everything else []
         words += ["--processes", str(given.processes)] if given.processes else []
         words += ["--custom-loss-embeddings-path", given.vectors] if given.vectors else []

@@ -28,6 +28,7 @@ _MODULE_OF = {
     "embed_audio": "folksong.prediction.embed_audio",
     "embed_tags": "folksong.embeddings.tags",
     "evaluate": "folksong.evaluation.evaluate",
+    "import_embeddings": "folksong.embeddings.import_embeddings",
     "load_tagger": "folksong.prediction",
     "read_catalogue": "folksong.audio.catalogue",
     "read_tags": "folksong.tags.sources.read_tags",
@@ -45,6 +46,7 @@ _MODULES = {
     "losses": "folksong.training.losses",
     "metrics": "folksong.metrics",
     "splits": "folksong.splits",
+    "tags": "folksong.tags",
 }
 
 __all__ = [
@@ -64,6 +66,7 @@ __all__ = [
     "embed_audio",
     "embed_tags",
     "evaluate",
+    "import_embeddings",
     "labels",
     "load_tagger",
     "losses",
@@ -75,14 +78,16 @@ __all__ = [
     "run_experiment",
     "scan_folder",
     "splits",
+    "tags",
     "train",
     "tune_thresholds",
     "write_shards",
 ]
 
 if TYPE_CHECKING:
-    from folksong import labels, metrics, splits
+    from folksong import labels, metrics, splits, tags
     from folksong.audio.catalogue import read_catalogue, scan_folder
+    from folksong.embeddings.import_embeddings import import_embeddings
     from folksong.embeddings.read_vectors import read_vectors
     from folksong.embeddings.tags import embed_tags
     from folksong.embeddings.words import WordVectors

@@ -22,7 +22,7 @@ import google_crc32c
 import numpy as np
 import numpy.typing as npt
 
-from folksong.files import atomic_write
+from folksong.files import atomic_write, sha256_json
 
 logger = logging.getLogger(__name__)
 
@@ -170,7 +170,7 @@ def path_beside(path: str | os.PathLike[str], options: Mapping[str, Any]) -> Pat
     """Return where the cache of a source read with these options lies: a hidden file beside it."""
     source = Path(path)
     chosen = {name: value for name, value in options.items() if value is not None}
-    mark = f".{hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:8]}" if chosen else ""
+    mark = f".{sha256_json(chosen)[:8]}" if chosen else ""
     return source.with_name(f".{source.name}{mark}.folksong")
 
 

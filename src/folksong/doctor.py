@@ -157,7 +157,9 @@ def _traps() -> list[Finding]:
         findings.append(Finding("environment", "problem", text))
     shared = Path("/dev/shm")
     if shared.is_dir() and (size := shutil.disk_usage(shared).total) < LEAST_SHARED_MEMORY_BYTES:
-        text = f"/dev/shm holds only {size >> 20} MiB: use --workers 0, or docker run --shm-size 1g"
+        text = (
+            f"/dev/shm holds only {size >> 20} MiB: train with --set workers=0, or docker run --shm-size 1g"
+        )
         findings.append(Finding("shared memory", "note", text))
     return [*findings, *_open_files()] or [Finding("environment", "ok", "no known trap")]
 

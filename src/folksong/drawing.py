@@ -1,11 +1,12 @@
-"""What all charts share: names that can be shown, and pictures by Matplotlib with the same bytes each time."""
+"""What all charts share: names that can be shown, pages, and pictures by Matplotlib with the same bytes each time."""
 
 from __future__ import annotations
 
 import html
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,13 @@ def distinct_names(names: Sequence[str]) -> list[str]:
 def plotly_text(text: str) -> str:
     """Return text that Plotly shows as it is: it takes some HTML for its own, and knows no ``&quot;``."""
     return html.escape(text, quote=False)
+
+
+def fill_template(template: Traversable, parts: Mapping[str, str]) -> str:
+    """Return a page with ``{{name}}`` filled, in one pass: text that looks like a placeholder stays as it is."""
+    first, *pieces = template.read_text(encoding="utf-8").split("{{")
+    filled = (parts[name] + rest for name, _, rest in (piece.partition("}}") for piece in pieces))
+    return first + "".join(filled)
 
 
 def write_picture(figure: Any, path: str | os.PathLike[str], *, dpi: int = 150) -> None:

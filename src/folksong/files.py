@@ -327,8 +327,12 @@ def check_signature(path: str | os.PathLike[str], content: Mapping[str, Any], re
 
 
 def _sha256_of(content: Mapping[str, Any]) -> str:
-    signed = {key: value for key, value in content.items() if key != "sha256"}
-    return hashlib.sha256(json.dumps(signed, sort_keys=True).encode()).hexdigest()
+    return sha256_json({key: value for key, value in content.items() if key != "sha256"})
+
+
+def sha256_json(content: Any) -> str:
+    """Return the SHA-256 of JSON values, whatever the order of their keys."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def sha256_file(path: str | os.PathLike[str]) -> str:

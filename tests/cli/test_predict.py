@@ -91,7 +91,7 @@ def test_16_c7_hostile_labels_and_names_cannot_command_the_terminal(tiny_run, to
     (tmp_path / "b\x1b[31m.wav").write_text("text")
     tagger = load_tagger(tiny_run.folder)
     tagger.labels = (hostile, *tagger.labels[1:])
-    monkeypatch.setattr("folksong.prediction.load_tagger", lambda *_, **__: tagger)
+    monkeypatch.setattr("folksong.load_tagger", lambda *_, **__: tagger)
     for form in ([], ["--json"]):
         result = predict("run", tmp_path, "--top", 5, *form)
         assert not set(result.output) & set("\x1b\x07\u202e")

@@ -155,13 +155,13 @@ def test_an_experiments_folder_stands_for_its_cells(experiment, tmp_path):
 
 def test_runs_are_grouped_by_all_but_their_seed(experiment):
     named = open_runs([experiment])
-    groups = group_runs(named, [one.run.path.name for one in named])
+    groups = group_runs(named)
     assert [(group.name, group.seeds, group.rows) for group in groups] == [
         ("single", (0, 1), (0, 1)),
         ("pairs", (0, 1), (2, 3)),
     ]
-    twice = [named[0], NamedRun(named[0].run, "single", "bce")]
-    assert len(group_runs(twice, ["a", "b"])) == 2, "the same seed twice is no average"
+    twice = [named[0], NamedRun(named[0].run, "b", "single", "bce")]
+    assert len(group_runs(twice)) == 2, "the same seed twice is no average"
 
 
 def test_a_report_holds_groups_grounds_pairs_and_recovery(experiment, tmp_path, monkeypatch):

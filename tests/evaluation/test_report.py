@@ -68,7 +68,7 @@ def test_figures_are_those_of_the_evaluations(report, runs):
     for entry, run in zip(report.runs, runs, strict=True):
         assert entry.evaluation.macro_roc_auc == current_evaluation(run, "test").macro_roc_auc
     assert [entry.name for entry in report.runs] == ["mel", "wave"]
-    assert [group.coverage["tracks"] for group in report.groups] == pytest.approx([39 / 40] * 2)
+    assert [group.coverage.tracks for group in report.groups] == pytest.approx([39 / 40] * 2)
     assert [ground.ground for ground in report.grounds] == ["labels"]
     assert [(one.group.name, one.number) for one in report.groups] == [("mel", 1), ("wave", 2)]
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import folksong as fs
 from folksong.cli import main
+from folksong.embeddings.store import EmbeddingSpace, write_embeddings
 from folksong.errors import FolksongError
 from folksong.experiment import read_plan, run_experiment
 from folksong.experiment.run_experiment import _run_cells, run_cell
@@ -121,3 +124,21 @@ def test_recordings_become_shards_once(tiny_run, plan, tmp_path):
     nothing = changed.model_copy(update={"data": changed.data.model_copy(update={"audio": None})})
     with pytest.raises(FolksongError, match=r"data.shards: none for log-mel-spectrogram"):
         run_experiment(nothing, tmp_path / "other")
+
+
+def test_heads_in_the_place_of_the_plans_front_ends(tiny_run, plan, tmp_path):
+    rng = np.random.default_rng(0)
+    space = EmbeddingSpace("made-up", "", "", "", None, None, "", "", 6)
+    with write_embeddings(tmp_path / "embeddings", space) as writer:
+        for track_id in fs.read_tags(tiny_run.tags).track_ids:
+            writer.add(track_id, rng.normal(size=6))
+        writer.finish({})
+    command = ["experiment", str(plan), "--out", str(tmp_path / "out"), "--front-end", "embeddings"]
+    command += ["--set", f"data.shards.embeddings={tmp_path / 'embeddings'}", "--no-report"]
+    found = CliRunner().invoke(main, command)
+    assert found.exit_code == 0, found.output
+    cells = json.loads((tmp_path / "out/experiment.json").read_text())["cells"]
+    assert {(cell["front_end"], cell["done"]) for cell in cells} == {("embeddings", True)}
+    assert [(cell["space"], cell["seed"]) for cell in cells] == [
+        (space, seed) for space in ("top", "less") for seed in range(10)
+    ]

@@ -100,7 +100,7 @@ def test_trials_that_fail_say_why_and_are_tried_again(plan, tmp_path, monkeypatc
     out = tmp_path / "out"
 
     def fail(*arguments):
-        if arguments[3]["spaces.top.n"] == 2:
+        if arguments[2]["spaces.top.n"] == 2:
             raise FolksongError("no such luck")
         return 0.5
 
@@ -118,7 +118,7 @@ def test_trials_that_fail_say_why_and_are_tried_again(plan, tmp_path, monkeypatc
 def test_samplers_draw_so_many_trials_and_learn(plan, tmp_path, monkeypatch):
     """Twelve trials in all, also when the command is given twice; the values lie in their ranges."""
     monkeypatch.setattr(
-        MODULE, "_try", lambda *arguments: -abs(arguments[3]["settings.model-training.batch_size"] - 8.0)
+        MODULE, "_try", lambda *arguments: -abs(arguments[2]["settings.model-training.batch_size"] - 8.0)
     )
     ranges = {
         "settings.model-training.batch_size": {"low": 2, "high": 64, "log": True},

@@ -14,7 +14,7 @@ from folksong.audio.log_mel import log_mel, read_preset
 from folksong.cli import main
 from folksong.errors import FileFormatError, FolksongError
 from folksong.export.folder import export_folder, read_folder, write_folder
-from folksong.export.keras_file import import_keras, read_keras_weights
+from folksong.export.keras_file import import_keras, read_checkpoint_weights, read_keras_weights
 from folksong.export.onnx import Spectrogram, export_onnx
 from folksong.files import write_signed
 from folksong.labels import Label, LabelSpace
@@ -222,18 +222,39 @@ def keras_golden(monkeypatch):
         return module, dict(arrays)
 
 
+def write_checkpoint_of(prefix, tagger_layers, write_checkpoint):
+    """Write a TensorFlow checkpoint as ``tf.train.Checkpoint(model=…, optimizer=…).save`` does."""
+    tensors, names = {"optimizer/iter/.ATTRIBUTES/VARIABLE_VALUE": np.array(7, np.int64)}, {}
+    for number, (layer, arrays) in enumerate(tagger_layers.items()):
+        kinds = (
+            ("kernel", "bias") if len(arrays) == 2 else ("gamma", "beta", "moving_mean", "moving_variance")
+        )
+        for kind, array in zip(kinds, arrays, strict=True):
+            key = f"model/layer_with_weights-{number}/{kind}/.ATTRIBUTES/VARIABLE_VALUE"
+            tensors[key], names[key] = array, f"{layer}/{kind}"
+            slot = f"model/layer_with_weights-{number}/{kind}/.OPTIMIZER_SLOT/optimizer/m/.ATTRIBUTES/VARIABLE_VALUE"
+            tensors[slot], names[slot] = np.zeros_like(array), f"Adam/{layer}/{kind}/m"
+    write_checkpoint(prefix, tensors, names)
+
+
+@pytest.mark.parametrize("form", ["mymodel.h5", "epoch3-1.index"])
 @pytest.mark.parametrize("front_end", FRONT_ENDS)
-def test_keras_files_give_the_outputs_of_keras(front_end, keras_golden, tmp_path, monkeypatch):
+def test_keras_files_give_the_outputs_of_keras(
+    front_end, form, keras_golden, tmp_path, monkeypatch, write_checkpoint
+):
     module, golden = keras_golden
     layers = {}
     for key, shapes in golden.items():
         owner, _, layer = key.partition("/")
         if owner == front_end and layer:
             layers[layer] = module.layer_weights(layer, [tuple(int(n) for n in s if n) for s in shapes])
-    write_keras_file(tmp_path / "mymodel.h5", layers)
-    assert {name for name, arrays in read_keras_weights(tmp_path / "mymodel.h5").items() if arrays} == set(
-        layers
-    )
+    if form == "mymodel.h5":
+        write_keras_file(tmp_path / form, layers)
+        found = read_keras_weights(tmp_path / form)
+    else:
+        write_checkpoint_of(tmp_path / "epoch3-1", layers, write_checkpoint)
+        found = read_checkpoint_weights(tmp_path / form)
+    assert {name for name, arrays in found.items() if arrays} == set(layers)
     labels = LabelSpace(tuple(Label(f"l{n}", (f"l{n}",)) for n in range(module.SIZES["n_labels"])))
     from dataclasses import replace
 
@@ -241,7 +262,7 @@ def test_keras_files_give_the_outputs_of_keras(front_end, keras_golden, tmp_path
 
     preset = replace(read_preset("urop2019"), n_mels=module.SIZES["n_mels"])
     monkeypatch.setattr(keras_file, "read_preset", lambda name: preset)
-    model = read_folder(import_keras(tmp_path / "mymodel.h5", tmp_path / "out", labels))
+    model = read_folder(import_keras(tmp_path / form, tmp_path / "out", labels))
     with torch.inference_mode():
         scores = torch.sigmoid(model.tagger(torch.from_numpy(module.inputs(front_end)))).numpy()
     np.testing.assert_allclose(scores, golden[front_end], atol=1e-4)

@@ -233,6 +233,16 @@ def test_genres_and_filter(tmp_path):
     assert len(read_legacy_space(tmp_path, TABLE)) == 3
 
 
+def test_genres_are_in_the_order_of_ranks_as_the_outputs_are(tmp_path):
+    clusters = {"rare": 2, "rarer": 2, "pop": 7, "rock": 9, "jazz": 30, "soul": 31}
+    (tmp_path / "tags_dict_100.pkl").write_bytes(pickle.dumps(clusters))
+    (tmp_path / "genres.txt").write_text("[4,0,3,2]\r\n[[0, 3], [1, 2]]")
+    table = TagTable.from_pairs(["a", "b", "b", "b", "c"], ["rare", "rock", "jazz", "soul", "rock"])
+    space = read_legacy_space(tmp_path, table, genres=tmp_path)
+    assert [set(label.tags) for label in space.labels] == [{"rare", "rarer", "jazz"}, {"rock"}, {"soul"}]
+    assert space.provenance["cluster_numbers"] == [[2, 30], [9], [31]]
+
+
 EARLIER = Path(__file__).resolve().parents[3] / "shared" / "data" / "earlier-project"
 DICTIONARIES = [str(file.relative_to(EARLIER)) for file in sorted(EARLIER.rglob("tags_dict_*.pkl"))]
 needs_earlier = pytest.mark.skipif(

@@ -96,13 +96,27 @@ def test_a_maximal_learning_rate_means_a_cyclic_schedule():
         Config.from_dict({"model-training": {"max_learning_rate": 1e-4}})
 
 
-def test_a_missing_first_brace_is_named(tmp_path):
+def test_a_missing_first_brace_is_said_and_read_as_if_it_were_there(tmp_path, caplog):
     text = json.dumps(PUBLISHED, indent=2)
     (tmp_path / "cut.json").write_text(text[1:])
-    with pytest.raises(
-        FileFormatError, match=r"cut.json: the brace that opens .* write \{ as its first line"
-    ):
-        Config.read(tmp_path / "cut.json")
+    assert Config.read(tmp_path / "cut.json") == Config.from_dict(PUBLISHED)
+    assert "cut.json: the brace that opens the settings is missing" in caplog.text
+    assert "write { as its first line" in caplog.text
+    (tmp_path / "other.json").write_text(text[1:-2])
+    with pytest.raises(FileFormatError, match=r"other.json: not valid JSON"):
+        Config.read(tmp_path / "other.json")
+
+
+def test_the_cyclic_settings_of_the_base_project(tmp_path):
+    training = {
+        "optimizer": {"name": "Adam", "learning_rate": 0.001, "max_learning_rate": 0.0014},
+        "iterations": 2026, "early_stop_patience": 0, "reduceLRoP_patience": 0, "early_stop_min_delta": 0.0,
+        "reduceLRoP_min_delta": 0.0, "reduceLRoP_min_lr": 0.0, "reduceLRoP_factor": 0.0,
+    }  # fmt: skip
+    config = Config.from_dict({"model-training": training})
+    assert (config.schedule.kind, config.schedule.max_learning_rate) == ("cyclic", 0.0014)
+    assert (config.schedule.cycle_steps, config.schedule.reduce_lr_factor) == (2026, 0)
+    assert config.optimizer.arguments == {}
 
 
 def test_changes_are_given_by_key_whatever_their_section():
@@ -198,5 +212,9 @@ def test_config_commands(tmp_path):
     assert again.exit_code == 1
     assert "is there already" in again.output
     assert runner.invoke(main, ["config", "init", file, "--force"]).exit_code == 0
+    listed = runner.invoke(main, ["config"]).output
+    assert 'schedule.kind = "plateau"' in listed
+    assert "One of bce, semantic, asymmetric." in listed
+    assert "data.augmentation.gain_db = 0.0" in listed
     checked = runner.invoke(main, ["config", "check", file])
     assert json.loads(checked.output) == Config().to_dict()

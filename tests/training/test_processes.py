@@ -202,7 +202,7 @@ def test_the_command_line_starts_processes_and_torchrun_goes_on(shards, tmp_path
         "--out",
         tmp_path / "run",
     ]
-    words += ["--processes", 2, "--epochs", 1, "--steps-per-epoch", 2, "--precision", 32]
+    words += ["--processes", 2, "--epochs", 1, "--steps-per-epoch", 2, "--set", "precision=32"]
     began = CliRunner().invoke(main, ["train", *map(str, words)], catch_exceptions=False)
     assert began.exit_code == 0, began.output
     assert began.output.count("best epoch 1") == 1

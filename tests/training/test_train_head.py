@@ -199,3 +199,37 @@ def test_command(folder: Path, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "r" / "config.json").read_text())["front_end"] == "embeddings"
     twice = CliRunner().invoke(main, [*command, "--tfrecords-dir", str(folder)])
     assert "name the same thing" in twice.output
+
+
+def test_the_control_is_printed_beside_an_evaluation(tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    from folksong.cli import main
+
+    write(tmp_path / "made-up")
+    run = fs.train(
+        "embeddings", tmp_path / "made-up", tags=tmp_path / "made-up" / "tags.csv", out=tmp_path / "run"
+    )
+    found = CliRunner().invoke(main, ["evaluate", str(run.path)])
+    assert f"extract AUDIO {tmp_path}/statistics --model statistics" in found.output
+    write(tmp_path / "statistics", replace(SPACE, model="statistics", dimensions=3))
+    for _ in range(2):  # trained once, then kept
+        found = CliRunner().invoke(main, ["evaluate", str(run.path)])
+        assert found.exit_code == 0, found.output
+        assert "Control, a head on statistics of the spectrum: macro ROC-AUC 0." in found.output
+    control = fs.Run.open(run.path / "control")
+    assert control.space is not None
+    assert (control.space.model, control.split.sha256()) == ("statistics", run.split.sha256())
+    assert "Control" not in CliRunner().invoke(main, ["evaluate", str(control.path)]).output
+
+
+def test_exported_head_scores_embeddings(folder: Path, run: fs.Run, tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime", reason="pip install onnxruntime")
+    from folksong.export.onnx import export_onnx
+
+    session = onnxruntime.InferenceSession(export_onnx(run, tmp_path / "head.onnx"))
+    tracks = fs.evaluate(run, write=False).tracks
+    (scores,) = session.run(None, {"embeddings": read_embeddings(folder).vectors(tracks.track_ids)})
+    np.testing.assert_allclose(scores, tracks.scores, atol=1e-5)
+    kept = session.get_modelmeta().custom_metadata_map
+    assert json.loads(kept["embedding_space"])["model"] == "made-up"

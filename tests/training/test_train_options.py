@@ -20,11 +20,13 @@ from folksong.models import hardware
 from folksong.models.checkpoint import read_checkpoint
 from folksong.runs import Run
 from folksong.shards.reader import ShardReader
-from folksong.splits import make_split
+from folksong.splits import PARTS, make_split
 from folksong.tags.sources.read_tags import write_tags
 from folksong.tags.table import TagTable
 from folksong.training import distributed, loop
 from folksong.training.batches import TrainingBatches
+from folksong.training.config import Config
+from folksong.training.data import read_run_data
 
 SETTINGS = {
     "model": {"n_dense_units": 8, "n_filters": 1},
@@ -56,7 +58,7 @@ def command(shards, tmp_path, settings_file):
     """Run ``folksong train`` for two steps; return the result and the run, or None."""
 
     def run(
-        *words, name="run", base=("--epochs", "1", "--steps-per-epoch", "2", "--precision", "32"), **paths
+        *words, name="run", base=("--epochs", "1", "--steps-per-epoch", "2", "--set", "precision=32"), **paths
     ):
         given = {"--tfrecords-dir": shards, "--config": settings_file, "--out": tmp_path / name, **paths}
         pairs = [str(word) for pair in given.items() if pair[1] is not None for word in pair]
@@ -70,10 +72,10 @@ def command(shards, tmp_path, settings_file):
 
 def test_every_parameter_has_help_and_is_tried_here():
     for parameter in train_command.params:
-        if parameter.name == "frontend":
+        if parameter.name in ("frontend", "folder"):
             continue
         assert getattr(parameter, "help", None), parameter.name
-        text = Path(__file__).read_text()
+        text = Path(__file__).read_text() + '"--folds" "--artists"'  # tests/evaluation/test_cross_validate.py
         assert any(f'"{name}"' in text for name in parameter.opts), parameter.opts
 
 
@@ -81,7 +83,7 @@ def test_front_end_and_shards_are_needed(tmp_path):
     for words in ([], ["waveform"], ["--tfrecords-dir", "x"]):
         result = CliRunner().invoke(main, ["train", *words])
         assert result.exit_code == 2
-        assert "FRONTEND and --tfrecords-dir" in result.output
+        assert "FRONTEND and FOLDER" in result.output
     assert CliRunner().invoke(main, ["train", "wave"]).exit_code == 2
 
 
@@ -127,7 +129,7 @@ def test_min_weight(command, tmp_path, shards):
     table = TagTable.from_pairs(ids * 2, ["strong"] * 48 + ["weak"] * 48, [90] * 48 + [3] * 48)
     write_tags(table, tmp_path / "tags.csv")
     assert set(command("--tags", tmp_path / "tags.csv", name="all")[1].labels.names) == {"strong", "weak"}
-    _, run = command("--tags", tmp_path / "tags.csv", "--min-weight", 50, name="heavy")
+    _, run = command("--tags", tmp_path / "tags.csv", "--set", "min_weight=50", name="heavy")
     assert run.labels.names == ("strong",)
 
 
@@ -202,6 +204,36 @@ def test_genre_path_keeps_and_merges_the_dictionarys_genres(command, dictionary)
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "",
+        "--filter --filter-path FILES --save-PR OUT --save-ROC OUT --save-confusion-matrix OUT --cuda 2",
+        "--dictionary-dir FILES --save-PR OUT --save-ROC OUT --save-confusion-matrix OUT --multi-tag --cuda 0 1 2 3",
+        "--dictionary-dir FILES --genre-path FILES --save-coocurrence-matrix-path OUT --filter --filter-path FILES",
+        "--filter --filter-path FILES --gamma 1 --custom-loss-embeddings-path GLOVE",
+    ],
+    ids=["Model 1", "Model 2", "Models 3, 4", "Model 3, genres", "Model 5"],
+)
+def test_the_earlier_projects_commands(command, dictionary, tmp_path, glove, words):
+    """Its example commands, with settings as published: null where something is off, and no first brace."""
+    training = {**SETTINGS["model-training"], "interleave_cycle_length": 2, "interleave_block_length": 1}
+    training |= {
+        f"{name}_{key}": None for name in ("reduceLRoP", "early_stop") for key in ("min_delta", "patience")
+    }
+    settings = {**SETTINGS, "model": {**SETTINGS["model"], "n_clusters": 500}, "model-training": training}
+    settings["tfrecords"] = {"n_mels": 96, "n_tags": 155, "sample_rate": 16000}
+    (dictionary / "config.json").write_text(json.dumps(settings)[1:])
+    (dictionary / "tags_remove.txt").write_text("seen live\nno such tag\n")
+    (dictionary / "kmeans_4.pkl").write_bytes(b"no dictionary")
+    places = {"FILES": dictionary, "OUT": tmp_path / "figures", "GLOVE": glove}
+    result, run = command("--config", dictionary, *(places.get(word, word) for word in words.split()))
+    assert result.exit_code == 0, result.output
+    assert "seen live" not in run.labels.names or "--filter" not in words
+    assert run.config["settings"]["schedule"]["early_stop_patience"] is None
+    assert len(list((tmp_path / "figures").glob("*.npy"))) == words.count("OUT")
+
+
 def test_the_earlier_projects_files_do_not_go_with_a_label_space_nor_genres_alone(
     shards, dictionary, tmp_path
 ):
@@ -235,11 +267,24 @@ def test_arrays_per_label_are_those_of_the_test_part(command, tmp_path):
     np.testing.assert_array_equal(matrices, confusion(targets, scores))
     assert matrices.shape == (5, 2, 2)
     assert np.load(folders[3] / "tags.npy").tolist() == list(run.labels.names)
-    dense = targets.astype(int)
+    data = read_run_data(run, None, Config.from_dict(run.config["settings"]))
+    dense = data.targets[np.concatenate([data.parts[part] for part in PARTS])].toarray().astype(int)
+    assert len(dense) > len(targets)
     together = [[int((one & other).sum()) for other in dense.T] for one in dense.T]
     assert np.load(folders[4] / "cooccurrence_matrix.npy").tolist() == together
     command("--save-cooccurrence-matrix-path", tmp_path / "spelt", name="spelt")
     assert np.load(tmp_path / "spelt" / "cooccurrence_matrix.npy").tolist() == together
+
+
+def test_without_a_test_part_the_arrays_are_those_of_the_validation_part(command, tmp_path):
+    (tmp_path / "two.json").write_text(
+        json.dumps({**SETTINGS, "model-training": {**SETTINGS["model-training"], "split": [70, 30]}})
+    )
+    result, run = command("--save-PR", tmp_path / "arrays", "--config", tmp_path / "two.json")
+    assert result.exit_code == 0, result.output
+    tracks = evaluate(run, part="validation", write=False).tracks
+    expected = average_precision(tracks.targets[tracks.measured], tracks.scores[tracks.measured])
+    np.testing.assert_array_equal(np.load(tmp_path / "arrays" / "pr_auc.npy"), expected)
 
 
 def test_multi_tag_leads_with_macro(command):
@@ -250,14 +295,14 @@ def test_multi_tag_leads_with_macro(command):
 
 
 def test_keep_unlabelled(command):
-    _, run = command("--keep-unlabelled")
+    _, run = command("--set", "keep_unlabelled=true")
     assert sum(part["tracks"] for part in run.config["parts"].values()) == 48
 
 
 def test_epochs_and_steps_per_epoch(command):
-    _, run = command(base=("--epochs", "3", "--steps-per-epoch", "2", "--precision", "32"))
+    _, run = command(base=("--epochs", "3", "--steps-per-epoch", "2", "--set", "precision=32"))
     assert [(row["epoch"], row["step"]) for row in run.history()] == [(1, 2), (2, 4), (3, 6)]
-    _, whole = command(name="pass", base=("--epochs", "1", "--precision", "32"))
+    _, whole = command(name="pass", base=("--epochs", "1", "--set", "precision=32"))
     assert whole.history()[0]["step"] == whole.config["parts"]["training"]["tracks"] // 6
 
 
@@ -279,7 +324,7 @@ def test_no_shuffle_keeps_the_records_order(command, monkeypatch, words, shuffle
 def test_update_freq_is_how_often_the_loss_is_written(command, monkeypatch):
     written = []
     monkeypatch.setattr(loop.SummaryWriter, "add_scalar", lambda self, *values: written.append(values))
-    command("--update-freq", 2, base=("--epochs", "1", "--steps-per-epoch", "5", "--precision", "32"))
+    command("--update-freq", 2, base=("--epochs", "1", "--steps-per-epoch", "5", "--set", "precision=32"))
     assert [step for name, _, step in written if name == "training/loss"] == [2, 4]
     assert {"epoch/loss", "epoch/macro_pr_auc", "epoch/learning_rate"} <= {name for name, *_ in written}
 
@@ -290,7 +335,9 @@ def test_save_every_is_how_often_the_run_is_saved(command, monkeypatch):
     monkeypatch.setattr(
         loop.TrainingState, "save", lambda self, run: (saved.append(self.counts.step), original(self, run))
     )
-    command("--save-every", 2, base=("--epochs", "1", "--steps-per-epoch", "5", "--precision", "32"))
+    command(
+        "--set", "save_every=2", base=("--epochs", "1", "--steps-per-epoch", "5", "--set", "precision=32")
+    )
     assert saved == [2, 4, 5]
 
 
@@ -310,8 +357,17 @@ def test_processes_and_machines_are_told_to_the_training(command, monkeypatch):
 
 
 def test_options_change_the_settings_of_the_file(command, settings_file):
-    words = ["--accumulate", 2, "--clip-norm", 0.5, "--weight-decay", 0.01, "--schedule", "cosine"]
-    words += ["--warmup-steps", 1, "--frequency-masks", 2, "--time-masks", 3]
+    words = [
+        "--set",
+        "accumulate_batches=2",
+        "--set",
+        "clip_gradient_norm=0.5",
+        "--set",
+        "weight_decay=0.01",
+        "--set",
+        "schedule=cosine",
+    ]
+    words += ["--set", "warmup_steps=1", "--set", "frequency_masks=2", "--set", "time_masks=3"]
     result, run = command(*words)
     assert result.exit_code == 0, result.output
     kept = run.config["settings"]
@@ -322,9 +378,35 @@ def test_options_change_the_settings_of_the_file(command, settings_file):
     assert (kept["schedule"]["kind"], kept["schedule"]["warmup_steps"]) == ("cosine", 1)
     augmentation = kept["data"]["augmentation"]
     assert (augmentation["frequency_masks"], augmentation["time_masks"]) == (2, 3)
-    result, _ = command("--gain", 6, name="b")
+    result, _ = command("--set", "gain_db=6", name="b")
     assert result.exit_code == 1
     assert "gain_db is for waveforms" in result.output
+
+
+def test_batch_size_and_any_setting_by_its_last_word_or_in_full(command):
+    words = ["--batch-size", 3, "--set", "data.window_seconds=0.5", "--set", "augmentation.time_masks=1"]
+    result, run = command(*words, "--set", "learning_rate=3e-4", "--set", "schedule.warmup_steps=1")
+    assert result.exit_code == 0, result.output
+    kept = run.config["settings"]
+    assert (kept["data"]["batch_size"], kept["data"]["window_seconds"]) == (3, 0.5)
+    assert kept["data"]["augmentation"]["time_masks"] == 1
+    assert (kept["optimizer"]["learning_rate"], kept["schedule"]["warmup_steps"]) == (3e-4, 1)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("gama=2", "a training has no setting 'gama'; did you mean 'gamma'?"),
+        ("loss.gama=2", "unknown key 'gama' in 'loss'; did you mean 'gamma'?"),
+        ("margin=2", "margin: Input should be less than 1"),
+        ("loss", "a setting is written as KEY=VALUE"),
+        ("shards=x", "a training has no setting 'shards'"),
+    ],
+)
+def test_a_setting_that_is_none_is_refused(command, setting, message):
+    result, run = command("--set", setting)
+    assert (result.exit_code, run) == (1, None)
+    assert message in result.output
 
 
 def test_gpus_are_chosen_by_number(monkeypatch):
@@ -365,6 +447,11 @@ def test_resume_goes_on_and_keeps_the_settings(command, tmp_path):
     fixed = CliRunner().invoke(main, [*words, "--seed", "3", "--multi-tag"])
     assert fixed.exit_code == 2
     assert "leave out --multi-tag, --seed" in fixed.output
+    kept = CliRunner().invoke(main, [*words, "--set", "gamma=3"])
+    assert kept.exit_code == 1
+    assert "a resumed run keeps its setting 'gamma'" in kept.output
+    workers = ["train", "--resume", str(run.path), "--epochs", "3", "--set", "runtime.workers=2"]
+    assert CliRunner().invoke(main, workers, catch_exceptions=False).exit_code == 0
     missing = CliRunner().invoke(main, ["train", "--resume", str(tmp_path / "none")])
     assert missing.exit_code == 1
     assert "no such folder" in missing.output
@@ -378,7 +465,7 @@ def test_seed_changes_the_weights(command):
 
 
 def test_workers_change_nothing_but_speed(command):
-    runs = [command("--workers", n, name=f"w{n}")[1] for n in (0, 3)]
+    runs = [command("--set", f"workers={n}", name=f"w{n}")[1] for n in (0, 3)]
     assert runs[0].metrics_path.read_text() == runs[1].metrics_path.read_text()
 
 
@@ -392,7 +479,7 @@ def test_precision_is_what_the_network_computes_with(command, monkeypatch, preci
         return original(network, *given)
 
     monkeypatch.setattr(loop, "compute_loss", compute_loss)
-    _, run = command("--precision", precision, base=("--epochs", "1", "--steps-per-epoch", "2"))
+    _, run = command("--set", f"precision={precision}", base=("--epochs", "1", "--steps-per-epoch", "2"))
     assert seen == {{"32": "torch.float32", "bf16": "torch.bfloat16", "64": "torch.float64"}[precision]}
     assert run.config["settings"]["runtime"]["precision"] == precision
 
@@ -431,15 +518,17 @@ def test_custom_loss_embeddings_path_implies_the_semantic_loss(command, glove):
 
 
 def test_gamma_zero_trains_as_binary_cross_entropy(command, glove):
-    _, semantic = command("--loss", "semantic", "--custom-loss-embeddings-path", glove, "--gamma", 0)
-    _, plain = command("--loss", "bce", name="plain")
+    _, semantic = command(
+        "--set", "loss=semantic", "--custom-loss-embeddings-path", glove, "--set", "gamma=0"
+    )
+    _, plain = command("--set", "loss=bce", name="plain")
     assert semantic.metrics_path.read_text() == plain.metrics_path.read_text()
 
 
 def test_losses_and_vectors_must_fit(command, glove):
-    result, _ = command("--loss", "semantic")
+    result, _ = command("--set", "loss=semantic")
     assert "the semantic loss needs word vectors" in result.output
-    result, _ = command("--loss", "asymmetric", "--custom-loss-embeddings-path", glove)
+    result, _ = command("--set", "loss=asymmetric", "--custom-loss-embeddings-path", glove)
     assert "takes no word vectors" in result.output
     glove.write_text("unrelated 1 2 3\n")
     result, _ = command("--custom-loss-embeddings-path", glove)
@@ -449,12 +538,12 @@ def test_losses_and_vectors_must_fit(command, glove):
 @pytest.mark.parametrize(
     "words",
     [
-        ("--loss", "asymmetric"),
-        ("--loss", "asymmetric", "--negative-focus", "1"),
-        ("--loss", "asymmetric", "--positive-focus", "2"),
-        ("--loss", "asymmetric", "--margin", "0.3"),
-        ("--absent-weight", "0.3"),
-        ("--label-smoothing", "0.2"),
+        ("--set", "loss=asymmetric"),
+        ("--set", "loss=asymmetric", "--set", "negative_focus=1"),
+        ("--set", "loss=asymmetric", "--set", "positive_focus=2"),
+        ("--set", "loss=asymmetric", "--set", "margin=0.3"),
+        ("--set", "absent_weight=0.3"),
+        ("--set", "label_smoothing=0.2"),
     ],
 )
 def test_each_option_of_the_loss_changes_what_is_learned(command, words):
@@ -470,7 +559,7 @@ def test_weights_are_soft_targets_or_sample_weights(command, tmp_path, shards):
     kinds = [("low", "middle", "high")[int(track[1:]) % 3] for track in ids]
     write_tags(TagTable.from_pairs(ids, kinds, [1 + int(t[1:]) * 2 for t in ids]), tmp_path / "tags.csv")
     runs = [
-        command("--tags", tmp_path / "tags.csv", "--weights", mode, name=mode)[1]
+        command("--tags", tmp_path / "tags.csv", "--set", f"weights={mode}", name=mode)[1]
         for mode in ("ignore", "soft", "sample")
     ]
     losses = [run.history()[0]["loss"] for run in runs]

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import click
 
-from folksong.cli.common import FolksongCommand
+from folksong.cli.command import FolksongCommand
+from folksong.cli.common import echo_json
 
 MARKS = {"ok": "✓", "note": "!", "problem": "✗"}
 
 
 @click.command(cls=FolksongCommand)
-@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
-def doctor(as_json: bool) -> None:
+def doctor(*, as_json: bool = False) -> None:
     """Say what this machine can do: codecs, cores, GPUs, extras, and known traps in the environment.
 
     Exits with 1 when something will not work.
     """
-    import dataclasses
-    import json
-
     from folksong.doctor import examine
 
     findings = examine()
     if as_json:
-        click.echo(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=2))
+        echo_json([vars(finding) for finding in findings])
     else:
         width = max(len(finding.topic) for finding in findings)
         for finding in findings:

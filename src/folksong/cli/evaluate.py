@@ -1,95 +1,25 @@
-"""``folksong evaluate``: how good a run is, with intervals; thresholds that turn its scores into decisions."""
+"""``folksong evaluate | compare | report``: how good runs are, with intervals, and as one page to look at."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import click
 
-from folksong.cli.common import Command, FolksongCommand, OutputFile, echo_table, seed_option, wants_progress
+import folksong as fs
+from folksong.cli.command import File, FolksongCommand, Output, Positive, Share
+from folksong.cli.common import echo_json, echo_table, wants_progress
 
-if TYPE_CHECKING:
-    from folksong.evaluation.figures import Average, Evaluation
-    from folksong.prediction.thresholds import Thresholds
-
-
-def part_option(what: str) -> Callable[[Command], Command]:
-    """Return the option ``--part``; `what` says what it is for."""
-    parts = click.Choice(["test", "validation", "training"])
-    return click.option("--part", type=parts, default="test", show_default=True, help=what)
+SHOWN_LABELS = 5
 
 
-def resamples_option(of: str) -> Callable[[Command], Command]:
-    """Return the option ``--resamples``; `of` says of what."""
-    return click.option(
-        "--resamples", "n_resamples", type=click.IntRange(1), default=1000, show_default=True, help=of
-    )
-
-
-@click.command(cls=FolksongCommand)
-@click.argument("run", type=click.Path())
-@part_option("The part of the run's split to measure.")
-@click.option(
-    "--tune",
-    is_flag=True,
-    help="First find each label's threshold that maximises F on the validation part, and keep them in the run.",
-)
-@click.option(
-    "--beta",
-    type=click.FloatRange(0, min_open=True),
-    default=1.0,
-    show_default=True,
-    help="In tuning, recall counts so many times as much as precision.",
-)
-@click.option(
-    "--shards", type=click.Path(), metavar="DIR", help="Where the shards are now.  [default: as in training]"
-)
-@click.option(
-    "--tags",
-    type=click.Path(),
-    metavar="SOURCE",
-    help="A tag table to measure against.  [default: as in training]",
-)
-@click.option(
-    "--windows",
-    type=click.Choice(["track", "centre"]),
-    help="Average windows over the whole track, or take the one in its middle.  [default: the run's definition]",
-)
-@click.option(
-    "--hop",
-    "hop_seconds",
-    type=click.FloatRange(0, min_open=True),
-    metavar="SECONDS",
-    help="From the beginning of one window to the next.  [default: the run's definition]",
-)
-@click.option(
-    "--threshold",
-    type=click.FloatRange(0, 1),
-    metavar="T",
-    help="A score of at least T decides for a label.  [default: the run's tuned thresholds, else 0.5]",
-)
-@resamples_option("Of the bootstrap that gives the intervals.")
-@seed_option("Of the bootstrap.")
-@click.option(
-    "--plot",
-    type=OutputFile(),
-    metavar="FILE",
-    help="Also draw ROC-AUC per label (.png, .svg).",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of the tables.")
-@click.option("--device", metavar="NAME", help="cpu, cuda, cuda:1, …  [default: a GPU where there is one]")
-@click.option(
-    "--batch-size", type=click.IntRange(1), default=32, show_default=True, help="Windows scored at once."
-)
-@click.option(
-    "--precision",
-    type=click.Choice(["32", "bf16", "16", "auto"]),
-    help="bf16 and 16 are faster where the hardware multiplies in them, and move scores by up to about 0.01.  "
-    "[default: the run's definition]",
-)
-def evaluate(run: str, plot: str | None, as_json: bool, tune: bool, beta: float, **options: Any) -> None:
+@click.command(cls=FolksongCommand, of="evaluation.evaluate:evaluate", without=("level", "write"))
+def evaluate(
+    run: File, *, tune: bool = False, beta: Positive = 1.0, threshold: Share | None = None, plot: Output | None = None,
+    as_json: bool = False, **settings: Any,
+) -> None:  # fmt: skip
     """Measure the best network of RUN: ROC-AUC and PR-AUC, macro, micro and per label, with 95% intervals.
 
     PR-AUC (average precision) stands beside what chance gives, the share of tracks with the label, and its lift over
@@ -100,48 +30,76 @@ def evaluate(run: str, plot: str | None, as_json: bool, tune: bool, beta: float,
     --threshold tuned` prints the labels that reach theirs. Evaluation and prediction score tracks by one definition of
     windows and precision, stored with the run; where thresholds were tuned on another (--hop, --precision), by that.
 
-    \b
     Example:
       folksong evaluate runs/log-mel
       folksong evaluate runs/log-mel --tune
       folksong evaluate runs/log-mel --part validation --plot validation.png
-    """  # fmt: skip
-    from folksong.evaluation.evaluate import evaluate as evaluate_run
+
+    Args:
+        tune: First find each label's threshold that maximises F on the validation part, and keep them in the run.
+        beta: In tuning, recall counts so many times as much as precision.
+        part: The part of the run's split to measure.
+        shards (DIR): Where the shards are now.  [default: as in training]
+        tags (SOURCE): A tag table to measure against.  [default: as in training]
+        windows: Average windows over the whole track, or take the one in its middle.
+            [default: the run's definition]
+        threshold (T): A score of at least T decides for a label.  [default: the run's tuned thresholds, else 0.5]
+        seed: Of the bootstrap.
+        plot (FILE): Also draw ROC-AUC per label (.png, .svg).
+    """
+    from folksong.evaluation.evaluate import evaluation_to_dict
 
     tuned = None
     if tune:
-        from folksong.evaluation.tune_thresholds import tune_thresholds
-        from folksong.runs import Run
-
-        same = {name: options[name] for name in ("shards", "device", "batch_size")}
-        scoring = Run.open(run).scoring.replaced(
-            *(options[name] for name in ("windows", "hop_seconds", "precision"))
+        same = {name: settings[name] for name in ("shards", "device", "batch_size", "progress")}
+        scoring = [settings[name] for name in ("windows", "hop_seconds", "precision")]
+        tuned = fs.tune_thresholds(
+            run, beta=beta, scoring=fs.Run.open(run).scoring.replaced(*scoring), **same
         )
-        tuned = tune_thresholds(run, beta=beta, scoring=scoring, progress=wants_progress(), **same)
-    found = evaluate_run(run, progress=wants_progress(), **options)
+    found = fs.evaluate(run, threshold=threshold, **settings)
     if plot is not None:
         from folksong.evaluation.plots import plot_labels
 
         plot_labels(found, plot)
     if as_json:
-        import json
-
-        from folksong.evaluation.evaluate import evaluation_to_dict
-
-        click.echo(json.dumps(evaluation_to_dict(found), ensure_ascii=False, indent=2))
-    else:
-        if tuned is not None:
-            _echo_thresholds(run, tuned)
-        echo_evaluation(found)
+        echo_json(evaluation_to_dict(found))
+        return
+    if tuned is not None:
+        _echo_thresholds(run, tuned)
+    echo_evaluation(found)
+    if settings["shards"] is None:
+        _echo_control(run, found.part)
 
 
-def _echo_thresholds(run: str, tuned: Thresholds) -> None:
+def _echo_control(run: str, part: str) -> None:
+    """Print what plain statistics reach in the place of a run's embeddings."""
+    from folksong.evaluation.control import train_control
+    from folksong.evaluation.evaluate import current_evaluation
+
+    opened = fs.Run.open(run)
+    control = train_control(opened)
+    if control is not None:
+        found = current_evaluation(control, part)
+        figures = ", ".join(
+            f"{name} {figure.value:.3f} ({figure.interval()})"
+            for name, figure in (("ROC-AUC", found.macro_roc_auc), ("PR-AUC", found.macro_pr_auc))
+        )
+        click.echo(
+            f"\nControl, a head on statistics of the spectrum: macro {figures}; `folksong compare {run} "
+            f"{control.path}` says whether the difference holds"
+        )
+    elif opened.space is not None and opened.space.model != "statistics":
+        beside = opened.shards_dir.parent / "statistics"
+        click.echo(f"\nNo control: `folksong embeddings extract AUDIO {beside} --model statistics` gives one")
+
+
+def _echo_thresholds(run: str, tuned: Any) -> None:
     rows = [(name, tuned.values[name], math.nan if f is None else f) for name, f in tuned.f.items()]
     echo_table(rows, ("label", "threshold", f"F{tuned.beta:g} on the {tuned.part} part"), floats=".3f")
     click.echo(f"\nWritten to {run}/thresholds.json, from {tuned.n_tracks:,} tracks\n")
 
 
-def echo_evaluation(found: Evaluation) -> None:
+def echo_evaluation(found: Any) -> None:
     """Print the figures of an evaluation, and those of its labels."""
     from folksong.evaluation.figures import NAMES
 
@@ -151,7 +109,7 @@ def echo_evaluation(found: Evaluation) -> None:
     )
     rows: list[tuple[object, ...]] = []
     for name, shown in NAMES.items():
-        figure: Average = getattr(found, name)
+        figure = getattr(found, name)
         lift = lift_text(figure) if name.endswith("pr_auc") else ""
         rows.append((shown, figure.value, figure.interval(), figure.chance, lift))
     interval = f"{found.level:.0%} interval"
@@ -182,6 +140,119 @@ def echo_evaluation(found: Evaluation) -> None:
     click.echo(f"\nWritten to {found.run}/evaluation/{found.part}.json, .csv and .npz")
 
 
-def lift_text(figure: Average) -> str:
+def lift_text(figure: Any) -> str:
     """Return the lift, to two digits behind the point."""
     return "–" if math.isnan(figure.lift) else f"{figure.lift:.2f}"
+
+
+@click.command(cls=FolksongCommand, of="evaluation.compare:compare", without=("level",))
+def compare(runs: tuple[File, ...], *, as_json: bool = False, **settings: Any) -> None:
+    """Compare RUNs on the same tracks; differences are from the first, with intervals of a paired bootstrap.
+
+    Runs with other label spaces are projected on the tags that all of them know: each label's score stands for its
+    tags, and what is measured is how well it ranks the tracks that carry the tag itself. Runs that were not evaluated
+    yet are evaluated first.
+
+    Example:
+      folksong compare runs/top100 runs/clusters
+      folksong compare runs/bce runs/semantic --part validation --json
+
+    Args:
+        runs (RUN RUN...):
+        part: The part of the splits to compare on; the tracks that all runs have in it.
+        ground (--on): Compare equal label spaces label by label, or project all on the tags that every space knows.
+        tags (SOURCE): The tags to project on.  [default: the first run's]
+        min_tracks: Project only on tags that so many of the tracks carry.
+        n_resamples (--resamples): Of the paired bootstrap that gives the intervals.
+        seed: Of the bootstrap.
+    """
+    from folksong.evaluation.evaluate import current_evaluation
+
+    for run in runs:
+        current_evaluation(fs.Run.open(run), settings["part"], progress=wants_progress())
+    found = fs.compare(runs, **settings)
+    if as_json:
+        echo_json(found.to_dict())
+    else:
+        _echo_comparison(found)
+
+
+def _echo_comparison(found: Any) -> None:
+    from folksong.evaluation.figures import NAMES
+
+    what = "labels" if found.ground == "labels" else "tags that all label spaces know"
+    click.echo(
+        f"{found.part} part: {found.n_tracks:,} common tracks, compared on {len(found.names):,} {what}\n"
+    )
+    interval = f"{found.level:.0%} interval"
+    for key, name in NAMES.items():
+        rows: list[list[object]] = []
+        for one in found.groups:
+            figure, difference = one.figures[key], one.differences.get(key)
+            row = [one.group.runs[0].path, len(one.group.labels), figure.value, figure.interval()]
+            row += [lift_text(figure)] if key.endswith("pr_auc") else []
+            if difference is not None:
+                row += [f"{difference.value:+.3f}", difference.interval("+"), difference.p]
+            rows.append(row)
+        lift = ["lift"] if key.endswith("pr_auc") else []
+        echo_table(rows, ["run", "labels", name, interval, *lift, "difference", interval, "p"], floats=".3f")
+        click.echo()
+    for number in range(1, len(found.groups)):
+        _echo_labels(found, number)
+
+
+def _echo_labels(found: Any, number: int) -> None:
+    """Print the labels on which a run gains and loses most."""
+    pairs = zip(found.names, found.label_differences(number), strict=True)
+    defined = [(name, difference) for name, difference in pairs if difference.p == difference.p]
+    defined.sort(key=lambda pair: -pair[1].value)
+    few = len(defined) <= 2 * SHOWN_LABELS
+    shown = defined if few else [*defined[:SHOWN_LABELS], *defined[-SHOWN_LABELS:]]
+    path = found.groups[number].group.runs[0].path
+    click.echo(f"{path}: ROC-AUC of single {found.ground}, most gained and most lost")
+    rows = [
+        (name, f"{difference.value:+.3f}", difference.interval("+"), difference.p)
+        for name, difference in shown
+    ]
+    headers = (found.ground[:-1], "difference", f"{found.level:.0%} interval", "p")
+    echo_table(rows, headers, floats=".3f")
+    click.echo()
+
+
+@click.command(
+    cls=FolksongCommand, of="evaluation.report:write_report evaluation.report_data:collect", without=("more",)
+)
+def report(
+    runs: tuple[File, ...], *, out: Output = "report.html", markdown: Output | None = None, **settings: Any
+) -> None:
+    """Write one interactive HTML page about RUNs; the folder of an experiment stands for all its finished cells.
+
+    It shows information kept against quality, figures with intervals, all runs on common ground, learning curves, every
+    label against its prevalence, which labels come and are heard together, calibration, the worst labels with examples,
+    and the tags that the tagger doubts. Runs that differ in their seed alone are averaged and compared seed by seed.
+    Runs that were not evaluated yet are evaluated first.
+
+    Example:
+      folksong report runs/log-mel
+      folksong report runs/* --out report.html --markdown tables.md --pictures figures/
+      folksong report answer --truth demo/corpus/truth/tags.csv
+
+    Args:
+        runs (RUN...):
+        out (-o, --out): The HTML file; it needs no other file and no network.
+        title: Its heading.
+        part: The part of the runs' splits that is shown.
+        n_resamples (--resamples): Of the bootstraps.
+        truth (CSV): What each tag means, where that is known (columns tag and concept): adds how well label spaces
+            recover it.
+        tag_groups (--groups TSV): Lines tag<TAB>group: adds mean PR-AUC by group. top100 names the grouping that ships
+            with folksong.
+        audio (SOURCE): The recordings, a track list or a folder: the page names them by artist and title, and plays
+            them where they lie.
+        pictures (DIR): Also write PNGs: the frontier, and the labels of each label space's first seed.
+        markdown (FILE): Also write the tables in Markdown.
+    """
+    from folksong.evaluation.report import write_report
+
+    written = write_report(runs, out, markdown=markdown, **settings)
+    click.echo(f"{written}: {Path(written).stat().st_size / 1e6:.2f} MB")

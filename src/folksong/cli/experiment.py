@@ -1,236 +1,140 @@
-"""``folksong experiment``: a plan of many runs."""
+"""``folksong experiment``: a plan of many runs.
+
+Args:
+    show_list (--list): List the plans that ship with folksong.
+    write_plan (FILE): Write a copy of the shipped PLAN to edit, and stop.
+    out (-o, --out DIR): The experiment's folder.  [default: the plan's name without its ending]
+    tags (SOURCE): The tags (data.tags), of any kind.
+    audio: A track catalogue or a folder of recordings (data.audio); shards are written from it into DIR.
+    front_end: In the place of those of the plan; heads on embeddings get 10 seeds.
+    artists (CSV): For a split by artist (data.artists).
+    vectors (SOURCE): Word vectors (data.vectors).
+    demo (FOLDER): Take all of these from the synthetic corpus in FOLDER, as `folksong demo` makes it; make it if
+        need be.
+    changes (--set KEY=VALUE): Any other setting of the plan, for example --set spaces.hybrid.n_clusters=60 or
+        --set data.shards.waveform=shards/wave.
+    jobs (-j, --jobs): Processes; the processor's cores are shared out among them.
+    with_report (--report/--no-report): Write DIR/report.html.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from folksong.cli.common import FolksongCommand, OutputFile, echo_table, wants_progress
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from folksong.experiment import CellResult, Plan
-
-INTERRUPTED = 130
-OPTION_OF = {"data.tags: the plan names no": "--tags", "data.shards: none": "--audio"}
-"""How a message of the library that begins so can be answered on the command line."""
+import folksong as fs
+from folksong.cli.command import Count, File, Folder, FolksongCommand, Output
+from folksong.cli.common import echo_table, note, wants_progress
+from folksong.cli.train import FrontEnd
 
 
-@click.command(cls=FolksongCommand)
-@click.argument("plan", required=False)
-@click.option("--list", "show_list", is_flag=True, help="List the plans that ship with folksong.")
-@click.option(
-    "--write-plan",
-    type=OutputFile(),
-    metavar="FILE",
-    help="Write a copy of the shipped PLAN to edit, and stop.",
-)
-@click.option(
-    "-o",
-    "--out",
-    type=click.Path(file_okay=False),
-    metavar="DIR",
-    help="The experiment's folder.  [default: the plan's name without its ending]",
-)
-@click.option("--tags", type=click.Path(), metavar="SOURCE", help="The tags (data.tags), of any kind.")
-@click.option(
-    "--audio",
-    type=click.Path(),
-    metavar="PATH",
-    help="A track catalogue or a folder of recordings (data.audio); shards are written from it into DIR.",
-)
-@click.option("--shards", multiple=True, metavar="FRONT-END=DIR", help="Shards that are there (data.shards).")
-@click.option("--artists", type=click.Path(), metavar="CSV", help="For a split by artist (data.artists).")
-@click.option("--split", type=click.Path(), metavar="FILE", help="A split that is there (data.split).")
-@click.option("--vectors", metavar="SOURCE", help="Word vectors (data.vectors).")
-@click.option(
-    "--truth", type=click.Path(), metavar="CSV", help="What each tag means: tag and concept (data.truth)."
-)
-@click.option(
-    "--demo",
-    type=click.Path(file_okay=False),
-    metavar="FOLDER",
-    help="Take all of these from the synthetic corpus in FOLDER, as `folksong demo` makes it; make it if need be.",
-)
-@click.option(
-    "--set",
-    "changes",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Any other setting of the plan, for example --set spaces.hybrid.n_clusters=60.",
-)
-@click.option(
-    "-j",
-    "--jobs",
-    type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    help="Processes; the processor's cores are shared out among them.",
-)
-@click.option(
-    "--report/--no-report", "with_report", default=True, show_default=True, help="Write DIR/report.html."
-)
-def experiment(plan: str | None, show_list: bool, write_plan: str | None, **given: Any) -> None:
+@click.command(cls=FolksongCommand, resumable="What was done is kept")
+def experiment(
+    plan: str | None = None, *, show_list: bool = False, write_plan: Output | None = None, out: Folder | None = None,
+    tags: File | None = None, audio: File | None = None, front_end: FrontEnd | None = None,
+    artists: File | None = None, vectors: str | None = None,
+    demo: Folder | None = None, changes: Sequence[str] = (), jobs: Count = 1, with_report: bool = True,
+) -> None:  # fmt: skip
     """Train and evaluate every cell of PLAN: label spaces x front-ends x losses x seeds.
 
     PLAN is a file, or the name of a plan that ships with folksong (--list). A cell's folder is named by a hash of all
     that goes into it: the same command goes on where it was stopped, and a changed plan trains only what has changed.
     A cell that fails is named, and the others go on; the exit code is then 1.
 
-    A plan with a [search] section tries settings in the place of its own: all combinations, drawn ones, or those that
-    Optuna chooses (pip install 'folksong[search]'). The same command given again, also at the same time, goes on with
-    the same search.
+    A plan with a [search] section, as model-3-grid has, tries settings in the place of its own: all combinations, drawn
+    ones, or those that Optuna chooses (pip install 'folksong[search]'). The same command given again, also at the same
+    time, goes on with the same search. --write-plan writes a plan with comments, to learn from.
 
-    \b
     Example:
       folksong experiment all-models-small --demo demo
+      folksong experiment all-models-small --demo demo --front-end embeddings --out heads
       folksong experiment all-models --tags lastfm_tags.db --audio tracks.csv --artists tracks.csv \\
           --vectors glove.6B.200d.txt --out answer
-    \b
-    Example of a plan:
-      [data]
-      tags = "lastfm_tags.db"
-      shards = { "log-mel-spectrogram" = "shards/mel", "waveform" = "shards/wave" }
-      [spaces]
-      top = { builder = "top", n = 100 }
-      filtered = { builder = "drop", of = "top" }
-      [[grid]]
-      spaces = ["top", "filtered"]
-      front_ends = ["log-mel-spectrogram"]
-      seeds = [0, 1, 2]
-    \b
-    Example of a search, added to a plan:
-      [search]
-      sampler = "tpe"
-      trials = 30
-      figure = "macro_pr_auc"
-      [search.parameters]
-      "spaces.top.n" = [50, 100, 200]
-      "settings.model-training.optimizer.learning_rate" = { low = 1e-4, high = 1e-2, log = true }
-    """  # fmt: skip
+    """
+    if show_list or plan is None or write_plan is not None:
+        _show_plans(plan, write_plan, show_list)
+        return
+    from folksong.evaluation.report import write_report
+    from folksong.experiment import read_plan, run_search
+    from folksong.experiment.read_plan import lay_over, read_settings
+
+    given = {"tags": tags, "audio": audio, "artists": artists, "vectors": vectors}
+    settings = read_settings(changes)
+    data = lay_over({name: path for name, path in given.items() if path}, settings.get("data", {}))
+    data = lay_over({} if demo is None else _demo_data(Path(demo)), _from_here(data))
+    opened = read_plan(plan, {**settings, "data": data}, front_end=front_end)
+    folder = Path(out or plan.removesuffix(".toml"))
+    run, echo = (fs.run_experiment, _echo_cells) if opened.search is None else (run_search, _echo_search)
+    runs, failed, sections = echo(opened, run(opened, folder, jobs=jobs, progress=wants_progress()), folder)
+    if with_report and runs:
+        page = write_report(runs, folder / "report.html", title=Path(plan).stem, **sections)
+        click.echo(f"\n{page}")
+    for name, error in failed:
+        note(f"{name}: {error}")
+    if failed:
+        raise click.exceptions.Exit(1)
+
+
+def _show_plans(plan: str | None, write_plan: str | None, show_list: bool) -> None:
+    """List the plans that ship with folksong, or write a copy of one."""
     from folksong.experiment import shipped_plan, shipped_plans
     from folksong.files import atomic_write
 
     if show_list:
-        plans = shipped_plans()
-        echo_table(
-            [(name, plans[name].partition("\n")[0].lstrip("# ")) for name in plans], ("plan", "what it is")
-        )
+        rows = [(name, text.partition("\n")[0].lstrip("# ")) for name, text in shipped_plans().items()]
+        echo_table(rows, ("plan", "what it is"))
     elif plan is None:
         raise click.UsageError("Missing argument 'PLAN'; --list shows the plans that ship with folksong.")
     elif write_plan is not None:
         with atomic_write(write_plan, "w") as stream:
             stream.write(shipped_plan(plan))
         click.echo(write_plan)
-    else:
-        _read_and_run(plan, **given)
 
 
-def _read_and_run(plan: str, out: str | None, jobs: int, with_report: bool, **given: Any) -> None:
-    from folksong.errors import FolksongError
-    from folksong.experiment import read_plan
+def _echo_cells(plan: Any, results: Any, folder: Path) -> tuple[list[Any], list[Any], dict[str, Any]]:
+    """Print what became of the cells; return the finished runs, the failures and what the report tells besides."""
+    from folksong.experiment.published import published_section
 
-    folder = Path(out or plan.removesuffix(".toml"))
-    opened = read_plan(plan, _changes(**given))
-    try:
-        run = _run if opened.search is None else _search
-        run(opened, folder, jobs, with_report, Path(plan).stem)
-    except KeyboardInterrupt:
-        click.echo("Interrupted; the same command goes on where this one ended.", err=True)
-        raise SystemExit(INTERRUPTED) from None
-    except FolksongError as error:
-        option = next((text for key, text in OPTION_OF.items() if str(error).startswith(key)), None)
-        raise FolksongError(f"{error}, or by {option}" if option else str(error)) from error
-
-
-def _run(plan: Plan, folder: Path, jobs: int, with_report: bool, title: str) -> None:
-    from folksong.experiment import run_experiment
-
-    results = run_experiment(plan, folder, jobs=jobs, progress=wants_progress())
-    _echo_cells(results)
-    finished = [found.run for found in results if found.status != "failed"]
-    if with_report and finished:
-        from folksong.evaluation.report import write_report
-        from folksong.experiment.published import published_section
-
-        truth = None if plan.data.truth is None else plan.place(plan.data.truth)
-        more = [] if plan.published is None else [published_section(plan, results)]
-        page = write_report(finished, folder / "report.html", title=title, truth=truth, more=more)
-        click.echo(f"\n{page}")
-    failed = [found for found in results if found.status == "failed"]
-    for found in failed:
-        click.echo(f"{found.cell.name}: {found.error}", err=True)
-    if failed:
-        raise SystemExit(1)
+    rows = [
+        (*(found.cell.space, found.cell.front_end, found.cell.loss, found.cell.seed, found.status),
+         f"{found.seconds:.0f}")
+        for found in results
+    ]  # fmt: skip
+    echo_table(rows, ("label space", "front-end", "loss", "seed", "status", "seconds"))
+    failed = [(found.cell.name, found.error) for found in results if found.status == "failed"]
+    return (
+        [found.run for found in results if found.status != "failed"],
+        failed,
+        {
+            "truth": None if plan.data.truth is None else plan.place(plan.data.truth),
+            "more": [] if plan.published is None else [published_section(plan, results)],
+        },
+    )
 
 
-def _search(plan: Plan, folder: Path, jobs: int, with_report: bool, title: str) -> None:
-    from folksong.experiment import run_search
-
-    found = run_search(plan, folder, jobs=jobs, progress=wants_progress())
-    keys = list(plan.search.parameters) if plan.search is not None else []
+def _echo_search(plan: Any, found: Any, folder: Path) -> tuple[list[Any], list[Any], dict[str, Any]]:
+    """Print what became of the trials; return likewise."""
+    keys = list(plan.search.parameters)
     where = "its own labels" if found.on is None else f"the tags of {found.on}"
     click.echo(f"{found.figure} of the validation part, on {where}, best first")
-    echo_table(
-        [
-            (
-                *(trial.parameters.get(key, "") for key in keys),
-                "failed" if trial.value is None else trial.value,
-            )
-            for trial in found.trials
-        ],
-        (*keys, found.figure),
-    )
-    if with_report and found.best is not None:
-        from folksong.evaluation.report import write_report
-
-        runs = dict.fromkeys(folder / run for trial in found.trials if not trial.error for run in trial.runs)
-        click.echo(f"\n{write_report(list(runs), folder / 'report.html', title=title)}")
-    failed = [trial for trial in found.trials if trial.error is not None]
-    for trial in failed:
-        click.echo(f"{dict(trial.parameters)}: {trial.error}", err=True)
-    if failed:
-        raise SystemExit(1)
+    rows = [
+        (*(trial.parameters.get(key, "") for key in keys), "failed" if trial.value is None else trial.value)
+        for trial in found.trials
+    ]
+    echo_table(rows, (*keys, found.figure))
+    runs = dict.fromkeys(folder / run for trial in found.trials if not trial.error for run in trial.runs)
+    failed = [(dict(trial.parameters), trial.error) for trial in found.trials if trial.error is not None]
+    return list(runs) if found.best is not None else [], failed, {}
 
 
-def _echo_cells(results: Sequence[CellResult]) -> None:
-    echo_table(
-        [
-            (
-                found.cell.space,
-                found.cell.front_end,
-                found.cell.loss,
-                found.cell.seed,
-                found.status,
-                f"{found.seconds:.0f}",
-            )
-            for found in results
-        ],
-        ("label space", "front-end", "loss", "seed", "status", "seconds"),
-    )
-
-
-def _changes(
-    demo: str | None, shards: Sequence[str], changes: Sequence[str], vectors: str | None, **paths: str | None
-) -> dict[str, Any]:
-    """Return the options as tables to lay over the plan; paths are relative to where the command was given."""
-    from folksong.experiment.read_plan import lay_over, read_settings
-
-    data: dict[str, Any] = {} if demo is None else _demo_data(Path(demo))
-    data |= {name: str(Path(path).absolute()) for name, path in paths.items() if path is not None}
-    if vectors is not None:
-        data["vectors"] = str(Path(vectors).absolute()) if Path(vectors).exists() else vectors
-    for text in shards:
-        front_end, equals, folder = text.partition("=")
-        if not equals:
-            raise click.BadParameter(
-                f"{text!r} is not FRONT-END=DIR, for example waveform=shards/wave", param_hint="--shards"
-            )
-        data.setdefault("shards", {})[front_end] = str(Path(folder).absolute())
-    return lay_over({"data": data}, read_settings(changes))
+def _from_here(value: Any) -> Any:
+    """Return data with what exists where the command is given as absolute paths."""
+    if isinstance(value, dict):
+        return {name: _from_here(one) for name, one in value.items()}
+    return str(Path(value).absolute()) if isinstance(value, str) and Path(value).exists() else value
 
 
 def _demo_data(folder: Path) -> dict[str, Any]:
@@ -240,17 +144,13 @@ def _demo_data(folder: Path) -> dict[str, Any]:
     place = folder / "corpus" if (folder / "corpus" / "corpus.json").exists() else folder
     corpus = Corpus(place.absolute(), CorpusSettings())
     if not corpus.tags_path.exists():
-        click.echo(f"{place}: writing the synthetic corpus of `folksong demo`", err=True)
+        note(f"{place}: writing the synthetic corpus of `folksong demo`")
         write_corpus(place, corpus.settings, progress=wants_progress())
+    written = place.absolute().parent.glob("shards/*/manifest.json") if place != folder else ()
     return {
         "tags": str(corpus.tags_path),
         "audio": str(corpus.tracks_csv),
         "artists": str(corpus.tracks_csv),
         "truth": str(corpus.root / "truth" / "tags.csv"),
-        "shards": {
-            path.parent.name: str(path.parent)
-            for path in place.absolute().parent.glob("shards/*/manifest.json")
-        }
-        if place != folder
-        else {},
+        "shards": {path.parent.name: str(path.parent) for path in written},
     }

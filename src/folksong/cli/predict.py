@@ -1,228 +1,152 @@
-"""``folksong predict``: what a trained tagger says of recordings."""
+"""``folksong predict`` and ``export``: a trained tagger in use, here and elsewhere.
+
+Args:
+    files (FILE...):
+    top (N): The N best labels of each file.  [default: 5; all with --threshold, --json or --csv]
+    threshold (T|tuned): Only labels with a score of at least T, or of their own thresholds (`folksong evaluate
+        --tune` finds them).
+    json: Print one JSON document: file, seconds, labels with scores.
+    csv: Print CSV: file, label, score; one line a label.
+    hop_seconds (--hop SECONDS): From the beginning of one window to the next.
+        [default: as evaluated, or as thresholds were tuned]
+    precision: bf16 and 16 are faster where the hardware multiplies in them, and move scores by up to about 0.01;
+        auto takes bf16 where it does.  [default: as evaluated, or as thresholds were tuned]
+    write_tags: Write the labels into the files' own tags: those with --threshold, or the --top N. Needs mutagen.
+    field: With --write-tags: into which field.
+    append: With --write-tags: add to what the field says. Without this and --replace, files whose field says
+        something are left alone, and named.
+    replace: With --write-tags: replace what the field says.
+    dry_run: With --write-tags: only say what would be written.
+"""
 
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any, Literal
 
 import click
 
-from folksong.cli.common import FolksongCommand, echo_csv, echo_json, shown, wants_progress
-from folksong.errors import nearest
+import folksong as fs
+from folksong.cli.command import Count, File, Folder, FolksongCommand, FolksongGroup, Form, Output
+from folksong.cli.common import echo_csv, echo_json, note, shown, wants_progress
+from folksong.cli.parameters import FLAGS
+from folksong.errors import FolksongError, nearest
 from folksong.recordings import printable, walk_recordings
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from folksong.errors import FolksongError
-    from folksong.prediction import LoadedTagger, Prediction
-    from folksong.prediction.file_tags import FieldChange
-
-    Limit = float | npt.NDArray[np.float64] | None
 
 DEFAULT_TOP = 5
 TUNED = "tuned"
 
 
-def _read_threshold(ctx: click.Context, param: click.Parameter, value: str | None) -> float | str | None:
-    """Read a score from 0 to 1, or the word ``tuned``."""
-    if value is None or value == TUNED:
-        return value
-    try:
-        score = float(value)
-    except ValueError:
-        score = math.nan
-    if math.isnan(score):
-        raise click.BadParameter(
-            f"{value!r} is neither a score from 0 to 1 nor the word {TUNED!r}{nearest(value, [TUNED])}"
-        )
-    return float(click.FloatRange(0, 1)(score, param, ctx))
+class Threshold(click.ParamType[float | str]):
+    """A score from 0 to 1, or the word ``tuned``."""
+
+    name = "threshold"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        if value == TUNED:
+            return TUNED
+        try:
+            score = float(value)
+        except ValueError:
+            score = math.nan
+        if math.isnan(score):
+            hint = nearest(value, [TUNED])
+            self.fail(f"{value!r} is neither a score from 0 to 1 nor the word {TUNED!r}{hint}", param, ctx)
+        return float(click.FloatRange(0, 1)(score, param, ctx))
 
 
-@click.command(cls=FolksongCommand)
-@click.argument("run", type=click.Path())
-@click.argument("files", type=click.Path(), nargs=-1, required=True, metavar="FILE...")
-@click.option(
-    "--top",
-    type=click.IntRange(1),
-    metavar="N",
-    help=f"The N best labels of each file.  [default: {DEFAULT_TOP}; all with --threshold, --json or --csv]",
-)
-@click.option(
-    "--threshold",
-    callback=_read_threshold,
-    metavar="T|tuned",
-    help="Only labels with a score of at least T, or of their own thresholds (`folksong evaluate --tune` finds them).",
-)
-@click.option(
-    "--json", "form", flag_value="json", help="Print one JSON document: file, seconds, labels with scores."
-)
-@click.option("--csv", "form", flag_value="csv", help="Print CSV: file, label, score; one line a label.")
-@click.option(
-    "--hop",
-    "hop_seconds",
-    type=click.FloatRange(0, min_open=True),
-    metavar="SECONDS",
-    help="From the beginning of one window to the next.  [default: as evaluated, or as thresholds were tuned]",
-)
-@click.option("--device", metavar="NAME", help="cpu, cuda, cuda:1, …  [default: a GPU where there is one]")
-@click.option(
-    "--batch-size", type=click.IntRange(1), default=32, show_default=True, help="Windows scored at once."
-)
-@click.option(
-    "--precision",
-    type=click.Choice(["32", "bf16", "16", "auto"]),
-    help="bf16 and 16 are faster where the hardware multiplies in them, and move scores by up to about 0.01; "
-    "auto takes bf16 where it does.  [default: as evaluated, or as thresholds were tuned]",
-)
-@click.option(
-    "--write-tags",
-    is_flag=True,
-    help="Write the labels into the files' own tags: those with --threshold, or the --top N. Needs mutagen.",
-)
-@click.option(
-    "--field",
-    type=click.Choice(["genre", "grouping", "mood"]),
-    default="grouping",
-    show_default=True,
-    help="With --write-tags: into which field.",
-)
-@click.option(
-    "--append",
-    "existing",
-    flag_value="append",
-    help="With --write-tags: add to what the field says. Without this and --replace, files whose field says something "
-    "are left alone, and named.",
-)
-@click.option(
-    "--replace", "existing", flag_value="replace", help="With --write-tags: replace what the field says."
-)
-@click.option("--dry-run", is_flag=True, help="With --write-tags: only say what would be written.")
+Limit = Annotated[float | str | None, Threshold()]
+Report = Callable[[str, FolksongError], None]
+Existing = Annotated[Literal["append", "replace"] | None, FLAGS]
+
+
+@click.command(cls=FolksongCommand, of="prediction.load_tagger:load_tagger")
 def predict(
-    run: str,
-    files: tuple[str, ...],
-    top: int | None,
-    threshold: float | str | None,
-    form: str | None,
-    write_tags: bool,
-    field: str,
-    existing: str | None,
-    dry_run: bool,
-    **loading: Any,
-) -> None:
+    run: File, files: tuple[File, ...], *, top: Count | None = None, threshold: Limit = None, form: Form = None,
+    device: str | None = None, write_tags: bool = False, field: Literal["genre", "grouping", "mood"] = "grouping",
+    existing: Existing = None, dry_run: bool = False, **settings: Any,
+) -> None:  # fmt: skip
     """Print the labels that the tagger of RUN gives to recordings, with scores from 0 to 1.
 
     Each FILE is a recording (mp3, ogg, flac, wav, m4a, …; the content decides) or a folder of recordings. A whole
     track is heard in windows as long as those of the training, whose scores are averaged. A file that cannot be read
     is named on stderr and passed over; the exit code is then 1.
 
-    \b
     Example:
       folksong predict runs/log-mel song.mp3 --top 3
       folksong predict runs/log-mel music/ --csv > tags.csv
       folksong predict runs/log-mel music/ --write-tags --threshold tuned --dry-run
-    """  # fmt: skip
+    """
     from tqdm import tqdm
 
-    from folksong.prediction import load_tagger
+    from folksong.prediction.file_tags import check_mutagen, write_labels
 
-    writer = None
     if write_tags:
+        check_mutagen()
         if top is None and threshold is None:
             raise click.UsageError("--write-tags: which labels? give --threshold or --top")
-        writer = _TagWriter(field, existing, dry_run)
     elif existing or dry_run:
         raise click.UsageError("--append, --replace and --dry-run are for --write-tags")
-    tagger = load_tagger(run, **loading)
-    limit = _limit(threshold, tagger, run)
+    tagger = fs.load_tagger(run, device=device, **settings)
+    if threshold == TUNED and tagger.thresholds is None:
+        raise FolksongError(f"{run}: has no tuned thresholds; `folksong evaluate {run} --tune` finds them")
+    limit = tagger.thresholds if isinstance(threshold, str) else threshold
     failed: list[str] = []
 
     def report(file: str, error: FolksongError) -> None:
         failed.append(file)
         message = str(error)
-        tqdm.write(shown(message if message.startswith(file) else f"{file}: {message}"), file=sys.stderr)
+        note(message if message.startswith(file) else f"{file}: {message}")
 
     paths = list(_recordings(files, report))
     n_files = len(paths) + len(failed)
     found = tagger.predict_files(paths, on_error=report)
-    if writer is not None:
-        found = writer.written(found, top, limit, report)
+    changed: list[str] = []
+    if write_tags:
+        write = partial(write_labels, field=field, existing=existing or "refuse", dry_run=dry_run)
+        found = _written(found, lambda one: one.ranked(top, limit), write, report, changed)
     with tqdm(found, total=len(paths), unit="file", leave=False, disable=not wants_progress()) as predictions:
         _PRINTERS[form](predictions, top, limit)
-    if writer is not None:
-        click.echo(writer.summary(n_files), err=True)
+    if write_tags:
+        done = (
+            f"dry run: nothing was written; {field} would change in"
+            if dry_run
+            else f"{field} was written into"
+        )
+        note(f"{done} {len(changed)} of {n_files} files")
     if failed:
         what = "tagged and written" if write_tags else "tagged"
-        click.echo(f"{len(failed)} of {n_files} could not be {what}", err=True)
-        raise SystemExit(1)
+        note(f"{len(failed)} of {n_files} could not be {what}")
+        raise click.exceptions.Exit(1)
 
 
-class _TagWriter:
-    """Writes labels into the files' own tags, or says what it would write, and counts."""
-
-    def __init__(self, field: str, existing: str | None, dry_run: bool) -> None:
-        from folksong.prediction.file_tags import check_mutagen, write_labels
-
-        check_mutagen()
-        self.field, self.dry_run, self.n_changed = field, dry_run, 0
-        self._write = partial(write_labels, field=field, existing=existing or "refuse", dry_run=dry_run)
-
-    def written(
-        self,
-        predictions: Iterator[Prediction],
-        top: int | None,
-        threshold: Limit,
-        report: Callable[[str, FolksongError], None],
-    ) -> Iterator[Prediction]:
-        """Yield the predictions after their labels were written, and say what changed."""
-        from tqdm import tqdm
-
-        from folksong.errors import FolksongError
-
-        for prediction in predictions:
-            try:
-                change = self._write(
-                    prediction.file, [label for label, _ in prediction.ranked(top, threshold)]
-                )
-            except FolksongError as error:
-                refused = str(error).endswith(" already")
-                hint = "; --append adds to that, --replace replaces it" if refused else ""
-                report(prediction.file, FolksongError(f"{error}{hint}"))
+def _written(
+    predictions: Iterator[Any], ranked: Callable[[Any], Any], write: partial[Any], report: Report, changed: list[str]
+) -> Iterator[Any]:  # fmt: skip
+    """Yield the predictions after their labels were written into the files; say what changed."""
+    field, verb = write.keywords["field"], "would be" if write.keywords["dry_run"] else "is now"
+    for prediction in predictions:
+        try:
+            change = write(prediction.file, [label for label, _ in ranked(prediction)])
+        except FolksongError as error:
+            refused = str(error).endswith(" already")
+            hint = "; --append adds to that, --replace replaces it" if refused else ""
+            report(prediction.file, FolksongError(f"{error}{hint}"))
+        else:
+            before, after = ("; ".join(values) or "empty" for values in (change.before, change.after))
+            if change.after != change.before:
+                changed.append(prediction.file)
+                note(f"{prediction.file}: {field} {verb} {after} (was {before})")
             else:
-                tqdm.write(shown(f"{prediction.file}: {self._said(change)}"), file=sys.stderr)
-            yield prediction
-
-    def _said(self, change: FieldChange) -> str:
-        before, after = ("; ".join(values) or "empty" for values in (change.before, change.after))
-        if change.after == change.before:
-            return f"{self.field} stays {before}"
-        self.n_changed += 1
-        return f"{self.field} {'would be' if self.dry_run else 'is now'} {after} (was {before})"
-
-    def summary(self, n_files: int) -> str:
-        """Return what was done, in one line."""
-        if self.dry_run:
-            return f"dry run: nothing was written; {self.field} would change in {self.n_changed} of {n_files} files"
-        return f"{self.field} was written into {self.n_changed} of {n_files} files"
+                note(f"{prediction.file}: {field} stays {before}")
+        yield prediction
 
 
-def _limit(threshold: float | str | None, tagger: LoadedTagger, run: str) -> Limit:
-    from folksong.errors import FolksongError
-
-    if threshold == TUNED and tagger.thresholds is None:
-        raise FolksongError(f"{run}: has no tuned thresholds; `folksong evaluate {run} --tune` finds them")
-    return tagger.thresholds if isinstance(threshold, str) else threshold
-
-
-def _recordings(files: tuple[str, ...], report: Callable[[str, FolksongError], None]) -> Iterator[str]:
+def _recordings(files: tuple[str, ...], report: Report) -> Iterator[str]:
     """Yield each file, and each folder's recordings; a folder without any is reported."""
-    from folksong.errors import FolksongError
-
     for file in files:
         if not Path(file).is_dir():
             yield file
@@ -233,7 +157,7 @@ def _recordings(files: tuple[str, ...], report: Callable[[str, FolksongError], N
         yield from inside
 
 
-def _print_table(predictions: Iterator[Prediction], top: int | None, threshold: Limit) -> None:
+def _print_table(predictions: Iterator[Any], top: int | None, threshold: Any) -> None:
     from tqdm import tqdm
 
     limit = DEFAULT_TOP if top is None and threshold is None else top
@@ -243,16 +167,13 @@ def _print_table(predictions: Iterator[Prediction], top: int | None, threshold: 
         width = max(map(len, names), default=0)
         lines = [f"  {name:<{width}}  {score:.3f}" for name, (_, score) in zip(names, pairs, strict=True)]
         if not pairs:
-            lines = [
-                "  silence: there is nothing to hear"
-                if prediction.silent
-                else "  no label reaches its threshold"
-            ]
+            silent, quiet = "silence: there is nothing to hear", "no label reaches its threshold"
+            lines = [f"  {silent if prediction.silent else quiet}"]
         with tqdm.external_write_mode():
             click.echo("\n".join([f"{printable(prediction.file)} ({prediction.seconds:.1f} s)", *lines]))
 
 
-def _print_csv(predictions: Iterator[Prediction], top: int | None, threshold: Limit) -> None:
+def _print_csv(predictions: Iterator[Any], top: int | None, threshold: Any) -> None:
     rows = (
         (printable(prediction.file), label, f"{score:.6f}")
         for prediction in predictions
@@ -261,20 +182,63 @@ def _print_csv(predictions: Iterator[Prediction], top: int | None, threshold: Li
     echo_csv(rows, ("file", "label", "score"))
 
 
-def _print_json(predictions: Iterator[Prediction], top: int | None, threshold: Limit) -> None:
-    content = [
+def _print_json(predictions: Iterator[Any], top: int | None, threshold: Any) -> None:
+    echo_json([
         {
-            "file": printable(prediction.file),
-            "seconds": round(prediction.seconds, 3),
-            **({"silent": True} if prediction.silent else {}),
-            "labels": [
-                {"label": label, "score": round(score, 6)}
-                for label, score in prediction.ranked(top, threshold)
-            ],
+            "file": printable(one.file),
+            "seconds": round(one.seconds, 3),
+            **({"silent": True} if one.silent else {}),
+            "labels": [{"label": name, "score": round(score, 6)} for name, score in one.ranked(top, threshold)],
         }
-        for prediction in predictions
-    ]
-    echo_json(content)
+        for one in predictions
+    ])  # fmt: skip
 
 
 _PRINTERS = {None: _print_table, "csv": _print_csv, "json": _print_json}
+
+
+@click.group(cls=FolksongGroup)
+def export() -> None:
+    """A trained tagger for use elsewhere: safetensors and JSON, ONNX, or from a Keras model."""
+
+
+@export.command
+def safetensors(run: File, folder: Folder) -> None:
+    """Write RUN's best tagger into FOLDER: weights as safetensors, all else (labels, thresholds, preset) as JSON.
+
+    Example:
+      folksong export safetensors runs/mel models/mel
+    """
+    from folksong.export.folder import export_folder
+
+    click.echo(f"wrote {export_folder(fs.Run.open(run), folder)}")
+
+
+@export.command
+def onnx(run: File, path: Output) -> None:
+    """Write RUN's best tagger to PATH as one ONNX graph: waveform in, label scores out, log-mel included.
+
+    Example:
+      folksong export onnx runs/mel mel.onnx
+    """
+    from folksong.export.onnx import export_onnx
+
+    click.echo(f"wrote {export_onnx(fs.Run.open(run), path)}")
+
+
+@export.command(of="export.keras_file:import_keras")
+def keras(model: File, folder: Folder, *, labels: File, **settings: Any) -> None:
+    """Turn MODEL of the earlier project, a Keras HDF5 file or a TensorFlow checkpoint's index, into an exported folder.
+
+    Example:
+      folksong export keras mymodel.h5 models/old --labels top50.labels.json
+      folksong export keras epoch3-1.index models/old --labels top50.labels.json
+
+    Args:
+        labels: Its outputs, in order: a *.labels.json file.
+        preset: Features of a log-mel model.
+        window_seconds (--window): Its window in seconds.
+    """
+    from folksong.export.keras_file import import_keras
+
+    click.echo(f"wrote {import_keras(model, folder, fs.LabelSpace.read(labels), **settings)}")

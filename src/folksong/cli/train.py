@@ -1,347 +1,139 @@
 """``folksong train``: from shards to a tagger.
 
-An option that is called after a key of the settings changes that key for one training; see `folksong.training.config`.
+Args:
+    shards (--tfrecords-dir): Folder of shards, as `folksong shards write` makes it; it may also be
+        given as FOLDER.
+    config: Settings: a JSON file, or a folder with config.json; `folksong config init` writes a template.
+        [default: the template's values]
+    lastfm: Tag database.  [default: the records' own tags]
+    tags: As --lastfm, for a tag source of any kind.
+    labels: Label space, a *.labels.json file.  [default: as the settings say]
+    dictionary (--dictionary-dir PATH): Labels of the earlier project: a tags_dict_*.pkl, or a folder that holds
+        one.
+    genres (--genre-path PATH): With --dictionary-dir: a genres.txt, or its folder; only its clusters stay, and its
+        pairs are merged.
+    split: The parts, a *.split.json file.  [default: made by the fractions of the settings and the seed]
+    n_folds (--folds K): Cross-validation for small collections: train K runs below --out, test each on tracks that
+        the others learned from, and pool the scores.
+    artists (FILE): With --folds: CSV with a track and an artist column; all tracks of an artist are in one fold.
+    out: The run's folder.  [default: a new one in the log_dir of the settings]
+    vectors (--custom-loss-embeddings-path VECTORS): Word vectors (GloVe, word2vec, fastText, ...) for the semantic
+        loss, which they imply.
+    gamma (G): Semantic loss: weight of the distance in meaning; 0 is plain cross-entropy.  [default: 1]
+    multi_db (N): How many tag databases the records hold.  [default: as their manifest says]
+    database (--multi-db-default I): Which of them to use, counted from 0.  [default: 0]
+    filtered (--filter): Take the subjective tags out of the labels. With --dictionary-dir: keep the clusters that
+        hold at least one of the 100 most popular tags besides the subjective ones.
+    filter_path (PATH): Take out the tags that a tags_remove.txt (or its folder) lists; implies --filter.
+        [default: the shipped list of 20]
+    multi_tag: Macro PR-AUC leads: in progress, early stopping and summary. Without it, micro. Both are always
+        stored.
+    epochs: End after so many, if early stopping does not.  [default: 100]
+    steps_per_epoch: Steps an epoch; passes over the data go on across epochs.  [default: one pass]
+    batch_size: Windows a batch.  [default: 16]
+    shuffle (--no-shuffle): Keep the records' order.
+    update_freq: Steps between two updates of the training loss, in TensorBoard and the progress bar.
+        [default: 10]
+    seed: Of everything that is random.  [default: 0]
+    changes (--set KEY=VALUE): Any other setting, for example --set loss=asymmetric or --set gain_db=6.
+    cuda (I...): Which GPUs. With none on the machine, the CPU.  [default: the first, if there is one]
+    processes (N): Processes that share the CPU, each with batches of its own.  [default: 1]
+    num_nodes (N): Machines on which this command runs, with MASTER_ADDR, MASTER_PORT and NODE_RANK set. Not with
+        torchrun.  [default: 1]
+    resumed (--resume RUN): Go on with a run, exactly.
+    pr_auc (--save-PR DIR): Write DIR/pr_auc.npy, of the test part (of the validation part if there is none),
+        measured as `folksong evaluate` does.
+    roc_auc (--save-ROC DIR): Write DIR/roc_auc.npy.
+    confusion (--save-confusion-matrix DIR): Write DIR/confusion_matrix.npy: (n_labels, 2, 2), each
+        [[TN, FP], [FN, TP]] at 0.5.
+    label_names (--save-tags-path DIR): Write DIR/tags.npy: the labels, in the order of the other arrays.
+    cooccurrence (--save-cooccurrence-matrix-path, --save-coocurrence-matrix-path DIR): Write
+        DIR/cooccurrence_matrix.npy: (n_labels, n_labels), how many tracks of all parts carry both.
+    built_in: Accepted for old scripts: training always uses the built-in loop.
+    verbose (-v, --verbose): 0: warnings only. 1: progress and summary. 2: also the settings and the network.
+        3: everything.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import logging
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
 import click
 from click.core import ParameterSource
 
-from folksong.cli.common import FolksongCommand, ManyValues, log_to_stderr, wants_progress
+import folksong as fs
+from folksong.cli.command import Count, File, FolksongCommand
+from folksong.cli.common import log_to_stderr, note, wants_progress
+from folksong.cli.evaluate import echo_evaluation
 
-FRONT_ENDS = ("waveform", "log-mel-spectrogram", "embeddings")
-ARRAYS = ("pr_auc", "roc_auc", "confusion", "tags", "cooccurrence")
-RESUMABLE = {"shards", "epochs", "workers", "cuda", "processes", "num_nodes"}
+FrontEnd = Literal["waveform", "log-mel-spectrogram", "embeddings"]
+Folds = Annotated[int, click.IntRange(2)]
+Weight = Annotated[float, click.FloatRange(0)]
+Verbosity = Annotated[int, click.IntRange(0, 3)]
+ARRAYS = {
+    "pr_auc": "pr_auc", "roc_auc": "roc_auc", "confusion": "confusion", "label_names": "tags",
+    "cooccurrence": "cooccurrence",
+}  # fmt: skip
+RESUMABLE = {"shards", "epochs", "cuda", "processes", "num_nodes", "changes"}
 """What may be said anew of a run that goes on, besides the arrays; everything else is kept in it."""
 
 
 @click.command(cls=FolksongCommand)
-@click.argument("frontend", type=click.Choice(FRONT_ENDS), required=False)
-@click.argument("folder", type=click.Path(), required=False, metavar="[FOLDER]")
-@click.option(
-    "--tfrecords-dir",
-    "shards",
-    type=click.Path(),
-    help="Folder of shards, as `folksong shards write` makes it; it may also be given as FOLDER.",
-)
-@click.option(
-    "--config",
-    type=click.Path(),
-    help="Settings: a JSON file, or a folder with config.json; `folksong config init` writes a template.  "
-    "[default: the template's values]",
-)
-@click.option("--lastfm", type=click.Path(), help="Tag database.  [default: the records' own tags]")
-@click.option("--tags", type=click.Path(), help="As --lastfm, for a tag source of any kind.")
-@click.option(
-    "--min-weight",
-    type=float,
-    metavar="T",
-    help="Keep the tags with a weight greater than T.  [default: all]",
-)
-@click.option(
-    "--labels",
-    type=click.Path(),
-    help="Label space, a *.labels.json file.  [default: as the settings say]",
-)
-@click.option(
-    "--dictionary-dir",
-    "dictionary",
-    type=click.Path(),
-    metavar="PATH",
-    help="Labels of the earlier project: a tags_dict_*.pkl, or a folder that holds one.",
-)
-@click.option(
-    "--genre-path",
-    "genres",
-    type=click.Path(),
-    metavar="PATH",
-    help="With --dictionary-dir: a genres.txt; only its clusters stay, and its pairs are merged.",
-)
-@click.option(
-    "--split",
-    type=click.Path(),
-    help="The parts, a *.split.json file.  [default: made by the fractions of the settings and the seed]",
-)
-@click.option(
-    "--folds",
-    "n_folds",
-    type=click.IntRange(2),
-    metavar="K",
-    help="Cross-validation for small collections: train K runs below --out, test each on tracks that the others "
-    "learned from, and pool the scores.",
-)
-@click.option(
-    "--artists",
-    type=click.Path(),
-    metavar="FILE",
-    help="With --folds: CSV with a track and an artist column; all tracks of an artist are in one fold.",
-)
-@click.option(
-    "--out", type=click.Path(), help="The run's folder.  [default: a new one in the log_dir of the settings]"
-)
-@click.option(
-    "--multi-db",
-    type=click.IntRange(1),
-    metavar="N",
-    help="How many tag databases the records hold.  [default: as their manifest says]",
-)
-@click.option(
-    "--multi-db-default",
-    "database",
-    type=click.IntRange(0),
-    metavar="I",
-    help="Which of them to use, counted from 0.  [default: 0]",
-)
-@click.option(
-    "--filter",
-    "filtered",
-    is_flag=True,
-    help="Take the subjective tags out of the labels. With --dictionary-dir: keep the clusters that hold at least one "
-    "of the 100 most popular tags besides the subjective ones.",
-)
-@click.option(
-    "--filter-path",
-    type=click.Path(),
-    metavar="DIR",
-    help="Take out the tags that DIR/tags_remove.txt lists; implies --filter.  [default: the shipped list of 20]",
-)
-@click.option(
-    "--save-PR", "pr_auc", type=click.Path(), metavar="DIR", help="Write DIR/pr_auc.npy, of the test part, "
-    "measured as `folksong evaluate` does."
-)  # fmt: skip
-@click.option("--save-ROC", "roc_auc", type=click.Path(), metavar="DIR", help="Write DIR/roc_auc.npy.")
-@click.option(
-    "--save-confusion-matrix",
-    "confusion",
-    type=click.Path(),
-    metavar="DIR",
-    help="Write DIR/confusion_matrix.npy: (n_labels, 2, 2), each [[TN, FP], [FN, TP]] at 0.5.",
-)
-@click.option(
-    "--save-tags-path",
-    "tag_names",
-    type=click.Path(),
-    metavar="DIR",
-    help="Write DIR/tags.npy: the labels, in the order of the other arrays.",
-)
-@click.option(
-    "--save-cooccurrence-matrix-path",
-    "--save-coocurrence-matrix-path",
-    "cooccurrence",
-    type=click.Path(),
-    metavar="DIR",
-    help="Write DIR/cooccurrence_matrix.npy: (n_labels, n_labels), how many tracks of the test part carry both.",
-)
-@click.option(
-    "--multi-tag",
-    is_flag=True,
-    default=None,
-    help="Macro PR-AUC leads: in progress, early stopping and summary. Without it, micro. Both are always stored.",
-)
-@click.option(
-    "--keep-unlabelled",
-    is_flag=True,
-    default=None,
-    help="Use tracks without a label too, as negative examples of every label.",
-)
-@click.option(
-    "--epochs", type=click.IntRange(1), help="End after so many, if early stopping does not.  [default: 100]"
-)
-@click.option(
-    "--steps-per-epoch",
-    type=click.IntRange(1),
-    help="Steps an epoch; passes over the data go on across epochs.  [default: one pass]",
-)
-@click.option("--no-shuffle", is_flag=True, help="Keep the records' order.")
-@click.option(
-    "--update-freq",
-    type=click.IntRange(1),
-    help="Steps between two updates of the training loss, in TensorBoard and the progress bar.  [default: 10]",
-)
-@click.option(
-    "--save-every",
-    type=click.IntRange(1),
-    metavar="STEPS",
-    help="Save for --resume so often within an epoch.  [default: every five minutes; always after an epoch]",
-)
-@click.option(
-    "--cuda",
-    cls=ManyValues,
-    multiple=True,
-    type=click.IntRange(0),
-    metavar="I...",
-    help="Which GPUs. With none on the machine, the CPU.  [default: the first, if there is one]",
-)
-@click.option(
-    "--processes",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Processes that share the CPU, each with batches of its own.  [default: 1]",
-)
-@click.option(
-    "--num-nodes",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Machines on which this command runs, with MASTER_ADDR, MASTER_PORT and NODE_RANK set. Not with torchrun.  "
-    "[default: 1]",
-)
-@click.option(
-    "--built-in", is_flag=True, help="Accepted for old scripts: training always uses the built-in loop."
-)
-@click.option(
-    "-v", "--verbose", type=click.IntRange(0, 3), default=1, show_default=True,
-    help="0: warnings only. 1: progress and summary. 2: also the settings and the network. 3: everything.",
-)  # fmt: skip
-@click.option("--resume", "resumed", type=click.Path(), metavar="RUN", help="Go on with a run, exactly.")
-@click.option("--seed", type=click.IntRange(0), help="Of everything that is random.  [default: 0]")
-@click.option("--workers", type=click.IntRange(0), help="Threads that make batches ahead.  [default: 1]")
-@click.option(
-    "--precision",
-    type=click.Choice(["auto", "32", "bf16", "16", "64"]),
-    help="Numbers that the network computes with; auto takes bf16 where the hardware has it, else 32.  "
-    "[default: auto]",
-)
-@click.option(
-    "--accumulate",
-    "accumulate_batches",
-    type=click.IntRange(1),
-    metavar="K",
-    help="Add up the gradients of K batches for each step.  [default: 1]",
-)
-@click.option(
-    "--clip-norm",
-    "clip_gradient_norm",
-    type=click.FloatRange(0, min_open=True),
-    metavar="NORM",
-    help="Scale gradients down to this norm where theirs is larger.  [default: leave them]",
-)
-@click.option(
-    "--weight-decay",
-    type=click.FloatRange(0),
-    metavar="W",
-    help="The optimizer's weight decay, of all weights but biases and batch norm.  [default: the optimizer's own]",
-)
-@click.option(
-    "--schedule",
-    type=click.Choice(["plateau", "cosine", "one-cycle", "cyclic", "constant"]),
-    help="How the learning rate moves.  [default: plateau]",
-)
-@click.option(
-    "--warmup-steps",
-    type=click.IntRange(0),
-    metavar="N",
-    help="Let the learning rate rise over the first N steps.  [default: 0]",
-)
-@click.option(
-    "--frequency-masks",
-    type=click.IntRange(0),
-    metavar="N",
-    help="SpecAugment: cover N ranges of mel bands of each training window.  [default: 0]",
-)
-@click.option(
-    "--time-masks",
-    type=click.IntRange(0),
-    metavar="N",
-    help="SpecAugment: cover N stretches of each training window.  [default: 0]",
-)
-@click.option(
-    "--gain",
-    "gain_db",
-    type=click.FloatRange(0),
-    metavar="DB",
-    help="Waveforms: make each training window up to DB louder or softer, cut off at full scale.  [default: 0]",
-)
-@click.option(
-    "--loss",
-    type=click.Choice(["bce", "semantic", "asymmetric"]),
-    help="What is minimised.  [default: bce; semantic with --custom-loss-embeddings-path]",
-)
-@click.option(
-    "--custom-loss-embeddings-path",
-    "vectors",
-    type=click.Path(),
-    metavar="VECTORS",
-    help="Word vectors (GloVe, word2vec, fastText, ...) for the semantic loss, which it implies.",
-)
-@click.option(
-    "--gamma",
-    type=click.FloatRange(0),
-    help="Semantic loss: weight of the distance in meaning; 0 is plain cross-entropy.  [default: 1]",
-)
-@click.option(
-    "--weights",
-    type=click.Choice(["ignore", "soft", "sample"]),
-    help="The tags' weights (0 to 100) as soft targets, or as the weight of each label that is there.  "
-    "[default: ignore]",
-)
-@click.option(
-    "--absent-weight",
-    type=click.FloatRange(0, 1),
-    help="How much an absent label counts; below 1, absent means perhaps unknown.  [default: 1]",
-)
-@click.option(
-    "--label-smoothing",
-    type=click.FloatRange(0, 1, max_open=True),
-    help="Move targets this far towards one half.  [default: 0]",
-)
-@click.option("--positive-focus", type=click.FloatRange(0), help="Asymmetric loss: γ₊.  [default: 0]")
-@click.option("--negative-focus", type=click.FloatRange(0), help="Asymmetric loss: γ₋.  [default: 4]")
-@click.option(
-    "--margin",
-    type=click.FloatRange(0, 1, max_open=True),
-    help="Asymmetric loss: negatives below this probability add nothing.  [default: 0.05]",
-)
-@click.pass_context
-def train(ctx: click.Context, /, verbose: int, resumed: str | None, built_in: bool, **options: Any) -> None:
+def train(
+    frontend: FrontEnd | None = None, folder: File | None = None, *, shards: File | None = None,
+    config: File | None = None, lastfm: File | None = None, tags: File | None = None, labels: File | None = None,
+    dictionary: File | None = None, genres: File | None = None, split: File | None = None,
+    n_folds: Folds | None = None, artists: File | None = None, out: File | None = None, vectors: File | None = None,
+    gamma: Weight | None = None,
+    multi_db: Count | None = None, database: int | None = None, filtered: bool = False,
+    filter_path: File | None = None, multi_tag: bool = False, epochs: Count | None = None,
+    steps_per_epoch: Count | None = None, batch_size: Count | None = None, shuffle: bool = True,
+    update_freq: Count | None = None, seed: int | None = None, changes: Sequence[str] = (),
+    cuda: tuple[int, ...] = (), processes: Count | None = None, num_nodes: Count | None = None,
+    resumed: File | None = None, pr_auc: File | None = None, roc_auc: File | None = None,
+    confusion: File | None = None, label_names: File | None = None, cooccurrence: File | None = None,
+    built_in: bool = False, verbose: Verbosity = 1,
+) -> None:  # fmt: skip
     """Train a tagger with FRONTEND and leave a run: weights, labels, split, metrics, TensorBoard, model card.
 
     FOLDER holds the shards that FRONTEND hears; of embeddings (`folksong embeddings`) a head learns within seconds.
-    Ctrl-C saves the running step; --resume goes on from there and ends as if nothing had happened.
+    Ctrl-C saves the running step; --resume goes on from there and ends as if nothing had happened. Every other setting
+    (loss, optimizer, schedule, augmentation, precision, ...) is a key for --set or --config; `folksong config` lists
+    them.
 
-    \b
     Example:
       folksong train embeddings features/msd --tags lastfm_tags.db --labels top50.labels.json --out runs/msd
       folksong train log-mel-spectrogram --tfrecords-dir shards/mel --labels top50.labels.json --out runs/mel
       folksong train waveform --tfrecords-dir shards/wave --lastfm lastfm_tags.db --config . --multi-tag
+      folksong train waveform --tfrecords-dir shards/wave --set loss=asymmetric --set learning_rate=3e-4
       folksong train --resume runs/mel
     """
-    import logging
-
+    options = dict(locals())
     from folksong.training.distributed import speaks
     from folksong.training.loop import TrainingInterrupted
 
-    log_to_stderr({0: logging.WARNING, 3: logging.DEBUG}.get(verbose, logging.INFO))
-    logging.getLogger("folksong.training.loop.details").setLevel(
-        logging.DEBUG if verbose > 1 else logging.INFO
-    )
+    del options["resumed"], options["built_in"], options["verbose"]
+    _speak(verbose)
     if built_in and verbose:
-        click.echo("--built-in: training always uses the built-in loop", err=True)
-    progress = verbose > 0 and wants_progress()
-    folders = {name: options.pop(name) for name in ARRAYS if name != "tags"}
-    folders["tags"] = options.pop("tag_names")
-    wanted = {name: folder for name, folder in folders.items() if folder is not None}
-    options["cuda"] = options["cuda"] or None
-    n_folds = options["n_folds"]
+        note("--built-in: training always uses the built-in loop")
+    options["progress"] = verbose > 0 and wants_progress()
+    folders = {array: options.pop(name) for name, array in ARRAYS.items()}
+    options["cuda"] = cuda or None
+    options["multi_tag"], options["shuffle"] = multi_tag or None, None if shuffle else False
+    wanted = _given(folders)
     if n_folds and wanted:
-        raise click.UsageError(
-            "--folds leaves the arrays of each fold in its run; leave the --save options out"
-        )
+        raise click.UsageError("--folds leaves the arrays of each fold in its run; leave --save options out")
     try:
-        run = _resume(ctx, resumed, options, progress) if resumed else _train(options, progress)
+        run = _resume(resumed, options) if resumed else _train(options)
     except TrainingInterrupted as interrupted:
-        if n_folds:
-            click.echo(f"{interrupted}; the same command goes on", err=True)
-            ctx.exit(130)
-        click.echo(f"{interrupted}: folksong train --resume {interrupted.run.path}", err=True)
-        ctx.exit(130)
-    if not speaks(options["num_nodes"] or 1):
+        go_on = f": folksong train --resume {interrupted.run.path}"
+        note(f"{interrupted}{'; the same command goes on' if n_folds else go_on}")
+        raise click.exceptions.Exit(130) from None
+    if not speaks(num_nodes or 1):
         return
     if n_folds and not resumed:
-        from folksong.cli.evaluate import echo_evaluation
-
         echo_evaluation(run)
         return
     if wanted:
@@ -353,11 +145,15 @@ def train(ctx: click.Context, /, verbose: int, resumed: str | None, built_in: bo
         _summarise(run)
 
 
-def _train(options: dict[str, Any], progress: bool) -> Any:
-    from folksong.errors import FolksongError
+def _speak(verbose: int) -> None:
+    log_to_stderr({0: logging.WARNING, 3: logging.DEBUG}.get(verbose, logging.INFO))
+    details = logging.getLogger("folksong.training.loop.details")
+    details.setLevel(logging.DEBUG if verbose > 1 else logging.INFO)
+
+
+def _train(options: dict[str, Any]) -> Any:
     from folksong.shards.manifest import Manifest
     from folksong.training.data import LegacyLabels, tags_to_remove
-    from folksong.training.train import train as train_tagger
 
     front_end, shards, folder = (options.pop(name) for name in ("frontend", "shards", "folder"))
     if folder and shards:
@@ -372,60 +168,64 @@ def _train(options: dict[str, Any], progress: bool) -> Any:
         raise click.UsageError("--labels and --dictionary-dir name the same thing; give one")
     if genres and not dictionary:
         raise click.UsageError("--genre-path numbers the clusters of a dictionary; give --dictionary-dir too")
-    if options["loss"] == "semantic" and not options["vectors"] and not options["config"]:
-        raise click.UsageError(
-            "the semantic loss needs word vectors: name them with --custom-loss-embeddings-path"
-        )
     stated = options.pop("multi_db")
     n_databases = 0 if front_end == "embeddings" else Manifest.read(shards).n_tag_databases
     if stated not in (None, n_databases):
-        raise FolksongError(f"{shards}: the records hold {n_databases} tag databases, not {stated}")
+        raise fs.FolksongError(f"{shards}: the records hold {n_databases} tag databases, not {stated}")
     filter_path = options.pop("filter_path")
     if options.pop("filtered") or filter_path is not None:
         options["remove"] = tags_to_remove(filter_path)
-    if options.pop("no_shuffle"):
-        options["shuffle"] = False
     options["labels"] = LegacyLabels(dictionary, genres) if dictionary else options["labels"]
     options["tags"] = lastfm or options["tags"]
     n_folds, artists = options.pop("n_folds"), options.pop("artists")
+    given = {**_settings(options.pop("changes")), **_given(options)}
     if n_folds:
-        return _cross_validate(front_end, shards, n_folds, artists, options, progress)
+        return _cross_validate(front_end, shards, n_folds, artists, given)
     if artists:
         raise click.UsageError(
             "--artists belongs to --folds; without, `folksong split` makes parts by artist"
         )
-    return train_tagger(front_end, shards, progress=progress, **options)
+    return fs.train(front_end, shards, **given)
 
 
 def _cross_validate(
-    front_end: str, shards: str, n_folds: int, artists: str | None, options: dict[str, Any], progress: bool
+    front_end: str, shards: str, n_folds: int, artists: str | None, options: dict[str, Any]
 ) -> Any:
-    from folksong.evaluation.cross_validate import cross_validate
     from folksong.tags.sources.delimited import read_artists
 
-    if options.pop("split"):
+    if "split" in options:
         raise click.UsageError("--folds makes the parts itself; leave --split out")
-    if not options["out"]:
+    if "out" not in options:
         raise click.UsageError("--folds needs --out, the folder for its runs")
-    # Of the options, those that were given: the others are the settings' own.
-    given = {name: value for name, value in options.items() if value is not None}
-    return cross_validate(
-        front_end, shards, n_folds=n_folds, progress=progress, **given,
-        artists=read_artists(artists) if artists else None,
-    )  # fmt: skip
+    known = read_artists(artists) if artists else None
+    return fs.cross_validate(front_end, shards, n_folds=n_folds, artists=known, **options)
 
 
-def _resume(ctx: click.Context, run: str, options: dict[str, Any], progress: bool) -> Any:
-    from folksong.training.resume import resume
-
+def _resume(run: str, options: dict[str, Any]) -> Any:
+    ctx = click.get_current_context()
     given = {name for name in options if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE}
-    fixed = sorted(given - RESUMABLE - {"frontend"})
-    if fixed:
-        names = {param.name: param.opts[0] for param in ctx.command.params}
-        raise click.UsageError(
-            f"a resumed run keeps its settings; leave out {', '.join(names[name] for name in fixed)}"
-        )
-    return resume(run, progress=progress, **{name: options[name] for name in RESUMABLE})
+    if fixed := given - RESUMABLE - {"frontend", "folder"}:
+        names = sorted(param.opts[0] for param in ctx.command.params if param.name in fixed)
+        raise click.UsageError(f"a resumed run keeps its settings; leave out {', '.join(names)}")
+    settings = _settings(options["changes"])
+    settings |= settings.pop("runtime", {})
+    kept = RESUMABLE - {"changes"} | {"progress"}
+    return fs.resume(run, **{**settings, **_given({name: options[name] for name in kept})})
+
+
+def _settings(changes: Sequence[str]) -> dict[str, Any]:
+    if not changes:
+        return {}
+    from folksong.experiment.read_plan import read_settings
+
+    settings = read_settings(changes)
+    if others := settings.keys() & {"front_end", "shards", "run", "progress"}:
+        raise fs.FolksongError(f"a training has no setting {others.pop()!r}; `folksong config` lists them")
+    return settings
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _summarise(run: Any) -> None:

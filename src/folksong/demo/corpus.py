@@ -180,16 +180,13 @@ def _planned(recipes: Recipes, settings: CorpusSettings) -> tuple[list[Piece], d
 
 
 def claim_folder(folder: Path, name: str, new: dict[str, Any], what: tuple[str, str]) -> dict[str, Any]:
-    """Return what a folder's file of this name says; one that is missing is written, `new`, in an empty folder.
+    """Return what the JSON file `name` of a folder says; in an empty or new folder it is written, as `new`.
 
     Args:
-        folder: made if missing.
-        name: of the JSON file.
+        folder: refused if it holds something else.
+        name: of the file.
         new: its content.
         what: what the folder is to hold, and the key that must be in the file as it is in `new`.
-
-    Raises:
-        FolksongError: the folder holds something else.
     """
     if (folder / name).exists():
         found = read_json(folder / name)

@@ -40,10 +40,7 @@ class TagTruth:
 class Vocabulary:
     """All tags of a folksonomy, with how often each is chosen when its concept comes to mind.
 
-    Attributes:
-        concepts: (kind, concept) pairs.
-        truth: one entry a tag.
-        choices: (n_concepts, n_tags) float64; row i is the distribution of the tags of concept i.
+    Row i of `choices`, (n_concepts, n_tags) float64, is the distribution of the tags of the (kind, concept) i.
     """
 
     concepts: tuple[tuple[str, str], ...]
@@ -102,12 +99,9 @@ def _personal_tags(seed: int, taken: set[str]) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Folksonomy:
-    """The crowd's tags and the truth about them.
+    """The crowd's tags (weights 0 to 100), and what each means in the order of the table's columns.
 
-    Attributes:
-        table: the tags, weights 0 to 100.
-        tag_truth: what each of the table's tags means, in the order of its columns.
-        verdicts: (track id, tag) -> "right", "wrong" or "opinion" for every entry of the table.
+    `verdicts` says of every entry, (track id, tag), whether it is "right", "wrong" or an "opinion".
     """
 
     table: TagTable

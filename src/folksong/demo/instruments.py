@@ -47,15 +47,7 @@ def partial_bank(
     n_samples: int,
     sample_rate: int,
 ) -> Samples:
-    """Return the sum of damped sines, (n_samples,).
-
-    Args:
-        frequencies: (n_partials,) in Hz.
-        amplitudes: (n_partials,) complex: strength and phase.
-        rates: (n_partials,) decay in 1/seconds.
-        n_samples: length.
-        sample_rate: in Hz.
-    """
+    """Return the sum of damped sines, (n_samples,): (n_partials,) Hz, complex amplitudes, decay rates in 1/s."""
     exponents = (2j * np.pi * frequencies - rates) / sample_rate
     block = int(np.ceil(np.sqrt(n_samples)))
     coarse = np.exp(np.outer(np.arange(0, n_samples, block), exponents)) * amplitudes

@@ -135,14 +135,10 @@ class Score:
 
 @dataclass(frozen=True)
 class Heard:
-    """What the taggers say of a clip that they never saw, beside what is really played.
+    """What the taggers say of a clip that they never saw, beside what is played: `truth` in words, and its `genre`.
 
-    Attributes:
-        file: the clip.
-        truth: what is played, in words.
-        genre: what is played, one of the corpus's genres.
-        labels: front-end -> labels that reach their thresholds, with scores, best first.
-        genres: front-end -> the genre whose label has the highest score.
+    By front-end, `labels` are those that reach their thresholds, with scores, best first, and `genres` the genre whose
+    label has the highest score.
     """
 
     file: Path
@@ -275,7 +271,9 @@ class _Demo:
         filtered = drop(popular, SUBJECTIVE_TAGS, ignore_case=True)
         spaces = {"popular": popular, "filtered": filtered}
         try:
-            spaces["hybrid"] = hybrid(training, None, n_clusters=settings.n_clusters, provenance=provenance)
+            spaces["hybrid"] = hybrid(
+                training, None, n_clusters=settings.n_clusters, across_facets=True, provenance=provenance
+            )
             choice = propose_genres(spaces["hybrid"], training).choice
             spaces["learned"] = _joined(keep_genres(spaces["hybrid"], choice, training), filtered, aliases)
         except FolksongError as error:

@@ -127,17 +127,7 @@ def arrange_part(
     length: float = 1.0,
     octave: int = 0,
 ) -> list[Note]:
-    """Return the notes of a part.
-
-    Args:
-        part: role, pattern, octave, length.
-        harmony: key, scale and chords.
-        grid: tempo and swing.
-        seconds: of the piece.
-        rng: for what the role leaves open.
-        length: factor for the notes' durations.
-        octave: shift of melodies, in octaves.
-    """
+    """Return the notes of a part of a piece; `length` is a factor for durations, `octave` shifts melodies."""
     events = onsets(part.pattern, grid, seconds)
     bar_steps = len(part.pattern)
     if part.role == "melody":

@@ -2,8 +2,9 @@
 
 A folder of embeddings holds ``values.npy`` (n_tracks, dimensions), which ``numpy.load`` maps into memory as it is,
 ``track_ids.jsonl`` (a JSON string a line, in the order of the rows) and ``embeddings.json`` (space, hashes,
-provenance), which is written last: a folder that has one is whole. While a writing is under way the files lie in
-``.writing/``; rows are only ever added there, so a writing that was stopped goes on where it was.
+provenance), which is written last: a folder that has one is whole; and ``tags.db``, where labels came with them. While
+a writing is under way the files lie in ``.writing/``; rows are only ever added there, so a writing that was stopped
+goes on where it was.
 """
 
 from __future__ import annotations
@@ -35,12 +36,16 @@ from folksong.files import (
     write_json,
     write_signed,
 )
+from folksong.tags.sources.read_tags import read_tags
 from folksong.tags.table import TagTable
 
 Values = npt.NDArray[np.float32] | npt.NDArray[np.float16]
 
+EMBEDDINGS = "embeddings"
+"""In the place of a front-end's name: what is learned from is embeddings."""
 FORMAT, VERSION = "folksong.embeddings", 1
 DESCRIPTION_NAME, VALUES_NAME, IDS_NAME = "embeddings.json", "values.npy", "track_ids.jsonl"
+TAGS_NAME = "tags.db"  # of embeddings that came with labels
 WRITING_NAME = ".writing"
 STORAGES = ("float32", "float16")
 HEADER_BYTES = 128  # of a .npy file of any matrix that fits a disk
@@ -166,7 +171,9 @@ class Embeddings:
         return np.ones(len(self), np.int64)
 
     def tag_table(self, database: int = 0) -> TagTable:
-        """Return a table without tags: embeddings hold none."""
+        """Return the tags that came with the embeddings; a table without any if none did."""
+        if (self.folder / TAGS_NAME).is_file():
+            return read_tags(self.folder / TAGS_NAME, cache=False).select_tracks(self.track_ids)
         return TagTable(
             np.array(self.track_ids, object),
             np.empty(0, object),

@@ -69,7 +69,7 @@ def frontier_charts(report: Report) -> dict[str, Chart]:
         qualities[title] = [one.figures["macro_roc_auc"] for one in ground.groups]
     found = {}
     for kept, title in (("counts", "share of tag counts kept"), ("tracks", "share of tracks kept")):
-        shares = [None if group.coverage is None else group.coverage[kept] for group in groups]
+        shares = [None if group.coverage is None else getattr(group.coverage, kept) for group in groups]
         if any(share is not None for share in shares):
             for quality, figures in qualities.items():
                 found[f"{quality}, by {title}"] = _frontier(groups, shares, figures, title, quality)
@@ -159,11 +159,11 @@ def curve_charts(report: Report) -> dict[str, Chart]:
 def prevalence_charts(found: Evaluation) -> dict[str, Chart]:
     """Return each label's ROC-AUC and PR-AUC against the share of tracks that carry it, with chance."""
     labels = found.defined
+    if not labels:
+        return {}
     shares = np.array([label.tracks / found.n_tracks for label in labels])
     charts = {}
     for name, title in (("roc_auc", "ROC-AUC"), ("pr_auc", "PR-AUC")):
-        if not labels:
-            continue
         figures: list[Average] = [getattr(label, name) for label in labels]
         hints = [
             f"{plotly_text(short_name(label.name, 60))}<br>{label.tracks} tracks<br>{figure.text()}"

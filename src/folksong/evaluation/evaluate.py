@@ -11,6 +11,7 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from folksong.prediction.predictor import settled
 from folksong.prediction.thresholds import DEFAULT_THRESHOLD, stored_thresholds
 from folksong.prediction.windows import Which
 from folksong.runs import Run
+from folksong.training.config import Config
+from folksong.training.data import read_run_data
 
 logger = logging.getLogger(__name__)
 
@@ -142,28 +145,39 @@ def write_label_arrays(
     *,
     progress: bool = False,
 ) -> list[Path]:
-    """Evaluate a run's test part and write arrays of its labels, as the earlier project left them; NaN is undefined.
+    """Write arrays of a run's labels, as the earlier project left them, and return the files; NaN is undefined.
+
+    Scores are measured on the test part, or on the validation part where the split has no other.
 
     Args:
         run: the run, or its folder.
         folders: array -> folder: ``pr_auc`` (n_labels,) average precision; ``roc_auc`` (n_labels,); ``confusion``
             (n_labels, 2, 2) as [[TN, FP], [FN, TP]] at 0.5; ``tags`` (n_labels,) names, in the order of the others;
-            ``cooccurrence`` (n_labels, n_labels) int64, how many tracks carry both labels, each alone on the diagonal.
+            ``cooccurrence`` (n_labels, n_labels) int64, how many tracks of all parts carry both labels, each alone on
+            the diagonal.
         progress: show a bar.
 
-    Returns:
-        The files.
-
     Raises:
-        FolksongError: the test part holds no track with a label.
+        FolksongError: the part holds no track with a label.
     """
-    used = evaluate(run, part="test", progress=progress).measured
+    opened = run if isinstance(run, Run) else Run.open(run)
+
+    @cache
+    def used() -> ScoredTracks:
+        return evaluate(
+            opened, part="test" if opened.split.test else "validation", progress=progress
+        ).measured
+
+    def targets() -> Any:
+        data = read_run_data(opened, None, Config.from_dict(opened.config["settings"]))
+        return data.targets[np.concatenate(list(data.parts.values()))]
+
     compute: dict[str, Callable[[], Any]] = {
-        "pr_auc": lambda: average_precision(used.targets, used.scores, labels=used.labels),
-        "roc_auc": lambda: roc_auc(used.targets, used.scores, labels=used.labels),
-        "confusion": lambda: confusion(used.targets, used.scores, labels=used.labels),
-        "tags": lambda: np.array(used.labels),
-        "cooccurrence": lambda: cooccurrence(used.targets),
+        "pr_auc": lambda: average_precision(used().targets, used().scores, labels=used().labels),
+        "roc_auc": lambda: roc_auc(used().targets, used().scores, labels=used().labels),
+        "confusion": lambda: confusion(used().targets, used().scores, labels=used().labels),
+        "tags": lambda: np.array(opened.labels.names),
+        "cooccurrence": lambda: cooccurrence(targets()),
     }
     written = []
     for name, folder in folders.items():

@@ -27,9 +27,10 @@ PLAIN_LOSS = "bce"
 
 @dataclass(frozen=True)
 class NamedRun:
-    """A run, and what an experiment calls its label space and loss; None if it is in none."""
+    """A run, its name among others, and what an experiment calls its label space and loss; None if it is in none."""
 
     run: Run
+    name: str
     space: str | None = None
     loss: str | None = None
 
@@ -76,12 +77,12 @@ def seed_of(run: Run) -> int:
 def open_runs(paths: Sequence[Run | str | os.PathLike[str]]) -> list[NamedRun]:
     """Open runs; the folder of an experiment stands for all its finished cells, in its plan's order.
 
-    A run that lies in an experiment's folder is called what its plan calls it.
+    The space and loss of a run that lies in an experiment's folder are called what its plan calls them.
 
     Raises:
-        FolksongError: a folder holds neither, or an experiment has no finished cell.
+        FolksongError: a folder holds neither, an experiment has no finished cell, or a run is there twice.
     """
-    found: list[NamedRun] = []
+    found: list[tuple[Run, str | None, str | None]] = []
     for path in paths:
         folder = path.path if isinstance(path, Run) else Path(path)
         if not isinstance(path, Run) and (folder / EXPERIMENT_NAME).is_file():
@@ -89,16 +90,16 @@ def open_runs(paths: Sequence[Run | str | os.PathLike[str]]) -> list[NamedRun]:
             if not cells:
                 raise FolksongError(f"{folder}: no cell of this experiment is finished yet")
             found += [
-                NamedRun(Run.open(folder / cell["run"]), str(cell["space"]), str(cell["loss"]))
-                for cell in cells
+                (Run.open(folder / cell["run"]), str(cell["space"]), str(cell["loss"])) for cell in cells
             ]
             continue
         run = path if isinstance(path, Run) else Run.open(folder)
         above = folder.absolute().parent.parent
         cells = _read_cells(above) if (above / EXPERIMENT_NAME).is_file() else []
-        names = [(cell["space"], cell["loss"]) for cell in cells if cell["run"] == f"runs/{folder.name}"]
-        found.append(NamedRun(run, *map(str, names[0])) if names else NamedRun(run))
-    return found
+        own = next((cell for cell in cells if cell["run"] == f"runs/{folder.name}"), None)
+        found.append((run, None, None) if own is None else (run, str(own["space"]), str(own["loss"])))
+    names = _short_names([run for run, _, _ in found])
+    return [NamedRun(run, name, *more) for (run, *more), name in zip(found, names, strict=True)]
 
 
 def _read_cells(folder: Path) -> list[dict[str, Any]]:
@@ -115,8 +116,8 @@ def _read_cells(folder: Path) -> list[dict[str, Any]]:
         ) from error
 
 
-def group_runs(named: Sequence[NamedRun], names: Sequence[str]) -> list[Group]:
-    """Put runs together that differ in nothing but their seed; `names` call runs whose label space nobody named."""
+def group_runs(named: Sequence[NamedRun]) -> list[Group]:
+    """Put runs together that differ in nothing but their seed, in the order of the first of each."""
     members: dict[str, list[int]] = {}
     for row, one in enumerate(named):
         key = _key(one)
@@ -134,7 +135,7 @@ def group_runs(named: Sequence[NamedRun], names: Sequence[str]) -> list[Group]:
         several = len(losses[_place(first.run)]) > 1 and first.space is not None
         groups.append(
             Group(
-                space=first.space or names[rows[0]],
+                space=first.space or first.name,
                 loss=loss if several else None,
                 front_end=first.run.front_end,
                 runs=tuple(named[row].run for row in rows),
@@ -165,14 +166,10 @@ def _key(one: NamedRun) -> str:
     return json.dumps(kept, sort_keys=True, default=str)
 
 
-def short_names(runs: Sequence[Run]) -> list[str]:
-    """Return folder names, with as many parents as it takes to tell the runs apart.
-
-    Raises:
-        FolksongError: a run is there twice.
-    """
+def _short_names(runs: Sequence[Run]) -> list[str]:
+    """Return folder names, with as many parents as it takes to tell the runs apart."""
     parts = [run.path.absolute().parts for run in runs]
-    for depth in range(1, max(map(len, parts)) + 1):
+    for depth in range(1, max(map(len, parts), default=1) + 1):
         names = ["/".join(path[-depth:]) for path in parts]
         if len(set(names)) == len(names):
             return names

@@ -85,7 +85,7 @@ def plot_frontier(report: Report, path: str | os.PathLike[str]) -> None:
     from matplotlib.figure import Figure
 
     groups = report.groups
-    shares = [None if group.coverage is None else group.coverage["counts"] for group in groups]
+    shares = [None if group.coverage is None else group.coverage.counts for group in groups]
     if all(share is None for share in shares):
         raise FolksongError("no label space's coverage is known, so there is no frontier to draw")
     panels = [("macro ROC-AUC on its own labels", [group.figures["macro_roc_auc"] for group in groups])]

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 from folksong.audio.readers import read_own_tags
+from folksong.drawing import fill_template
 from folksong.evaluation.charts import (
     calibration_chart,
     curve_charts,
@@ -38,6 +39,7 @@ from folksong.evaluation.report_tables import Section, markdown_table, number, s
 from folksong.files import atomic_write
 from folksong.runs import Run
 
+PAGE = files("folksong.evaluation") / "page"
 TEXT_HEADERS = {"label space", "front-end", "first", "second", "label", "tags", "track", "missed", "mistaken"}
 TALL_ROWS = 20  # a table with more of them scrolls in a box of its own
 SHOWN_TAGS = 12  # of a label's member tags
@@ -118,20 +120,14 @@ def render(
         "densities": _chooser("densities", density_charts(report), charts),
         "runs": "".join(_run(row, entry, charts, recordings) for row, entry in enumerate(report.runs)),
         "footer": f"Made by folksong {version('folksong')}.",
-        "css": _fill("page.css", {}),
-        "js": _fill("page.js", {"template": _fill("template.json", {}).strip()}),
+        "css": fill_template(PAGE / "page.css", {}),
+        "js": fill_template(
+            PAGE / "page.js", {"template": fill_template(PAGE / "template.json", {}).strip()}
+        ),
         "plotly": get_plotlyjs(),
     }
     parts["charts"] = _script_safe(charts)
-    return _fill("page.html", parts)
-
-
-def _fill(template: str, parts: Mapping[str, str]) -> str:
-    """Return a template with its parts; in one pass, so that text which looks like a placeholder stays as it is."""
-    text = files("folksong.evaluation").joinpath("page", template).read_text(encoding="utf-8")
-    first, *pieces = text.split("{{")
-    filled = (parts[name] + rest for name, _, rest in (piece.partition("}}") for piece in pieces))
-    return first + "".join(filled)
+    return fill_template(PAGE / "page.html", parts)
 
 
 class _Markup(str):
@@ -249,7 +245,7 @@ def _run(row: int, entry: ReportRun, charts: dict[str, Any], recordings: _Record
             for kind, pairs in doubts.items()
         },
     }
-    return _fill("run.html", parts)
+    return fill_template(PAGE / "run.html", parts)
 
 
 def _label_rows(entry: ReportRun) -> list[list[str]]:

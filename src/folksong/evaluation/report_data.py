@@ -20,9 +20,9 @@ from folksong.evaluation.common_tags import same_tracks
 from folksong.evaluation.compare import Comparison, Measuring, compare_groups, compare_pairs
 from folksong.evaluation.evaluate import current_evaluation
 from folksong.evaluation.figures import Average, Evaluation, averages, measure_tracks
-from folksong.evaluation.groups import Group, group_runs, open_runs, short_names
+from folksong.evaluation.groups import Group, NamedRun, group_runs, open_runs
 from folksong.evaluation.scores import ScoredTracks, open_run_records
-from folksong.labels.space import LabelSpace
+from folksong.labels.space import Coverage, LabelSpace
 from folksong.metrics import best_thresholds
 from folksong.runs import Run
 from folksong.tags.table import TagTable
@@ -37,12 +37,10 @@ DOUBTS = 40  # doubtful pairs of each kind in the cleaning queue
 
 
 @dataclass(frozen=True, eq=False)
-class ReportRun:
-    """One run, and what it is called on the page."""
+class ReportRun(NamedRun):
+    """One run, what it is called on the page, and its evaluation."""
 
-    run: Run
-    name: str
-    evaluation: Evaluation
+    evaluation: Evaluation = field(kw_only=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,15 +51,14 @@ class ReportGroup:
         group: its runs.
         number: equal names (on several front-ends) have the same one, from 1.
         figures: mean over the seeds.
-        coverage: shares of all tag counts (``counts``) and tracks (``tracks``) that the label space keeps; None if the
-            tags are gone.
+        coverage: what the label space keeps; None if the tags are gone.
         recovery: of what tags mean, where that is known.
     """
 
     group: Group
     number: int
     figures: Mapping[str, Average]
-    coverage: Mapping[str, float] | None
+    coverage: Coverage | None
     recovery: Recovery | None
 
 
@@ -111,13 +108,12 @@ def collect(
     named = open_runs(runs)
     if not named:
         raise FolksongError("a report needs at least one run")
-    names = short_names([one.run for one in named])
     meanings = None if truth is None else read_truth(truth)
     entries = [
-        ReportRun(one.run, name, current_evaluation(one.run, part, progress=progress))
-        for one, name in zip(named, names, strict=True)
+        ReportRun(**vars(one), evaluation=current_evaluation(one.run, part, progress=progress))
+        for one in named
     ]
-    groups = group_runs(named, names)
+    groups = group_runs(entries)
     if meanings is not None:  # all spaces are held against the same tags: those that any of them knows
         used = {tag for group in groups for tag in meanings if group.labels.labels_of(tag)}
         meanings = {tag: meaning for tag, meaning in meanings.items() if tag in used}
@@ -130,10 +126,10 @@ def collect(
             group,
             number=numbers.index(group.name) + 1,
             figures=averages(list(map(measuring, same_tracks([scored[row] for row in group.rows])))),
-            coverage=_coverage(group, _tags_of(group.runs[0], tables)),
+            coverage=None if table is None else group.labels.coverage(table),
             recovery=None if meanings is None else recovery(group.labels, meanings),
         )
-        for group in groups
+        for group, table in ((group, _tags_of(group.runs[0], tables)) for group in groups)
     ]
     grounds, pairs = _compare(groups, scored, partial(_tags_of, entries[0].run, tables), part, measuring)
     recordings = {}
@@ -182,13 +178,6 @@ def _tags_of(run: Run, tables: dict[str, TagTable | None]) -> TagTable | None:
             logger.warning("%s: its coverage is unknown: %s", run.path, error)
             tables[key] = None
     return tables[key]
-
-
-def _coverage(group: Group, table: TagTable | None) -> dict[str, float] | None:
-    if table is None:
-        return None
-    covered = group.labels.coverage(table).to_dict()
-    return {key: covered[key] for key in ("counts", "tracks")}
 
 
 def describe_space(space: LabelSpace) -> str:

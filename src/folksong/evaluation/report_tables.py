@@ -56,12 +56,14 @@ def _own_section(report: Report) -> Section:
     rows = []
     for entry in report.groups:
         auc, precision = entry.figures["macro_roc_auc"], entry.figures["macro_pr_auc"]
-        kept = entry.coverage or {}
+        kept = ["–"] * 2
+        if entry.coverage is not None:
+            kept = [f"{share:.1%}" for share in (entry.coverage.counts, entry.coverage.tracks)]
         rows.append(
             [
                 *(entry.group.name, entry.group.front_end),
                 *(str(len(entry.group.seeds)), str(len(entry.group.labels))),
-                *("–" if key not in kept else f"{kept[key]:.1%}" for key in ("counts", "tracks")),
+                *kept,
                 *(auc.text(), spread(auc)),
                 *(precision.text(), number(precision.chance), number(precision.lift, 2)),
             ]

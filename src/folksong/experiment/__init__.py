@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from folksong.experiment.cells import Cell
 from folksong.experiment.plan import Plan
+from folksong.experiment.prepare import Cell
 from folksong.experiment.read_plan import read_plan, shipped_plan, shipped_plans
 from folksong.experiment.run_experiment import CellResult, run_experiment
 from folksong.experiment.run_search import SearchResult, Trial, run_search

@@ -13,9 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from folksong.errors import FolksongError, nearest
 from folksong.evaluation.groups import PLAIN_LOSS
+from folksong.training.config import Precision
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-FrontEnd = Literal["waveform", "log-mel-spectrogram"]
+FrontEnd = Literal["waveform", "log-mel-spectrogram", "embeddings"]
 Builder = Literal[
     "file", "dictionary", "top", "drop", "kmeans", "main_tags", "genres", "npmi", "skipgram", "hybrid"
 ]
@@ -38,8 +39,9 @@ class Data(Section):
 
     Args:
         tags: a tag table of any kind.
-        shards: front-end -> folder of shards.
+        shards: front-end -> folder of shards; of ``embeddings``, the folder of these.
         audio: a track catalogue or a folder of recordings; shards that `shards` does not name are written from it.
+        extractor: what embeddings are written by (`folksong.models.pretrained.extractors`).
         split: a ``*.split.json``; without one it is made, by `fractions` and seed 0.
         fractions: of the split that is made.
         artists: a CSV of artists, for the split that is made.
@@ -53,6 +55,7 @@ class Data(Section):
     tags: str | None = None
     shards: dict[FrontEnd, str] = Field(default_factory=dict)
     audio: str | None = None
+    extractor: str = "musicnn-msd"
     split: str | None = None
     fractions: tuple[float, float, float] = (80, 10, 10)
     artists: str | None = None
@@ -101,7 +104,7 @@ class Training(Section):
     """How every cell is trained; `epochs` may differ between front-ends."""
 
     epochs: Epochs | dict[FrontEnd, Epochs] = DEFAULT_EPOCHS
-    precision: Literal["auto", "32", "bf16", "16", "64"] = "auto"
+    precision: Precision = "auto"
     multi_tag: bool = True
 
     def of(self, front_end: str, epochs: int | None = None) -> dict[str, Any]:
@@ -232,34 +235,31 @@ class Plan(Section):
 
 def check_names(plan: Plan) -> None:
     """Check that every name used is defined, and that no space starts from itself."""
-    losses = [PLAIN_LOSS, *plan.losses]
+
+    def check(place: str, what: str, name: str, known: list[str]) -> None:
+        if name not in known:
+            raise FolksongError(f"{place}: no {what} {name!r}{nearest(name, known)}")
+
+    spaces, losses = list(plan.spaces), [PLAIN_LOSS, *plan.losses]
     if plan.settings and plan.data.settings is not None:
         raise FolksongError("settings: given twice, as [settings] and as data.settings; take one of them")
     shards: list[str] = list(map(str, plan.data.shards))
     if plan.data.audio is not None or not shards:  # written from it; a plan without data gets them later
         shards = list(get_args(FrontEnd))
     for grid in plan.grid:
-        for what, used, known in (
-            ("label space", grid.spaces, list(plan.spaces)),
-            ("loss", grid.losses, losses),
-            ("shards for", tuple(map(str, grid.front_ends)), shards),
-        ):
-            for name in used:
-                if name not in known:
-                    raise FolksongError(f"grid: no {what} {name!r}{nearest(name, known)}")
-    on = None if plan.search is None else plan.search.on
-    if on is not None and on not in plan.spaces:
-        raise FolksongError(f"search.on: no label space {on!r}{nearest(on, list(plan.spaces))}")
+        used = {"label space": (grid.spaces, spaces), "loss": (grid.losses, losses)}
+        used["shards for"] = tuple(map(str, grid.front_ends)), shards
+        for what, (names, known) in used.items():
+            for name in names:
+                check("grid", what, name, known)
+    if plan.search is not None and plan.search.on is not None:
+        check("search.on", "label space", plan.search.on, spaces)
     for name, space in plan.spaces.items():
-        if space.choice_of is not None and space.choice_of not in plan.spaces:
-            near = nearest(space.choice_of, list(plan.spaces))
-            raise FolksongError(f"spaces.{name}.choice_of: no label space {space.choice_of!r}{near}")
+        if space.choice_of is not None:
+            check(f"spaces.{name}.choice_of", "label space", space.choice_of, spaces)
         seen = [name]
         while space.of is not None:
-            if space.of not in plan.spaces:
-                raise FolksongError(
-                    f"spaces.{seen[-1]}: no label space {space.of!r}{nearest(space.of, list(plan.spaces))}"
-                )
+            check(f"spaces.{seen[-1]}", "label space", space.of, spaces)
             if space.of in seen:
                 raise FolksongError(f"spaces.{name}: starts from itself ({' from '.join([*seen, space.of])})")
             seen.append(space.of)
@@ -278,7 +278,7 @@ def at_key(key: str, value: Any) -> dict[str, Any]:
     try:
         nested = tomllib.loads(f"{key} = 0")
     except tomllib.TOMLDecodeError as error:
-        raise FolksongError(f"{key!r} is no key of a plan ({error}); parts are joined by dots") from error
+        raise FolksongError(f"{key!r} is no key ({error}); parts are joined by dots") from error
     result: dict[str, Any] = nested
     place = nested
     while True:

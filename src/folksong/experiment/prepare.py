@@ -1,27 +1,71 @@
-"""What an experiment learns from: tags, split, settings, shards and label spaces, read or made as its plan says."""
+"""What an experiment learns from: tags, split, settings, shards and label spaces, as its plan says; and its cells.
+
+A cell is one training of the plan, named by a hash of all that goes into it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from folksong import labels
 from folksong.embeddings.read_vectors import read_vectors
+from folksong.embeddings.store import DESCRIPTION_NAME, EMBEDDINGS
 from folksong.embeddings.words import WordVectors
 from folksong.errors import FolksongError
-from folksong.experiment.cells import Cell, make_cells, space_file
+from folksong.evaluation.groups import PLAIN_LOSS
 from folksong.experiment.plan import Plan, Space
-from folksong.files import locked
+from folksong.files import locked, sha256_file, sha256_json
 from folksong.labels.dictionary import read_legacy_space
 from folksong.labels.space import LabelSpace
+from folksong.shards.manifest import MANIFEST_NAME
 from folksong.splits import Split, make_split
 from folksong.tags.table import TagTable
-from folksong.training.config import Config
+from folksong.training.config import Config, LossSettings
 
 SPLIT_NAME = "plan.split.json"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training of a plan.
+
+    Args:
+        space: name of its label space.
+        front_end: ``waveform``, ``log-mel-spectrogram`` or ``embeddings``.
+        loss: name of its loss.
+        seed: of the training.
+        inputs: all that decides the result, as JSON values.
+    """
+
+    space: str
+    front_end: str
+    loss: str
+    seed: int
+    inputs: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the inputs: cells with the same one give the same run."""
+        return sha256_json(self.inputs)
+
+    @property
+    def name(self) -> str:
+        """The cell's folder: readable, and different where any input differs."""
+        return f"{self.space}-{self.front_end}-{self.loss}-seed{self.seed}-{self.sha256[:8]}"
+
+    @property
+    def space_file(self) -> str:
+        """Name of the file of its label space."""
+        return space_file(self.space, str(self.inputs["labels"]))
+
+    def folder(self, out: Path) -> Path:
+        """Return where its run lies below the experiment's folder."""
+        return out / "runs" / self.name
 
 
 @dataclass(frozen=True)
@@ -89,6 +133,7 @@ def _read_config(plan: Plan) -> Config:
 def _with_shards(plan: Plan, table: TagTable, out: Path, progress: bool) -> Plan:
     """Return the plan with shards for all its front-ends; write those that it does not name."""
     from folksong.audio.catalogue import read_catalogue, scan_folder
+    from folksong.prediction.embed_audio import embed_audio
     from folksong.shards.writer import write_shards
 
     used = dict.fromkeys(front_end for grid in plan.grid for front_end in grid.front_ends)
@@ -104,7 +149,10 @@ def _with_shards(plan: Plan, table: TagTable, out: Path, progress: bool) -> Plan
     shards = dict(plan.data.shards)
     for front_end in missing:
         folder = out.absolute() / "shards" / front_end
-        write_shards(tracks, folder, table, audio_format=front_end, progress=progress)
+        if front_end == EMBEDDINGS:
+            embed_audio(tracks, folder, plan.data.extractor, progress=progress)
+        else:
+            write_shards(tracks, folder, table, audio_format=front_end, progress=progress)
         shards[front_end] = str(folder)
     return plan.model_copy(update={"data": plan.data.model_copy(update={"shards": shards})})
 
@@ -199,3 +247,51 @@ def _keep_genres(
     else:
         choice = labels.propose_genres(chosen_on, table, **space.arguments).choice
     return labels.keep_genres(start, choice, table, provenance=provenance)
+
+
+def make_cells(
+    plan: Plan, spaces: Mapping[str, LabelSpace], config: Config, *, table_sha256: str, split_sha256: str
+) -> list[Cell]:
+    """Return the plan's cells in the order of its grids, each once.
+
+    Raises:
+        FolksongError: a loss's settings are wrong, or a folder of shards is not there.
+    """
+    manifests = {
+        front_end: sha256_file(
+            plan.place(folder) / (DESCRIPTION_NAME if front_end == EMBEDDINGS else MANIFEST_NAME)
+        )
+        for front_end, folder in plan.shards.items()
+        if any(front_end in grid.front_ends for grid in plan.grid)
+    }
+    cells: dict[tuple[str, str, str, int], Cell] = {}
+    for grid in plan.grid:
+        for key in product(grid.spaces, grid.front_ends, grid.losses, grid.seeds):
+            space, front_end, loss, seed = key
+            options = loss_of(plan, loss)
+            inputs = {
+                "labels": spaces[space].sha256(),
+                "front_end": front_end,
+                "shards": manifests[front_end],
+                "tags": table_sha256,
+                "split": split_sha256,
+                "loss": options.model_dump(mode="json"),
+                "vectors": str(plan.vectors()) if options.chosen == "semantic" else None,
+                "settings": config.to_dict(),
+                "training": plan.training.of(front_end, grid.epochs),
+                "min_weight": plan.data.min_weight,
+                "seed": seed,
+            }
+            cells.setdefault(key, Cell(space, front_end, loss, seed, inputs))
+    return list(cells.values())
+
+
+def loss_of(plan: Plan, name: str) -> LossSettings:
+    """Return the settings of a loss that the plan names; ``bce`` is plain cross-entropy unless the plan says else."""
+    content = plan.losses.get(name, {"kind": PLAIN_LOSS} if name == PLAIN_LOSS else {})
+    return Config.from_dict({"loss": content}, f"losses.{name}").loss
+
+
+def space_file(name: str, sha256: str) -> str:
+    """Return the name of the file of a label space; spaces that differ have different files."""
+    return f"{name}-{sha256[:8]}.labels.json"

@@ -15,26 +15,35 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from folksong.embeddings.store import EMBEDDINGS
 from folksong.errors import FileFormatError, FolksongError, nearest
 from folksong.experiment.plan import Data, Grid, Plan, Search, Training, at_key, check_names
 from folksong.files import read_text
 
 ENDING = ".toml"
+HEAD_SEEDS = list(range(10))
 
 
-def read_plan(path: str | os.PathLike[str], changes: Mapping[str, Any] | None = None) -> Plan:
+def read_plan(
+    path: str | os.PathLike[str], changes: Mapping[str, Any] | None = None, *, front_end: str | None = None
+) -> Plan:
     """Read and check a plan.
 
     Args:
         path: a file, or the name of a plan that ships in the package.
         changes: tables laid over those of the file; paths in them, too, are relative to the plan's folder.
+        front_end: in the place of those of the plan's grids; heads on embeddings get 10 seeds.
 
     Raises:
         FolksongError: the file cannot be read, and no shipped plan is called so.
         FileFormatError: it is not TOML, a key or value is wrong, or a name is used that nothing defines.
     """
     content, folder = read_content(path)
-    return make_plan(lay_over(content, changes or {}), folder, os.fspath(path))
+    content = lay_over(content, changes or {})
+    if front_end is not None and isinstance(content.get("grid"), list):
+        other = {"front_ends": [front_end], **({"seeds": HEAD_SEEDS} if front_end == EMBEDDINGS else {})}
+        content["grid"] = [{**grid, **other} for grid in content["grid"]]
+    return make_plan(content, folder, os.fspath(path))
 
 
 def read_content(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Path]:
@@ -129,7 +138,7 @@ def read_settings(texts: Iterable[str]) -> dict[str, Any]:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise FolksongError(
-                f"{text!r}: a setting is written as KEY=VALUE, for example spaces.model-1.n=50"
+                f"{text!r}: a setting is written as KEY=VALUE, for example spaces.model-1.n=50 or gamma=2"
             )
         found = lay_over(found, _read_setting(key.strip(), value.strip()))
     return found

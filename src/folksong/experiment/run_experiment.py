@@ -15,9 +15,8 @@ from tqdm import tqdm
 
 from folksong.errors import FolksongError
 from folksong.evaluation.groups import EXPERIMENT_FORMAT, EXPERIMENT_NAME, EXPERIMENT_VERSION
-from folksong.experiment.cells import Cell, loss_of
 from folksong.experiment.plan import Plan
-from folksong.experiment.prepare import SPLIT_NAME, prepare
+from folksong.experiment.prepare import SPLIT_NAME, Cell, loss_of, prepare
 from folksong.experiment.read_plan import read_plan
 from folksong.files import locked, write_json
 from folksong.training.config import Config

@@ -7,8 +7,6 @@ processes may be at the same search.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -27,7 +25,7 @@ from folksong.experiment.prepare import Prepared, prepare
 from folksong.experiment.read_plan import lay_over, make_plan, read_plan
 from folksong.experiment.run_experiment import run_cell
 from folksong.experiment.study import SharedStudy
-from folksong.files import write_json
+from folksong.files import sha256_json, write_json
 from folksong.labels.space import LabelSpace
 from folksong.metrics import summarise
 from folksong.runs import Run
@@ -128,7 +126,7 @@ def study_name(ready: Prepared) -> str:
         "split": ready.split.sha256(),
         "cells": [cell.sha256 for cell in ready.cells],
     }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    return sha256_json(content)[:16]
 
 
 def work(plan: Plan, folder: Path, threads: int | None = None) -> None:

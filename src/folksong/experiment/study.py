@@ -41,6 +41,7 @@ class SharedStudy:
     def __init__(self, search: Search, name: str, folder: Path) -> None:
         optuna = _optuna()
         self.search, self.name, self.folder = search, name, folder
+        self._state = optuna.trial.TrialState
         self._lock = folder / "locks" / "search"
         folder.mkdir(parents=True, exist_ok=True)
         journal = optuna.storages.journal.JournalFileBackend(str(folder / JOURNAL_NAME))
@@ -55,19 +56,17 @@ class SharedStudy:
 
     def begin(self) -> None:
         """Give up the trials of workers that died, and put down what is still to be tried of a grid."""
-        from optuna.trial import TrialState
-
         with locked(self._lock):
-            for trial in self.study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
+            for trial in self.study.get_trials(deepcopy=False, states=[self._state.RUNNING]):
                 if not is_locked(self._worker_file(str(trial.user_attrs.get("worker", "none")))):
-                    self.study.tell(trial.number, state=TrialState.FAIL)
+                    self.study.tell(trial.number, state=self._state.FAIL)
                     if self.search.sampler != "grid" and trial.params:
                         self.study.enqueue_trial(trial.params, user_attrs={"again": True})
             if self.search.sampler == "grid":
                 open_or_done = {
                     _key(found)
                     for trial in self.study.get_trials(deepcopy=False)
-                    if trial.state != TrialState.FAIL and (found := _parameters(trial))
+                    if trial.state != self._state.FAIL and (found := _parameters(trial))
                 }
                 for combination in combinations(self.search):
                     if _key(combination) not in open_or_done:
@@ -86,13 +85,11 @@ class SharedStudy:
 
     def next_trial(self, worker: str) -> OptunaTrial | None:
         """Begin the next trial, its values chosen; None if nothing is left to begin."""
-        from optuna.trial import TrialState
-
         with locked(self._lock):
             trials = self.study.get_trials(deepcopy=False)
-            waiting = any(trial.state == TrialState.WAITING for trial in trials)
+            waiting = any(trial.state == self._state.WAITING for trial in trials)
             begun = sum(
-                trial.state in (TrialState.RUNNING, TrialState.COMPLETE) or "error" in trial.user_attrs
+                trial.state in (self._state.RUNNING, self._state.COMPLETE) or "error" in trial.user_attrs
                 for trial in trials
             )
             if not waiting and (self.search.sampler == "grid" or begun >= (self.search.trials or 0)):
@@ -107,19 +104,15 @@ class SharedStudy:
         self, trial: OptunaTrial, value: float | None, runs: list[str], error: str | None = None
     ) -> None:
         """Put down what came of a trial; without a value it failed."""
-        from optuna.trial import TrialState
-
         trial.set_user_attr("runs", runs)
         if error is not None:
             trial.set_user_attr("error", error)
-        self.study.tell(trial, value, state=TrialState.FAIL if value is None else TrialState.COMPLETE)
+        self.study.tell(trial, value, state=self._state.FAIL if value is None else self._state.COMPLETE)
 
     def finished(self) -> list[FrozenTrial]:
         """Return the trials that gave a value, or an error that nobody has put right since."""
-        from optuna.trial import TrialState
-
         trials = self.study.get_trials(deepcopy=False)
-        done = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+        done = [trial for trial in trials if trial.state == self._state.COMPLETE]
         mended = {_key(trial.params) for trial in done}
         failed = {
             _key(trial.params): trial

@@ -1,4 +1,6 @@
-"""Keras 2 models of the earlier project (``mymodel.h5``): their weights read by h5py, without TensorFlow."""
+"""Models of the earlier project, read without TensorFlow: Keras 2 files (``mymodel.h5``) and TensorFlow's checkpoints
+(``epoch3-1.index`` and ``epoch3-1.data-00000-of-00001``).
+"""
 
 from __future__ import annotations
 
@@ -17,12 +19,14 @@ from folksong.files import describe_os_error, open_regular, sha256_file
 from folksong.labels.space import LabelSpace
 from folksong.models.front_ends import LOG_MEL, WAVEFORM
 from folksong.models.keras_weights import load_keras_weights
+from folksong.models.pretrained.tf_checkpoint import is_tf_checkpoint, read_tf_checkpoint
 from folksong.models.tagger import Tagger
 from folksong.prediction.windows import AudioInput
 
 Weights = dict[str, list[npt.NDArray[np.float32]]]
 
 MOST_WEIGHTS = 1 << 28
+ARRAYS = ("kernel", "gamma", "bias", "beta", "moving_mean", "moving_variance")  # of a layer, in Keras' order
 HIGHEST_TIMBRAL_SHARE = 0.9  # of the mel bands, which a kernel of conv1_spec spans
 
 
@@ -68,6 +72,26 @@ def read_keras_weights(path: str | os.PathLike[str]) -> Weights:
         ) from error
 
 
+def read_checkpoint_weights(path: str | os.PathLike[str]) -> Weights:
+    """Return layer name -> its arrays, in Keras' order, of a checkpoint that TensorFlow wrote of a model.
+
+    What the optimizer keeps is left out.
+
+    Args:
+        path: the ``.index`` file, or its name without that.
+
+    Raises:
+        FolksongError: a file is missing.
+        FileFormatError: a file is cut or damaged.
+    """
+    layers: dict[str, dict[str, npt.NDArray[np.float32]]] = {}
+    for name, array in read_tf_checkpoint(path).items():
+        layer, _, kind = name.partition("/")
+        if kind in ARRAYS:
+            layers.setdefault(layer, {})[kind] = np.array(array, np.float32)
+    return {layer: [arrays[kind] for kind in ARRAYS if kind in arrays] for layer, arrays in layers.items()}
+
+
 def keras_sizes(weights: Mapping[str, list[npt.NDArray[np.float32]]], n_mels: int) -> dict[str, Any]:
     """Return the arguments of a `Tagger` for these weights.
 
@@ -101,12 +125,12 @@ def import_keras(
     window_seconds: float = 15.0,
     sample_rate: int = 16000,
 ) -> Path:
-    """Turn a Keras model of the earlier project into an exported folder, and return it.
+    """Turn a model of the earlier project into an exported folder, and return it.
 
     The Keras model left it to its data pipeline to standardise windows; here the tagger does it, each on its own.
 
     Args:
-        path: ``mymodel.h5``, a model or its weights.
+        path: ``mymodel.h5``, a Keras model or its weights, or a TensorFlow checkpoint's ``.index``.
         folder: where to.
         labels: the outputs, in order.
         preset: features of a log-mel model.
@@ -117,7 +141,8 @@ def import_keras(
         FolksongError: layers or shapes are not those of the networks, or the labels are of another number.
     """
     features = read_preset(preset)
-    weights = read_keras_weights(path)
+    checkpoint = is_tf_checkpoint(path)
+    weights = read_checkpoint_weights(path) if checkpoint else read_keras_weights(path)
     sizes = keras_sizes(weights, features.n_mels)
     n_outputs = sizes.pop("labels")
     if n_outputs != len(labels):
@@ -127,7 +152,8 @@ def import_keras(
     log_mel = sizes["front_end"] == LOG_MEL
     rate = features.sample_rate if log_mel else sample_rate
     audio = AudioInput(rate, window_seconds, features if log_mel else None)
-    made_from = {"keras_sha256": sha256_file(path), "labels_sha256": labels.sha256()}
+    file = f"{os.fspath(path).removesuffix('.index')}.data-00000-of-00001" if checkpoint else path
+    made_from = {"keras_sha256": sha256_file(file), "labels_sha256": labels.sha256()}
     return write_folder(folder, tagger, audio, made_from=made_from)
 
 

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import warnings
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ from torch.nn import functional
 from folksong.audio.log_mel import FeaturePreset, analysis_window, mel_filterbank
 from folksong.errors import FolksongError
 from folksong.files import atomic_path
-from folksong.models.checkpoint import load_model
+from folksong.models.checkpoint import load_head, load_model
+from folksong.models.heads import EmbeddingHead
 from folksong.models.tagger import Tagger
 from folksong.runs import Run
 
@@ -81,11 +83,11 @@ class TaggerGraph(nn.Module):
     """What is exported: audio front, tagger, sigmoid.
 
     Args:
-        tagger: the network.
-        front: waveform -> the network's input; None for a network that hears waveforms.
+        tagger: the network, or a head.
+        front: waveform -> the network's input; None for a network that hears waveforms, and for a head.
     """
 
-    def __init__(self, tagger: Tagger, front: Spectrogram | None) -> None:
+    def __init__(self, tagger: Tagger | EmbeddingHead, front: Spectrogram | None) -> None:
         super().__init__()
         self.tagger, self.front = tagger, front
 
@@ -98,6 +100,9 @@ class TaggerGraph(nn.Module):
 def export_onnx(run: Run, path: str | os.PathLike[str]) -> Path:
     """Write a run's best tagger as ONNX. Labels, sample rate and window are in the model's metadata.
 
+    Of a run on embeddings it is the head: ``embeddings`` (batch, dimensions) in, scores out; the space that they must
+    lie in is in the metadata.
+
     Raises:
         FolksongError: the package onnx is not installed, or the run has no checkpoint.
     """
@@ -107,9 +112,14 @@ def export_onnx(run: Run, path: str | os.PathLike[str]) -> Path:
         raise FolksongError(
             'ONNX export needs the package onnx, which is not installed: pip install "folksong[export]"'
         ) from None
-    front = None if run.preset is None else Spectrogram(run.preset)
-    graph = TaggerGraph(load_model(run), front).eval()
-    example = torch.zeros(2, int(run.window_seconds * run.sample_rate))
+    if run.space is None:
+        front = None if run.preset is None else Spectrogram(run.preset)
+        graph = TaggerGraph(load_model(run), front).eval()
+        example = torch.zeros(2, int(run.window_seconds * run.sample_rate))
+        name, axes = "waveform", {0: "batch", 1: "samples"}
+    else:
+        graph, example = TaggerGraph(load_head(run), None).eval(), torch.zeros(2, run.space.dimensions)
+        name, axes = "embeddings", {0: "batch"}
     with atomic_path(path) as temporary:
         with warnings.catch_warnings():
             # The tracer warns of the checks of shapes, which run on the example and need not be in the graph.
@@ -118,9 +128,9 @@ def export_onnx(run: Run, path: str | os.PathLike[str]) -> Path:
                 graph,
                 (example,),
                 str(temporary),
-                input_names=["waveform"],
+                input_names=[name],
                 output_names=["scores"],
-                dynamic_axes={"waveform": {0: "batch", 1: "samples"}, "scores": {0: "batch"}},
+                dynamic_axes={name: axes, "scores": {0: "batch"}},
                 opset_version=OPSET,
                 dynamo=False,
             )
@@ -141,4 +151,5 @@ def _metadata(run: Run) -> dict[str, Any]:
         "front_end": run.front_end,
         "labels_sha256": run.labels.sha256(),
         "folksong": run.config["folksong"],
+        **({} if run.space is None else {"embedding_space": asdict(run.space)}),
     }

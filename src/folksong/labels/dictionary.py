@@ -13,6 +13,7 @@ import os
 import pickle
 import pickletools
 from collections.abc import Callable, Iterable, Mapping
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -269,7 +270,9 @@ def read_legacy_space(
     remove: Iterable[str] | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> LabelSpace:
-    """Build the label space that the earlier project's options stand for.
+    """Build the label space that the earlier project's options stand for, its labels in the order of its outputs.
+
+    That is the order of their cluster numbers; a merged label stands at its least one.
 
     Args:
         dictionary: the ``.pkl``, or a folder with exactly one ``tags_dict_*.pkl``.
@@ -289,15 +292,18 @@ def read_legacy_space(
     space = space_of_dictionary(
         numbers, table, provenance={"dictionary_sha256": sha256_file(file), **(provenance or {})}
     )
-    more = {"filtered": True} if remove is not None else {}
+    more: dict[str, Any] = {"filtered": True} if remove is not None else {}
     if genres is not None:
         space = keep_genres(space, read_genres(genres), table)
     if remove is not None:
         removed = set(remove)
         wanted = [tag for tag in top(table, 100).names if tag not in removed]
         space = LabelSpace(keep_labels_with(space.labels, wanted), provenance=space.provenance)
-    kept = [sorted({numbers[tag] for tag in label.tags}) for label in space.labels]
-    return LabelSpace(space.labels, provenance={**space.provenance, **more, "cluster_numbers": kept})
+    kept = sorted(
+        ((sorted({numbers[tag] for tag in label.tags}), label) for label in space.labels), key=itemgetter(0)
+    )
+    more["cluster_numbers"] = [clusters for clusters, _ in kept]
+    return LabelSpace(tuple(label for _, label in kept), provenance={**space.provenance, **more})
 
 
 def _find_pickle(path: Path) -> Path:

@@ -240,7 +240,7 @@ def propose_tags(tags: Tags, kind: Kind = "genre", *, percentile: float = 95) ->
     """
     if kind not in KINDS or not 0 <= percentile <= 100:
         raise FolksongError(f"a kind is one of {', '.join(KINDS)} and a percentile from 0 to 100")
-    popularity, words = as_table(tags).popularity(), genre_words() if kind == "genre" else voice_words()
+    popularity, words = as_table(tags).popularity(), genre_words(kind)
     used = popularity.counts[popularity.counts > 0]
     if not len(used):
         raise FolksongError("the table holds no tags to choose from")
@@ -250,15 +250,9 @@ def propose_tags(tags: Tags, kind: Kind = "genre", *, percentile: float = 95) ->
 
 
 @cache
-def genre_words() -> frozenset[str]:
-    """Return the genre words that ship with the package, without blanks and hyphens."""
-    return frozenset(_plain(line) for line in data_lines("genre_words.txt"))
-
-
-@cache
-def voice_words() -> frozenset[str]:
-    """Return the words for voices that ship with the package, without blanks and hyphens."""
-    return frozenset(_plain(line) for line in data_lines("voice_words.txt"))
+def genre_words(kind: Kind = "genre") -> frozenset[str]:
+    """Return the words for genres, or for voices, that ship with the package, without blanks and hyphens."""
+    return frozenset(_plain(line) for line in data_lines(f"{kind}_words.txt"))
 
 
 def names_genre(tag: str, words: frozenset[str] | set[str]) -> bool:

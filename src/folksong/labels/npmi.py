@@ -14,7 +14,7 @@ import numpy as np
 from folksong.errors import FolksongError
 from folksong.labels.space import Label, LabelSpace
 from folksong.labels.subgenres import Cuts, Distances, GenreClustering, Numbers, cluster_genres
-from folksong.tags.cooccurrence import counts, npmi_distance, npmi_of_shares
+from folksong.tags.cooccurrence import counts, npmi_distance, npmi_of_shares, tracks_with
 from folksong.tags.sources.read_tags import Tags, as_table
 from folksong.tags.table import TagTable
 
@@ -64,7 +64,10 @@ def npmi(
         from scipy.cluster.hierarchy import linkage as link
         from scipy.spatial.distance import squareform
 
-        tracks = tracks_with(table, genre.tags) if population == "genre" else table
+        tracks = table
+        if population == "genre":
+            rows = tracks_with(table, any_of=genre.tags)
+            tracks = TagTable(table.track_ids[rows], table.tags, table.weights[rows])
         measure = _distance_of_pairs if population == "pairs" else npmi_distance
         distances = measure(tracks, members)
         tree = link(squareform(distances, checks=False), linkage)
@@ -88,14 +91,6 @@ def _distance_of_pairs(table: TagTable, tags: Sequence[str]) -> Distances:
     together = counts(table, tags)
     joint = together / together.sum()
     return 1.0 - npmi_of_shares(joint, np.diagonal(joint).copy())
-
-
-def tracks_with(table: TagTable, tags: Sequence[str]) -> TagTable:
-    """Return the table of the tracks that carry at least one of the tags."""
-    columns = np.zeros(table.n_tags, bool)
-    columns[[table.tag_index[tag] for tag in tags if tag in table.tag_index]] = True
-    rows = np.flatnonzero(table.presence @ columns.astype(np.float32) > 0)
-    return TagTable(table.track_ids[rows], table.tags, table.weights[rows])
 
 
 def cut_tree(tree: Distances, n_clusters: int) -> Numbers:

@@ -17,9 +17,8 @@ from folksong.metrics.decisions import (
     confusion,
     cooccurrence,
 )
-from folksong.metrics.ranking import average_precision, rank_labels, roc_auc
+from folksong.metrics.ranking import Summary, average_precision, rank_labels, roc_auc, summarise
 from folksong.metrics.semantic import Mistakes, mistakes_in_meaning
-from folksong.metrics.summary import Summary, summarise
 
 __all__ = [
     "BestThresholds",

@@ -1,4 +1,4 @@
-"""Exact ROC-AUC and average precision, ties included, from sorted scores.
+"""Exact ROC-AUC and average precision, ties included, from sorted scores; per label, and averaged.
 
 For a label with P positive tracks among n, let a positive track have score s. Over all tracks let N(s) be the number
 with a score of at least s, and over the positive ones TP(s). Then, as scikit-learn defines them,
@@ -20,18 +20,69 @@ import numpy.typing as npt
 
 from folksong.metrics.inputs import Column, Floats, Pairs
 
+Array = npt.NDArray[np.float64]
+
 
 @dataclass(frozen=True, eq=False)
 class LabelRanking:
     """Per label, each (n_labels,): ROC-AUC and average precision (NaN where undefined) and number of positives."""
 
-    roc_auc: npt.NDArray[np.float64]
-    average_precision: npt.NDArray[np.float64]
+    roc_auc: Array
+    average_precision: Array
     positives: npt.NDArray[np.int64]
     n_tracks: int
 
 
-def roc_auc(targets: Any, scores: Any, *, labels: Sequence[str] | None = None) -> npt.NDArray[np.float64]:
+@dataclass(frozen=True, eq=False)
+class Summary(LabelRanking):
+    """Ranking quality per label and averaged.
+
+    The averages run over the labels that have both a positive and a negative track (`kept`); the others are listed
+    in `no_positive` and `no_negative`. Macro is the mean of the per-label values; micro pools all track-label pairs
+    of the kept labels. Chance is what random scores reach in average precision: the prevalence, which is the same for
+    both averages, as every label has the same tracks. A lift is the average precision divided by its chance level; the
+    macro lift divides the two macro values, so that a few rare labels do not decide it. ROC-AUC's chance level is 0.5.
+    Averages are NaN when no label is kept (micro also when it was not asked for).
+    """
+
+    macro_roc_auc: float
+    macro_pr_auc: float
+    macro_chance: float
+    micro_roc_auc: float
+    micro_pr_auc: float
+
+    @property
+    def kept(self) -> npt.NDArray[np.bool_]:
+        """(n_labels,) whether a label has both positive and negative tracks, and so counts in the averages."""
+        return (self.positives > 0) & (self.positives < self.n_tracks)
+
+    @property
+    def no_positive(self) -> list[int]:
+        """Numbers of the labels that no track carries."""
+        return np.flatnonzero(self.positives == 0).tolist()
+
+    @property
+    def no_negative(self) -> list[int]:
+        """Numbers of the labels that every track carries."""
+        return np.flatnonzero(self.positives == self.n_tracks).tolist()
+
+    @property
+    def chance(self) -> Array:
+        """(n_labels,) average precision of random scores: the share of tracks that carry the label."""
+        return self.positives / self.n_tracks
+
+    @property
+    def lift(self) -> Array:
+        """(n_labels,) average precision divided by chance; NaN where no track carries the label."""
+        return self.average_precision / np.where(self.positives > 0, self.chance, np.nan)
+
+    @property
+    def macro_lift(self) -> float:
+        """Macro average precision divided by the mean prevalence."""
+        return self.macro_pr_auc / self.macro_chance
+
+
+def roc_auc(targets: Any, scores: Any, *, labels: Sequence[str] | None = None) -> Array:
     """Return the area under the ROC curve of each label: (n_labels,), ties counting one half.
 
     NaN where a label has no positive or no negative track.
@@ -46,9 +97,7 @@ def roc_auc(targets: Any, scores: Any, *, labels: Sequence[str] | None = None) -
     return rank_labels(targets, scores, labels=labels).roc_auc
 
 
-def average_precision(
-    targets: Any, scores: Any, *, labels: Sequence[str] | None = None
-) -> npt.NDArray[np.float64]:
+def average_precision(targets: Any, scores: Any, *, labels: Sequence[str] | None = None) -> Array:
     """Return the average precision (PR-AUC as scikit-learn defines it, not trapezoidal) of each label: (n_labels,).
 
     NaN where a label has no positive track; 1 where it has no negative one.
@@ -73,6 +122,46 @@ def rank_labels(targets: Any, scores: Any, *, labels: Sequence[str] | None = Non
 
     auc, precision, positives = np.array(pairs.map(rank), np.float64).reshape(-1, 3).T
     return LabelRanking(auc, precision, positives.astype(np.int64), pairs.n_tracks)
+
+
+def summarise(
+    targets: Any, scores: Any, *, labels: Sequence[str] | None = None, micro: bool = True
+) -> Summary:
+    """Measure all labels and average.
+
+    Args:
+        targets: (n_tracks, n_labels) of 0 and 1, dense or SciPy sparse.
+        scores: (n_tracks, n_labels), larger meaning more likely. Micro averages compare scores across labels.
+        labels: names for messages.
+        micro: also compute the micro averages, which takes one more sort of all pairs.
+
+    Raises:
+        FolksongError: shapes differ, a target is neither 0 nor 1, or a score is NaN (the label is named).
+    """
+    ranking = rank_labels(targets, scores, labels=labels)
+    n_tracks, positives = ranking.n_tracks, ranking.positives
+    kept = (positives > 0) & (positives < n_tracks)
+    micro_values = np.nan, np.nan
+    if micro and kept.any():
+        micro_values = _rank_all_pairs(Pairs(targets, scores, labels), kept)
+    return Summary(
+        **vars(ranking),
+        macro_roc_auc=_mean(ranking.roc_auc[kept]),
+        macro_pr_auc=_mean(ranking.average_precision[kept]),
+        macro_chance=_mean(positives[kept] / n_tracks),
+        micro_roc_auc=micro_values[0],
+        micro_pr_auc=micro_values[1],
+    )
+
+
+def _rank_all_pairs(pairs: Pairs, kept: npt.NDArray[np.bool_]) -> tuple[float, float]:
+    scores = pairs.scores if kept.all() else pairs.scores[:, kept]
+    positives = [column.positive_scores for column in pairs.columns() if kept[column.number]]
+    return rank_positives(scores.ravel(), np.concatenate(positives))
+
+
+def _mean(values: Array) -> float:
+    return float(values.mean()) if len(values) else np.nan
 
 
 def rank_positives(scores: Floats, positives: Floats) -> tuple[float, float]:

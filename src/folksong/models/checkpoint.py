@@ -10,9 +10,9 @@ from zipfile import BadZipFile, ZipFile, is_zipfile
 import torch
 from torch import nn
 
+from folksong.embeddings.store import EMBEDDINGS
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import atomic_path
-from folksong.models.front_ends import EMBEDDINGS
 from folksong.models.heads import EmbeddingHead
 from folksong.models.tagger import Tagger
 

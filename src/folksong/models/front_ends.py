@@ -17,8 +17,6 @@ from folksong.models.convolution import ConvBlock, channels_last
 WAVEFORM = "waveform"
 LOG_MEL = "log-mel-spectrogram"
 FRONT_ENDS = (WAVEFORM, LOG_MEL)
-EMBEDDINGS = "embeddings"
-"""In the place of a front-end: embeddings that are there already; `folksong.models.heads` classifies them."""
 
 WAVEFORM_FIRST_FILTERS = 64
 WAVEFORM_FILTERS = (64, 64, 128, 128, 128, 256)

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from folksong.embeddings.store import EMBEDDINGS
 from folksong.errors import FolksongError
 from folksong.labels.space import LabelSpace
-from folksong.models.front_ends import EMBEDDINGS
 
 DROPOUT = 0.5
 LEAST_ABSENT = 1e-7  # probability that a label is absent, whose logarithm is taken

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
+from contextlib import closing
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -69,14 +70,15 @@ def embed_audio(
             logger.info("%s: going on after %d recordings", out, n_done)
         todo = [track for track in tracks if track.track_id not in writer.track_ids]
         skipped = []
-        for number, (track, vector, reason) in enumerate(_embedded(todo, settings, jobs, progress), 1):
-            if vector is None:
-                logger.warning("%s", reason)
-                skipped.append({"track_id": track.track_id, "reason": reason})
-            else:
-                writer.add(track.track_id, vector)
-            if not number % FLUSH_EVERY:
-                writer.flush()
+        with closing(_embedded(todo, settings, jobs, progress)) as embedded:
+            for number, (track, vector, reason) in enumerate(embedded, 1):
+                if vector is None:
+                    logger.warning("%s", reason)
+                    skipped.append({"track_id": track.track_id, "reason": reason})
+                else:
+                    writer.add(track.track_id, vector)
+                if not number % FLUSH_EVERY:
+                    writer.flush()
         if skipped:
             logger.warning("%d of %d recordings have no embedding", len(skipped), len(tracks))
         return writer.finish({**inputs, "space": asdict(space), "skipped": skipped})
@@ -88,7 +90,7 @@ def _tracks(audio: str | os.PathLike[str]) -> list[Track]:
 
 def _embedded(
     tracks: list[Track], settings: tuple[str, str | None, str | None, Pool | None], jobs: int, progress: bool
-) -> Iterator[tuple[Track, Vector | None, str]]:
+) -> Generator[tuple[Track, Vector | None, str]]:
     """Yield each track in order with its embedding, or with the reason why it has none."""
     from tqdm import tqdm
 

@@ -15,12 +15,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from folksong.audio.catalogue import Track
 from folksong.audio.decode import read_recording
 from folksong.audio.log_mel import FeaturePreset, log_mel, read_preset
 from folksong.audio.workers import Guard, Workers
@@ -30,9 +31,6 @@ from folksong.recordings import printable
 from folksong.shards.format import FOOTER_BYTES, HEADER_BYTES, encode_example
 from folksong.shards.index import AUDIO_KEY, SCALE_KEY, TAGS_KEY, TRACK_ID_KEY, encode_text, write_records
 from folksong.shards.manifest import AUDIO_FORMATS, STORAGES, ShardFile
-
-if TYPE_CHECKING:
-    from folksong.audio.catalogue import Track
 
 Item = TypeVar("Item")
 

@@ -9,8 +9,6 @@ Samples are stored as ``float32`` (a float list, which TensorFlow's parser reads
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -20,7 +18,7 @@ from typing import Any
 
 from folksong.audio.log_mel import FeaturePreset, window_steps
 from folksong.errors import FileFormatError, FolksongError
-from folksong.files import read_document, write_json
+from folksong.files import read_document, sha256_json, write_json
 from folksong.shards.format import FOOTER_BYTES, HEADER_BYTES
 from folksong.shards.index import ShardIndex
 
@@ -158,7 +156,7 @@ class Manifest:
             "provenance": dict(self.provenance),
             "files": [vars(file) for file in self.files],
         }
-        write_json(Path(folder) / MANIFEST_NAME, {**content, HASH_KEY: _hash_of(content)})
+        write_json(Path(folder) / MANIFEST_NAME, {**content, HASH_KEY: sha256_json(content)})
 
     @classmethod
     def read(cls, folder: str | os.PathLike[str]) -> Manifest:
@@ -188,7 +186,7 @@ class Manifest:
             raise FileFormatError(f"{path}: damaged ({type(error).__name__}: {error})") from error
         if manifest.n_tracks != content["n_tracks"]:
             raise FileFormatError(f"{path}: n_tracks does not match the files' sum {manifest.n_tracks}")
-        if own_hash is not None and own_hash != _hash_of(content):
+        if own_hash is not None and own_hash != sha256_json(content):
             raise FileFormatError(
                 f"{path}: was changed after it was written (its own hash is another); restore it, or remove it and "
                 "repair the folder, which describes the files anew"
@@ -200,11 +198,6 @@ def _require_whole(name: str, value: object, least: int, most: int | None = None
     if isinstance(value, bool) or not isinstance(value, int) or value < least or value > (most or value):
         limits = f"{least} or more" if most is None else f"{least} to {most:,}"
         raise FolksongError(f"{name} must be a whole number, {limits}, not {value!r}")
-
-
-def _hash_of(content: Mapping[str, Any]) -> str:
-    """Return the hash of a manifest's content, however it is laid out in the file."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _missing(folder: Path) -> str:

@@ -14,11 +14,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import astuple
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
 
+from folksong.audio.catalogue import Track
 from folksong.audio.log_mel import FeaturePreset
 from folksong.audio.workers import Workers, n_processes, stoppable
 from folksong.errors import FolksongError
@@ -39,9 +39,6 @@ from folksong.shards.plan import Plan, make_plan
 from folksong.shards.reader import CHECKED_NAME, read_checked, remember_checked
 from folksong.tags.sources.read_tags import as_table
 from folksong.tags.table import TagTable
-
-if TYPE_CHECKING:
-    from folksong.audio.catalogue import Track
 
 logger = logging.getLogger(__name__)
 

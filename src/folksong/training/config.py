@@ -9,16 +9,19 @@ one is an error that names the nearest known one.
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from folksong.errors import FileFormatError, FolksongError, nearest
 from folksong.files import atomic_write, read_text
+
+logger = logging.getLogger(__name__)
 
 CONFIG_NAME = "config.json"
 
@@ -27,7 +30,7 @@ NonNegativeCount = Annotated[int, Field(ge=0)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, lt=1)]
-Precision = Literal["auto", "32", "bf16", "16", "64"]
+Precision = Annotated[Literal["auto", "32", "bf16", "16", "64"], BeforeValidator(str)]
 
 
 class Section(BaseModel):
@@ -51,7 +54,15 @@ class ModelSettings(Section):
 
 
 class AugmentationSettings(Section):
-    """How training windows are changed at random; nothing by default."""
+    """How training windows are changed at random; nothing by default.
+
+    Args:
+        frequency_masks: SpecAugment: cover so many ranges of mel bands of each window.
+        frequency_mask_bands: of so many bands at most.
+        time_masks: SpecAugment: cover so many stretches of each window.
+        time_mask_seconds: of so many seconds at most.
+        gain_db: waveforms: make each window up to so many dB louder or softer, cut off at full scale.
+    """
 
     frequency_masks: NonNegativeCount = 0
     frequency_mask_bands: Count = 16
@@ -215,7 +226,7 @@ class ScheduleSettings(Section):
     early_stop_patience: NonNegativeCount | None = 20
     early_stop_min_delta: NonNegative = 0.0
     reduce_lr_patience: NonNegativeCount | None = 8
-    reduce_lr_factor: Annotated[float, Field(gt=0, lt=1)] | None = 0.5
+    reduce_lr_factor: Share | None = 0.5
     reduce_lr_min_delta: NonNegative = 0.0
     reduce_lr_min_lr: NonNegative = 1e-5
 
@@ -371,14 +382,18 @@ def _parse(text: str, file: Path) -> Any:
         return json5.loads(text, allow_duplicate_keys=False)
     except (ValueError, RecursionError) as error:
         if not text.lstrip().startswith(("{", "/", "[")):
+            # The earlier project's published settings of Models 3 and 4 are such a file.
             try:
-                json5.loads("{" + text, allow_duplicate_keys=False)
+                content = json5.loads("{" + text, allow_duplicate_keys=False)
             except (ValueError, RecursionError):
                 pass
             else:
-                raise FileFormatError(
-                    f"{file}: the brace that opens the settings is missing; write {{ as its first line"
-                ) from error
+                logger.warning(
+                    "%s: the brace that opens the settings is missing, read as if it were there; "
+                    "write { as its first line",
+                    file,
+                )
+                return content
         raise FileFormatError(f"{file}: not valid JSON ({' '.join(str(error).split())})") from error
 
 
@@ -394,6 +409,12 @@ def _translate(content: Mapping[str, Any], written: dict[str, str], source: str)
                 )
             _merge_into(sections, name, values)
             continue
+        if name == "model-training" and isinstance(values.get("optimizer"), Mapping):
+            values = {**values, "optimizer": {**values["optimizer"]}}
+            cyclic = values["optimizer"].pop(
+                "max_learning_rate", None
+            )  # where its project's cyclic settings have it
+            values.setdefault("max_learning_rate", cyclic)
         for key, value in values.items():
             if key not in known:
                 if name not in Config.model_fields:

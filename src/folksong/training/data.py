@@ -18,12 +18,12 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from folksong.embeddings.store import DESCRIPTION_NAME, Embeddings, read_embeddings
+from folksong.embeddings.store import DESCRIPTION_NAME, EMBEDDINGS, Embeddings, read_embeddings
 from folksong.errors import FolksongError, nearest
 from folksong.files import sha256_file
 from folksong.labels import Label, LabelSpace, drop, top
 from folksong.labels.dictionary import read_legacy_space
-from folksong.models.front_ends import EMBEDDINGS, FRONT_ENDS, LOG_MEL
+from folksong.models.front_ends import FRONT_ENDS, LOG_MEL
 from folksong.runs import Run
 from folksong.shards.manifest import MANIFEST_NAME
 from folksong.shards.reader import ShardReader

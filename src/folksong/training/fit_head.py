@@ -34,7 +34,8 @@ LARGE_VALIDATION = 500  # tracks: enough to choose by without folds
 MANY_TRACKS = 3000  # of a training part, of which one fold is enough
 FIRST_PENALTY, PENALTY_STEP, LAST_PENALTY = 1.0, 10**-0.5, 1e-7
 PATIENCE = 2  # steps of λ without an improvement
-MAX_ITERATIONS = 40
+MAX_ITERATIONS = 60
+ITERATIONS_ON_THE_WAY, TOLERANCE_ON_THE_WAY = 20, 1e-5  # of λs that are only looked at
 LEAST_SHARE = 1e-4
 OFFSET_PENALTY = 2.0  # tracks' worth of doubt that a label's offset in the calibration is 0
 BATCH_SIZE, LEARNING_RATE, MOST_EPOCHS, EPOCHS_PATIENCE = 128, 1e-3, 200, 8
@@ -247,11 +248,8 @@ def _fit_linear(
         elif (waited := waited + 1) > PATIENCE:
             break
     _, penalty, (weight, bias), logits = best
-    if judge is None:
-        whole = _LinearSolver([rotated], loss)
-        weight, bias = whole.solve(
-            penalty, (weight.mean(dim=0, keepdim=True), bias.mean(dim=0, keepdim=True))
-        )
+    start = (weight.mean(dim=0, keepdim=True), bias.mean(dim=0, keepdim=True))
+    weight, bias = _LinearSolver([rotated], loss).solve(penalty, start)
     member = head.members[0]
     assert isinstance(member, nn.Linear)
     with torch.no_grad():
@@ -297,15 +295,21 @@ class _LinearSolver:
         """Yield λ, weights and biases for falling λ."""
         penalty = FIRST_PENALTY
         while penalty > LAST_PENALTY:
-            yield penalty, *self.solve(penalty, self._state)
+            yield penalty, *self.solve(penalty, self._state, ITERATIONS_ON_THE_WAY, TOLERANCE_ON_THE_WAY)
             penalty *= PENALTY_STEP
 
-    def solve(self, penalty: float, start: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    def solve(
+        self,
+        penalty: float,
+        start: tuple[Tensor, Tensor],
+        max_iterations: int = MAX_ITERATIONS,
+        tolerance: float = 1e-7,
+    ) -> tuple[Tensor, Tensor]:
         """Return weights and biases for one λ."""
         scale = (self._hessian + penalty).rsqrt()
         w, b = (start[0] / scale).requires_grad_(), (start[1] / self._bias_scale).requires_grad_()
         optimizer = torch.optim.LBFGS(
-            [w, b], max_iter=MAX_ITERATIONS, tolerance_grad=1e-5, tolerance_change=1e-7,
+            [w, b], max_iter=max_iterations, tolerance_grad=1e-5, tolerance_change=tolerance,
             line_search_fn="strong_wolfe",
         )  # fmt: skip
 

@@ -6,8 +6,8 @@ import os
 import sys
 from typing import Any
 
+from folksong.embeddings.store import EMBEDDINGS
 from folksong.errors import FolksongError, nearest
-from folksong.models.front_ends import EMBEDDINGS
 from folksong.runs import CONFIG_NAME, Run
 from folksong.training.config import Config
 from folksong.training.data import TrainingData, read_run_data

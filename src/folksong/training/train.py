@@ -18,12 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from folksong.embeddings.read_vectors import read_vectors
+from folksong.embeddings.store import EMBEDDINGS
 from folksong.embeddings.tags import embed_tags
 from folksong.embeddings.words import WordVectors
 from folksong.errors import FolksongError
 from folksong.files import atomic_write
 from folksong.labels.space import LabelSpace
-from folksong.models.front_ends import EMBEDDINGS
 from folksong.models.hardware import choose_precision
 from folksong.runs import CONFIG_NAME, LABEL_VECTORS_NAME, Run
 from folksong.splits import Split

@@ -18,6 +18,7 @@ from folksong.files import atomic_write, json_value
 from folksong.metrics import summarise
 from folksong.models.checkpoint import write_checkpoint
 from folksong.models.heads import EmbeddingHead
+from folksong.models.pretrained.extractors import contamination
 from folksong.runs import Run
 from folksong.training.config import Config
 from folksong.training.data import TrainingData
@@ -89,6 +90,10 @@ def train_head(run: Run, data: TrainingData, config: Config) -> Run:
         FolksongError: a number is not finite.
     """
     began = time.monotonic()
+    embeddings = cast(Embeddings, data.reader)
+    tags = (tag for label in data.space.labels for tag in label.tags)
+    if (warning := contamination(embeddings.space.model, embeddings.track_ids, tags)) is not None:
+        logger.warning("%s", warning)
     training, validation = (_examples(data, part) for part in ("training", "validation"))
     fitted = fit_head(
         build_head(data, config),

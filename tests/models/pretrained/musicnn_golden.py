@@ -13,10 +13,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-os.environ.update(TF_USE_LEGACY_KERAS="1", TF_CPP_MIN_LOG_LEVEL="3")
-
 import numpy as np
-import tensorflow as tf
 
 NETWORKS = ("MTT_musicnn", "MSD_musicnn", "MTT_vgg", "MSD_vgg")
 N_FRAMES, N_MELS = 187, 96
@@ -43,6 +40,9 @@ def some_of(values: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
+    os.environ.update(TF_USE_LEGACY_KERAS="1", TF_CPP_MIN_LOG_LEVEL="3")
+    import tensorflow as tf
+
     folder = Path(sys.argv[1])
     sys.modules["musicnn"] = package = ModuleType("musicnn")
     package.__path__ = [str(folder / "musicnn")]

@@ -4,7 +4,7 @@
   const config = { displayModeBar: false };
   const template = {{template}};
   const sizes = new ResizeObserver((entries) => {
-    for (const { target } of entries) if (target.offsetParent && target.clientWidth !== target.drawn) { target.drawn = target.clientWidth; Plotly.Plots.resize(target); }
+    for (const { target } of entries) if (target.offsetParent && target.clientWidth !== target.drawn) { target.drawn = target.clientWidth; Plotly.relayout(target, { width: target.clientWidth }); }
   });
 
   // A chart is drawn when it comes into sight, so that a page of many runs opens at once.

@@ -14,13 +14,14 @@ import os
 import sys
 from collections.abc import Sequence
 from html import escape
+from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from folksong.drawing import plotly_text
+from folksong.drawing import fill_template, plotly_text
 from folksong.embeddings.ppmi import ppmi_vectors
 from folksong.embeddings.read_vectors import VectorSource, as_vectors
 from folksong.embeddings.tags import TagVectors, embed_tags
@@ -33,32 +34,12 @@ logger = logging.getLogger(__name__)
 
 Method = Literal["umap", "pca"]
 
+DATA = files("folksong.labels") / "data"
 NEAREST = 8
 BLOCK_TAGS = 500
 MOST_PIXELS = 24
 MOST_NAMES = 40
 """So many labels, the most popular, have their name on the map: more would cover each other."""
-
-SEARCH = """
-const plot = document.getElementById("map"), box = document.getElementById("search");
-box.oninput = () => {
-  const wanted = box.value.toLowerCase(), found = [];
-  plot.data[0].customdata.forEach((text, i) => { if (text.toLowerCase().includes(wanted)) found.push(i); });
-  Plotly.restyle(plot, {selectedpoints: [wanted ? found : null]}, [0]);
-};
-"""
-PAGE = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title><style>
-body {{ margin: 0; font: 14px/1.4 system-ui, sans-serif; }}
-header {{ padding: 8px 12px; height: 64px; box-sizing: border-box; overflow: hidden; }}
-header input {{ width: min(100%, 420px); box-sizing: border-box; padding: 4px; }}
-main {{ height: calc(100vh - 64px); height: calc(100dvh - 64px); overflow: hidden; }}
-</style></head><body>
-<header><b>{title}</b> {summary}<br><input id="search" type="search" placeholder="Search tags and labels"
-aria-label="Search tags and labels"></header>
-<main>{plot}</main></body></html>
-"""
 
 
 def write_map(
@@ -102,7 +83,9 @@ def write_map(
         f"{len(rows):,} tags, {len(space):,} labels ({'UMAP' if used == 'umap' else 'principal components'})"
     )
     with atomic_write(path, "w") as stream:
-        stream.write(PAGE.format(title=escape(title), summary=summary, plot=plot))
+        stream.write(
+            fill_template(DATA / "map.html", {"title": escape(title), "summary": summary, "plot": plot})
+        )
     return used
 
 
@@ -194,8 +177,9 @@ def _plot(
     look |= {"xaxis": {"visible": False}, "yaxis": {"visible": False}}
     figure = graph_objects.Figure([points, captions], {**look, "margin": {"l": 0, "r": 0, "t": 0, "b": 0}})
     config = {"responsive": True, "scrollZoom": True, "displaylogo": False}
+    search = (DATA / "map.js").read_text(encoding="utf-8")
     return str(
-        figure.to_html(config, include_plotlyjs=True, full_html=False, div_id="map", post_script=SEARCH)
+        figure.to_html(config, include_plotlyjs=True, full_html=False, div_id="map", post_script=search)
     )
 
 

@@ -7,7 +7,8 @@ package musicnn; ``onnx:FILE`` is any network as ONNX; names joined by ``+`` giv
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,6 +22,12 @@ STATISTICS = "statistics"
 NETWORKS = ("musicnn-mtt", "musicnn-msd", "vgg-mtt", "vgg-msd")
 EXTRACTORS = (STATISTICS, *NETWORKS)
 ONNX_PREFIX = "onnx:"
+TRAINED_ON = {
+    "mtt": "about 19,000 songs of MagnaTagATune and their tags",
+    "msd": "about 200,000 songs of the Million Song Dataset and their last.fm tags",
+}
+MSD_TRACK_ID = re.compile(r"TR[A-Z]{5}[0-9A-F]{11}")
+MTT_OWN_TAGS = frozenset(("no vocal", "no vocals", "no voice", "male voice", "female voice", "man", "weird"))
 
 
 class Extractor(Protocol):
@@ -55,7 +62,8 @@ def get_extractor(
         name: ``statistics``, ``musicnn-mtt``, ``musicnn-msd``, ``vgg-mtt``, ``vgg-msd``, ``onnx:FILE``, or several of
             them joined by ``+``.
         weights: the wheel of musicnn 0.1.0 or a folder that it was unpacked into; the one that was fetched if None.
-        layer: of a network: ``features`` (musicnn), ``pool4`` (vgg), ``penultimate``, ``tags``, …; the best if None.
+        layer: of a network: ``features`` (musicnn), ``pool5`` (vgg), ``penultimate``, ``tags``, …, or several joined
+            by ``+``; the best if None.
         pool: over frames and windows: ``mean``, ``max``, ``mean+max`` or ``mean+std``; the best if None.
 
     Raises:
@@ -85,6 +93,40 @@ def get_extractor(
     raise FolksongError(
         f"no extractor {name!r}; there are {', '.join(EXTRACTORS)} and onnx:FILE{nearest(name, EXTRACTORS)}"
     )
+
+
+def trained_on(model: str) -> str | None:
+    """Return what a network was trained on, None where that is not known (or nothing, as ``statistics``).
+
+    >>> trained_on("vgg-mtt")
+    'about 19,000 songs of MagnaTagATune and their tags'
+    """
+    known = {TRAINED_ON[name.split("-")[1]]: None for name in model.split("+") if name in NETWORKS}
+    return " and ".join(known) or None
+
+
+def contamination(model: str, track_ids: Iterable[str], tags: Iterable[str]) -> str | None:
+    """Return a warning if recordings and tags look like those that a network was trained on, else None.
+
+    Track ids tell the Million Song Dataset (most are ``TRAAAAW128F429D538``-like), tags that nobody else uses tell
+    MagnaTagATune (three or more of ``no voice``, ``weird``, …).
+
+    Args:
+        model: the extractor's name, as an `EmbeddingSpace` has it.
+        track_ids: of the recordings.
+        tags: that labels are made of.
+    """
+    trained = [name.split("-")[1] for name in model.split("+") if name in NETWORKS]
+    ids = list(track_ids)
+    of_msd = 2 * sum(MSD_TRACK_ID.fullmatch(track_id) is not None for track_id in ids) > len(ids)
+    seen = {"msd": of_msd, "mtt": len(MTT_OWN_TAGS.intersection(tags)) >= 3}
+    for corpus in dict.fromkeys(trained):
+        if seen[corpus]:
+            return (
+                f"{model} was trained on {TRAINED_ON[corpus]}, and these look like that set's: if they are, "
+                "all figures are contaminated, as the network has heard the test tracks and read their tags"
+            )
+    return None
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,8 @@ over the bands. On a processor that is nearly all of its work. Both kinds of fil
   Fourier transform, over bands, of a product of spectra. About the middle position that transform is an even part C(n)
   and an odd one S(n), so that the higher of the answers at n and at −n is C(n) + |S(n)|, and half of it need not be
   computed.
-- **Filters over one band and many frames.** Neighbouring answers are one product with a matrix that holds the filter
-  once a column, shifted; even and odd frames share a part of the products: with the filter's even and odd taps h₀, h₁
-  and the frames' x₀, x₁, answers are (h₀+h₁)x₁ + h₀(x₀−x₁) and, of odd frames, (h₀+h₁)x₁ + h₁(x₀'−x₁), where x₀' are
-  the even frames that follow (Parker & Parhi 1997, "Low-area/power parallel FIR digital filter implementations").
+- **Filters over one band and many frames.** Neighbouring answers are one product with a matrix that holds the filter in
+  one column a step, shifted: a tenth more to multiply, and no copy of the frames for each filter.
 
 Answers equal those of the convolutions up to rounding in float32.
 """
@@ -25,8 +23,7 @@ from torch import Tensor
 from torch.nn import functional
 
 FRAMES_AT_ONCE = 16  # of spectra: a block and its products stay in the second-level cache
-STEPS_AT_ONCE = 8  # answers of even frames that one product gives
-WINDOWS_BANDS_AT_ONCE = 2
+STEPS_AT_ONCE = 16  # answers that one product gives, of all bands
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,58 +105,35 @@ class OneBandFilters:
     """Filters over one band and many frames.
 
     Args:
-        kernels: (n_filters, frames) each; their numbers of frames are divisible by 4, the first is the longest.
+        kernels: (n_filters, frames) each; their numbers of frames are even, the first is the longest.
     """
 
     def __init__(self, kernels: Sequence[Tensor]) -> None:
         self.longest = kernels[0].shape[1]
         self.matrices = []
         for kernel in kernels:
-            even, odd = kernel[:, ::2], kernel[:, 1::2]
-            start = ((self.longest - 1) // 2 - (kernel.shape[1] - 1) // 2) // 2
+            start = (self.longest - 1) // 2 - (kernel.shape[1] - 1) // 2
             self.matrices.append(
-                (
-                    slice(start, start + STEPS_AT_ONCE + even.shape[1] - 1),
-                    [_shifted(part) for part in (even + odd, even, odd)],
-                )
+                (slice(start, start + STEPS_AT_ONCE + kernel.shape[1] - 1), _shifted(kernel))
             )
 
     def __call__(self, pictures: Tensor) -> Tensor:
         """(batch, frames, n_bands) -> (batch, frames, all filters): each one's highest, zeros beyond the ends."""
-        n_pictures, n_frames, n_bands = pictures.shape
-        n_chunks = -(-n_frames // (2 * STEPS_AT_ONCE))
+        n_pictures, n_frames, _ = pictures.shape
+        n_steps = -(-n_frames // STEPS_AT_ONCE) * STEPS_AT_ONCE
         before = (self.longest - 1) // 2
-        after = self.longest - before + 2 * STEPS_AT_ONCE * n_chunks - n_frames
+        after = self.longest - 1 - before + n_steps - n_frames
         padded = functional.pad(pictures, (0, 0, before, after))
-        length = STEPS_AT_ONCE + self.longest // 2 - 1
-        evens, odds = padded[:, ::2], padded[:, 1::2]
-        n_odd = odds.shape[1] - 1
-        rows = [
-            part.unfold(1, length, STEPS_AT_ONCE)[:, :n_chunks].reshape(-1, length)
-            for part in (
-                odds[:, :n_odd],
-                evens[:, :n_odd] - odds[:, :n_odd],
-                evens[:, 1 : n_odd + 1] - odds[:, :n_odd],
-            )
-        ]
-        at_once = WINDOWS_BANDS_AT_ONCE * n_bands
+        rows = padded.unfold(1, STEPS_AT_ONCE + self.longest - 1, STEPS_AT_ONCE).flatten(0, 1).contiguous()
         parts = []
-        for shared, first, second in zip(*(torch.split(part, at_once) for part in rows), strict=True):
-            highest = []
-            for taps, (both, even, odd) in self.matrices:
-                common = torch.mm(shared[:, taps], both)
-                answers = (torch.addmm(common, first[:, taps], even), common.addmm_(second[:, taps], odd))
-                steps = [
-                    part.view(-1, n_bands, STEPS_AT_ONCE, part.shape[1] // STEPS_AT_ONCE).amax(1)
-                    for part in answers
-                ]
-                highest.append(torch.stack(steps, 2).flatten(1, 2))
-            parts.append(torch.cat(highest, 2))
-        return torch.cat(parts).view(n_pictures, n_chunks * 2 * STEPS_AT_ONCE, -1)[:, :n_frames]
+        for bands in rows:
+            answers = [torch.mm(bands[:, taps], matrix).amax(0) for taps, matrix in self.matrices]
+            parts.append(torch.cat([part.view(STEPS_AT_ONCE, -1) for part in answers], 1))
+        return torch.cat(parts).view(n_pictures, n_steps, -1)[:, :n_frames]
 
 
 def _shifted(kernel: Tensor) -> Tensor:
-    """(n_filters, taps) -> (steps + taps − 1, steps · n_filters): a column a filter and step."""
+    """(n_filters, taps) -> (steps + taps − 1, steps · n_filters): a column a step and filter."""
     n_filters, n_taps = kernel.shape
     matrix = kernel.new_zeros(STEPS_AT_ONCE + n_taps - 1, STEPS_AT_ONCE, n_filters)
     for step in range(STEPS_AT_ONCE):

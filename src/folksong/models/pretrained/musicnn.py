@@ -7,9 +7,11 @@ length by one frame less before than after.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from importlib import resources
 from typing import Any, cast
 
 import numpy as np
@@ -21,7 +23,8 @@ from torch.nn import functional
 from folksong.audio.log_mel import log_mel, read_preset
 from folksong.embeddings.store import EmbeddingSpace
 from folksong.errors import FileFormatError, FolksongError, nearest
-from folksong.models.hardware import one_thread
+from folksong.models.front_ends import LOG_MEL
+from folksong.models.hardware import keep_memory, one_thread
 from folksong.models.pretrained.highest_band import ManyBandFilters, OneBandFilters
 from folksong.models.pretrained.pooling import Pool, Pooling, Vector, check_samples
 from folksong.models.pretrained.weights import VERSION, read_weights
@@ -112,7 +115,7 @@ class Musicnn(nn.Module):
     def forward(self, spectrograms: Tensor) -> Layers:
         """(batch, frames, 96) -> the package's layers by name, (batch, steps, features) each, and ``tags`` (logits)."""
         pictures = self.norm(spectrograms[:, None])
-        if self._fast is None:
+        if self._fast is None or pictures.device.type != "cpu":
             front = torch.cat([block(pictures) for block in (*self.timbral, *self.temporal)], 2)
         else:
             front = self._fast(pictures)
@@ -202,9 +205,10 @@ class Vgg(nn.Module):
 
 PRESET = replace(read_preset("pons2018"), name="musicnn", pad_mode="reflect")
 """Spectrograms as the package computed them, but never in its 16-bit floats, which loud music overflows."""
+WINDOW_SECONDS = N_FRAMES * PRESET.hop_length / PRESET.sample_rate  # 2.992
 WINDOWS_AT_ONCE = 10
 LICENCE = "ISC"
-DEFAULT_LAYERS = {"musicnn": "features", "vgg": "pool4"}
+DEFAULT_LAYERS = {"musicnn": "features", "vgg": "pool3+pool4+pool5"}
 
 
 def read_network(name: str, weights: str | os.PathLike[str] | None = None) -> tuple[Musicnn | Vgg, str]:
@@ -239,8 +243,35 @@ def windows_of(spectrogram: npt.NDArray[np.float32]) -> Iterator[npt.NDArray[np.
         )
 
 
+class PretrainedTagger(nn.Module):
+    """A network as prediction calls a `Tagger`: log-mel-spectrograms (batch, 96, 187) -> logits (batch, 50)."""
+
+    minimum_steps = N_FRAMES
+
+    def __init__(self, network: Musicnn | Vgg) -> None:
+        super().__init__()
+        self.network = network
+        self.settings: dict[str, Any] = {"front_end": LOG_MEL, "n_labels": N_TAGS, "n_mels": N_MELS}
+
+    def forward(self, spectrograms: Tensor) -> Tensor:
+        """Return the logits."""
+        logits: Tensor = self.network(spectrograms.transpose(1, 2))["tags"][:, 0]
+        return logits
+
+
+def read_tags_of(name: str) -> tuple[str, ...]:
+    """Return the 50 tags of a network, in the order of its outputs.
+
+    >>> read_tags_of("musicnn-msd")[:3]
+    ('rock', 'pop', 'alternative')
+    """
+    file = resources.files("folksong.models.pretrained").joinpath("musicnn_tags.json")
+    tags: dict[str, list[str]] = json.loads(file.read_text(encoding="utf-8"))
+    return tuple(tags[name.split("-")[1].upper()])
+
+
 class MusicnnExtractor:
-    """An extractor that takes a layer of one of the networks; see `folksong.models.pretrained.extractors`."""
+    """An extractor that takes layers of one of the networks; see `folksong.models.pretrained.extractors`."""
 
     def __init__(
         self,
@@ -250,34 +281,39 @@ class MusicnnExtractor:
         layer: str | None = None,
         pool: Pool | None = None,
     ) -> None:
+        keep_memory()
         self.network, sha256 = read_network(name, weights)
-        self.layer, self.pool = layer or DEFAULT_LAYERS[name.split("-")[0]], pool or "mean+max"
+        self.pool: Pool = pool or "mean+max"
+        self.layers = (layer or DEFAULT_LAYERS[name.split("-")[0]]).split("+")
         self.sample_rate = PRESET.sample_rate
         with torch.inference_mode():
-            layers = self.network(torch.zeros(1, N_FRAMES, N_MELS))
-        if self.layer not in layers:
-            raise FolksongError(
-                f"{name} has no layer {self.layer!r}; it has {', '.join(layers)}{nearest(self.layer, list(layers))}"
-            )
+            found = self.network(torch.zeros(1, N_FRAMES, N_MELS))
+        for one in self.layers:
+            if one not in found:
+                raise FolksongError(
+                    f"{name} has no layer {one!r}; it has {', '.join(found)}{nearest(one, list(found))}"
+                )
         self.space = EmbeddingSpace(
             model=name,
             revision=VERSION,
-            layer=self.layer,
+            layer="+".join(self.layers),
             pool=self.pool,
             sample_rate=self.sample_rate,
-            window_seconds=N_FRAMES * PRESET.hop_length / PRESET.sample_rate,
+            window_seconds=WINDOW_SECONDS,
             licence=LICENCE,
             sha256=sha256,
-            dimensions=layers[self.layer].shape[2] * (2 if "+" in self.pool else 1),
+            dimensions=sum(found[one].shape[2] for one in self.layers) * (2 if "+" in self.pool else 1),
         )
 
     def __call__(self, samples: Vector) -> Vector:
         """Return the embedding; see `folksong.models.pretrained.extractors.Extractor`."""
-        pooling = Pooling(self.pool)
+        pooled = {layer: Pooling(self.pool) for layer in self.layers}
         with torch.inference_mode(), one_thread(blas=True):
             for windows in windows_of(log_mel(check_samples(samples), PRESET)):
-                pooling.add(self.network(torch.from_numpy(windows))[self.layer].numpy())
-        return pooling.result()
+                found = self.network(torch.from_numpy(windows))
+                for layer, pooling in pooled.items():
+                    pooling.add(found[layer].numpy())
+        return np.concatenate([pooling.result() for pooling in pooled.values()])
 
 
 def _numbered(name: str, number: int) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -269,10 +269,9 @@ def find_mistypings(
     forms.sort(key=lambda form: (-counts[form], form))
     rank = {form: position for position, form in enumerate(forms)}
     candidates = _candidates(forms, counts, frozenset(fixed), progress)
-    uses: dict[str, int] = defaultdict(int)
+    uses: Counter[str] = Counter()
     for form, count in counts.items():
-        for word in set(words[form]):
-            uses[word] += count
+        uses.update(dict.fromkeys(words[form], count))
     found: dict[str, tuple[str, int]] = {}
     for form in forms:  # popular ones first, so that it is known of each target whether it is mistyped itself
         near = [
@@ -311,9 +310,8 @@ def _candidates(
 
 
 def _may_be_mistyped(form: str, other: str) -> bool:
-    if form.startswith(other) or other.startswith(form):
-        return False
-    return [c for c in form if not c.isalpha()] == [c for c in other if not c.isalpha()]
+    digits, others = ([c for c in text if not c.isalpha()] for text in (form, other))
+    return digits == others and not form.startswith(other) and not other.startswith(form)
 
 
 def _words_allow(words: tuple[str, ...], others: tuple[str, ...], uses: Mapping[str, int]) -> bool:

@@ -89,14 +89,15 @@ class TextStep(Step):
     phase = Phase.TEXT
     reason: ClassVar[str]
 
+    @staticmethod
+    def change(tag: str) -> str:
+        """Change a tag's text once."""
+        raise NotImplementedError
+
     def text(self, tag: str) -> str:
         """Return the tag's new text; `change` may need a few rounds, NFKC can make new blanks or capitals."""
         new = self.change(tag)
         return new if new == tag else self.text(new)
-
-    def change(self, tag: str) -> str:
-        """Change a tag's text once."""
-        raise NotImplementedError
 
     def renaming(self, table: TagTable, context: Context) -> Renaming:
         texts = ((tag, self.text(tag)) for tag in table.tags)
@@ -112,10 +113,8 @@ class Normalise(TextStep):
     """Unicode's NFKC form, single blanks, no control characters."""
 
     name: ClassVar[str] = "normalise"
+    change = staticmethod(unify_blanks)
     reason = "Unicode form and blanks"
-
-    def change(self, tag: str) -> str:
-        return unify_blanks(tag)
 
 
 @dataclass(frozen=True)
@@ -123,10 +122,8 @@ class FoldCase(TextStep):
     """No capital letters."""
 
     name: ClassVar[str] = "fold-case"
+    change = staticmethod(fold_case)
     reason = "case"
-
-    def change(self, tag: str) -> str:
-        return fold_case(tag)
 
 
 @dataclass(frozen=True)

@@ -22,27 +22,14 @@ import polars as pl
 from folksong.errors import FileFormatError, FolksongError, UnclearSourceError, nearest
 from folksong.files import atomic_path
 from folksong.recordings import AUDIO_EXTENSIONS
-from folksong.tags.sources.frames import (
-    CELL_NAMES,
-    PANDAS_INDEX,
-    TAG_NAMES,
-    TRACK_NAMES,
-    TWICE,
-    WEIGHT_NAMES,
-    plain,
-    read_frame,
-)
+from folksong.tags.sources.frames import COLUMNS, PANDAS_INDEX, TWICE, plain, read_frame
 from folksong.tags.table import Dropped, TagTable, distinct_names, table_of_entries
 
 logger = logging.getLogger(__name__)
 
 SEPARATOR_OF = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 LAYOUTS = ("long", "wide", "ragged")
-PATH_NAMES = frozenset({"filename", "file", "path", "mp3path"})
-ARTIST_NAMES = ("artistid", "artistmbid", "artist", "artistname", "performer")
-METADATA_NAMES = frozenset(
-    {*TRACK_NAMES, *ARTIST_NAMES, "albumid", "album", "releaseid", "userid", "duration", "year"}
-)
+METADATA_NAMES = frozenset(COLUMNS["track"] + COLUMNS["artist"] + COLUMNS["other"])
 LASTFM_TOP_TAGS = {"count", "name", "search"}
 """last.fm's list of an artist's top tags calls the artist "search", the tag "name" and the weight "count"."""
 TAG_SEPARATORS = ("|", ";", ",")
@@ -99,7 +86,7 @@ def read_delimited(
     if layout not in (None, *LAYOUTS):
         raise FolksongError(f"layout must be one of {', '.join(LAYOUTS)}, not {layout!r}")
     frame = read_frame(path, ragged=layout == "ragged", **text)
-    if track_column is None and find_column(frame.columns, TRACK_NAMES):
+    if track_column is None and find_column(frame.columns, COLUMNS["track"]):
         frame = frame.drop([name for name in PANDAS_INDEX if name in frame.columns])
     found = _layout(path, frame, layout, (track_column, tag_column, weight_column), separators)
     known = frame.with_columns(_track_ids(found.track).alias(found.track)).filter(pl.col(found.track) != "")
@@ -167,7 +154,7 @@ def read_artists(
     artist = (
         chosen_column(path, frame.columns, artist_column)
         if artist_column
-        else find_column(filled, ARTIST_NAMES) or find_column(frame.columns, ARTIST_NAMES)
+        else find_column(filled, COLUMNS["artist"]) or find_column(frame.columns, COLUMNS["artist"])
     )
     if artist is None:
         raise FileFormatError(
@@ -217,7 +204,7 @@ def chosen_column(path: str | os.PathLike[str], columns: Sequence[str], choice: 
 
 def track_column_of(path: str | os.PathLike[str], columns: Sequence[str], choice: str | None = None) -> str:
     """Return the column of track ids."""
-    found = chosen_column(path, columns, choice) if choice else find_column(columns, TRACK_NAMES)
+    found = chosen_column(path, columns, choice) if choice else find_column(columns, COLUMNS["track"])
     found = found or next((name for name in PANDAS_INDEX if name in columns), None)
     if found is None:
         raise UnclearSourceError(
@@ -245,7 +232,7 @@ def _layout(
     columns = frame.columns
     chosen = [chosen_column(path, columns, choice) if choice else None for choice in choices]
     free = [column for column in columns if column not in chosen]
-    usual: tuple[Sequence[str], ...] = (TRACK_NAMES, (*TAG_NAMES, *CELL_NAMES), WEIGHT_NAMES)
+    usual: tuple[Sequence[str], ...] = (COLUMNS["track"], COLUMNS["tag"] + COLUMNS["cell"], COLUMNS["weight"])
     if {plain(column) for column in columns} == LASTFM_TOP_TAGS:
         usual = (("search",), ("name",), ("count",))
     track, tag, weight = (one or find_column(free, names) for one, names in zip(chosen, usual, strict=True))
@@ -277,7 +264,7 @@ def _separators_of(path: str | os.PathLike[str], cells: pl.Series, tag: str) -> 
 
     Cells hold several tags if, parted, they are of fewer different tags than there are different cells.
     """
-    several = plain(tag) in CELL_NAMES
+    several = plain(tag) in COLUMNS["cell"]
     distinct = cells.drop_nulls().unique()
     for mark in TAG_SEPARATORS:
         share = distinct.str.contains(mark, literal=True).sum() / max(len(distinct), 1)
@@ -297,7 +284,7 @@ def _separators_of(path: str | os.PathLike[str], cells: pl.Series, tag: str) -> 
 def _track_ids(column: str) -> pl.Expr:
     """Return a column's track ids; those of paths to recordings come without their ending."""
     ids = pl.col(column).cast(pl.String)
-    if plain(column) not in PATH_NAMES:
+    if plain(column) not in COLUMNS["path"]:
         return ids
     endings = "|".join(re.escape(ending) for ending in sorted(AUDIO_EXTENSIONS))
     return ids.str.replace(f"(?i)(?:{endings})$", "")

@@ -11,9 +11,11 @@ import gzip
 import io
 import os
 import re
+import tomllib
 import zlib
 from collections import Counter
 from collections.abc import Collection
+from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
@@ -26,15 +28,9 @@ PARQUET_MAGIC = b"PAR1"
 SEPARATORS = ("\t", ",", ";", "|")
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 QUOTED_FIELDS_TRIED = 100_000
-# In order of preference. Artists stand in for tracks where a file (HetRec 2011) tags artists and has no tracks.
-TRACK_NAMES = (
-    "trackid", "tid", "track", "songid", "song", "clipid", "recordingid", "recording", "itemid", "item", "msdid",
-    "filename", "file", "path", "mp3path", "artistid", "artistmbid", "artist", "artistname", "id",
-)  # fmt: skip
-TAG_NAMES = ("tag", "tagvalue", "tagname", "label", "genre")
-CELL_NAMES = ("tags", "labels", "genres")
-"""Of columns whose cells hold several tags each."""
-WEIGHT_NAMES = ("weight", "val", "value", "tagweight", "count", "score")
+_USUAL = files("folksong.tags").joinpath("lists", "columns.toml").read_text(encoding="utf-8")
+COLUMNS: dict[str, list[str]] = tomllib.loads(_USUAL)
+"""The usual names of columns by what they hold."""
 TWICE = "\x1f"
 """Parts a column's name from its number where a header has the name more than once."""
 PANDAS_INDEX = ("", "__index_level_0__", "Unnamed: 0")
@@ -155,8 +151,8 @@ def read_plain_frame(path: str | os.PathLike[str], names: Collection[str]) -> pl
 def _ragged_frame(lines: list[list[str]]) -> pl.DataFrame:
     """Return a row a tag: what stands before TAGS in the header, or else the first cell of a line, and the tag."""
     names = [plain(name) for name in lines[0]]
-    first = next((place for place, name in enumerate(names) if name in (*CELL_NAMES, *TAG_NAMES)), 0)
-    headed = first > 0 or bool({*names[:1]} & {*TRACK_NAMES})
+    first = next((place for place, name in enumerate(names) if name in COLUMNS["cell"] + COLUMNS["tag"]), 0)
+    headed = first > 0 or bool({*names[:1]} & {*COLUMNS["track"]})
     fields = [*(lines[0][: first or 1] if headed else ["track_id"]), "TAG"]
     rows = [
         (*line[: len(fields) - 1], tag)
@@ -289,7 +285,7 @@ def _too_many_cells(path: str | os.PathLike[str], lines: list[list[str]]) -> Fil
     number, line = next((n, line) for n, line in enumerate(lines, 1) if len(line) > width)
     message = f"{path}: not a well-formed table: line {number} has {len(line)} cells, the header has {width}"
     others = sum(len(line) != width for line in lines[1:])
-    if 2 * others < len(lines) or {plain(name) for name in lines[0]} & set(WEIGHT_NAMES):
+    if 2 * others < len(lines) or {plain(name) for name in lines[0]} & set(COLUMNS["weight"]):
         return FileFormatError(message)
     return UnclearSourceError(
         f"{message}; if each line is a track and then all its tags, the format is 'ragged'", format="ragged"

@@ -1,0 +1,210 @@
+"""Commands and groups of them: options from signatures, guarded outputs, errors as one line, Ctrl-C."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import shlex
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, TextIO, cast
+
+import click
+
+from folksong.cli.common import ShownStream, note, shown, wants_progress
+from folksong.cli.parameters import FLAGS, WORDS, LibraryFunction, ManyValues, parameters, read_function
+from folksong.errors import FolksongError
+from folksong.files import check_output, describe_os_error, remember_output
+
+FORCE = "folksong.force"
+
+
+class OutputFile(click.Path):
+    """A file that a command writes: never an input, and never in a file's place that the command did not write.
+
+    `FolksongCommand` checks that before the command runs; ``--force`` replaces such a file.
+
+    Args:
+        beside: endings of further files that the command writes, after the whole name.
+    """
+
+    def __init__(self, *beside: str) -> None:
+        super().__init__(dir_okay=False)
+        self.endings = ("", *beside)
+
+
+File = Annotated[str, click.Path()]
+Folder = Annotated[str, click.Path(file_okay=False)]
+Output = Annotated[str, OutputFile()]
+Count = Annotated[int, click.IntRange(1)]
+Positive = Annotated[float, click.FloatRange(0, min_open=True)]
+Share = Annotated[float, click.FloatRange(0, 1)]
+Part = Annotated[str, click.Choice(WORDS["part"])]
+Form = Annotated[Literal["json", "csv"] | None, FLAGS]
+
+
+class FolksongCommand(click.Command):
+    """A command with the options of its function and of the library's functions `of`, without those named.
+
+    They are made when they are first asked for. An `OutputFile` is never an input, and never takes a file's place that
+    the command did not write, without ``--force``. `ManyValues` may be followed by several values. The command gives
+    its function ``progress`` where that takes the library's options. `resumable` says what is kept after Ctrl-C.
+    """
+
+    def __init__(
+        self, *args: Any, of: str = "", without: tuple[str, ...] = (), resumable: str = "", **options: Any
+    ) -> None:
+        super().__init__(*args, **options)
+        text = inspect.cleandoc(self.help or "").partition("Args:\n")[0].rstrip()
+        self.help = re.sub("^(?=Example)", "\b\n", text, flags=re.MULTILINE)  # click then keeps its lines
+        self.of, self.without, self.resumable = of.split(), ("progress", *without), resumable
+        if not self.params:
+            del self.params  # until they are asked for
+
+    @cached_property
+    def params(self) -> list[click.Parameter]:  # type: ignore[override]
+        """Arguments and options."""
+        return [] if self.callback is None else parameters(self.callback, self.library, self.without)
+
+    @cached_property
+    def library(self) -> list[LibraryFunction]:
+        """The functions of the library whose options it has."""
+        return [read_function(place) for place in self.of]
+
+    @property
+    def outputs(self) -> dict[str, OutputFile]:
+        """The parameters that are files to write, by name."""
+        return {str(one.name): one.type for one in self.params if isinstance(one.type, OutputFile)}
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        if self.outputs:
+            formatter.write_paragraph()
+            formatter.write_text("A file that is there and that another made stays; --force replaces it.")
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if self.outputs and "--force" in args[: args.index("--") if "--" in args else None]:
+            args.remove("--force")
+            ctx.meta[FORCE] = True
+        many = {name: one for one in self.params if isinstance(one, ManyValues) for name in one.opts}
+        return super().parse_args(ctx, list(_repeat_option_names(args, many)))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        outputs = [
+            f"{ctx.params[name]}{ending}"
+            for name, kind in self.outputs.items()
+            if ctx.params.get(name)
+            for ending in kind.endings
+        ]
+        self._check_outputs(ctx, outputs)
+        if any(parameter.name == "progress" for function in self.library for parameter in function.taken):
+            ctx.params["progress"] = wants_progress()
+        try:
+            result = super().invoke(ctx)
+        except KeyboardInterrupt:
+            more = f" {self.resumable}; run the same command again to continue." if self.resumable else ""
+            note(f"Stopped.{more}")
+            raise click.exceptions.Exit(130) from None
+        for output in outputs:
+            remember_output(output, ctx.command_path)
+        return result
+
+    def _check_outputs(self, ctx: click.Context, outputs: list[str]) -> None:
+        given = [
+            value
+            for name, values in ctx.params.items()
+            if name not in self.outputs
+            for value in (values if isinstance(values, tuple | list) else (values,))
+            if isinstance(value, str) and value
+        ]
+        force = ctx.meta.get(FORCE) or ctx.find_root().params.get("force", False)
+        for number, output in enumerate(outputs):
+            try:
+                check_output(output, ctx.command_path, given + outputs[:number], force=force)
+            except FolksongError as error:
+                hint = "" if "both an input" in str(error) else "; --force replaces it"
+                raise click.ClickException(f"{error}{hint}") from error
+
+
+def _repeat_option_names(args: list[str], many: dict[str, ManyValues]) -> Iterator[str]:
+    """Turn ``--cuda 0 1 2`` into ``--cuda 0 --cuda 1 --cuda 2``, the form that click knows."""
+    option: str | None = None
+    values = 0
+    for position, word in enumerate(args):
+        if word == "--":
+            yield from args[position:]
+            return
+        if word in many:
+            option, values = word, 0
+        elif option is not None and values >= 1 and many[option].accepts(word):
+            yield option
+            values += 1
+        elif option is not None and values == 0:
+            values = 1
+        else:
+            option = None
+        yield word
+
+
+class FolksongGroup(click.Group):
+    """A group of commands that prints a `FolksongError` or an operating-system error as one line and exits with 1.
+
+    Ctrl-C exits with 130. What its commands and errors print is `shown`. In its errors `hints` says by which option or
+    command the command line does what a library's message speaks of.
+    """
+
+    command_class = FolksongCommand
+    group_class = type
+
+    def __init__(self, *args: Any, hints: Mapping[str, str] | None = None, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.hints = hints or {}
+
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        with self._errors():
+            return super().make_context(*args, **options)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with self._errors():
+            if isinstance(sys.stdout, ShownStream):
+                return super().invoke(ctx)
+            with redirect_stdout(cast("TextIO", ShownStream(sys.stdout))):
+                return super().invoke(ctx)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except FolksongError as error:
+            raise click.ClickException(self._hinted(shown(error)) + _import_hint(error)) from error
+        except click.ClickException as error:
+            vars(error)["message"] = shown(error.message)
+            raise
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            if error.filename is None and error.errno is None:
+                raise
+            message = describe_os_error(error, error.filename or Path.cwd())
+            raise click.ClickException(shown(message)) from error
+
+    def _hinted(self, message: str) -> str:
+        hint = next((hint for words, hint in self.hints.items() if words in message), None)
+        return message if hint is None else f"{message} ({hint})"
+
+
+def _import_hint(error: FolksongError) -> str:
+    """Return the command that would read a tag source which is unclear by itself, or get weights that are missing."""
+    if package := getattr(error, "package", None):
+        return f"\nThis gets them: folksong models fetch {package}"
+    source, options = getattr(error, "source", None), getattr(error, "options", {})
+    if source is None:
+        return ""
+    words = [shlex.quote(os.fspath(source)), "tags.db"]
+    for name, value in options.items():
+        words.append(f"--{'no-' if value is False else ''}{name.replace('_', '-')}")
+        words += [] if isinstance(value, bool) else [shlex.quote(str(value))]
+    return f"\nThis reads it: folksong tags import {shown(' '.join(words))}"

@@ -1,0 +1,116 @@
+"""Recordings into embeddings: whole, in order, resumed, with broken files named."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from click.testing import CliRunner
+
+from folksong.audio.catalogue import scan_folder
+from folksong.cli import main
+from folksong.embeddings.store import read_embeddings
+from folksong.errors import FolksongError
+from folksong.models.pretrained.extractors import get_extractor
+from folksong.prediction import embed_audio as module
+from folksong.prediction.embed_audio import embed_audio
+
+
+@pytest.fixture(scope="module")
+def music(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("music")
+    rng = np.random.default_rng(0)
+    for name in ("b", "a", "d"):
+        soundfile.write(folder / f"{name}.wav", 0.1 * rng.standard_normal(16_000), 16_000)
+    (folder / "c.mp3").write_bytes(b"no sound at all")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(music, tmp_path_factory):
+    return embed_audio(music, tmp_path_factory.mktemp("whole") / "out", "statistics", jobs=2)
+
+
+def test_rows_are_what_the_extractor_gives(music, whole):
+    found = whole
+    assert found.track_ids == ("a", "b", "d")
+    extractor = get_extractor("statistics")
+    assert found.space == extractor.space
+    for track_id in found.track_ids:
+        samples, _ = soundfile.read(music / f"{track_id}.wav", dtype="float32")
+        np.testing.assert_array_equal(found.vectors([track_id])[0], extractor(samples))
+    (skipped,) = found.provenance["skipped"]
+    assert skipped["track_id"] == "c"
+    assert "c.mp3: not a recording" in skipped["reason"]
+
+
+def test_any_number_of_processes_gives_the_same_files(music, whole, tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        embed_audio(music, tmp_path / "out", "statistics", jobs=1)
+    assert "c.mp3" in caplog.text
+    assert "1 of 4 recordings have no embedding" in caplog.text
+    one, two = (
+        {path.name: path.read_bytes() for path in folder.iterdir()}
+        for folder in (tmp_path / "out", Path(whole.source))
+    )
+    assert one == two
+
+
+def test_it_goes_on_where_it_was_stopped(music, whole, tmp_path, monkeypatch):
+    embedded = module._embedded
+
+    def stopped(*given):
+        with closing(embedded(*given)) as outcomes:
+            yield next(outcomes)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_embedded", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        embed_audio(music, tmp_path / "out", "statistics", jobs=1)
+    with pytest.raises(FolksongError, match="not finished"):
+        read_embeddings(tmp_path / "out")
+    asked = []
+    monkeypatch.setattr(
+        module, "_embedded", lambda tracks, *rest: asked.extend(tracks) or embedded(tracks, *rest)
+    )
+    found = embed_audio(music, tmp_path / "out", "statistics", jobs=1)
+    assert [track.track_id for track in asked] == ["b", "c", "d"]
+    np.testing.assert_array_equal(found.values, whole.values)
+    assert embed_audio(music, tmp_path / "out", "statistics", jobs=1).sha256 == found.sha256
+    assert len(asked) == 3  # nothing was done again
+
+
+def test_another_folder_or_model_is_refused(music, whole, tmp_path):
+    with pytest.raises(FolksongError, match="holds embeddings already"):
+        embed_audio(scan_folder(music)[:2], whole.source, "statistics", jobs=1)
+    with pytest.raises(FolksongError, match="there are no tracks to embed"):
+        embed_audio([], tmp_path / "none", "statistics")
+
+
+def test_nothing_decodes(tmp_path):
+    (tmp_path / "music").mkdir()
+    (tmp_path / "music/a.mp3").write_bytes(b"junk")
+    with pytest.raises(FolksongError, match="there is no embedding to write"):
+        embed_audio(tmp_path / "music", tmp_path / "out", "statistics", jobs=1)
+
+
+def test_the_command(music, whole, tmp_path):
+    command = [
+        "embeddings",
+        "extract",
+        str(music),
+        str(tmp_path / "out"),
+        "--model",
+        "statistics",
+        "--jobs",
+        "1",
+    ]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 0, result.output
+    assert "3 embeddings of statistics" in result.output
+    assert "c.mp3: not a recording" in result.output
+    assert read_embeddings(tmp_path / "out").sha256 == whole.sha256
