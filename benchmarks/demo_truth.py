@@ -36,9 +36,11 @@ def main():
         "Model 3": lambda seed: fs.labels.kmeans(table, vectors, threshold=4, n_clusters=40, seed=seed),
         "Model 4.1": lambda seed: fs.labels.npmi(table, genres(seed)),
         "Model 4.2": lambda seed: fs.labels.skipgram(table, genres(seed), seed=seed),
-        "hybrid": lambda seed: fs.labels.hybrid(table, vectors, threshold=4, n_clusters=40, seed=seed),
+        "hybrid": lambda seed: fs.labels.hybrid(
+            table, vectors, across_facets=True, threshold=4, n_clusters=40, seed=seed
+        ),
         "hybrid without word vectors": lambda seed: fs.labels.hybrid(
-            table, None, threshold=4, n_clusters=40, seed=seed
+            table, None, across_facets=True, threshold=4, n_clusters=40, seed=seed
         ),
     }
     print("| builder | adjusted Rand index (least to most) | tags | labels | concepts |")

@@ -39,7 +39,7 @@ def builders(table, vectors) -> dict[str, Callable[[int], fs.LabelSpace]]:
         clusters = fs.labels.kmeans(table, vectors, threshold=2, n_clusters=100, seed=seed)
         return fs.labels.keep_genres(clusters, fs.labels.propose_genres(clusters, table).choice, table)
 
-    hybrid = partial(fs.labels.hybrid, table, vectors)
+    hybrid = partial(fs.labels.hybrid, table, vectors, across_facets=True)
     best = partial(hybrid, **SETTINGS)
     return {
         "top 100 (Model 1)": lambda seed: fs.labels.top(table, 100),
@@ -51,11 +51,17 @@ def builders(table, vectors) -> dict[str, Callable[[int], fs.LabelSpace]]:
         ),
         "NPMI in genres (Model 4.1)": lambda seed: fs.labels.npmi(table, genres(seed)),
         "skip-gram in genres (Model 4.2)": lambda seed: fs.labels.skipgram(table, genres(seed), seed=seed),
+        "hybrid, by facet": lambda seed: fs.labels.hybrid(table, vectors, seed=seed),
+        "hybrid, by facet, no opinions, no names": lambda seed: fs.labels.hybrid(
+            table, vectors, without=("opinion", "name"), seed=seed
+        ),
         "hybrid": lambda seed: hybrid(seed=seed),
         "hybrid, 100 labels": lambda seed: hybrid(n_clusters=100, seed=seed),
         "hybrid, 100 labels, overlap 6": lambda seed: hybrid(n_clusters=100, overlap=6, seed=seed),
         BEST: lambda seed: best(seed=seed),
-        f"{BEST}, no word vectors": lambda seed: fs.labels.hybrid(table, None, **SETTINGS, seed=seed),
+        f"{BEST}, no word vectors": lambda seed: fs.labels.hybrid(
+            table, None, across_facets=True, **SETTINGS, seed=seed
+        ),
         f"{BEST}, meaning 20": lambda seed: best(meaning=20, seed=seed),
         f"{BEST}, stems not linked": lambda seed: best(link_stems=False, seed=seed),
         f"{BEST}, spellings not merged": lambda seed: best(merge_spellings=False, seed=seed),

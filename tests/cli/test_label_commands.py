@@ -145,7 +145,7 @@ def test_same_file_twice_and_learning_from_a_split(files):
 
 def test_overlap_says_how_many_labels_a_track_has(files):
     code, output = run("labels", "hybrid", "tags.csv", "o.labels.json", "--n-clusters", 4, "--overlap", 3,
-                       "--vectors", "vectors.txt", "--threshold", 0)  # fmt: skip
+                       "--across-facets", "--vectors", "vectors.txt", "--threshold", 0)  # fmt: skip
     assert code == 0, output
     space = LabelSpace.read("o.labels.json")
     assert any(label.also for label in space.labels)
@@ -155,6 +155,27 @@ def test_overlap_says_how_many_labels_a_track_has(files):
     assert f"label {main!r}; also in {', '.join(map(repr, also))}" in reasons
     per_track = space.encode(read_tags("tags.csv")).nnz / 200
     assert f"{per_track:.1f} labels a track on average" in output
+
+
+def test_facets_are_written_edited_and_left_out(files):
+    code, output = run("tags", "facets", "tags.csv", "facets.tsv")
+    assert code == 0, output
+    assert "genre" in output
+    written = (files / "facets.tsv").read_text()
+    assert written.startswith("tag\tfacet\tconfidence\treason\tcount\n")
+    (files / "mine.tsv").write_text("metal\topinion\n")
+    code, output = run("labels", "hybrid", "tags.csv", "f.labels.json", "--facets", "mine.tsv", "--without",
+                       "opinion,name")  # fmt: skip
+    assert code == 0, output
+    assert "left out of opinion" in output
+    assert not LabelSpace.read("f.labels.json").labels_of("metal")
+    code, output = run("labels", "show", "f.labels.json", "--by-facet", "--tags", "tags.csv")
+    assert code == 0, output
+    assert "facet" in output.splitlines()[0]
+    (files / "mine.tsv").write_text("metal\tgenres\n")
+    code, output = run("tags", "facets", "tags.csv", "again.tsv", "--facets", "mine.tsv")
+    assert code == 1
+    assert "mine.tsv, line 1: needs a tag and a facet" in output
 
 
 @pytest.mark.parametrize("command", ["hybrid", "top"])

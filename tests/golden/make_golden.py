@@ -209,7 +209,9 @@ def cleaning(house: House) -> dict[str, Any]:
 def labels(house: House) -> dict[str, Any]:
     table, make = house.table, fs.labels
     file = house.folder / "written.labels.json"
-    overlapping = make.hybrid(table, house.vectors, n_clusters=12, overlap=3, weighted=True, n_init=4, seed=1)
+    overlapping = make.hybrid(
+        table, house.vectors, across_facets=True, n_clusters=12, overlap=3, weighted=True, n_init=4, seed=1
+    )
     overlapping.write(file)
     written = json.loads(file.read_text(encoding="utf-8"))
     found = {
@@ -230,12 +232,23 @@ def labels(house: House) -> dict[str, Any]:
         "skipgram sigmoid in batches": make.skipgram(
             table, house.two_genres, output="sigmoid", batch_size=64, epochs=5, n_init=4, keep_main=True
         ),
-        "hybrid": make.hybrid(table, house.vectors, n_clusters=12, n_init=4, seed=1),
-        "hybrid without vectors": make.hybrid(table, None, n_clusters=12, n_init=4, seed=1),
+        "hybrid": make.hybrid(table, house.vectors, across_facets=True, n_clusters=12, n_init=4, seed=1),
+        "hybrid without vectors": make.hybrid(
+            table, None, across_facets=True, n_clusters=12, n_init=4, seed=1
+        ),
         "hybrid with overlap": overlapping,
-        "hybrid with overlap, no vectors": make.hybrid(table, None, n_clusters=12, overlap=3, n_init=4),
+        "hybrid with overlap, no vectors": make.hybrid(
+            table, None, across_facets=True, n_clusters=12, overlap=3, n_init=4
+        ),
         "hybrid, spellings and stems kept": make.hybrid(
-            table, house.vectors, n_clusters=12, n_init=4, merge_spellings=False, link_stems=False, meaning=2
+            table,
+            house.vectors,
+            across_facets=True,
+            n_clusters=12,
+            n_init=4,
+            merge_spellings=False,
+            link_stems=False,
+            meaning=2,
         ),
     }
     entries = {
@@ -456,8 +469,10 @@ def hetrec(house: House) -> dict[str, Any]:
         "drop": make.drop(make.top(table, 100), make.SUBJECTIVE_TAGS),
         "kmeans": make.kmeans(table, house.vectors),
         "kmeans of rarer tags": make.kmeans(table, house.vectors, threshold=5),
-        "hybrid": make.hybrid(table, house.vectors),
-        "hybrid with overlap": make.hybrid(table, house.vectors, n_clusters=100, overlap=6, weighted=True),
+        "hybrid": make.hybrid(table, house.vectors, across_facets=True),
+        "hybrid with overlap": make.hybrid(
+            table, house.vectors, across_facets=True, n_clusters=100, overlap=6, weighted=True
+        ),
     }
     entries: dict[str, Any] = {"tag table": describe_table(table), "cleaned": describe_table(cleaned)}
     for name, space in found.items():

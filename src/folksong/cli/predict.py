@@ -63,7 +63,7 @@ Report = Callable[[str, FolksongError], None]
 Existing = Annotated[Literal["append", "replace"] | None, FLAGS]
 
 
-@click.command(cls=FolksongCommand, of="prediction.predictor:load_tagger")
+@click.command(cls=FolksongCommand, of="prediction.load_tagger:load_tagger")
 def predict(
     run: File, files: tuple[File, ...], *, top: Count | None = None, threshold: Limit = None, form: Form = None,
     device: str | None = None, write_tags: bool = False, field: Literal["genre", "grouping", "mood"] = "grouping",

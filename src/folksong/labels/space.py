@@ -35,11 +35,13 @@ class Label:
         name: unique in its space.
         tags: its tags; where tags belong to one label each, all of them.
         also: further tags that mean it too, but whose main label is another.
+        facet: what its tags say something of (`folksong.tags.facets`); empty where nobody asked.
     """
 
     name: str
     tags: tuple[str, ...]
     also: tuple[str, ...] = ()
+    facet: str = ""
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -277,8 +279,9 @@ class LabelSpace:
 
 
 def write_label(label: Label) -> dict[str, Any]:
-    """Return a label as JSON values; `also` only where there are such tags."""
-    entry: dict[str, Any] = {"name": label.name, "tags": list(label.tags)}
+    """Return a label as JSON values; `also` and `facet` only where there are such."""
+    entry: dict[str, Any] = {"facet": label.facet} if label.facet else {}
+    entry |= {"name": label.name, "tags": list(label.tags)}
     return {**entry, "also": list(label.also)} if label.also else entry
 
 
@@ -295,12 +298,13 @@ def read_label(entry: object, number: int) -> Label:
             also = []
         case _:
             tags, also = [None], []
-    if not all(isinstance(tag, str) for tag in (*tags, *also)):
+    facet = entry.get("facet", "") if isinstance(entry, dict) else ""
+    if not all(isinstance(tag, str) for tag in (*tags, *also, facet)):
         raise FolksongError(
-            f'labels[{number}] must be {{"name": text, "tags": [texts], "also": [texts]}} ("also" may be left out), '
-            f"not {str(entry)[:80]}"
+            f'labels[{number}] must be {{"facet": text, "name": text, "tags": [texts], "also": [texts]}} ("facet" and '
+            f'"also" may be left out), not {str(entry)[:80]}'
         )
-    return Label(name, tuple(tags), tuple(also))
+    return Label(name, tuple(tags), tuple(also), facet)
 
 
 def _mapping(content: dict[str, Any], key: str) -> dict[str, Any]:

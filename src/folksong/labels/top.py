@@ -100,7 +100,8 @@ def drop(space: LabelSpace, tags: Iterable[str], ignore_case: bool = False) -> L
         if name in gone:
             name = next((tag for tag in remaining if tag not in taken), name)
             taken.add(name)
-        labels.append(Label(name, remaining, tuple(tag for tag in label.also if tag not in gone)))
+        also = tuple(tag for tag in label.also if tag not in gone)
+        labels.append(Label(name, remaining, also, label.facet))
     if not labels:
         raise FolksongError("every label would be dropped; the list holds all tags of the space")
     return LabelSpace(

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from folksong.embeddings.tags import decade_words
 from folksong.tags.cleaning.spelling import words_of
+from folksong.tags.facet_lists import meaning, plain
 
 DECADE = re.compile(r"(?<![a-z0-9])((?:19|20)?\d0)['’´`]?s(?![a-z0-9])")
 YEAR = re.compile(r"(?<![a-z0-9])(19\d|20[0-2])\d(?![a-z0-9])")
@@ -83,6 +84,22 @@ class Contrasts:
         return contrast
 
 
+def meaning_of(tag: str, facet: str) -> str:
+    """Return what a tag means where other words mean the same: its country, instrument, decade or sex; empty else.
+
+    >>> meaning_of("Berlin", "place"), meaning_of("80's", "era"), meaning_of("rock", "genre")
+    ('germany', '1980s', '')
+    """
+    if facet == "era":
+        decades = decades_of(tag)
+        return decades.pop() if len(decades) == 1 else ""
+    if facet == "voice":
+        stems, sides = set(stems_of(tag)), _opposites()[0]
+        said = [name for name, side in zip(("female", "male"), sides, strict=True) if stems & side]
+        return said[0] if len(said) == 1 else ""
+    return meaning(plain(tag), facet) if facet in ("place", "instrument") else ""
+
+
 def contrasts_of(tags: Sequence[str]) -> Contrasts:
     """Return the contrasts among tags.
 
@@ -93,7 +110,7 @@ def contrasts_of(tags: Sequence[str]) -> Contrasts:
     [[False, True, False]]
     """
     stems = [set(stems_of(tag)) for tag in tags]
-    decades = [_decades_of(tag) for tag in tags]
+    decades = [decades_of(tag) for tag in tags]
     named = sorted(set().union(*decades))
     kinds = [_says(stems, sides) for sides in _opposites()]
     return Contrasts((*kinds, _says(decades, [frozenset([decade]) for decade in named])))
@@ -105,7 +122,8 @@ def _says(words_of: Sequence[Set[str]], sides: Sequence[Set[str]]) -> npt.NDArra
     return np.array(said, np.float32).reshape(len(words_of), len(sides))
 
 
-def _decades_of(tag: str) -> set[str]:
+def decades_of(tag: str) -> set[str]:
+    """Return the decades that a tag's words and years name, as ``1960s``."""
     tag, forms = tag.lower(), decade_words()
     written = {f"{match[1]}s" for match in DECADE.finditer(tag)} | set(WORD.findall(tag))
     decades = {form if len(form) == 5 and form[0].isdigit() else forms.get(form) for form in written}

@@ -1,1 +1,5 @@
-"""What listeners wrote: tag tables, their sources, statistics and cleaning."""
+"""What listeners wrote: tag tables, their facets, sources, statistics and cleaning."""
+
+from folksong.tags.facets import facets
+
+__all__ = ["facets"]

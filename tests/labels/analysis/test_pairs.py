@@ -6,10 +6,17 @@ from pathlib import Path
 import pytest
 
 from folksong.errors import FileFormatError, FolksongError
-from folksong.labels import Pair, read_pairs, score_pairs
+from folksong.labels import Pair, control_scores, doubtful, read_pairs, score_pairs
 from folksong.labels.analysis.pairs import rare_pairs
 from folksong.labels.space import Label, LabelSpace
 from folksong.tags.table import TagTable
+
+
+def table_of(tags_of):
+    """Return the table of track id -> its tags."""
+    pairs = [(track, str(tag)) for track, tags in tags_of.items() for tag in tags]
+    return TagTable.from_pairs(*zip(*pairs, strict=True)) if pairs else TagTable.from_pairs([], [])
+
 
 SPACE = LabelSpace(
     (Label("rap", ("rap", "hip-hop")), Label("metal", ("metal",)), Label("loud", ("metal", "punk"))),
@@ -69,3 +76,28 @@ def test_the_list_of_hetrec_pairs_can_be_read():
     pairs = read_pairs(HETREC_PAIRS)
     assert len(pairs) == len(set(pairs)) >= 100
     assert sum(pair.relation == "same" for pair in pairs) == len(pairs) / 2
+
+
+def test_what_stands_beside_a_score():
+    """Random and shuffled sharing, average precision with ties, own tags: by hand."""
+    tracks = {f"a{i}": ["rock", "metal", "doom"] for i in range(20)} | {
+        f"b{i}": ["jazz", "bop"] for i in range(20)
+    }
+    table = table_of(tracks)
+    space = LabelSpace((Label("rock", ("rock", "metal", "doom")), Label("jazz", ("jazz",), ("bop", "rock"))))
+    pairs = [Pair("same", "rock", "metal"), Pair("apart", "metal", "jazz"), Pair("same", "jazz", "bop")]
+    found = control_scores(space, pairs, table)
+    assert found.average_precision == pytest.approx(1.0)
+    assert found.own == pytest.approx(40 / 60)
+    assert 0 <= found.cosine <= 1
+    assert 0 < found.random < 1
+    worse = control_scores(space, [Pair("apart", "rock", "metal"), Pair("same", "rock", "bop")], table)
+    assert worse.average_precision == pytest.approx(0.5)  # a tie
+    lines = doubtful(space, table)
+    assert any("'jazz': only 20 of its 40 tracks" in line for line in lines) is False  # just half
+    assert any("label 'jazz': on 40 of 40 tracks, more than a third" in line for line in lines)
+    drowned = LabelSpace(
+        (Label("bop", ("bop",), ("rock", "jazz", "doom")), Label("rock", ("rock",), ("bop",)))
+    )
+    lines = doubtful(drowned, table)
+    assert any("labels 'bop' and 'rock': nearly the same tracks" in line for line in lines)

@@ -33,6 +33,9 @@ def test_variables_are_called_as_the_object_graph_calls_them(tmp_path, write_che
     key = "model/layer_with_weights-0/kernel/.ATTRIBUTES/VARIABLE_VALUE"
     write_checkpoint(tmp_path / "a", {key: np.ones(2, np.float32)}, {key: "conv0_wave/kernel"})
     assert list(read_tf_checkpoint(tmp_path / "a")) == ["conv0_wave/kernel"]
+    both = {"one": np.zeros(1, np.float32), "two": np.ones(1, np.float32)}
+    write_checkpoint(tmp_path / "b", both, dict.fromkeys(both, "Variable"))
+    assert set(read_tf_checkpoint(tmp_path / "b")) == {"one", "two"}  # none takes another's place
 
 
 @pytest.mark.parametrize("suffix", [".index", ".data-00000-of-00001"])

@@ -6,7 +6,7 @@ with m = 3/2, when more than two thirds of the rarer one's tracks have the other
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from folksong.errors import FolksongError
 from folksong.labels.space import LabelSpace
-from folksong.tags.sources.read_tags import Tags
+from folksong.tags.sources.read_tags import Tags, as_table
 
 MOST_LABELS = 10_000
 
@@ -81,3 +81,32 @@ def cooccurrence(space: LabelSpace, tags: Tags) -> LabelCooccurrence:
         )
     present = space.encode(tags).astype(np.int64)
     return LabelCooccurrence(space.names, np.asarray((present.T @ present).toarray(), np.int64))
+
+
+def doubtful(space: LabelSpace, tags: Tags) -> list[str]:
+    """Return a line for each label that means little on its tracks; builders' commands print them.
+
+    Fewer than half of its tracks carry one of its own tags (`Label.also` makes up the rest), it covers a third of all
+    tracks, or another label has nearly the same tracks (a Jaccard index above .8).
+    """
+    table = as_table(tags)
+    counts = cooccurrence(space, table).counts
+    n_tracks = np.diagonal(counts)
+    own = own_tags(space).encode(table).getnnz(axis=0)
+    lines = []
+    for name, mine, its in zip(space.names, own.tolist(), n_tracks.tolist(), strict=True):
+        if mine < its / 2:
+            lines.append(f"label {name!r}: only {mine:,} of its {its:,} tracks carry one of its own tags")
+        if its > table.n_tracks / 3:
+            lines.append(f"label {name!r}: on {its:,} of {table.n_tracks:,} tracks, more than a third of all")
+    together = n_tracks[:, None] + n_tracks - counts
+    for one, other in np.argwhere(np.triu(counts > 0.8 * together, k=1) & (together > 0)).tolist():
+        lines.append(f"labels {space.names[one]!r} and {space.names[other]!r}: nearly the same tracks")
+    return lines
+
+
+def own_tags(space: LabelSpace) -> LabelSpace:
+    """Return the space without further tags (`Label.also`): each tag is in the labels whose own it is."""
+    labels = tuple(replace(label, also=()) for label in space.labels)
+    members = {tag for label in labels for tag in label.tags}
+    return LabelSpace(labels, {raw: tag for raw, tag in space.aliases.items() if tag in members})

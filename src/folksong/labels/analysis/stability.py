@@ -124,7 +124,7 @@ def measure_setting(
     def build(source: TagTable, seed: int) -> LabelSpace:
         if builder == "kmeans" and placed is not None:
             return kmeans(source, placed, **settings, seed=seed)
-        return hybrid(source, vectors, **settings, seed=seed)
+        return hybrid(source, vectors, across_facets=True, **settings, seed=seed)
 
     try:
         found = stability(build, table, seeds=range(n_seeds), n_bootstrap=n_bootstrap)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import struct
+from collections import Counter
 from collections.abc import Callable, Iterator
 from math import prod
 from pathlib import Path
@@ -52,7 +53,7 @@ class _Entry(NamedTuple):
 def read_tf_checkpoint(path: str | os.PathLike[str]) -> Tensors:
     """Return variable name -> array, of all numbers in a checkpoint.
 
-    Names are those that the checkpoint's own object graph gives (``conv0_wave/kernel``), where it has one.
+    Names are those that the checkpoint's own object graph gives (``conv0_wave/kernel``), where they are unique.
 
     Args:
         path: the ``.index`` file, or its name without that.
@@ -121,7 +122,8 @@ def read_tensors(read: Callable[[str], bytes], name: str) -> Tensors:
                 f"{name}.index: damaged ({entry.size} bytes for {key} of shape {entry.shape})"
             )
         tensors[key] = np.frombuffer(content, dtype).reshape(entry.shape)
-    return {names.get(key, key): tensor for key, tensor in tensors.items()}
+    shared = Counter(names.values())
+    return {names[key] if shared[names.get(key, "")] == 1 else key: tensor for key, tensor in tensors.items()}
 
 
 def _entries(table: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -1,0 +1,130 @@
+"""A tagger by the name of its run, its exported folder, or a network that others trained."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import cast
+
+import torch
+
+from folksong.errors import FolksongError
+from folksong.export import DESCRIPTION_NAME
+from folksong.models.checkpoint import load_model
+from folksong.models.hardware import keep_memory
+from folksong.models.pretrained.extractors import NETWORKS, trained_on
+from folksong.models.pretrained.musicnn import (
+    PRESET,
+    WINDOW_SECONDS,
+    PretrainedTagger,
+    read_network,
+    read_tags_of,
+)
+from folksong.models.tagger import Tagger
+from folksong.prediction.head_tagger import HeadTagger
+from folksong.prediction.predictor import BATCH_SIZE, LoadedTagger, find_device, settled
+from folksong.prediction.thresholds import stored_thresholds
+from folksong.prediction.windows import AudioInput
+from folksong.runs import Run, Scoring
+
+logger = logging.getLogger(__name__)
+
+FEW_STEPS = 1000  # of one epoch: so many may be a training
+OTHER_SCORING = (
+    "its thresholds were tuned on windows and precision other than those wanted, and are not used; "
+    "tune them on these"
+)
+
+
+def load_tagger(
+    run: Run | str | os.PathLike[str],
+    *,
+    device: str | torch.device | None = None,
+    hop_seconds: float | None = None,
+    batch_size: int = BATCH_SIZE,
+    precision: str | None = None,
+    scoring: Scoring | None = None,
+) -> LoadedTagger:
+    """Load a run's best network, or an exported model, for prediction.
+
+    On the CPU the C library is told to keep memory between batches (`folksong.models.hardware`), which doubles the
+    speed of the waveform network.
+
+    Args:
+        run: the run, or its folder, or a folder that `folksong export` wrote; or a pretrained network by its name:
+            ``musicnn-msd``, ``musicnn-mtt``, ``vgg-msd``, ``vgg-mtt`` (50 tags each).
+        device: ``"cpu"``, ``"cuda"``, …; a GPU where there is one if None.
+        hop_seconds: from the beginning of one window to the next, in the place of the stored definition's.
+        batch_size: windows scored at once.
+        precision: ``"auto"``, ``"32"``, ``"bf16"`` or ``"16"`` (see `LoadedTagger`), likewise.
+        scoring: how tracks are scored; None takes the definition that the run's thresholds were tuned on, or the run's
+            own. Tuned thresholds are used with that definition only.
+
+    Raises:
+        FolksongError: the folder is no run, or the run has no checkpoint yet.
+    """
+    chosen = find_device(device)
+    if chosen.type == "cpu":
+        keep_memory()
+    if not isinstance(run, Run) and str(run) in NETWORKS and not Path(run).exists():
+        return _pretrained(str(run), chosen, hop_seconds, batch_size, precision)
+    if not isinstance(run, Run) and (Path(run) / DESCRIPTION_NAME).is_file():
+        from folksong.export.folder import read_folder  # which imports this package
+
+        exported = read_folder(run)
+        model, labels, audio = exported.tagger, exported.labels, exported.audio
+        thresholds, stored = exported.thresholds, exported.scoring
+    else:
+        opened = run if isinstance(run, Run) else Run.open(run)
+        if opened.space is not None:
+            return HeadTagger(opened)
+        model, labels = load_model(opened), opened.labels
+        audio = AudioInput(opened.sample_rate, opened.window_seconds, opened.preset)
+        tuned = stored_thresholds(opened)
+        thresholds = None if tuned is None else tuned.array(labels.names)
+        stored = opened.scoring if tuned is None else tuned.scoring
+        _hint_at_little_training(opened)
+    wanted = settled(stored.replaced(None, hop_seconds, precision) if scoring is None else scoring, chosen)
+    if thresholds is not None and wanted != stored:
+        thresholds = None
+        if scoring is None:
+            logger.warning("%s: %s", run.path if isinstance(run, Run) else run, OTHER_SCORING)
+    return LoadedTagger(
+        model,
+        labels.names,
+        audio,
+        hop_seconds=wanted.hop_seconds,
+        device=chosen,
+        batch_size=batch_size,
+        precision=wanted.precision,
+        thresholds=thresholds,
+    )
+
+
+def _pretrained(
+    name: str, device: torch.device, hop_seconds: float | None, batch_size: int, precision: str | None
+) -> LoadedTagger:
+    if precision not in (None, "auto", "32"):
+        raise FolksongError(f"{name} computes in 32 bits only, not in {precision}")
+    network, _ = read_network(name)
+    logger.info("%s: trained on %s (Pons & Serra 2019)", name, trained_on(name))
+    return LoadedTagger(
+        cast(Tagger, PretrainedTagger(network)),  # all of it that is called here
+        read_tags_of(name),
+        AudioInput(PRESET.sample_rate, WINDOW_SECONDS, PRESET),
+        hop_seconds=hop_seconds,
+        device=device,
+        batch_size=batch_size,
+        precision="32",
+    )
+
+
+def _hint_at_little_training(run: Run) -> None:
+    epochs = run.history()
+    if len(epochs) == 1 and int(epochs[0].get("step", 0)) < FEW_STEPS:
+        logger.warning(
+            "%s: this network was trained for one epoch of %s steps; its scores mean little yet",
+            run.path,
+            epochs[0].get("step"),
+        )

@@ -1,0 +1,246 @@
+"""Facets of tags: genre, instrument, voice, era, mood, place, use, opinion, name; or unknown.
+
+In this order, the first that says something decides:
+
+1. a person's file;
+2. the tag itself, where its vocabulary names the facet (``genre---rock``);
+3. the lists of the package (`folksong.tags.facet_lists`), for the whole tag, a decade or a year, and for all its words;
+4. a guess: the logistic regression of `folksong.tags.facet_classifier` from wording and word vectors, and naive Bayes
+   from the facets of the tags it shares tracks with. The lists do not tell how frequent such tags are among those that
+   no list holds: that is estimated from the guesses themselves by expectation maximisation (Saerens, Latinne &
+   Decaestecker 2002), rare and frequent tags apart. What is then in doubt is unknown.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from folksong.errors import FileFormatError, FolksongError, nearest
+from folksong.files import atomic_write, read_text
+from folksong.tags.facet_classifier import DECADE, YEAR, WordSource, fit
+from folksong.tags.facet_lists import (
+    FACET_OF_PREFIX,
+    FACETS,
+    PREFIX,
+    UNKNOWN,
+    WORD,
+    listed,
+    mistyped,
+    parse,
+    plain,
+)
+from folksong.tags.sources.read_tags import Tags, as_table
+from folksong.tags.table import TagTable
+
+logger = logging.getLogger(__name__)
+
+Floats = npt.NDArray[np.float64]
+
+CONFIDENCE = {"file": 1.0, "prefix": 0.95, "listed": 0.95, "words": 0.85}
+"""Of what is no guess; measured, but for the file, by benchmarks/judge_facets.py."""
+TEMPERATURE = 0.7
+"""The regression is too sure of tags unlike the listed ones (Guo et al. 2017)."""
+NEIGHBOURS = 10
+"""The company of a tag counts as so many independent neighbours at most, and as two a track."""
+LEAST_CONFIDENCE = 0.45
+COUNT_BOUNDS = (3, 10)
+WORD_BOUNDS = (2, 3, 4)
+"""Tags between the same bounds have one prior."""
+CLOSED_PRIOR, LEAST_PRIOR = 0.02, 0.02
+CLOSED = np.array([facet in ("instrument", "voice", "era", "place") for facet in FACETS])
+"""Facets whose words are few and known: of what no list holds, little is one of them."""
+
+
+@dataclass(frozen=True, eq=False)
+class TagFacets:
+    """Tags and their facets.
+
+    Attributes:
+        tags: (n,) in the table's order.
+        facets: (n,) one of `FACETS`, or ``unknown``.
+        confidences: (n,) from 0 to 1.
+        reasons: (n,) ``file``, ``prefix``, ``listed``, ``words`` or ``guess``.
+    """
+
+    tags: tuple[str, ...]
+    facets: tuple[str, ...]
+    confidences: Floats
+    reasons: tuple[str, ...]
+
+    @cached_property
+    def row_of(self) -> dict[str, int]:
+        """Tag -> row."""
+        return {tag: row for row, tag in enumerate(self.tags)}
+
+    def of(self, tag: str) -> str:
+        """Return a tag's facet; of a tag that is not there, unknown."""
+        row = self.row_of.get(tag)
+        return UNKNOWN if row is None else self.facets[row]
+
+    def summary(self, table: TagTable, examples: int = 5) -> list[tuple[str, int, int, str]]:
+        """Return facet, number of tags, their counts, and the most popular ones; the facet of most counts first."""
+        rows: dict[str, list[int]] = {}
+        for column in table.popularity_order.tolist():
+            rows.setdefault(self.facets[column], []).append(column)
+        found = [
+            (facet, len(tags), int(table.counts[tags].sum()), ", ".join(table.tags[tags[:examples]]))
+            for facet, tags in rows.items()
+        ]
+        return sorted(found, key=lambda row: -row[2])
+
+    def write(self, path: str | os.PathLike[str], table: TagTable) -> None:
+        """Write tag, facet, confidence, reason and count, most popular first: a file to edit and give back."""
+        with atomic_write(path, "w") as stream:
+            stream.write("tag\tfacet\tconfidence\treason\tcount\n")
+            for column in table.popularity_order.tolist():
+                row = self.row_of[table.tags[column]]
+                said = f"{self.facets[row]}\t{self.confidences[row]:.2f}\t{self.reasons[row]}"
+                stream.write(f"{self.tags[row]}\t{said}\t{table.counts[column]}\n")
+
+
+def facets(
+    tags: Tags,
+    vectors: WordSource | None = None,
+    *,
+    given: Mapping[str, str] | None = None,
+    progress: bool = False,
+) -> TagFacets:
+    """Return the facet of every tag, and how sure that is.
+
+    Args:
+        tags: a tag table, or where to read it.
+        vectors: word vectors, read (`folksong.read_vectors`); without them words that no list holds are guessed by
+            their letters and company alone.
+        given: tag -> facet that a person says (`read_facets`); they win.
+        progress: show a progress bar.
+
+    Raises:
+        FolksongError: `given` names a facet that there is not. A tag that the table has not is warned of.
+    """
+    table, given = as_table(tags), given or {}
+    _check(given, table)
+    said = [_said(tag, given) for tag in table.tags]
+    open_rows = np.array([row for row, found in enumerate(said) if found is None], np.int64)
+    chances = np.zeros((table.n_tags, len(FACETS)))
+    for row, found in enumerate(said):
+        if found is not None and found[0] != UNKNOWN:
+            chances[row, FACETS.index(found[0])] = 1
+    if len(open_rows):
+        wording = fit(vectors).log_probabilities(
+            [plain(table.tags[row]) for row in open_rows], progress=progress
+        )
+        evidence = TEMPERATURE * wording + _company(table, chances)[open_rows]
+        chances[open_rows] = _with_priors(evidence, _kinds(table, open_rows))
+    names, confidences, reasons = [], np.zeros(table.n_tags), []
+    for row, found in enumerate(said):
+        best = int(chances[row].argmax())
+        confidence = CONFIDENCE[found[1]] if found else float(chances[row, best])
+        name = found[0] if found else FACETS[best] if confidence >= LEAST_CONFIDENCE else UNKNOWN
+        names.append(name)
+        reasons.append(found[1] if found else "guess")
+        confidences[row] = confidence
+    return TagFacets(tuple(table.tags), tuple(names), confidences, tuple(reasons))
+
+
+def _check(given: Mapping[str, str], table: TagTable) -> None:
+    for tag, facet in given.items():
+        if facet not in (*FACETS, UNKNOWN):
+            raise FolksongError(
+                f"the tag {tag!r} is given the facet {facet!r}{nearest(facet, FACETS)}; facets are "
+                f"{', '.join((*FACETS, UNKNOWN))}"
+            )
+    absent = [tag for tag in given if tag not in table.tag_index]
+    if absent:
+        logger.warning(
+            "%d tags with a given facet are not in the table: %s", len(absent), ", ".join(absent[:5])
+        )
+
+
+def _said(tag: str, given: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return the facet that something says of the tag, and what says so."""
+    if tag in given:
+        return given[tag], "file"
+    if prefix := PREFIX.match(tag.lower()):
+        return FACET_OF_PREFIX.get(prefix[1], prefix[1]), "prefix"
+    form = plain(tag)
+    if facet := listed(form):
+        return facet, "listed"
+    words = WORD.findall(form)
+    if len(form) < 2 or (form.isdigit() and not YEAR.fullmatch(form)):
+        return UNKNOWN, "words"
+    if len(words) == 1 and (DECADE.fullmatch(form) or YEAR.fullmatch(form)):
+        return "era", "listed"
+    found = parse(words) or (mistyped(form) if len(words) == 1 else None)
+    return None if found is None else (found, "words")
+
+
+def _company(table: TagTable, chances: Floats) -> Floats:
+    """Return (n_tags, n_facets): how the facets of the tags on its tracks speak for each facet of a tag.
+
+    `chances` are ones for tags whose facet is known; the others count for nobody.
+    """
+    presence, known = table.presence, chances.any(axis=1)
+    together = presence.T @ (presence @ chances) - chances * table.counts[:, None]
+    shares = (together + 0.1) / (together + 0.1).sum(axis=1, keepdims=True)
+    learned = known & (together.sum(axis=1) > 0)
+    if not learned.any():
+        return np.zeros_like(chances)
+    overall = shares[learned].mean(axis=0)
+    weights = chances * learned[:, None]
+    # a facet with few listed tags has the company of all
+    typical = (weights.T @ shares + 20 * overall) / (weights.sum(axis=0)[:, None] + 20)
+    strength = np.minimum(2 * table.counts, NEIGHBOURS) * (together.sum(axis=1) > 0)
+    return np.asarray(strength[:, None] * (shares @ np.log(typical / overall).T))
+
+
+def _kinds(table: TagTable, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return a number for each tag: tags of one kind, by their counts and words, have one prior."""
+    n_words = [len(WORD.findall(table.tags[row])) for row in rows]
+    by_count = np.searchsorted(COUNT_BOUNDS, table.counts[rows], side="right")
+    return np.asarray(by_count * (len(WORD_BOUNDS) + 1) + np.searchsorted(WORD_BOUNDS, n_words, side="right"))
+
+
+def _with_priors(evidence: Floats, kinds: npt.NDArray[np.int64]) -> Floats:
+    """Return each tag's probabilities of the facets, with the priors that make those of its kind most likely."""
+    likely = np.exp(evidence - evidence.max(axis=1, keepdims=True))
+    found: Floats = np.empty_like(likely)
+    for kind in np.unique(kinds):
+        rows = kinds == kind
+        prior = np.full(len(FACETS), 1 / len(FACETS))
+        for _ in range(50):
+            chances = likely[rows] * prior
+            chances /= chances.sum(axis=1, keepdims=True)
+            prior = (chances.sum(axis=0) + 10 / len(FACETS)) / (len(chances) + 10)
+            prior = np.where(CLOSED, CLOSED_PRIOR, np.maximum(prior, LEAST_PRIOR))
+        found[rows] = chances
+    return found
+
+
+def read_facets(path: str | os.PathLike[str]) -> dict[str, str]:
+    """Read a person's facets: tab-separated lines of tag and facet, as `TagFacets.write` writes them.
+
+    Raises:
+        FolksongError: the file is missing.
+        FileFormatError: a line has no facet, an unknown one, or a tag has two.
+    """
+    found: dict[str, str] = {}
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        tag, *rest = line.split("\t")
+        if not line.strip() or line.startswith("#") or (number == 1 and rest[:1] == ["facet"]):
+            continue
+        facet = rest[0].strip().lower() if rest else ""
+        if not tag or facet not in (*FACETS, UNKNOWN):
+            raise FileFormatError(
+                f"{path}, line {number}: needs a tag and a facet, separated by a tab, not {line[:60]!r}"
+                f"{nearest(facet, FACETS)}; facets are {', '.join((*FACETS, UNKNOWN))}"
+            )
+        if found.setdefault(tag, facet) != facet:
+            raise FileFormatError(f"{path}, line {number}: {tag!r} is {found[tag]} above and {facet} here")
+    return found

@@ -1,0 +1,107 @@
+"""Facility location against all choices, its order, and labels inside facets."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from folksong.errors import FolksongError
+from folksong.labels import Pair, hybrid
+from folksong.labels.facility_location import facility_location
+from folksong.labels.space import LabelSpace
+from folksong.tags.facets import facets
+from folksong.tags.table import TagTable
+
+
+def table_of(tags_of):
+    """Return the table of track id -> its tags."""
+    pairs = [(track, str(tag)) for track, tags in tags_of.items() for tag in tags]
+    return TagTable.from_pairs(*zip(*pairs, strict=True)) if pairs else TagTable.from_pairs([], [])
+
+
+def test_greedy_choice_is_near_the_best_and_nested():
+    rng = np.random.default_rng(0)
+    likeness = rng.random((12, 12)).astype(np.float32)
+    np.fill_diagonal(likeness, 1)
+    counts = rng.integers(1, 50, 12)
+    three = facility_location(likeness, np.arange(12), counts, 3)
+    best = max((counts * likeness[:, list(rows)].max(axis=1)).sum() for rows in combinations(range(12), 3))
+    assert (counts * three.likeness).sum() >= (1 - 1 / np.e) * best
+    assert facility_location(likeness, np.arange(12), counts, 5).chosen[:3].tolist() == three.chosen.tolist()
+    with pytest.raises(FolksongError, match="13 labels were asked for, but only 12 tags"):
+        facility_location(likeness, np.arange(12), counts, 13)
+
+
+@pytest.fixture(scope="module")
+def table():
+    rng = np.random.default_rng(1)
+    worlds = [
+        (["rock", "hard rock", "80s", "american", "usa", "guitar", "seen live"], 0.6),
+        (["jazz", "bebop", "60s", "french", "france", "saxophone", "favorites"], 0.6),
+        (["metal", "death metal", "90s", "german", "deutsch", "sad", "radiohead"], 0.6),
+    ]
+    tracks = {}
+    for track in range(600):
+        tags, share = worlds[track % 3]
+        tracks[f"t{track}"] = [tag for tag in tags if rng.random() < share]
+    return table_of(tracks)
+
+
+def by_facet(space):
+    return {(label.facet, tag) for label in space.labels for tag in label.tags}
+
+
+def test_labels_keep_to_facets_and_say_them(table, tmp_path):
+    space = hybrid(table, None)
+    assert {label.facet for label in space.labels} >= {"genre", "era", "place", "instrument", "opinion"}
+    assert [label.facet for label in space.labels] == sorted(
+        (label.facet for label in space.labels),
+        key=["genre", "instrument", "voice", "era", "mood", "place", "use", "opinion", "name"].index,
+    )
+    assert ("place", "usa") in by_facet(space)
+    assert space.labels_of("usa") == space.labels_of("american")
+    assert space.labels_of("deutsch") == space.labels_of("german")
+    assert not set(space.labels_of("80s")) & set(space.labels_of("90s"))
+    space.write(tmp_path / "x.labels.json")
+    read = LabelSpace.read(tmp_path / "x.labels.json")
+    assert read.labels == space.labels
+    assert read.provenance["across_facets"] is False
+
+
+def test_what_is_left_out_is_counted(table):
+    space = hybrid(table, None, without=("opinion", "name"))
+    assert not {"opinion", "name"} & {label.facet for label in space.labels}
+    counts = table.counts_by_tag
+    left_out = space.provenance["left_out"]
+    assert left_out["opinion"] == counts["seen live"] + counts["favorites"]
+    kept = space.coverage(table)
+    assert kept.n_counts + sum(left_out.values()) == table.n_counts
+
+
+def test_number_pairs_and_given_facets(table):
+    assert len(hybrid(table, None, n_clusters=12)) == 12
+    together = hybrid(table, None, pairs=[Pair("same", "rock", "jazz")])
+    assert together.labels_of("rock") == together.labels_of("jazz")
+    apart = hybrid(table, None, pairs=[Pair("apart", "metal", "death metal")])
+    assert not set(apart.labels_of("metal")) & set(apart.labels_of("death metal"))
+    moved = hybrid(table, None, facets=facets(table, given={"sad": "opinion"}), without=["opinion"])
+    assert not moved.labels_of("sad")
+
+
+def test_wrong_settings_and_tables_of_one_facet(table):
+    with pytest.raises(FolksongError, match="there is no facet opinions"):
+        hybrid(table, None, without=["opinions"])
+    with pytest.raises(FolksongError, match="only where they cross facets"):
+        hybrid(table, None, overlap=2)
+    with pytest.raises(FolksongError, match="only where labels do not cross"):
+        hybrid(table, None, across_facets=True, without=["name"])
+    one = table.select_tags(["rock", "hard rock", "jazz", "bebop"])
+    assert {label.facet for label in hybrid(one, None).labels} == {"genre"}
+    with pytest.raises(FolksongError, match="no tag of the facets to keep"):
+        hybrid(one, None, without=["genre"])
+
+
+def test_small_tables_are_no_longer_refused():
+    tracks = [f"t{i}" for i in range(20) for _ in range(2)]
+    tags = [tag for i in range(20) for tag in (("rock", "80s") if i % 2 else ("jazz", "60s"))]
+    assert len(hybrid(TagTable.from_pairs(tracks, tags), None)) >= 3
