@@ -20,7 +20,6 @@ from pathlib import Path
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -29,7 +28,7 @@ import folksong as fs
 from folksong.embeddings.store import DESCRIPTION_NAME, Embeddings, read_embeddings
 
 EXTRACTORS = ("statistics", "musicnn-mtt", "musicnn-msd", "vgg-mtt", "vgg-msd")
-N_RESAMPLES = 500
+N_RESAMPLES = 1000
 
 
 def read_all(places: list[Path], weights: str | None, keep: Path) -> list[Embeddings]:
@@ -40,13 +39,9 @@ def read_all(places: list[Path], weights: str | None, keep: Path) -> list[Embedd
 
 
 def figures(y: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    classes = np.arange(scores.shape[1])
-    targets = y[:, None] == classes
-    kept = targets.any(axis=0)
-    ranked = [
-        figure(targets[:, kept], scores[:, kept]) for figure in (roc_auc_score, average_precision_score)
-    ]
-    return np.array([np.mean(scores.argmax(axis=1) == y), *ranked])
+    targets = y[:, None] == np.arange(scores.shape[1])
+    ranked = [figure(targets, scores) for figure in (fs.metrics.roc_auc, fs.metrics.average_precision)]
+    return np.array([np.mean(scores.argmax(axis=1) == y), *(np.nanmean(one) for one in ranked)])
 
 
 def interval(tests: list[tuple[np.ndarray, np.ndarray]]) -> list[str]:

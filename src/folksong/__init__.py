@@ -29,7 +29,7 @@ _MODULE_OF = {
     "embed_tags": "folksong.embeddings.tags",
     "evaluate": "folksong.evaluation.evaluate",
     "import_embeddings": "folksong.embeddings.import_embeddings",
-    "load_tagger": "folksong.prediction",
+    "load_tagger": "folksong.prediction.load_tagger",
     "read_catalogue": "folksong.audio.catalogue",
     "read_tags": "folksong.tags.sources.read_tags",
     "read_vectors": "folksong.embeddings.read_vectors",
@@ -99,8 +99,8 @@ if TYPE_CHECKING:
     from folksong.experiment.run_experiment import run_experiment
     from folksong.labels.space import LabelSpace
     from folksong.models.tagger import Tagger
-    from folksong.prediction import load_tagger
     from folksong.prediction.embed_audio import embed_audio
+    from folksong.prediction.load_tagger import load_tagger
     from folksong.runs import Run
     from folksong.shards.writer import write_shards
     from folksong.splits import Split

@@ -144,7 +144,7 @@ def test_16_c7_usage_errors_cannot_command_the_terminal(words):
 
 
 def test_ctrl_c_ends_with_130_and_says_how_to_go_on():
-    @click.command(cls=FolksongCommand, resumable=True)
+    @click.command(cls=FolksongCommand, resumable="What was done is kept")
     def stopped() -> None:
         raise KeyboardInterrupt
 

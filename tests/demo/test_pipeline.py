@@ -8,11 +8,12 @@ import pytest
 from click.testing import CliRunner
 
 from folksong.cli import main
-from folksong.demo import corpus as corpus_module
 from folksong.demo import pipeline as demo_pipeline
 from folksong.demo.corpus import CorpusSettings
-from folksong.demo.pipeline import FRONT_ENDS, DemoResult, DemoSettings, Stage, _Journal, run_demo
+from folksong.demo.pipeline import DemoResult, DemoSettings, Stage, _Journal, run_demo
 from folksong.errors import FolksongError
+from folksong.files import write_csv
+from folksong.models.pretrained.weights import MissingWeightsError
 from folksong.prediction import load_tagger
 from folksong.splits import Split
 
@@ -20,7 +21,7 @@ SETTINGS = DemoSettings(
     CorpusSettings(seed=2, per_subgenre=2, seconds=2.5, genres=("rock",)),
     n_labels=12,
     window_seconds=2.5,
-    epochs=tuple((front_end, 1) for front_end in FRONT_ENDS),
+    epochs=1,
 )
 
 
@@ -36,7 +37,8 @@ def test_every_stage_is_reported_with_its_time(finished: tuple[DemoResult, list[
     assert tuple(stages) == result.stages
     assert [stage.name for stage in stages] == [
         *("corpus", "labels"),
-        *(f"{front_end} {what}" for front_end in FRONT_ENDS for what in ("shards", "training", "evaluation")),
+        *("embeddings", "embeddings training", "embeddings evaluation"),
+        *("shards", "log-mel-spectrogram training", "log-mel-spectrogram evaluation"),
         "prediction",
     ]
     assert not any(stage.skipped for stage in stages)
@@ -77,11 +79,9 @@ def test_16_a5_the_learned_labels_know_each_genre_once(tmp_path: Path) -> None:
     demo = demo_pipeline._Demo(tmp_path, settings, 1, False)
     write_lastfm(crowd.table, demo.corpus.tags_path)
     rows = [(piece.track_id, piece.file_name, piece.artist.name, piece.title) for piece in pieces]
-    corpus_module._write_csv(demo.corpus.tracks_csv, ("track_id", "mp3_path", "artist", "title"), rows)
+    write_csv(demo.corpus.tracks_csv, ("track_id", "mp3_path", "artist", "title"), rows)
     truth = [(entry.tag, entry.kind, entry.concept, entry.genre) for entry in crowd.tag_truth]
-    corpus_module._write_csv(
-        demo.corpus.root / "truth" / "tags.csv", ("tag", "kind", "concept", "genre"), truth
-    )
+    write_csv(demo.corpus.root / "truth" / "tags.csv", ("tag", "kind", "concept", "genre"), truth)
     meanings = demo.make_labels()["meanings"]
     space = LabelSpace.read(tmp_path / "learned.labels.json")
     genres = [name for name in space.names if meanings[name][0] == "genre"]
@@ -176,7 +176,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(demo_pipeline, "run_demo", interrupted)
     outcome = CliRunner().invoke(main, ["demo", str(tmp_path / "demo")])
     assert outcome.exit_code == 130
-    assert "the same command goes on where this one ended" in outcome.output
+    assert "run the same command again to continue" in outcome.output
 
 
 def test_an_interrupted_training_goes_on(
@@ -185,13 +185,13 @@ def test_an_interrupted_training_goes_on(
     folder = tmp_path / "demo"
     shutil.copytree(finished[0].folder, folder)
     content = json.loads((folder / "demo.json").read_text())
-    for name in ("waveform training", "waveform evaluation", "prediction"):
+    for name in ("log-mel-spectrogram training", "log-mel-spectrogram evaluation", "prediction"):
         del content["stages"][name]
     (folder / "demo.json").write_text(json.dumps(content))
     resumed = run_demo(folder, SETTINGS, jobs=1)
     assert [stage.name for stage in resumed.stages if not stage.skipped] == [
-        "waveform training",
-        "waveform evaluation",
+        "log-mel-spectrogram training",
+        "log-mel-spectrogram evaluation",
         "prediction",
     ]
     assert resumed.scores[1].macro_roc_auc == finished[0].scores[1].macro_roc_auc
@@ -206,3 +206,19 @@ def test_corpus_only(tmp_path: Path) -> None:
     assert len(list((tmp_path / "c" / "audio").rglob("*.mp3"))) == 40
     shown = CliRunner().invoke(main, ["tags", "stats", str(tmp_path / "c" / "lastfm_tags.db")])
     assert shown.exit_code == 0
+
+
+def test_without_pretrained_weights_it_hears_with_statistics(
+    finished: tuple[DemoResult, list[Stage]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def missing(name: str) -> None:
+        raise MissingWeightsError(f"the weights of {name} are not here")
+
+    monkeypatch.setattr(demo_pipeline, "get_extractor", missing)
+    demo = demo_pipeline._Demo(tmp_path, SETTINGS, 1, False)
+    shutil.copytree(finished[0].folder / "corpus", tmp_path / "corpus")
+    assert "recordings by statistics" in demo.embed()["detail"]
+    assert "are not here; the demo hears with statistics" in caplog.text

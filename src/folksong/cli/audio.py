@@ -15,7 +15,7 @@ def audio() -> None:
     """Recordings on disk: find them, measure them, list the good ones."""
 
 
-@audio.command(of="audio.scan:scan_tree", resumable=True)
+@audio.command(of="audio.scan:scan_tree", resumable="What was measured is kept")
 def scan(
     root: File, out: Output, *, track_list: File | None = None, mismatches: File | None = None,
     duplicates: File | None = None, min_size: int = 0, min_length: float = 0.0, max_total_silence: float | None = None,

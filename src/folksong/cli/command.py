@@ -52,11 +52,11 @@ class FolksongCommand(click.Command):
 
     They are made when they are first asked for. An `OutputFile` is never an input, and never takes a file's place that
     the command did not write, without ``--force``. `ManyValues` may be followed by several values. The command gives
-    its function ``progress`` where that takes the library's options, and says after Ctrl-C that it is `resumable`.
+    its function ``progress`` where that takes the library's options. `resumable` says what is kept after Ctrl-C.
     """
 
     def __init__(
-        self, *args: Any, of: str = "", without: tuple[str, ...] = (), resumable: bool = False, **options: Any
+        self, *args: Any, of: str = "", without: tuple[str, ...] = (), resumable: str = "", **options: Any
     ) -> None:
         super().__init__(*args, **options)
         text = inspect.cleandoc(self.help or "").partition("Args:\n")[0].rstrip()
@@ -105,7 +105,7 @@ class FolksongCommand(click.Command):
         try:
             result = super().invoke(ctx)
         except KeyboardInterrupt:
-            more = " What was done is kept; run the same command again to continue." if self.resumable else ""
+            more = f" {self.resumable}; run the same command again to continue." if self.resumable else ""
             note(f"Stopped.{more}")
             raise click.exceptions.Exit(130) from None
         for output in outputs:

@@ -13,12 +13,15 @@ from folksong.cli.common import echo_table, wants_progress
 Seconds = Annotated[float, click.FloatRange(1, 600)]
 UNDEFINED = (0, float("nan"))
 CANNOT_TEACH = """
+"As played": what is really played in the place of the crowd's tags. "At most": what the truth itself reaches when it
+is measured by the crowd's tags.
+
 What this corpus cannot teach: a place is drawn for each artist and not played, so nothing in the sound tells it;
 an era is a trace of tape and hiss, a mood a shade of tempo and brightness that the crowd often misses; and with three
 or four artists a subgenre, a subgenre of few tracks is learned as the sound of its artists."""
 
 
-@click.command(cls=FolksongCommand, resumable=True)
+@click.command(cls=FolksongCommand, resumable="What was done is kept")
 def demo(
     out: Folder = "folksong-demo", *, corpus_only: bool = False, seed: int = 0, per_subgenre: Count = 12,
     seconds: Seconds = 6.0, jobs: int = -1,
@@ -28,7 +31,8 @@ def demo(
     The corpus is synthetic: pieces in 5 genres of 8 subgenres, computed from recipes and written as mp3 files, and
     tags of simulated listeners in last.fm's SQLite schema, with the hidden truth beside them. The demo cleans the tags,
     splits the tracks by artist, builds the popular labels (Model 1), the filtered ones (Model 2) and the hybrid's
-    genres, encodes the audio, trains both front-ends, tunes thresholds, measures the taggers and lets them hear clips
+    genres, trains a head on the embeddings of a pretrained network (see `folksong models fetch`; without, on
+    statistics of spectrograms) and a network on spectrograms, tunes thresholds, measures both and lets them hear clips
     by artists they never heard. It takes a few minutes; after an interruption the same command goes on where it ended.
 
     Example:

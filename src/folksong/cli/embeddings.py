@@ -14,7 +14,7 @@ def embeddings() -> None:
     """Recordings as vectors (embeddings), from which a light head learns any labels."""
 
 
-@embeddings.command(of="prediction.embed_audio:embed_audio", resumable=True)
+@embeddings.command(of="prediction.embed_audio:embed_audio", resumable="What was done is kept")
 def extract(audio: File, out: Folder, *, model: str, **settings: Any) -> None:
     """Write the embeddings of AUDIO, a folder of recordings or a track list (CSV), into the folder OUT.
 

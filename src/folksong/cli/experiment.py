@@ -31,7 +31,7 @@ from folksong.cli.common import echo_table, note, wants_progress
 from folksong.cli.train import FrontEnd
 
 
-@click.command(cls=FolksongCommand, resumable=True)
+@click.command(cls=FolksongCommand, resumable="What was done is kept")
 def experiment(
     plan: str | None = None, *, show_list: bool = False, write_plan: Output | None = None, out: Folder | None = None,
     tags: File | None = None, audio: File | None = None, front_end: FrontEnd | None = None,

@@ -29,7 +29,9 @@ def shards() -> None:
     """Audio and tags as TFRecord shards: write them, check them, look at them."""
 
 
-@shards.command(of="shards.writer:write_shards", without=("limit_seconds",), resumable=True)
+@shards.command(
+    of="shards.writer:write_shards", without=("limit_seconds",), resumable="Finished shards are kept"
+)
 def write(
     tracks: File, out: Folder, *, tags: Sequence[File] = (), min_weight: float | None = None,
     root: File | None = None, audio_format: AudioFormat = "waveform",
