@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,10 +99,10 @@ def explain(
     column = table.tag_index.get(tag)
     company = () if column is None else _cooccurring(space, table, column, n_neighbours, min_shared)
     similar = () if words is None else _similar(space, table, tag, words, n_neighbours)
-    nearness: Counter[str] = Counter()
+    nearness: dict[str, float] = {}
     for neighbour in (*company, *similar):
         for label in set(neighbour.labels) - set(labels):
-            nearness[label] += max(neighbour.nearness, 0)
+            nearness[label] = nearness.get(label, 0.0) + max(neighbour.nearness, 0.0)
     said = None
     if column is not None and any(label.facet for label in space.labels):
         found = facets(table, words)
