@@ -170,17 +170,21 @@ def scan_tree(
         kept_seconds=sum(kept.facts.seconds or 0.0 for kept in selection.kept),
         reasons=tuple(sorted(reasons, key=lambda pair: (-pair[1], pair[0]))),
     )
-    dropped = map(astuple, selection.dropped)
-    write_csv(report.dropped_list, ("mp3_path", "track_id", "reason", "detail"), dropped)
+    columns = ("mp3_path", "track_id", "reason", "detail")
+    write_csv(report.dropped_list, columns, map(astuple, selection.dropped))
     kept = map(attrgetter(*_COLUMNS.values()), selection.kept)
     write_csv(catalogue, tuple(_COLUMNS), kept, comment=f"{ROOT_COMMENT}{place}")
     known.write(facts)
     if not selection.kept:
-        causes = ", ".join(f"{count} {reason}" for reason, count in report.reasons)
-        raise FolksongError(
-            f"{root}: no track is left of {report.n_files} files ({causes}); see {report.dropped_list}"
-        )
+        raise _nothing_left(root, report)
     return report
+
+
+def _nothing_left(root: Path, report: ScanReport) -> FolksongError:
+    causes = ", ".join(f"{count} {reason}" for reason, count in report.reasons)
+    return FolksongError(
+        f"{root}: no track is left of {report.n_files} files ({causes}); see {report.dropped_list}"
+    )
 
 
 def _stat(root: Path, paths: Iterable[str]) -> Iterator[FileFacts]:

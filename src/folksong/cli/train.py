@@ -137,12 +137,16 @@ def train(
         echo_evaluation(run)
         return
     if wanted:
-        from folksong.evaluation.evaluate import write_label_arrays
-
-        for path in write_label_arrays(run, wanted):
-            logging.getLogger("folksong").info("wrote %s", path)
+        _write_arrays(run, wanted)
     if verbose:
         _summarise(run)
+
+
+def _write_arrays(run: Any, folders: dict[str, Any]) -> None:
+    from folksong.evaluation.evaluate import write_label_arrays
+
+    for path in write_label_arrays(run, folders):
+        logging.getLogger("folksong").info("wrote %s", path)
 
 
 def _speak(verbose: int) -> None:

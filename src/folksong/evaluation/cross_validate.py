@@ -71,20 +71,7 @@ def cross_validate(
     given = config if isinstance(config, Config) else Config() if config is None else Config.read(config)
     settings = given.with_changes(**changes)
     space = LabelSpace.read(labels) if isinstance(labels, str | os.PathLike) else labels
-    reader = open_records(shards, front_end, settings.data)
-    table = read_record_tags(
-        reader,
-        settings.data.tags if tags is None else tags,
-        database=settings.data.database,
-        min_weight=settings.data.min_weight,
-    )
-    folds = make_folds(
-        table.select_tracks(list(dict.fromkeys(reader.track_ids))),
-        n_folds=n_folds,
-        artists=artists,
-        space=space if isinstance(space, LabelSpace) else None,
-        seed=settings.runtime.seed,
-    )
+    folds = _folds(front_end, shards, settings, tags, space, artists, n_folds)
     runs = []
     for number, split in enumerate(folds, 1):
         folder = Path(out, f"fold-{number}")
@@ -99,6 +86,32 @@ def cross_validate(
             run = resume(run, shards=shards, progress=progress)
         runs.append(run)
     return _pool(out, [current_evaluation(run, "test") for run in runs])
+
+
+def _folds(
+    front_end: str,
+    shards: AnyPath,
+    settings: Config,
+    tags: TagTable | AnyPath | None,
+    space: LabelSpace | LegacyLabels | None,
+    artists: Mapping[str, str] | None,
+    n_folds: int,
+) -> list[Split]:
+    """Return the parts of each fold, of the tracks that have a record."""
+    reader = open_records(shards, front_end, settings.data)
+    table = read_record_tags(
+        reader,
+        settings.data.tags if tags is None else tags,
+        database=settings.data.database,
+        min_weight=settings.data.min_weight,
+    )
+    return make_folds(
+        table.select_tracks(list(dict.fromkeys(reader.track_ids))),
+        n_folds=n_folds,
+        artists=artists,
+        space=space if isinstance(space, LabelSpace) else None,
+        seed=settings.runtime.seed,
+    )
 
 
 def _earlier_run(folder: Path, split: Split, settings: Config) -> Run | None:

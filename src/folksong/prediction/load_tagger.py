@@ -48,9 +48,6 @@ def load_tagger(
 ) -> LoadedTagger:
     """Load a run's best network, or an exported model, for prediction.
 
-    On the CPU the C library is told to keep memory between batches (`folksong.models.hardware`), which doubles the
-    speed of the waveform network.
-
     Args:
         run: the run, or its folder, or a folder that `folksong export` wrote; or a pretrained network by its name:
             ``musicnn-msd``, ``musicnn-mtt``, ``vgg-msd``, ``vgg-mtt`` (50 tags each).
@@ -66,7 +63,7 @@ def load_tagger(
     """
     chosen = find_device(device)
     if chosen.type == "cpu":
-        keep_memory()
+        keep_memory()  # doubles the speed of the waveform network
     if not isinstance(run, Run) and str(run) in NETWORKS and not Path(run).exists():
         return _pretrained(str(run), chosen, hop_seconds, batch_size, precision)
     if not isinstance(run, Run) and (Path(run) / DESCRIPTION_NAME).is_file():
