@@ -78,3 +78,9 @@ def test_density_integrates_to_one():
     values = density([0.1, 0.2, 0.6, 0.9], places)
     assert np.trapezoid(values, places) == pytest.approx(1, abs=1e-3)
     assert not density([0.5], places).any()
+
+
+def test_facets_of_tags_are_groups(tmp_path):
+    path = tmp_path / "facets.tsv"
+    path.write_text("tag\tfacet\tconfidence\treason\tcount\nrock\tgenre\t0.95\tlisted\t7\n")
+    assert read_tag_groups(path) == {"rock": "genre"}

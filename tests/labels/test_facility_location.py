@@ -106,3 +106,11 @@ def test_small_tables_are_no_longer_refused():
     tracks = [f"t{i}" for i in range(20) for _ in range(2)]
     tags = [tag for i in range(20) for tag in (("rock", "80s") if i % 2 else ("jazz", "60s"))]
     assert len(hybrid(TagTable.from_pairs(tracks, tags), None)) >= 3
+
+
+def test_tags_that_say_nothing_are_divided_as_they_are(caplog):
+    rng = np.random.default_rng(2)
+    tracks = {f"t{i}": [f"{i % 2}{j}9" for j in rng.choice(5, 3, replace=False)] for i in range(200)}
+    space = hybrid(table_of(tracks), None)
+    assert {label.facet for label in space.labels} == {"unknown"}
+    assert "nothing is known of what the tags are about" in caplog.text

@@ -46,6 +46,8 @@ class TagGroup:
 def read_tag_groups(path: str | os.PathLike[str]) -> dict[str, str]:
     """Return tag -> group from a file of lines ``tag<TAB>group``, a header allowed; ``top100`` ships in the package.
 
+    Facets of tags (`folksong.tags.facets`) are such a file: what follows the group is passed over.
+
     Raises:
         FolksongError: the file is missing.
         FileFormatError: a line has no group, or a tag is in two.
@@ -57,8 +59,9 @@ def read_tag_groups(path: str | os.PathLike[str]) -> dict[str, str]:
         text = read_text(path)
     found: dict[str, str] = {}
     for number, line in enumerate(text.split("\n"), 1):
-        tag, tab, group = line.partition("\t")
-        if not line.strip() or (number == 1 and (tag, group) == ("tag", "group")):
+        tag, tab, more = line.partition("\t")
+        group = more.partition("\t")[0]
+        if not line.strip() or (number == 1 and tag == "tag" and group in ("group", "facet")):
             continue
         if not tab or not group.strip():
             raise FileFormatError(

@@ -72,7 +72,7 @@ class Report:
         groups: in the order of their first runs.
         grounds: all groups on each common ground; empty for one group.
         pairs: two groups each, on what both know.
-        tag_groups: tag -> group, for figures by groups of tags.
+        tag_groups: tag -> group, for figures by groups of tags; where none are given, by the labels' facets.
         recordings: track id -> the recording, of the tracks whose recordings are at hand.
     """
 
@@ -142,9 +142,14 @@ def collect(
         tuple(described),
         tuple(grounds),
         tuple(pairs),
-        {} if tag_groups is None else read_tag_groups(tag_groups),
+        _facets_of(groups) if tag_groups is None else read_tag_groups(tag_groups),
         recordings,
     )
+
+
+def _facets_of(groups: Sequence[Group]) -> dict[str, str]:
+    """Return label -> facet of the label spaces that were built inside facets."""
+    return {label.name: label.facet for group in groups for label in group.labels.labels if label.facet}
 
 
 def _compare(

@@ -210,6 +210,9 @@ def _within_facets(
     row_of = {tag: row for row, tag in enumerate(placed.tags)}
     of_group = [of_tag[row_of[name]] for name in groups.names]
     wanted = np.array([facet != UNKNOWN and facet not in without for facet in of_group], bool)
+    if not wanted.any() and not without:
+        logger.warning("nothing is known of what the tags are about: they are divided as they are")
+        wanted[:] = True
     least_tracks = min(LEAST_TRACKS, max(2, table.n_tracks // 200))
     frequent = np.flatnonzero(wanted & (groups.counts >= least_tracks))[:MOST_CANDIDATES]
     if not len(frequent):
@@ -246,7 +249,7 @@ def _within_facets(
         )
         for label, rows in members.items()
     ]
-    order = {facet: place for place, facet in enumerate(FACETS)}
+    order = {facet: place for place, facet in enumerate((*FACETS, UNKNOWN))}
     logger.info(
         "counts left out, by facet: %s", ", ".join(f"{facet} {n:,}" for facet, n in costs.items()) or "none"
     )
