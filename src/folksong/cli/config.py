@@ -34,10 +34,12 @@ def config(ctx: click.Context) -> None:
 
 
 def _keys(place: str, settings: Any) -> Iterator[tuple[str, str]]:
+    from folksong.training.config import Section
+
     entries = entries_of(type(settings).__doc__)
     for name, field in type(settings).model_fields.items():
         key, value = f"{place}.{field.alias or name}", getattr(settings, name)
-        if hasattr(value, "model_fields"):
+        if isinstance(value, Section):
             yield from _keys(key, value)
         else:
             words = ", ".join(map(str, _choices(field.annotation)))

@@ -54,7 +54,7 @@ class WordSource(Protocol):
 def features(tag: str) -> list[str]:
     """Return what a plain tag is described by.
 
-    >>> [name for name in features("swedish metal") if name.startswith(("word", "holds", "ends"))]
+    >>> [name for name in features("swedish metal") if name.startswith(("word ", "holds", "ends"))]
     ['word swedish', 'word metal', 'holds place', 'holds genre', 'ends genre']
     """
     words = WORD.findall(tag)
