@@ -25,15 +25,8 @@ from pathlib import Path
 
 import torch
 
-EVERYTHING = [
-    "--set",
-    "accumulate_batches=2",
-    "--set",
-    "clip_gradient_norm=0.5",
-    "--set",
-    "weight_decay=0.01",
-]
-EVERYTHING += ["--set", "schedule=cosine", "--set", "warmup_steps=5"]
+SETTINGS = "accumulate_batches=2 clip_gradient_norm=0.5 weight_decay=0.01 schedule=cosine warmup_steps=5"
+EVERYTHING = [word for setting in SETTINGS.split() for word in ("--set", setting)]
 AUGMENTATION = {
     "log-mel-spectrogram": ["--set", "frequency_masks=2", "--set", "time_masks=2"],
     "waveform": ["--set", "gain_db=6"],

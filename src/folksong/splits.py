@@ -145,9 +145,6 @@ def make_split(
     """
     shares = _shares(fractions)
     names, targets = _names_and_targets(tags, track_ids, space)
-    order = np.array(sorted(range(len(names)), key=names.__getitem__), np.int64)
-    names = [names[row] for row in order]
-    targets = targets[order]
     groups, with_artist = _groups(names, artists)
     part_of_group = _deal(targets, groups, shares, np.random.default_rng(seed))
     part_of_track = part_of_group[groups]
@@ -198,8 +195,6 @@ def make_folds(
     if n_folds < 2:
         raise FolksongError(f"cross-validation needs at least 2 folds, not {n_folds}")
     names, targets = _names_and_targets(tags, track_ids, space)
-    order = np.array(sorted(range(len(names)), key=names.__getitem__), np.int64)
-    names, targets = [names[row] for row in order], targets[order]
     groups, _ = _groups(names, artists)
     n_groups = int(groups.max()) + 1
     if n_groups < 2 * n_folds:
@@ -249,6 +244,7 @@ def _names_and_targets(
     track_ids: Sequence[str] | npt.NDArray[np.object_] | None,
     space: LabelSpace | None,
 ) -> tuple[list[str], sp.csr_matrix]:
+    """Return track ids in code point order, and their labels as CSR (n_tracks, n_labels)."""
     if not isinstance(tags, TagTable | str | os.PathLike):
         if track_ids is None or len(track_ids) != tags.shape[0]:
             raise FolksongError(
@@ -273,7 +269,8 @@ def _names_and_targets(
         raise FolksongError("there are no tracks to split")
     if len(set(names)) != len(names):
         raise FolksongError("a track id occurs twice; each track is in one part only")
-    return names, sp.csr_matrix(matrix, dtype=np.int64)
+    order = sorted(range(len(names)), key=names.__getitem__)
+    return [names[row] for row in order], sp.csr_matrix(matrix, dtype=np.int64)[order]
 
 
 def _groups(names: list[str], artists: Mapping[str, str] | None) -> tuple[npt.NDArray[np.int64], int]:

@@ -205,8 +205,8 @@ def run_demo(
     journal.run("corpus", demo.make_corpus)
     labels = journal.run("labels", demo.make_labels)
     scores = []
-    for front_end in FRONT_ENDS:
-        journal.run(*(("shards", demo.make_shards) if front_end == LOG_MEL else ("embeddings", demo.embed)))
+    for front_end, write_records in ((EMBEDDINGS, demo.embed), (LOG_MEL, demo.make_shards)):
+        journal.run(demo.records(front_end).name, write_records)
         journal.run(f"{front_end} training", partial(demo.train, front_end))
         seconds = journal.stages[-1].seconds
         found = journal.run(f"{front_end} evaluation", partial(demo.measure, front_end, labels["meanings"]))

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -188,7 +189,6 @@ def calibrate(logits: Tensor, targets: Tensor, *, exclusive: bool = False) -> Ca
     z, y = logits.double(), targets.double()
     start = torch.cat([torch.ones(1), torch.zeros(z.shape[1])]).double()
     values = start.clone().requires_grad_()
-    optimizer = torch.optim.LBFGS([values], max_iter=MAX_ITERATIONS, line_search_fn="strong_wolfe")
 
     def summed_loss(values: Tensor) -> Tensor:
         moved = values[0] * z + values[1:]
@@ -196,19 +196,30 @@ def calibrate(logits: Tensor, targets: Tensor, *, exclusive: bool = False) -> Ca
             return -(y * torch.log_softmax(moved, dim=1)).sum()
         return functional.binary_cross_entropy_with_logits(moved, y, reduction="sum")
 
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        loss = summed_loss(values) + OFFSET_PENALTY / 2 * values[1:].square().sum()
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss
-
     if len(z):
-        optimizer.step(closure)  # type: ignore[no-untyped-call]
+        minimise(
+            lambda: summed_loss(values) + OFFSET_PENALTY / 2 * values[1:].square().sum(),
+            [values],
+            max_iter=MAX_ITERATIONS,
+        )
     found = values.detach()
     if not bool(torch.isfinite(found).all()) or found[0] <= 0:  # the scores tell nothing of held-out tracks
         found = start
     bold = torch.cat([found[:1].clamp(min=1), found[1:]])
     return Calibration(found[0], found[1:], float(summed_loss(bold)) / max(len(z), 1))
+
+
+def minimise(objective: Callable[[], Tensor], variables: Sequence[Tensor], **options: Any) -> None:
+    """Move the variables by L-BFGS to where the objective is least; options are those of `torch.optim.LBFGS`."""
+    optimizer = torch.optim.LBFGS(list(variables), line_search_fn="strong_wolfe", **options)
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        value = objective()
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
 
 
 def _merit(logits: Tensor, targets: Tensor, exclusive: bool) -> float:
@@ -308,21 +319,15 @@ class _LinearSolver:
         """Return weights and biases for one λ."""
         scale = (self._hessian + penalty).rsqrt()
         w, b = (start[0] / scale).requires_grad_(), (start[1] / self._bias_scale).requires_grad_()
-        optimizer = torch.optim.LBFGS(
-            [w, b], max_iter=max_iterations, tolerance_grad=1e-5, tolerance_change=tolerance,
-            line_search_fn="strong_wolfe",
-        )  # fmt: skip
 
-        def closure() -> Tensor:
-            optimizer.zero_grad()
+        def objective() -> Tensor:
             weight, bias = w * scale, b * self._bias_scale
             total = penalty / 2 * weight.square().sum()
             for number, part in enumerate(self.sets):
                 total = total + self.loss(part.x @ weight[number] + bias[number], part.learned)
-            total.backward()  # type: ignore[no-untyped-call]
             return total
 
-        optimizer.step(closure)  # type: ignore[no-untyped-call]
+        minimise(objective, [w, b], max_iter=max_iterations, tolerance_grad=1e-5, tolerance_change=tolerance)
         self._state = ((w * scale).detach(), (b * self._bias_scale).detach())
         return self._state
 

@@ -11,8 +11,7 @@ output layer starts from, and the filters are then moved slowly.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -21,14 +20,14 @@ from torch.nn import functional
 
 from folksong.models.tagger import Tagger
 from folksong.training.config import Config
+from folksong.training.fit_head import LEAST_SHARE, minimise
 
 SETTLED_BATCHES = 1000
 """After so many, batch norm's running statistics hold nothing of their beginning."""
 FEW_TRACKS = 200
 """Of a training part, with which the output layer starts from a logistic regression."""
-HEARD_OFTEN = (
-    100  # windows of each of few tracks: what they have to teach is learned, and early stopping ends it
-)
+HEARD_OFTEN = 100
+"""Windows of each of few tracks: what they have to teach is learned, and early stopping ends it."""
 SLOWER = 0.1  # learning rate with few tracks, relative to that of the settings
 WINDOWS_PER_TRACK = 6  # that the regression sees
 PENALTY = 10.0  # λ of the sum over windows of the cross-entropies + λ/2 ‖w‖², for inputs of variance 1
@@ -44,14 +43,6 @@ def heard_often(config: Config, n_tracks: int, n_windows: int) -> bool:
     """Say whether so many windows of few tracks are enough, where early stopping is on."""
     stops = config.schedule.early_stop_patience is not None and starts_from_regression(config, n_tracks)
     return stops and n_windows >= HEARD_OFTEN * n_tracks
-
-
-@contextmanager
-def _without_dropout(tagger: Tagger) -> Iterator[None]:
-    was_training = tagger.training
-    tagger.eval()
-    yield
-    tagger.train(was_training)
 
 
 @torch.no_grad()
@@ -81,14 +72,15 @@ def start_output_layer(tagger: Tagger, batches: Iterable[tuple[Tensor, Tensor]],
     """Let the output layer be a logistic regression on the last hidden layer.
 
     Args:
-        tagger: a new network whose batch norm has the statistics of the training part.
+        tagger: a new network whose batch norm has the statistics of the training part; left in evaluation mode.
         batches: windows as above and their targets (batch, n_labels) in 0 to 1.
         autocast: as above.
     """
     layer, heard, wanted = tagger.back_end.output, [], []
     hook = layer.register_forward_pre_hook(lambda _, inputs: heard.append(inputs[0].double()))
+    tagger.eval()
     try:
-        with _without_dropout(tagger), torch.no_grad():
+        with torch.no_grad():
             for x, y in batches:
                 with autocast:
                     tagger(x)
@@ -111,20 +103,14 @@ def fit_logistic(features: Tensor, targets: Tensor, penalty: float) -> tuple[Ten
         targets: (n, n_labels) in 0 to 1.
         penalty: of the squared weights.
     """
-    share = targets.mean(dim=0).clamp(1e-4, 1 - 1e-4)
+    share = targets.mean(dim=0).clamp(LEAST_SHARE, 1 - LEAST_SHARE)
     weight = features.new_zeros(targets.shape[1], features.shape[1]).requires_grad_()
     bias = torch.logit(share).requires_grad_()
-    optimizer = torch.optim.LBFGS(
-        [weight, bias], max_iter=MAX_ITERATIONS, tolerance_grad=1e-4, line_search_fn="strong_wolfe"
-    )
 
-    def closure() -> Tensor:
-        optimizer.zero_grad()
+    def objective() -> Tensor:
         logits = functional.linear(features, weight, bias)
         loss = functional.binary_cross_entropy_with_logits(logits, targets, reduction="sum")
-        loss = loss + penalty / 2 * weight.square().sum()
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss
+        return loss + penalty / 2 * weight.square().sum()
 
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    minimise(objective, [weight, bias], max_iter=MAX_ITERATIONS, tolerance_grad=1e-4)
     return weight.detach(), bias.detach()
