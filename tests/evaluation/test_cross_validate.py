@@ -63,6 +63,10 @@ def test_a_folder_with_folds_of_other_settings_is_left_alone(tiny_run, tmp_path)
     with pytest.raises(FolksongError, match=r"fold-1: holds a run of other tracks or settings"):
         validate(tiny_run, tmp_path / "out", learning_rate=0.1)
     with pytest.raises(FolksongError, match=r"fold-1: holds a run of other tracks or settings"):
+        validate(tiny_run, tmp_path / "out", loss="asymmetric")
+    again = validate(tiny_run, tmp_path / "out", loss="bce")  # what the default is
+    assert again.n_tracks == read_evaluation(tmp_path / "out" / "evaluation").n_tracks
+    with pytest.raises(FolksongError, match=r"fold-1: holds a run of other tracks or settings"):
         validate(tiny_run, tmp_path / "out", n_folds=4)
 
 

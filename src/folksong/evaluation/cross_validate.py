@@ -119,8 +119,9 @@ def _earlier_run(folder: Path, split: Split, settings: Config) -> Run | None:
     if not (folder / CONFIG_NAME).exists():
         return None
     run = Run.open(folder)
-    kept, wanted = run.config["settings"], settings.to_dict()
-    same = all(kept[section] == wanted[section] for section in ("model", "optimizer", "schedule"))
+    # What `train` settles in the run's own settings (the loss by its name) is settled here too.
+    kept, wanted = run.config["settings"], settings.with_changes(loss=settings.loss.chosen).to_dict()
+    same = all(kept[section] == wanted[section] for section in ("model", "loss", "optimizer", "schedule"))
     if run.split.sha256() != split.sha256() or not same:
         raise FolksongError(
             f"{folder}: holds a run of other tracks or settings; choose another folder, or remove this one"
