@@ -6,7 +6,8 @@ AUDIO holds a folder of recordings for each class. Of each class six clips are d
 learn from, one to validate on, one to test on. Log-mel training with everything at its default (but windows of 3 s) is
 compared with a logistic regression (scikit-learn, standardised inputs) on mean and standard deviation of 20 MFCCs, the
 discrete cosine transform of the same log-mel frames, which learns from the same 40 clips and is tested on the same ten.
-Printed are macro ROC-AUC by subset and in the mean, argmax accuracy, steps and seconds. Exits with 1 if the mean of the
+As ten clips tell little (a subset's difference moves by .06), both are tested on all recordings outside the subset too.
+Printed are macro ROC-AUC by subset and in the mean, argmax accuracy, steps and seconds. Exits with 1 if a mean of the
 training is less.
 """
 
@@ -17,6 +18,7 @@ import logging
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,10 +54,8 @@ def mfcc_statistics(reader: ShardReader, record: int) -> np.ndarray:
     return np.concatenate([coefficients.mean(axis=1), coefficients.std(axis=1)])
 
 
-def score_regression(
-    reader: ShardReader, split: fs.Split, classes: list[str]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return targets and scores (n_tests, n_classes) of the baseline."""
+def score_regression(reader: ShardReader, split: fs.Split, classes: list[str]) -> np.ndarray:
+    """Return scores (n_tests, n_classes) of the baseline."""
     record_of = {track: record for record, track in enumerate(reader.track_ids)}
 
     def examples(tracks: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -64,8 +64,7 @@ def score_regression(
 
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
     model.fit(*examples(split.training))
-    features, truth = examples(split.test)
-    return np.eye(len(classes))[truth], model.predict_proba(features)
+    return model.predict_proba(examples(split.test)[0])
 
 
 def main() -> None:
@@ -90,10 +89,13 @@ def main() -> None:
         reader = ShardReader(shards)
         classes = sorted({track.split("/")[0] for track in reader.track_ids})
         space = fs.LabelSpace(tuple(fs.labels.Label(name, (name,)) for name in classes))
-        print("subset  regression  training  (accuracies)    epochs  best step   seconds")
+        print(
+            "subset  (ten clips) regression  training   (outside) regression  training   accuracies  best step  seconds"
+        )
         for subset in range(given.first, given.first + given.subsets):
-            split = draw(list(reader.track_ids), subset)
-            targets, scores = score_regression(reader, split, classes)
+            drawn = draw(list(reader.track_ids), subset)
+            outside = sorted(set(reader.track_ids) - {*drawn.training, *drawn.validation, *drawn.test})
+            split = replace(drawn, test=(*drawn.test, *outside))
             began = time.monotonic()
             run = fs.train(
                 FRONT_END, shards, out=Path(temporary, f"run{subset}"), labels=space, tags=table, split=split,
@@ -101,19 +103,29 @@ def main() -> None:
             )  # fmt: skip
             seconds = time.monotonic() - began
             tracks = fs.evaluate(run).tracks
-            pairs = [(targets, scores), (tracks.targets, tracks.scores)]
-            aucs = [float(np.nanmean(fs.metrics.roc_auc(y, s))) for y, s in pairs]
-            hits = [float((y.argmax(1) == s.argmax(1)).mean()) for y, s in pairs]
-            history, best = run.history(), run.best_row()
+            place = {track: row for row, track in enumerate(tracks.track_ids)}
+            order = [place[track] for track in split.test]
+            targets = tracks.targets[order]
+            both = score_regression(reader, split, classes), tracks.scores[order]
+            few = slice(len(drawn.test))
+            aucs = [
+                float(np.nanmean(fs.metrics.roc_auc(targets[part], scores[part])))
+                for part in (few, slice(len(drawn.test), None))
+                for scores in both
+            ]
+            hits = [float((targets.argmax(1) == scores.argmax(1)).mean()) for scores in both]
             rows.append([*aucs, *hits, seconds])
             print(
-                f"{subset:6}  {aucs[0]:10.3f}  {aucs[1]:8.3f}  ({hits[0]:.2f}, {hits[1]:.2f})  {len(history):12}"
-                f"  {best['step']:9}  {seconds:8.0f}",
+                f"{subset:6}  {aucs[0]:16.3f}  {aucs[1]:8.3f}  {aucs[2]:20.3f}  {aucs[3]:8.3f}"
+                f"  {hits[0]:.2f}, {hits[1]:.2f}  {run.best_row()['step']:9}  {seconds:7.0f}",
                 flush=True,
             )
     means = np.mean(rows, axis=0)
-    print(f"  mean  {means[0]:10.3f}  {means[1]:8.3f}  ({means[2]:.2f}, {means[3]:.2f})  {means[4]:33.0f}")
-    sys.exit(0 if means[1] >= means[0] else 1)
+    print(
+        f"  mean  {means[0]:16.3f}  {means[1]:8.3f}  {means[2]:20.3f}  {means[3]:8.3f}"
+        f"  {means[4]:.2f}, {means[5]:.2f}  {means[6]:18.0f}"
+    )
+    sys.exit(0 if means[1] >= means[0] and means[3] >= means[2] else 1)
 
 
 if __name__ == "__main__":

@@ -106,7 +106,10 @@ class EmbeddingHead(nn.Module):
         inputs = self.standardised(x)
         logits = torch.stack([member(inputs) for member in self.members]).mean(dim=0)
         calibrated = self.slope * logits + self.offset
-        if not self.settings["exclusive"]:
-            return calibrated
-        log_present = torch.log_softmax(calibrated, dim=1)
-        return log_present - torch.log((1 - log_present.exp()).clamp(min=LEAST_ABSENT))
+        return softmax_logits(calibrated) if self.settings["exclusive"] else calibrated
+
+
+def softmax_logits(logits: Tensor) -> Tensor:
+    """(batch, n_labels) -> the same shape: logits whose sigmoids are the softmax over all labels."""
+    log_present = torch.log_softmax(logits.to(torch.promote_types(logits.dtype, torch.float32)), dim=1)
+    return log_present - torch.log((1 - log_present.exp()).clamp(min=LEAST_ABSENT))

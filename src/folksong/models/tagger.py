@@ -15,6 +15,7 @@ from folksong.errors import FolksongError, nearest
 from folksong.labels.space import LabelSpace
 from folksong.models.back_end import LEAST_STEPS, BackEnd
 from folksong.models.front_ends import FRONT_ENDS, LOG_MEL, WAVEFORM, LogMelFrontEnd, WaveformFrontEnd
+from folksong.models.heads import softmax_logits
 
 STANDARDISE_EPS = 1e-8
 """Added to a window's variance. Full scale is 1, so a waveform at −60 dBFS (variance 1e-6) is off by 0.5%, where the
@@ -50,6 +51,7 @@ class Tagger(nn.Module):
         n_mels: mel bands of the log-mel input.
         n_filters: base number of filters of the log-mel front-end.
         n_dense_units: size of the hidden dense layer.
+        exclusive: a track carries exactly one label: scores are the softmax over all labels, so that they sum to 1.
 
     Raises:
         FolksongError: no such front-end, no labels, or a size below 1.
@@ -67,6 +69,7 @@ class Tagger(nn.Module):
         n_mels: int = 96,
         n_filters: int = 16,
         n_dense_units: int = 500,
+        exclusive: bool = False,
     ) -> None:
         super().__init__()
         if front_end not in FRONT_ENDS:
@@ -91,6 +94,7 @@ class Tagger(nn.Module):
             "n_mels": n_mels,
             "n_filters": n_filters,
             "n_dense_units": n_dense_units,
+            "exclusive": exclusive,
         }
         self.front_end: WaveformFrontEnd | LogMelFrontEnd = (
             WaveformFrontEnd() if front_end == WAVEFORM else LogMelFrontEnd(n_mels, n_filters)
@@ -110,7 +114,8 @@ class Tagger(nn.Module):
             raise FolksongError(
                 f"the tagger has {settings['n_labels']} outputs, but the label space has {len(labels)} labels"
             )
-        return cls(settings["front_end"], labels or settings["n_labels"], **sizes)
+        exclusive = bool(settings.get("exclusive"))  # runs of before have none
+        return cls(settings["front_end"], labels or settings["n_labels"], **sizes, exclusive=exclusive)
 
     @property
     def minimum_steps(self) -> int:
@@ -125,7 +130,7 @@ class Tagger(nn.Module):
         """
         self._check(x)
         logits: Tensor = self.back_end(self.front_end(standardise(x)))
-        return logits
+        return softmax_logits(logits) if self.settings["exclusive"] else logits
 
     def _check(self, x: Tensor) -> None:
         log_mel = self.settings["front_end"] == LOG_MEL

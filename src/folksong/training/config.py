@@ -154,6 +154,12 @@ class LossSettings(Section):
         """``bce``, ``semantic`` or ``asymmetric``."""
         return self.kind or ("bce" if self.vectors is None else "semantic")
 
+    @property
+    def is_cross_entropy(self) -> bool:
+        """Whether it is binary cross-entropy of what is there, and nothing else."""
+        plain = self.chosen == "bce" and self.weights == "ignore"
+        return plain and not self.label_smoothing and self.absent_weight == 1
+
     @model_validator(mode="after")
     def _vectors_belong_to_the_semantic_loss(self) -> LossSettings:
         if self.vectors is not None and self.chosen != "semantic":

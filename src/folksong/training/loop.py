@@ -51,8 +51,9 @@ from folksong.training.small_collections import (
     SLOWER,
     WINDOWS_PER_TRACK,
     estimate_statistics,
+    has_exclusive_scores,
     heard_often,
-    start_output_layer,
+    start_dense_layers,
     starts_from_regression,
 )
 
@@ -408,6 +409,7 @@ def build_tagger(front_end: str, data: TrainingData, config: Config) -> Tagger:
             n_mels=data.shards.n_mels if front_end == LOG_MEL else 96,
             n_filters=config.model.n_filters,
             n_dense_units=config.model.n_dense_units,
+            exclusive=has_exclusive_scores(config, data),
         )
     steps = manifest.steps(seconds)
     if steps < tagger.minimum_steps:
@@ -546,9 +548,9 @@ def is_stopped_early(state: TrainingState, data: TrainingData, config: Config) -
 
 
 def start_small(state: TrainingState, data: TrainingData, config: Config, processes: Processes) -> None:
-    """Let the output layer of a new network start from a logistic regression; the first process does it for all."""
+    """Let the dense layers of a new network start from a logistic regression; the first process does it for all."""
     logger.info(
-        "%d training tracks are few: the output layer starts from a logistic regression, the learning rate is %g "
+        "%d training tracks are few: the dense layers start from a logistic regression, the learning rate is %g "
         "(not with adapt_to_small false)",
         len(data.parts["training"]), state.learning_rate,
     )  # fmt: skip
@@ -560,7 +562,7 @@ def start_small(state: TrainingState, data: TrainingData, config: Config, proces
             for data_pass in n_passes
             for x, batch in _on_device(state.batches.for_statistics(data_pass, whole=True), config, processes)
         )
-        start_output_layer(state.tagger, batches, _autocast(config.runtime.precision, processes.device))
+        start_dense_layers(state.tagger, batches, _autocast(config.runtime.precision, processes.device))
 
 
 def re_estimate_statistics(state: TrainingState, config: Config, processes: Processes) -> None:

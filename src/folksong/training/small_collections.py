@@ -3,14 +3,17 @@
 Batch norm: its running statistics (momentum 0.99) hold much of what they began with until some hundred batches were
 seen, and scores are saturated. Before a validation they are estimated anew over the training part.
 
-Output layer: a network with random filters already tells recordings apart (Pons & Serra 2019, "Randomly weighted CNNs
-for (music) audio classification"). Of few tracks, a regularised logistic regression on its last hidden layer learns
+Dense layers: a network with random filters already tells recordings apart (Pons & Serra 2019, "Randomly weighted CNNs
+for (music) audio classification"). Of few tracks, a regularised logistic regression on what the filters tell learns
 more than hundreds of steps from random outputs do, whose first gradients only spoil the filters. So that is what the
-output layer starts from, and the filters are then moved slowly.
+dense layers start from, and the filters are then moved slowly.
+
+Scores: where each of few tracks carries exactly one label, they are the softmax over all labels.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,7 +23,8 @@ from torch.nn import functional
 
 from folksong.models.tagger import Tagger
 from folksong.training.config import Config
-from folksong.training.fit_head import LEAST_SHARE, minimise
+from folksong.training.data import TrainingData
+from folksong.training.fit_head import LEAST_SHARE, is_exclusive, minimise, softmax_loss
 
 SETTLED_BATCHES = 1000
 """After so many, batch norm's running statistics hold nothing of their beginning."""
@@ -32,6 +36,8 @@ SLOWER = 0.1  # learning rate with few tracks, relative to that of the settings
 WINDOWS_PER_TRACK = 6  # that the regression sees
 PENALTY = 10.0  # λ of the sum over windows of the cross-entropies + λ/2 ‖w‖², for inputs of variance 1
 MAX_ITERATIONS = 200
+KEPT_VARIANCE = 0.98
+LEAST_DEVIATION = 1e-6
 
 
 def starts_from_regression(config: Config, n_tracks: int) -> bool:
@@ -68,16 +74,30 @@ def estimate_statistics(tagger: Tagger, windows: Iterable[Tensor], autocast: Any
         norm.momentum = momentum
 
 
-def start_output_layer(tagger: Tagger, batches: Iterable[tuple[Tensor, Tensor]], autocast: Any) -> None:
-    """Let the output layer be a logistic regression on the last hidden layer.
+def has_exclusive_scores(config: Config, data: TrainingData) -> bool:
+    """Say whether the scores of a training are the softmax over all labels.
+
+    So they are with few tracks of exactly one label each: what speaks for one label then speaks against all others.
+    """
+    if not (config.loss.is_cross_entropy and starts_from_regression(config, len(data.parts["training"]))):
+        return False
+    return is_exclusive(data.targets_of("training"))
+
+
+def start_dense_layers(tagger: Tagger, batches: Iterable[tuple[Tensor, Tensor]], autocast: Any) -> None:
+    """Let the dense layers be a logistic regression on what the convolutions, pooled over time, tell of windows.
+
+    The hidden layer's units are the windows' principal components, each with both signs, so that little is lost in it
+    (random units lose much): as many as hold `KEPT_VARIANCE`, scaled by the fourth root of their variance, which is
+    between leaving the strong ones strong and making all alike. Other units are not listened to at first.
 
     Args:
         tagger: a new network whose batch norm has the statistics of the training part; left in evaluation mode.
         batches: windows as above and their targets (batch, n_labels) in 0 to 1.
         autocast: as above.
     """
-    layer, heard, wanted = tagger.back_end.output, [], []
-    hook = layer.register_forward_pre_hook(lambda _, inputs: heard.append(inputs[0].double()))
+    back_end, heard, wanted = tagger.back_end, list[Tensor](), list[Tensor]()
+    hook = back_end.dense.register_forward_pre_hook(lambda _, inputs: heard.append(inputs[0].double()))
     tagger.eval()
     try:
         with torch.no_grad():
@@ -87,13 +107,43 @@ def start_output_layer(tagger: Tagger, batches: Iterable[tuple[Tensor, Tensor]],
                 wanted.append(y.double())
     finally:
         hook.remove()
-    weight, bias = fit_logistic(torch.cat(heard), torch.cat(wanted), PENALTY)
+    pooled = torch.cat(heard)
+    axes, deviation = _principal_components(pooled, most=max(back_end.dense.out_features // 2, 1))
+    units = torch.cat([axes, -axes])[: back_end.dense.out_features]
+    offsets = -units @ pooled.mean(dim=0)
+    hidden = functional.relu(functional.linear(pooled, units, offsets))
+    spread, mean = torch.var_mean(hidden, dim=0, correction=0)
+    scale = deviation.sqrt().repeat(2)[: len(units)] * spread.sqrt()
+    normed = (hidden - mean) / (spread + back_end.norm.eps).sqrt() * scale
+    exclusive = bool(tagger.settings["exclusive"])
+    weight, bias = fit_logistic(normed, torch.cat(wanted), PENALTY, exclusive=exclusive)
+    n_units, norm = len(units), back_end.norm
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
     with torch.no_grad():
-        layer.weight.copy_(weight)
-        layer.bias.copy_(bias)
+        back_end.dense.weight[:n_units].copy_(units)
+        back_end.dense.bias[:n_units].copy_(offsets)
+        norm.weight[:n_units].copy_(scale)
+        norm.running_mean[:n_units].copy_(mean)
+        norm.running_var[:n_units].copy_(spread)
+        back_end.output.weight.zero_()
+        back_end.output.weight[:, :n_units].copy_(weight)
+        back_end.output.bias.copy_(bias)
 
 
-def fit_logistic(features: Tensor, targets: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
+def _principal_components(x: Tensor, most: int) -> tuple[Tensor, Tensor]:
+    """Return axes (k, n_features) onto which x (n, n_features) has variance 1, and k deviations along them."""
+    scale = x.std(dim=0, correction=0).clamp(min=LEAST_DEVIATION)
+    _, singular, axes = torch.linalg.svd((x - x.mean(dim=0)) / scale, full_matrices=False)
+    shares = singular.square().cumsum(0) / singular.square().sum().clamp(min=LEAST_DEVIATION)
+    k = min(int((shares < KEPT_VARIANCE).sum()) + 1, most, len(singular))
+    deviation = (singular[:k] / math.sqrt(len(x))).clamp(min=LEAST_DEVIATION)
+    return axes[:k] / scale / deviation[:, None], deviation
+
+
+def fit_logistic(
+    features: Tensor, targets: Tensor, penalty: float, *, exclusive: bool = False
+) -> tuple[Tensor, Tensor]:
     """Return weights (n_labels, n_features) and biases (n_labels,) of a logistic regression for each label.
 
     What is least is Σ cross-entropies + penalty / 2 ‖weights‖², by L-BFGS over all labels at once.
@@ -102,6 +152,7 @@ def fit_logistic(features: Tensor, targets: Tensor, penalty: float) -> tuple[Ten
         features: (n, n_features).
         targets: (n, n_labels) in 0 to 1.
         penalty: of the squared weights.
+        exclusive: one regression over all labels, by the cross-entropy of the softmax.
     """
     share = targets.mean(dim=0).clamp(LEAST_SHARE, 1 - LEAST_SHARE)
     weight = features.new_zeros(targets.shape[1], features.shape[1]).requires_grad_()
@@ -109,7 +160,10 @@ def fit_logistic(features: Tensor, targets: Tensor, penalty: float) -> tuple[Ten
 
     def objective() -> Tensor:
         logits = functional.linear(features, weight, bias)
-        loss = functional.binary_cross_entropy_with_logits(logits, targets, reduction="sum")
+        if exclusive:
+            loss = softmax_loss(logits, targets) * len(targets)
+        else:
+            loss = functional.binary_cross_entropy_with_logits(logits, targets, reduction="sum")
         return loss + penalty / 2 * weight.square().sum()
 
     minimise(objective, [weight, bias], max_iter=MAX_ITERATIONS, tolerance_grad=1e-4)
