@@ -122,7 +122,7 @@ def test_a_waveform_that_is_none(waveform, message):
 
 
 def test_presets_are_what_the_papers_say():
-    assert preset_names() == ("urop2019", "pons2018")
+    assert preset_names() == ("urop2019", "pons2018", "musicnn")
     ours, pons = read_preset("urop2019"), read_preset("pons2018")
     assert (ours.sample_rate, ours.n_fft, ours.hop_length, ours.n_mels, ours.top_db) == (
         16000,

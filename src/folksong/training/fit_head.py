@@ -27,6 +27,7 @@ from torch.nn import functional
 from folksong.errors import FolksongError
 from folksong.metrics import summarise
 from folksong.models.heads import EmbeddingHead
+from folksong.training.config import LossSettings
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -131,6 +132,12 @@ def standardise(head: EmbeddingHead, x: Tensor) -> None:
 def is_exclusive(targets: npt.NDArray[np.generic] | Tensor) -> bool:
     """Say whether each track carries exactly one of two or more labels: (n, n_labels) of 0 and 1."""
     return targets.shape[1] > 1 and bool((targets.sum(1) == 1).all())
+
+
+def learns_softmax(targets: npt.NDArray[np.generic], loss: LossSettings) -> bool:
+    """Say whether a head learns the softmax: each track carries one label, and the loss is plain cross-entropy."""
+    plain = loss.chosen == "bce" and loss.weights == "ignore" and not loss.label_smoothing
+    return plain and loss.absent_weight == 1 and is_exclusive(targets)
 
 
 def softmax_loss(logits: Tensor, targets: Tensor) -> Tensor:

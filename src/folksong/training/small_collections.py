@@ -36,7 +36,7 @@ MAX_ITERATIONS = 200
 
 def starts_from_regression(config: Config, n_tracks: int) -> bool:
     """Say whether the output layer of a training on so many tracks starts from a logistic regression."""
-    return config.schedule.adapt_to_small and n_tracks <= FEW_TRACKS
+    return config.schedule.adapt_to_small and n_tracks <= FEW_TRACKS and not config.model.unfreeze
 
 
 def heard_often(config: Config, n_tracks: int, n_windows: int) -> bool:

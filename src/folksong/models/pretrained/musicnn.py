@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from importlib import resources
 from typing import Any, cast
 
@@ -53,9 +52,15 @@ class PooledFilters(nn.Module):
         self.padding = (0, 0, (length - 1) // 2, length // 2)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """(batch, 1, frames, bands) -> (batch, frames, n_filters)."""
-        answers: Tensor = self.norm(functional.relu(self.conv(functional.pad(pictures, self.padding))))
-        return answers.amax(3).transpose(1, 2)
+        """(batch, 1, frames, bands) -> (batch, frames, n_filters).
+
+        The norm, whose statistics never change, is applied to the answers that are the highest after it.
+        """
+        kernel, signs = self.upright()
+        padded, bias = functional.pad(pictures, self.padding), cast(Tensor, self.conv.bias) * signs
+        answers = functional.conv2d(padded, kernel[:, None], bias)
+        highest = functional.max_pool2d(answers, (1, answers.shape[3])) * signs[:, None, None]
+        return self.norm(functional.relu(highest)).squeeze(3).transpose(1, 2)
 
     def upright(self) -> tuple[Tensor, Tensor]:
         """Return the kernel (n_filters, length, height), its sign turned where the norm's scale is negative, and signs.
@@ -203,12 +208,13 @@ class Vgg(nn.Module):
         return self.eval().requires_grad_(False)
 
 
-PRESET = replace(read_preset("pons2018"), name="musicnn", pad_mode="reflect")
+PRESET = read_preset("musicnn")
 """Spectrograms as the package computed them, but never in its 16-bit floats, which loud music overflows."""
 WINDOW_SECONDS = N_FRAMES * PRESET.hop_length / PRESET.sample_rate  # 2.992
 WINDOWS_AT_ONCE = 10
 LICENCE = "ISC"
 DEFAULT_LAYERS = {"musicnn": "features", "vgg": "pool3+pool4+pool5"}
+DEFAULT_POOL: Pool = "mean+max"
 
 
 def read_network(name: str, weights: str | os.PathLike[str] | None = None) -> tuple[Musicnn | Vgg, str]:
@@ -220,12 +226,17 @@ def read_network(name: str, weights: str | os.PathLike[str] | None = None) -> tu
     """
     kind, corpus = name.split("-")
     found = read_weights(f"{corpus.upper()}_{kind}", weights)
-    network = Musicnn() if kind == "musicnn" else Vgg()
+    network = new_network(name)
     try:
         network.load(found.tensors)
     except FileFormatError as error:
         raise FileFormatError(f"{name}: {error}") from error
     return network.prepare(), found.sha256
+
+
+def new_network(name: str) -> Musicnn | Vgg:
+    """Return a network of a name's kind with random weights."""
+    return Musicnn() if name.startswith("musicnn") else Vgg()
 
 
 def windows_of(spectrogram: npt.NDArray[np.float32]) -> Iterator[npt.NDArray[np.float32]]:
@@ -283,7 +294,7 @@ class MusicnnExtractor:
     ) -> None:
         keep_memory()
         self.network, sha256 = read_network(name, weights)
-        self.pool: Pool = pool or "mean+max"
+        self.pool: Pool = pool or DEFAULT_POOL
         self.layers = (layer or DEFAULT_LAYERS[name.split("-")[0]]).split("+")
         self.sample_rate = PRESET.sample_rate
         with torch.inference_mode():
