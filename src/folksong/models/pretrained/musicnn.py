@@ -50,6 +50,7 @@ class PooledFilters(nn.Module):
         self.conv = nn.Conv2d(1, n_filters, (length, height))
         self.norm = nn.BatchNorm2d(n_filters, EPSILON)
         self.padding = (0, 0, (length - 1) // 2, length // 2)
+        self.n_answers = N_MELS - height + 1  # over bands
 
     def forward(self, pictures: Tensor) -> Tensor:
         """(batch, 1, frames, bands) -> (batch, frames, n_filters).
@@ -59,7 +60,7 @@ class PooledFilters(nn.Module):
         kernel, signs = self.upright()
         padded, bias = functional.pad(pictures, self.padding), cast(Tensor, self.conv.bias) * signs
         answers = functional.conv2d(padded, kernel[:, None], bias)
-        highest = functional.max_pool2d(answers, (1, answers.shape[3])) * signs[:, None, None]
+        highest = functional.max_pool2d(answers, (1, self.n_answers)) * signs[:, None, None]
         return self.norm(functional.relu(highest)).squeeze(3).transpose(1, 2)
 
     def upright(self) -> tuple[Tensor, Tensor]:

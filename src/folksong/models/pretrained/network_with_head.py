@@ -68,10 +68,11 @@ class NetworkWithHead(nn.Module):
         head = EmbeddingHead.from_settings(settings["head"], labels)
         return cls(settings["network"], head, settings["layer"], settings["pool"])
 
-    def load_pretrained(self) -> None:
-        """Take the network's weights as others trained them."""
-        found, _ = read_network(self.settings["network"])
+    def load_pretrained(self) -> str:
+        """Take the network's weights as others trained them, and return their SHA-256."""
+        found, sha256 = read_network(self.settings["network"])
         self.network.load_state_dict(found.state_dict())
+        return sha256
 
     def train(self, mode: bool = True) -> NetworkWithHead:
         """Set what is learned; batch norms stay as they are."""
@@ -91,7 +92,9 @@ class NetworkWithHead(nn.Module):
         frames = (starts[:, None] + torch.arange(N_FRAMES)) % n_frames
         heard = spectrograms.transpose(1, 2)[:, frames.to(spectrograms.device)]
         found = self.network(heard.flatten(0, 1))
-        values = [found[layer].unflatten(0, (-1, len(starts))).flatten(1, 2) for layer in self.layers]
+        values = [
+            found[layer].reshape(spectrograms.shape[0], -1, found[layer].shape[2]) for layer in self.layers
+        ]
         return torch.cat([PARTS[part](one) for one in values for part in self.pool], 1)
 
     def forward(self, spectrograms: Tensor) -> Tensor:

@@ -128,7 +128,7 @@ class OnnxExtractor:
         if not file.is_file():
             raise FolksongError(f"{file}: no such ONNX model")
         self.file, self.description = file, read_description(file.with_suffix(".toml"))
-        self.session, self.sha256 = _session(file)
+        self.session, self.sha256 = open_session(file)
         (heard, *others) = self.session.get_inputs()
         if others:
             raise FileFormatError(f"{file}: takes {1 + len(others)} inputs; a model of one input is needed")
@@ -232,8 +232,13 @@ def _arranged(windows: npt.NDArray[np.float32], axes: tuple[str, ...]) -> npt.ND
     )
 
 
-def _session(file: Path) -> tuple[Any, str]:
-    """Return a model as onnxruntime has it, and the SHA-256 of its file, or of its files' hashes if it has several."""
+def open_session(file: Path) -> tuple[Any, str]:
+    """Return a model as onnxruntime has it, and the SHA-256 of its file, or of its files' hashes if it has several.
+
+    Raises:
+        FolksongError: onnxruntime is not installed.
+        FileFormatError: the file is damaged, its weights lie elsewhere, or it uses operators that are not known.
+    """
     try:
         import onnx
         import onnxruntime
