@@ -21,8 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from folksong.models.convolution import ConvBlock, halved
-from folksong.models.front_ends import WaveformFrontEnd
+from folksong.models.front_ends import ConvBlock, WaveformFrontEnd, halved
 from folksong.models.tagger import Tagger
 
 STRIP_ROWS = 4  # rows of answers that one convolution gives; the fastest of 4 to 59 on a processor
