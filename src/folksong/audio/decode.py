@@ -186,11 +186,7 @@ def check_numbers(file: Path, samples: Samples) -> None:
 
 
 def is_long(path: str | os.PathLike[str]) -> bool:
-    """Say whether a recording promises to be longer than `LONG_SECONDS`.
-
-    Raises:
-        AudioError: it cannot be opened.
-    """
+    """Say whether a recording promises to be longer than `LONG_SECONDS`."""
     if Path(path).is_file() and Path(path).stat().st_size < SMALL_BYTES:
         return False
     with open_recording(path, None) as stream:

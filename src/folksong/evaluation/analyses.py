@@ -47,10 +47,6 @@ def read_tag_groups(path: str | os.PathLike[str]) -> dict[str, str]:
     """Return tag -> group from a file of lines ``tag<TAB>group``, a header allowed; ``top100`` ships in the package.
 
     Facets of tags (`folksong.tags.facets`) are such a file: what follows the group is passed over.
-
-    Raises:
-        FolksongError: the file is missing.
-        FileFormatError: a line has no group, or a tag is in two.
     """
     shipped = files("folksong.evaluation").joinpath("data", f"{path}.tsv")
     if shipped.is_file() and not Path(path).exists():
@@ -176,12 +172,7 @@ class Recovery:
 
 
 def read_truth(path: str | os.PathLike[str]) -> dict[str, str]:
-    """Return tag -> meaning from a CSV file with the columns ``tag`` and ``concept``, and ``kind`` if there is one.
-
-    Raises:
-        FolksongError: the file is missing.
-        FileFormatError: a column is missing, or a tag has two meanings.
-    """
+    """Return tag -> meaning from a CSV file with the columns ``tag`` and ``concept``, and ``kind`` if there is one."""
     reader = csv.DictReader(StringIO(read_text(path), newline=""))
     missing = [name for name in ("tag", "concept") if name not in (reader.fieldnames or ())]
     if missing:

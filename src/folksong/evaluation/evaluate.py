@@ -163,9 +163,6 @@ def write_label_arrays(
             ``cooccurrence`` (n_labels, n_labels) int64, how many tracks of all parts carry both labels, each alone on
             the diagonal.
         progress: show a bar.
-
-    Raises:
-        FolksongError: the part holds no track with a label.
     """
     opened = run if isinstance(run, Run) else Run.open(run)
 
@@ -243,12 +240,7 @@ def _figure(value: Any, name: str) -> Any:
 
 
 def read_evaluation(folder: str | os.PathLike[str], part: str = "test") -> Evaluation:
-    """Read what `write_evaluation` wrote.
-
-    Raises:
-        FolksongError: the part was not evaluated yet.
-        FileFormatError: a file is damaged.
-    """
+    """Read what `write_evaluation` wrote."""
     path = Path(folder) / f"{part}.json"
     if not path.exists():
         raise FolksongError(f"{path}: not there; evaluate the {part} part of the run first")

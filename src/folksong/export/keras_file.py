@@ -35,12 +35,7 @@ HIGHEST_TIMBRAL_SHARE = 0.9  # of the mel bands, which a kernel of conv1_spec sp
 
 
 def read_keras_weights(path: str | os.PathLike[str]) -> Weights:
-    """Return layer name -> its arrays, in Keras' order, of a model or weights file.
-
-    Raises:
-        FolksongError: there is no such file, or h5py is not installed.
-        FileFormatError: it is not HDF5, or no Keras model.
-    """
+    """Return layer name -> its arrays, in Keras' order, of a model or weights file."""
     try:
         import h5py
     except ImportError:
@@ -79,14 +74,7 @@ def read_keras_weights(path: str | os.PathLike[str]) -> Weights:
 def read_checkpoint_weights(path: str | os.PathLike[str]) -> Weights:
     """Return layer name -> its arrays, in Keras' order, of a checkpoint that TensorFlow wrote of a model.
 
-    What the optimizer keeps is left out.
-
-    Args:
-        path: the ``.index`` file, or its name without that.
-
-    Raises:
-        FolksongError: a file is missing.
-        FileFormatError: a file is cut or damaged.
+    `path` is the ``.index`` file, or its name without that. What the optimizer keeps is left out.
     """
     layers: dict[str, dict[str, npt.NDArray[np.float32]]] = {}
     for name, array in read_tf_checkpoint(path).items():
@@ -97,11 +85,7 @@ def read_checkpoint_weights(path: str | os.PathLike[str]) -> Weights:
 
 
 def keras_sizes(weights: Mapping[str, list[npt.NDArray[np.float32]]], n_mels: int) -> dict[str, Any]:
-    """Return the arguments of a `Tagger` for these weights.
-
-    Raises:
-        FolksongError: they are of neither front-end, or of another number of mel bands.
-    """
+    """Return the arguments of a `Tagger` for these weights."""
     missing = [name for name in ("dense1_back", "dense2_back") if len(weights.get(name, ())) != 2]
     if missing or not ("conv0_wave" in weights or "conv1_spec" in weights):
         found = ", ".join(list(weights)[:5]) or "none"
@@ -218,15 +202,9 @@ def keras_layers(tagger: Tagger) -> dict[str, tuple[str, Callable[[Arrays], Arra
 
 
 def load_keras_weights(tagger: Tagger, weights: Mapping[str, Sequence[Arrays]]) -> None:
-    """Copy Keras weights into `tagger`.
+    """Copy Keras weights, layer name -> its arrays in Keras' order, into a `tagger` of the same sizes.
 
-    Args:
-        tagger: the model to fill; its sizes must be those of the Keras model.
-        weights: Keras layer name -> its arrays in Keras' order: kernel and bias, or gamma, beta, moving mean and
-            moving variance.
-
-    Raises:
-        FolksongError: a layer is missing, has another number of arrays or other shapes; the message names it.
+    The arrays are kernel and bias, or gamma, beta, moving mean and moving variance.
     """
     state: dict[str, torch.Tensor] = dict(tagger.state_dict())
     for layer, (module, turn) in keras_layers(tagger).items():

@@ -138,10 +138,6 @@ def prepared(tagger: Tagger, dtype: torch.dtype) -> Tagger:
     """Return a copy of a tagger for scoring under autocast in `dtype`; the tagger itself stays as it is.
 
     Its logits are the tagger's own under autocast, up to rounding in `dtype`. It cannot be trained.
-
-    Args:
-        tagger: any.
-        dtype: float16 or bfloat16.
     """
     ready = copy.deepcopy(tagger).eval().requires_grad_(False)
     front_end, adapt = ready.front_end, ready.back_end.adapt

@@ -96,15 +96,10 @@ unit variance instead of being blown up into a signal."""
 
 
 def standardise(x: Tensor, eps: float = STANDARDISE_EPS) -> Tensor:
-    """Return each window of a batch with mean 0 and variance 1: (x − mean) / √(var + eps), in float32
-    or wider.
+    """Return each window (batch, ...) with mean 0 and variance 1: (x − mean) / √(var + eps), in float32 or wider.
 
     The variance is the biased one, over all values of a window. The mean is taken out twice: the second time removes
     what rounding left, so that a constant window (silence, also in dB) becomes zeros.
-
-    Args:
-        x: (batch, ...) windows.
-        eps: added to the variance.
     """
     axes = tuple(range(1, x.ndim))
     centred = x.to(torch.promote_types(x.dtype, torch.float32))

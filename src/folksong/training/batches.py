@@ -177,12 +177,7 @@ class TrainingBatches:
                     break
 
     def for_statistics(self, epoch: int, *, whole: bool = False) -> Iterator[Batch]:
-        """Return some batches of the training part, unchanged by augmentation; the same for each number of an epoch.
-
-        Args:
-            epoch: chooses order and windows.
-            whole: one pass, however many batches it has.
-        """
+        """Return some batches of the training part, or a `whole` pass, without augmentation; `epoch` chooses them."""
 
         def passes() -> Iterator[Batch]:
             for data_pass in count(epoch if whole else epoch * STATISTICS_BATCHES):
