@@ -252,8 +252,8 @@ def report(
         n_resamples (--resamples): Of the bootstraps.
         truth (CSV): What each tag means, where that is known (columns tag and concept): adds how well label spaces
             recover it.
-        tag_groups (--groups TSV): Lines tag<TAB>group: adds mean PR-AUC by group. top100 names the grouping that ships
-            with folksong.
+        tag_groups (--groups TSV): Lines tag<TAB>group, or a table whose header has tag and group: adds mean PR-AUC by
+            group. top100 names the grouping that ships with folksong.
         audio (SOURCE): The recordings, a track list or a folder: the page names them by artist and title, and plays
             them where they lie.
         pictures (DIR): Also write PNGs: the frontier, and the labels of each label space's first seed.
