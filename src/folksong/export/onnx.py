@@ -138,9 +138,6 @@ def export_onnx(run: Run, path: str | os.PathLike[str]) -> Path:
     Of a run on embeddings by pretrained networks that come with folksong these are inside, and what is heard at once is
     the whole recording. Of other embeddings it is the head alone: ``embeddings`` (batch, dimensions) in, scores out;
     the space that they must lie in is in the metadata.
-
-    Raises:
-        FolksongError: the package onnx is not installed, the run has no checkpoint, or weights are missing.
     """
     try:
         import onnx
