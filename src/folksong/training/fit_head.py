@@ -84,6 +84,7 @@ def fit_head(
     validation: Examples | None,
     loss_of: Loss,
     *,
+    parts: Sequence[int] = (),
     seed: int = 0,
 ) -> FittedHead:
     """Fit a head's weights and calibration.
@@ -93,12 +94,13 @@ def fit_head(
         training: what it learns from.
         validation: used to choose by, never to learn from, and only if it is large.
         loss_of: (logits, learned) -> the mean loss over tracks and labels.
+        parts: features of each of several extractors side by side, which then count alike, however many those are.
         seed: of folds, first weights and batches.
 
     Raises:
         FolksongError: a number is not finite.
     """
-    standardise(head, training.x)
+    standardise(head, training.x, parts)
     loss = softmax_loss if head.settings["exclusive"] else _summed(loss_of)
     inner = Examples(head.standardised(training.x), training.targets, training.learned)
     judge = None
@@ -106,9 +108,9 @@ def fit_head(
         judge = Examples(head.standardised(validation.x), validation.targets, validation.learned)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        parts = _held_out_parts(inner, judge, seed)
+        folds = _held_out_parts(inner, judge, seed)
         fit = _fit_hidden if head.settings["n_hidden"] else _fit_linear
-        penalty, logits, targets = fit(head, inner, judge, parts, loss)
+        penalty, logits, targets = fit(head, inner, judge, folds, loss)
     calibration = calibrate(logits, targets, exclusive=head.settings["exclusive"])
     head.slope.copy_(calibration.slope)
     head.offset.copy_(calibration.offset)
@@ -117,14 +119,19 @@ def fit_head(
     return FittedHead(head.eval(), penalty, len(logits))
 
 
-def standardise(head: EmbeddingHead, x: Tensor) -> None:
-    """Give a head the mean and scale of embeddings (n, n_features); a feature that is constant becomes 0."""
+def standardise(head: EmbeddingHead, x: Tensor, parts: Sequence[int] = ()) -> None:
+    """Give a head the mean and scale of embeddings (n, n_features); a feature that is constant becomes 0.
+
+    All features together have a mean square length of 1, and so much of it each part (numbers of features).
+    """
     if not bool(torch.isfinite(x).all()):
         raise FolksongError("some embeddings are no finite numbers")
     mean = x.mean(dim=0, dtype=torch.float64)
     deviation = ((x - mean.to(x.dtype)).square().mean(dim=0, dtype=torch.float64)).sqrt()
     varies = deviation > 1e-6 * mean.abs().clamp(min=1e-30)
-    scale = torch.where(varies, 1 / deviation.clamp(min=1e-30), 0) / math.sqrt(max(int(varies.sum()), 1))
+    sizes = list(parts) or [x.shape[1]]
+    alike = [one.sum().clamp(min=1).expand(len(one)) * len(sizes) for one in varies.split(sizes)]
+    scale = torch.where(varies, 1 / deviation.clamp(min=1e-30), 0) / torch.cat(alike).sqrt()
     head.mean.copy_(mean)
     head.scale.copy_(scale)
 

@@ -97,6 +97,7 @@ def train_head(run: Run, data: TrainingData, config: Config) -> Run:
         training,
         validation if len(validation.x) else None,
         read_loss(run, config.loss),
+        parts=embeddings.space.parts,
         seed=config.runtime.seed,
     )
     row: dict[str, Any] = {"epoch": 1, "step": 1, "penalty": fitted.penalty, "held_out": fitted.n_held_out}

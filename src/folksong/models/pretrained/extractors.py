@@ -168,6 +168,7 @@ class _SideBySide:
             licence=", ".join(space.licence for space in spaces),
             sha256=", ".join(space.sha256 for space in spaces),
             dimensions=sum(space.dimensions for space in spaces),
+            parts=tuple(space.dimensions for space in spaces),
         )
 
     def __call__(self, samples: Vector) -> Vector:
