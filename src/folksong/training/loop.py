@@ -123,16 +123,7 @@ def _take_part(processes: Processes, begin: Callable[[Processes], Beginning] | N
 
 @dataclass
 class TrainingState:
-    """Where a training stands.
-
-    Args:
-        tagger: its weights.
-        optimizer: with its moments.
-        schedule: of the learning rate.
-        scaler: of the loss, in float16.
-        batches: from which step n takes the n-th.
-        counts: all else.
-    """
+    """Where a training stands; all that is no weights, moments, rate, scale or batch is in its `counts`."""
 
     tagger: Tagger
     optimizer: torch.optim.Optimizer
@@ -203,17 +194,9 @@ class TrainingState:
 
 @dataclass
 class Counts:
-    """Steps, epochs and figures of a training so far.
+    """Steps, epochs and figures of a training so far; the sums are of the running epoch, over all processes.
 
-    Args:
-        step: steps done.
-        epoch: epochs done, with their validation.
-        loss_sum: of the batches of the running epoch, over all processes.
-        loss_count: number of these batches.
-        history: one row an epoch.
-        best: the best figure that decides.
-        stop_reference: what early stopping compares with.
-        epochs_without_improvement: for early stopping.
+    `best` is the best figure that decides, `stop_reference` what early stopping compares with.
     """
 
     step: int = 0
