@@ -36,14 +36,13 @@ from folksong.models.checkpoint import read_checkpoint, remove_partial_files, wr
 from folksong.models.front_ends import LOG_MEL
 from folksong.models.hardware import keep_memory
 from folksong.models.tagger import Tagger
-from folksong.runs import Run
+from folksong.runs import Run, write_model_card
 from folksong.shards.loader import Batch
 from folksong.training.batches import TrainingBatches
 from folksong.training.config import Config
 from folksong.training.data import TrainingData, read_run_data
 from folksong.training.distributed import Processes, joined
 from folksong.training.losses import TaggingLoss, read_loss
-from folksong.training.model_card import write_model_card
 from folksong.training.optimizer import build_optimizer
 from folksong.training.schedule import Schedule
 from folksong.training.small_collections import (
