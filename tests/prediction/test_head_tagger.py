@@ -13,7 +13,6 @@ import soundfile
 from click.testing import CliRunner, Result
 
 import folksong as fs
-from conftest import KINDS, RATE, make_sound
 from folksong.cli import main
 from folksong.embeddings.store import read_embeddings
 from folksong.errors import FolksongError
@@ -24,16 +23,17 @@ from folksong.models.pretrained.extractors import get_extractor
 from folksong.prediction import load_tagger
 from folksong.prediction.head_tagger import find_extractor
 
+KINDS, RATE = ("tone", "chirp", "noise", "clicks"), 16_000
 PER_KIND = 10
 
 
 @pytest.fixture(scope="module")
-def music(tmp_path_factory) -> Path:
+def music(tmp_path_factory, sound) -> Path:
     folder = tmp_path_factory.mktemp("music")
     for kind in KINDS:
         (folder / kind).mkdir()
         for number in range(PER_KIND):
-            soundfile.write(folder / kind / f"{number}.flac", make_sound(kind, number, 1.0), RATE)
+            soundfile.write(folder / kind / f"{number}.flac", sound(kind, number, 1.0), RATE)
     return folder
 
 
@@ -142,7 +142,7 @@ def fetched(wheel, monkeypatch):
     monkeypatch.setattr(weights, "kept_wheel", lambda: wheel)
 
 
-def test_parts_of_another_layer_are_built_again(fetched, music, tags, tmp_path):
+def test_parts_of_another_layer_are_built_again(fetched, music, tags, sound, tmp_path):
     pytest.importorskip("onnxruntime")
     few = tmp_path / "few"
     for kind in KINDS[:2]:
@@ -156,7 +156,7 @@ def test_parts_of_another_layer_are_built_again(fetched, music, tags, tmp_path):
     np.testing.assert_array_equal(tagger.extractor(soundfile.read(file, dtype="float32")[0]), tracks[0])
     graph = load_tagger(export_onnx(run, tmp_path / "whole.onnx"))
     for seconds in (0.5, 3.2, 9.0):
-        samples = make_sound("tone", 2, seconds)
+        samples = sound("tone", 2, seconds)
         np.testing.assert_allclose(graph.scores(samples), tagger.scores(samples), atol=5e-3)
     np.testing.assert_allclose(graph.predict(file).scores, tagger.predict(file).scores, atol=5e-3)
     assert invoke("predict", graph.file, file).stdout

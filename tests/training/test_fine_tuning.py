@@ -11,7 +11,6 @@ import torch
 from click.testing import CliRunner
 
 import folksong as fs
-from conftest import KINDS, RATE, make_sound
 from folksong.audio.catalogue import scan_folder
 from folksong.audio.log_mel import log_mel
 from folksong.cli import main
@@ -28,6 +27,7 @@ from folksong.prediction import load_tagger
 from folksong.splits import Split
 from folksong.training.train import train
 
+KINDS, RATE = ("tone", "chirp", "noise", "clicks"), 16_000
 PER_KIND = 5
 
 
@@ -39,12 +39,12 @@ def _fetched(wheel):
 
 
 @pytest.fixture(scope="module")
-def music(tmp_path_factory) -> Path:
+def music(tmp_path_factory, sound) -> Path:
     folder = tmp_path_factory.mktemp("music")
     for kind in KINDS[:2]:
         (folder / kind).mkdir()
         for number in range(PER_KIND):
-            soundfile.write(folder / kind / f"{number}.wav", make_sound(kind, number, 1.0), RATE)
+            soundfile.write(folder / kind / f"{number}.wav", sound(kind, number, 1.0), RATE)
     return folder
 
 
@@ -97,11 +97,11 @@ def train_on(shards: Path, out: Path, inputs, **options) -> fs.Run:
     ],
 )
 @pytest.mark.parametrize("seconds", [0.5, 3.1, 7.3])
-def test_it_embeds_as_the_extractor_does(name, layer, pool, seconds):
+def test_it_embeds_as_the_extractor_does(name, layer, pool, seconds, sound):
     extractor = get_extractor(name, layer=layer, pool=pool)
     network = NetworkWithHead(name, EmbeddingHead(extractor.space.dimensions, 2), layer, pool)
     network.load_pretrained()
-    samples = make_sound("chirp", 1, seconds)
+    samples = sound("chirp", 1, seconds)
     with torch.inference_mode():
         found = network.embed(torch.from_numpy(log_mel(samples, PRESET))[None])[0]
     np.testing.assert_allclose(found, extractor(samples), atol=1e-3, rtol=1e-4)
