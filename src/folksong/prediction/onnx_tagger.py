@@ -68,5 +68,4 @@ class OnnxTagger(HeadTagger):
             self.session.run(["scores"], {"waveform": checked[None, start : start + steps]})[0][0]
             for start in starts
         ]
-        scores: Scores = np.mean(found, axis=0, dtype=np.float64).astype(np.float32)
-        return scores
+        return np.asarray(np.mean(found, axis=0, dtype=np.float64), np.float32)

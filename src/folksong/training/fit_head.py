@@ -39,6 +39,9 @@ PATIENCE = 2  # steps of λ without an improvement
 MAX_ITERATIONS = 60
 ITERATIONS_ON_THE_WAY, TOLERANCE_ON_THE_WAY = 20, 1e-5  # of λs that are only looked at
 LEAST_SHARE = 1e-4
+LEAST_DEVIATION = (
+    2e-5  # of a feature, relative to its mean: less is rounding in 32 bits, which would count as much
+)
 OFFSET_PENALTY = 2.0  # tracks' worth of doubt that a label's offset in the calibration is 0
 BATCH_SIZE, LEARNING_RATE, MOST_EPOCHS, EPOCHS_PATIENCE = 128, 1e-3, 200, 8
 HIDDEN_DECAY = 1e-2
@@ -128,9 +131,9 @@ def standardise(head: EmbeddingHead, x: Tensor, parts: Sequence[int] = ()) -> No
         raise FolksongError("some embeddings are no finite numbers")
     mean = x.mean(dim=0, dtype=torch.float64)
     deviation = ((x - mean.to(x.dtype)).square().mean(dim=0, dtype=torch.float64)).sqrt()
-    varies = deviation > 1e-6 * mean.abs().clamp(min=1e-30)
+    varies = deviation > LEAST_DEVIATION * mean.abs().clamp(min=1e-30)
     sizes = list(parts) or [x.shape[1]]
-    alike = [one.sum().clamp(min=1).expand(len(one)) * len(sizes) for one in varies.split(sizes)]
+    alike = [one.sum().clamp(min=1).expand(len(one)) * len(sizes) for one in torch.split(varies, sizes)]
     scale = torch.where(varies, 1 / deviation.clamp(min=1e-30), 0) / torch.cat(alike).sqrt()
     head.mean.copy_(mean)
     head.scale.copy_(scale)

@@ -76,7 +76,8 @@ class PooledFilters(nn.Module):
         answers = functional.conv2d(functional.pad(pictures, self.padding), kernel[alive, None], bias[alive])
         highest = functional.max_pool2d(answers, (1, self.n_answers)).squeeze(3)
         every = _with_constant(highest, self.alive, bias) * self.signs()[:, None]
-        return self.norm(functional.relu(every)[..., None]).squeeze(3).transpose(1, 2)
+        normed: Tensor = self.norm(functional.relu(every)[..., None])
+        return normed.squeeze(3).transpose(1, 2)
 
     def signs(self) -> Tensor:
         """Return those of the norm's scales (n_filters,)."""

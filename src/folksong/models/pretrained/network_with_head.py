@@ -87,7 +87,7 @@ class NetworkWithHead(nn.Module):
         )  # with torch functions: an exported graph has any length
         room = (n_frames - N_FRAMES).clamp(min=0)
         gaps = torch.ceil(n_frames / N_FRAMES - UNHEARD).long().clamp(min=1) - 1
-        numbers = torch.arange(gaps + 1)
+        numbers = torch.arange(gaps + 1)  # type: ignore[call-overload]
         starts = torch.where(gaps > 0, room * numbers // gaps.clamp(min=1), room // 2)
         frames = (starts[:, None] + torch.arange(N_FRAMES)) % n_frames
         heard = spectrograms.transpose(1, 2)[:, frames.to(spectrograms.device)]
