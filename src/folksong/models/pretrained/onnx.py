@@ -169,6 +169,7 @@ class OnnxExtractor:
 
     def _space(self) -> EmbeddingSpace:
         hop = 1 if self.description.mel is None else self.description.mel.hop_length
+        apart = self.description.hop
         silence = np.zeros(self.window * hop if self.window else self.sample_rate, np.float32)
         return EmbeddingSpace(
             model=self.description.model,
