@@ -173,8 +173,7 @@ class OnnxExtractor:
         silence = np.zeros(self.window * hop if self.window else self.sample_rate, np.float32)
         return EmbeddingSpace(
             model=self.description.model,
-            revision=self.description.revision
-            + (f", hop {hop_of}" if (hop_of := self.description.hop) else ""),
+            revision=f"{self.description.revision}{'' if apart is None else f' hop {apart}'}".strip(),
             layer=self.output,
             pool=self.pool,
             sample_rate=self.sample_rate,
