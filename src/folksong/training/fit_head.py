@@ -74,11 +74,13 @@ class FittedHead:
         head: in evaluation mode.
         penalty: λ; NaN for a hidden layer.
         n_held_out: tracks that it was chosen and calibrated by.
+        held_out_loss: mean log-loss of these tracks; less is better, also between embeddings.
     """
 
     head: EmbeddingHead
     penalty: float
     n_held_out: int
+    held_out_loss: float
 
 
 def fit_head(
@@ -119,7 +121,7 @@ def fit_head(
     head.offset.copy_(calibration.offset)
     if not all(bool(torch.isfinite(values).all()) for values in head.state_dict().values()):
         raise FolksongError("the head's weights became infinite; are the embeddings finite, and the losses?")
-    return FittedHead(head.eval(), penalty, len(logits))
+    return FittedHead(head.eval(), penalty, len(logits), calibration.loss)
 
 
 def standardise(head: EmbeddingHead, x: Tensor, parts: Sequence[int] = ()) -> None:

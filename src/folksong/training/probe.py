@@ -60,6 +60,7 @@ class Probe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         classes_: the classes, or the numbers of the labels.
         head_: the `EmbeddingHead`.
         penalty_: the λ that was chosen.
+        held_out_loss_: mean log-loss of clips that were held out in the choice, by which embeddings can be chosen.
 
     >>> X = np.random.default_rng(0).normal(size=(60, 8))
     >>> Y = np.stack([X[:, 0] > 0, X[:, 1] > 1], axis=1)
@@ -111,7 +112,7 @@ class Probe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             parts=self.parts,
             seed=_seed(self.random_state),
         )
-        self.head_, self.penalty_ = fitted.head, fitted.penalty
+        self.head_, self.penalty_, self.held_out_loss_ = fitted.head, fitted.penalty, fitted.held_out_loss
         return self
 
     def predict_proba(self, X: npt.ArrayLike) -> npt.NDArray[np.float64]:  # noqa: N803
