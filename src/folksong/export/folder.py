@@ -20,7 +20,7 @@ from folksong.errors import FileFormatError, FolksongError
 from folksong.export import DESCRIPTION_NAME
 from folksong.files import atomic_path, check_signature, read_document, read_json, sha256_file, write_signed
 from folksong.labels.space import LabelSpace, read_label, write_label
-from folksong.models.checkpoint import load_model
+from folksong.models.checkpoint import load_model, tagger_from_settings
 from folksong.models.tagger import Tagger
 from folksong.prediction.thresholds import stored_thresholds
 from folksong.prediction.windows import AudioInput
@@ -33,15 +33,9 @@ WEIGHTS_NAME = "model.safetensors"
 
 @dataclass(frozen=True, eq=False)
 class ExportedModel:
-    """What an exported folder holds.
+    """What an exported folder holds; thresholds (n_labels,) if they were tuned, on scores made as `scoring` says.
 
-    Args:
-        tagger: the network, in evaluation mode.
-        labels: its outputs, in order.
-        audio: what it hears.
-        thresholds: (n_labels,), if they were tuned.
-        scoring: how tracks are scored; the thresholds were tuned on scores made so.
-        made_from: hashes of labels, split, tags and shards, and versions.
+    `made_from` are hashes of labels, split, tags and shards, and versions.
     """
 
     tagger: Tagger
@@ -53,11 +47,7 @@ class ExportedModel:
 
 
 def export_folder(run: Run, folder: str | os.PathLike[str]) -> Path:
-    """Write a run's best tagger as safetensors and JSON; the JSON last.
-
-    Raises:
-        FolksongError: safetensors is not installed, or the run has no checkpoint.
-    """
+    """Write a run's best tagger as safetensors and JSON; the JSON last."""
     tuned = stored_thresholds(run)
     made_from = {
         "folksong": run.config["folksong"],
@@ -86,16 +76,7 @@ def write_folder(
     scoring: Scoring | None = None,
     made_from: dict[str, Any] | None = None,
 ) -> Path:
-    """Write a tagger that has a label space; see `export_folder`.
-
-    Args:
-        folder: where to.
-        tagger: the network.
-        audio: what it hears.
-        thresholds: (n_labels,).
-        scoring: how tracks are scored.
-        made_from: hashes to keep.
-    """
+    """Write a tagger that has a label space, with thresholds (n_labels,); see `export_folder`."""
     safetensors = _safetensors()
     if tagger.labels is None:
         raise FolksongError("a tagger without a label space cannot be exported")
@@ -143,12 +124,7 @@ def _check_ours(path: Path) -> None:
 
 
 def read_folder(folder: str | os.PathLike[str]) -> ExportedModel:
-    """Read what `export_folder` wrote.
-
-    Raises:
-        FolksongError: the folder, or safetensors, is missing.
-        FileFormatError: a file is damaged, or the weights are not those that the description names.
-    """
+    """Read what `export_folder` wrote."""
     path = Path(folder)
     if not (path / DESCRIPTION_NAME).is_file():
         raise FolksongError(f"{path}: no exported model here (it has no {DESCRIPTION_NAME})")
@@ -166,7 +142,7 @@ def read_folder(folder: str | os.PathLike[str]) -> ExportedModel:
             content["aliases"],
         )
         values = [entry["threshold"] for entry in content["labels"]]
-        tagger = Tagger.from_settings(content["tagger"], labels)
+        tagger = tagger_from_settings(content["tagger"], labels)
         heard = content["audio"]
         preset = None if heard["preset"] is None else FeaturePreset.from_dict(heard["preset"])
         audio = AudioInput(int(heard["sample_rate"]), float(heard["window_seconds"]), preset)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from zipfile import BadZipFile, ZipFile, is_zipfile
 
 import torch
@@ -13,13 +13,16 @@ from torch import nn
 from folksong.embeddings.store import EMBEDDINGS
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import atomic_path
+from folksong.labels.space import LabelSpace
 from folksong.models.heads import EmbeddingHead
+from folksong.models.pretrained.network_with_head import NetworkWithHead
 from folksong.models.tagger import Tagger
 
 if TYPE_CHECKING:
     from folksong.runs import Run
 
 FORMAT = "folksong.checkpoint"
+NETWORK = "network"  # key of the settings of a network that others trained
 
 
 def write_checkpoint(path: str | os.PathLike[str], content: dict[str, Any]) -> None:
@@ -29,12 +32,7 @@ def write_checkpoint(path: str | os.PathLike[str], content: dict[str, Any]) -> N
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read what `write_checkpoint` wrote, onto the CPU.
-
-    Raises:
-        FolksongError: there is no such file.
-        FileFormatError: it is damaged, or no checkpoint of folksong.
-    """
+    """Read what `write_checkpoint` wrote, onto the CPU."""
     if not Path(path).is_file():
         raise FolksongError(f"{path}: no such checkpoint; the training did not get as far as to write it")
     if not is_zipfile(path):  # what torch.save writes is one; anything else would be tried as an old format
@@ -59,22 +57,21 @@ def remove_partial_files(folder: Path) -> None:
 
 
 def load_model(run: Run, *, checkpoint: str | os.PathLike[str] | None = None) -> Tagger:
-    """Return a run's tagger with its best weights, in evaluation mode, on the CPU.
-
-    Args:
-        run: an opened run.
-        checkpoint: other weights than ``run.best_checkpoint``, of the same network.
-
-    Raises:
-        FolksongError: the checkpoint is missing, damaged, or of another network.
-    """
+    """Return a run's tagger with its best weights, or those of another checkpoint, in evaluation mode, on the CPU."""
     if run.front_end == EMBEDDINGS:
         raise FolksongError(
             f"{run.path}: learned from embeddings and has a head, not a network that hears audio"
         )
-    tagger = Tagger.from_settings(dict(run.config["tagger"]), run.labels)
+    tagger = tagger_from_settings(dict(run.config["tagger"]), run.labels)
     _load_weights(tagger, run.best_checkpoint if checkpoint is None else checkpoint)
     return tagger.eval()
+
+
+def tagger_from_settings(settings: dict[str, Any], labels: LabelSpace) -> Tagger:
+    """Build the network that a run's or an exported model's settings describe, with random weights."""
+    if NETWORK not in settings:
+        return Tagger.from_settings(settings, labels)
+    return cast(Tagger, NetworkWithHead.from_settings(settings, labels))  # all of it that is called
 
 
 def load_head(run: Run) -> EmbeddingHead:

@@ -20,7 +20,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import numpy as np
 import torch
@@ -35,26 +35,28 @@ from folksong.metrics import summarise
 from folksong.models.checkpoint import read_checkpoint, remove_partial_files, write_checkpoint
 from folksong.models.front_ends import LOG_MEL
 from folksong.models.hardware import keep_memory
+from folksong.models.pretrained.network_with_head import NetworkWithHead
 from folksong.models.tagger import Tagger
-from folksong.runs import Run
+from folksong.runs import Run, write_model_card
 from folksong.shards.loader import Batch
+from folksong.training import fine_tuning
 from folksong.training.batches import TrainingBatches
 from folksong.training.config import Config
 from folksong.training.data import TrainingData, read_run_data
 from folksong.training.distributed import Processes, joined
 from folksong.training.losses import TaggingLoss, read_loss
-from folksong.training.model_card import write_model_card
 from folksong.training.optimizer import build_optimizer
 from folksong.training.schedule import Schedule
 from folksong.training.small_collections import (
     SETTLED_BATCHES,
     SLOWER,
-    WINDOWS_PER_TRACK,
+    STATISTICS_WINDOWS,
     estimate_statistics,
     has_exclusive_scores,
     heard_often,
     start_dense_layers,
     starts_from_regression,
+    windows_of_few,
 )
 
 logger = logging.getLogger(__name__)
@@ -86,13 +88,9 @@ class TrainingInterrupted(SystemExit):
 def run_training(begin: Callable[[Processes], Beginning], config: Config, *, progress: bool) -> Run:
     """Train in all processes that the settings ask for, from where the run stands, and return the run.
 
-    Args:
-        begin: makes or opens the run; called in the first process only.
-        config: its ``runtime`` section says which processes.
-        progress: show a bar an epoch.
+    `begin` makes or opens the run; it is called in the first process only.
 
     Raises:
-        FolksongError: something in the input does not fit, or a figure is not finite.
         TrainingInterrupted: Ctrl-C; the run can be resumed.
     """
     with joined(config.runtime) as processes:
@@ -128,16 +126,7 @@ def _take_part(processes: Processes, begin: Callable[[Processes], Beginning] | N
 
 @dataclass
 class TrainingState:
-    """Where a training stands.
-
-    Args:
-        tagger: its weights.
-        optimizer: with its moments.
-        schedule: of the learning rate.
-        scaler: of the loss, in float16.
-        batches: from which step n takes the n-th.
-        counts: all else.
-    """
+    """Where a training stands; all that is no weights, moments, rate, scale or batch is in its `counts`."""
 
     tagger: Tagger
     optimizer: torch.optim.Optimizer
@@ -155,6 +144,8 @@ class TrainingState:
         tagger = build_tagger(run.front_end, data, config).to(processes.device, _float_type(precision))
         small = starts_from_regression(config, len(data.parts["training"]))
         slower = SLOWER if small and config.schedule.kind == "plateau" else 1
+        if config.model.unfreeze:
+            slower = fine_tuning.SLOWER
         optimizer = build_optimizer(
             tagger.parameters(),
             config.optimizer.name,
@@ -179,6 +170,8 @@ class TrainingState:
             logger.info(
                 "%s: going on from epoch %d, step %d", run.path, state.counts.epoch + 1, state.counts.step
             )
+        elif config.model.unfreeze:
+            start_unfrozen(run, state, data, config, processes)
         elif small:
             start_small(state, data, config, processes)
         return state
@@ -208,17 +201,9 @@ class TrainingState:
 
 @dataclass
 class Counts:
-    """Steps, epochs and figures of a training so far.
+    """Steps, epochs and figures of a training so far; the sums are of the running epoch, over all processes.
 
-    Args:
-        step: steps done.
-        epoch: epochs done, with their validation.
-        loss_sum: of the batches of the running epoch, over all processes.
-        loss_count: number of these batches.
-        history: one row an epoch.
-        best: the best figure that decides.
-        stop_reference: what early stopping compares with.
-        epochs_without_improvement: for early stopping.
+    `best` is the best figure that decides, `stop_reference` what early stopping compares with.
     """
 
     step: int = 0
@@ -395,11 +380,9 @@ def build_batches(
 
 
 def build_tagger(front_end: str, data: TrainingData, config: Config) -> Tagger:
-    """Return a new tagger for the data, whose first weights depend on the seed only.
-
-    Raises:
-        FolksongError: the window is too short for the network.
-    """
+    """Return a new tagger for the data, whose first weights depend on the seed only."""
+    if config.model.unfreeze:
+        return cast(Tagger, fine_tuning.build_pretrained(front_end, data, config))
     manifest, seconds = data.shards.manifest, config.data.window_seconds
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.runtime.seed)
@@ -453,12 +436,7 @@ def _without_sync(network: nn.Module) -> Any:
 
 
 def clip_gradients(network: nn.Module, most: float | None) -> float:
-    """Return the norm of all gradients together; scale them so that it is `most` at most.
-
-    Args:
-        network: whose gradients.
-        most: None leaves the gradients as they are; so does a norm that is not finite.
-    """
+    """Return the norm of all gradients together; scale them so that it is `most` at most, unless it is not finite."""
     given = [parameter for parameter in network.parameters() if parameter.grad is not None]
     norm = get_total_norm([parameter.grad for parameter in given if parameter.grad is not None])
     value = float(norm)
@@ -497,15 +475,13 @@ def validate(
     """Return the figures of the validation part's centred windows, the same in all processes.
 
     None where the only process was asked to end; several end after the validation, together.
-
-    Raises:
-        FolksongError: a score is not finite; the message names tracks.
     """
     if (
         config.schedule.adapt_to_small
+        and not config.model.unfreeze
         and state.counts.step * state.batches.batches_per_step < SETTLED_BATCHES
     ):
-        re_estimate_statistics(state, config, processes)
+        re_estimate_statistics(state, data, config, processes)
     processes.broadcast_buffers(state.tagger)
     state.tagger.eval()
     outputs: list[tuple[Tensor, Tensor]] = []
@@ -555,21 +531,41 @@ def start_small(state: TrainingState, data: TrainingData, config: Config, proces
         len(data.parts["training"]), state.learning_rate,
     )  # fmt: skip
     if processes.is_first:
-        re_estimate_statistics(state, config, processes)
-        n_passes = range(WINDOWS_PER_TRACK)
-        batches = (
-            (x, batch["y"].to(processes.device))
-            for data_pass in n_passes
-            for x, batch in _on_device(state.batches.for_statistics(data_pass, whole=True), config, processes)
-        )
-        start_dense_layers(state.tagger, batches, _autocast(config.runtime.precision, processes.device))
+        autocast = _autocast(config.runtime.precision, processes.device)
+        kind = (processes.device, _float_type(config.runtime.precision))
+        batches = ((x.to(*kind), y.to(processes.device)) for x, y in windows_of_few(data, config))
+
+        def settle() -> None:
+            re_estimate_statistics(state, data, config, processes)
+
+        settle()
+        start_dense_layers(state.tagger, batches, autocast, settle)
 
 
-def re_estimate_statistics(state: TrainingState, config: Config, processes: Processes) -> None:
+def start_unfrozen(
+    run: Run, state: TrainingState, data: TrainingData, config: Config, processes: Processes
+) -> None:
+    """Let a pretrained network start from its weights and a fitted head; the first process does it for all."""
+    if processes.is_first:
+        windows = state.batches.for_statistics(0, whole=True)
+        batches = ((x, batch["y"]) for x, batch in _on_device(windows, config, processes))
+        autocast = _autocast(config.runtime.precision, processes.device)
+        loss_of = read_loss(run, config.loss)
+        fine_tuning.start_pretrained(cast(NetworkWithHead, state.tagger), batches, data, loss_of, autocast)
+
+
+def re_estimate_statistics(
+    state: TrainingState, data: TrainingData, config: Config, processes: Processes
+) -> None:
     """Give batch norm the statistics of the training part; they depend on weights, seed and epoch only."""
-    batches = _on_device(state.batches.for_statistics(state.counts.epoch), config, processes)
     autocast = _autocast(config.runtime.precision, processes.device)
-    estimate_statistics(state.tagger, (x for x, _ in batches), autocast)
+    if starts_from_regression(config, len(data.parts["training"])):
+        kind = (processes.device, _float_type(config.runtime.precision))
+        windows = (x.to(*kind) for x, _ in windows_of_few(data, config, most=STATISTICS_WINDOWS))
+    else:
+        batches = _on_device(state.batches.for_statistics(state.counts.epoch), config, processes)
+        windows = (x for x, _ in batches)
+    estimate_statistics(state.tagger, windows, autocast)
 
 
 def _on_device(
@@ -592,15 +588,7 @@ def describe_batch(
     *,
     n_named: int = N_NAMED_TRACKS,
 ) -> str:
-    """Return a message that names tracks: those whose windows are not finite, else the batch's first.
-
-    Args:
-        what: is not finite.
-        step: how many steps were done.
-        names: (batch,) track ids.
-        windows: (batch, ...) what the network heard of them, if it is at hand.
-        n_named: how many tracks are named.
-    """
+    """Return a message that names tracks (batch,): those whose windows are not finite, else the batch's first."""
     finite = [True] * len(names) if windows is None else [bool(torch.isfinite(x).all()) for x in windows]
     broken = [name for name, is_finite in zip(names, finite, strict=True) if not is_finite]
     shown = ", ".join((broken or names)[:n_named])
@@ -640,7 +628,8 @@ def _warn_of_doubts(counts: Counts, data: TrainingData, config: Config) -> None:
     best = next((row for row in reversed(counts.history) if row["best"]), None)
     if best is None:
         return
-    if best["step"] < FEW_STEPS and not starts_from_regression(config, len(data.parts["training"])):
+    fitted = config.model.unfreeze or starts_from_regression(config, len(data.parts["training"]))
+    if best["step"] < FEW_STEPS and not fitted:
         logger.warning(
             "the best network has learned for %d steps only; train for longer, or with more patience",
             best["step"],

@@ -8,23 +8,28 @@ for (music) audio classification"). Of few tracks, a regularised logistic regres
 more than hundreds of steps from random outputs do, whose first gradients only spoil the filters. So that is what the
 dense layers start from, and the filters are then moved slowly.
 
-Scores: where each of few tracks carries exactly one label, they are the softmax over all labels.
+Scores: where each of few tracks carries exactly one label, they are the softmax over all labels: what speaks for one
+speaks against all others.
 """
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from folksong.models.tagger import Tagger
+from folksong.shards.window_positions import spread
 from folksong.training.config import Config
 from folksong.training.data import TrainingData
-from folksong.training.fit_head import LEAST_SHARE, is_exclusive, minimise, softmax_loss
+from folksong.training.fit_head import learns_softmax, softmax_loss
+from folksong.training.optimizer import minimise
 
 SETTLED_BATCHES = 1000
 """After so many, batch norm's running statistics hold nothing of their beginning."""
@@ -36,13 +41,17 @@ SLOWER = 0.1  # learning rate with few tracks, relative to that of the settings
 WINDOWS_PER_TRACK = 6  # that the regression sees
 PENALTY = 10.0  # λ of the sum over windows of the cross-entropies + λ/2 ‖w‖², for inputs of variance 1
 MAX_ITERATIONS = 200
+WINDOWS_AT_ONCE = 64
+STATISTICS_WINDOWS = 128
+"""Of few tracks, that batch norm's statistics come from."""
 KEPT_VARIANCE = 0.98
 LEAST_DEVIATION = 1e-6
+LEAST_SHARE = 1e-4  # of tracks with a label, for its first bias
 
 
 def starts_from_regression(config: Config, n_tracks: int) -> bool:
     """Say whether the output layer of a training on so many tracks starts from a logistic regression."""
-    return config.schedule.adapt_to_small and n_tracks <= FEW_TRACKS
+    return config.schedule.adapt_to_small and n_tracks <= FEW_TRACKS and not config.model.unfreeze
 
 
 def heard_often(config: Config, n_tracks: int, n_windows: int) -> bool:
@@ -51,14 +60,17 @@ def heard_often(config: Config, n_tracks: int, n_windows: int) -> bool:
     return stops and n_windows >= HEARD_OFTEN * n_tracks
 
 
+def has_exclusive_scores(config: Config, data: TrainingData) -> bool:
+    """Say whether the scores of a training are the softmax over all labels."""
+    few = starts_from_regression(config, len(data.parts["training"]))
+    return few and learns_softmax(data.targets_of("training"), config.loss)
+
+
 @torch.no_grad()
 def estimate_statistics(tagger: Tagger, windows: Iterable[Tensor], autocast: Any) -> None:
-    """Give batch norm the mean statistics of some batches under the weights as they are now, without dropout.
+    """Give batch norm the mean statistics of batches under the weights as they are now, without dropout.
 
-    Args:
-        tagger: the network; left in evaluation mode.
-        windows: batches (batch, samples) or (batch, n_mels, frames) of the training part.
-        autocast: context manager for the precision wished for.
+    The tagger is left in evaluation mode; `autocast` is the context of the precision wished for.
     """
     tagger.eval()
     norms = [module for module in tagger.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
@@ -74,27 +86,44 @@ def estimate_statistics(tagger: Tagger, windows: Iterable[Tensor], autocast: Any
         norm.momentum = momentum
 
 
-def has_exclusive_scores(config: Config, data: TrainingData) -> bool:
-    """Say whether the scores of a training are the softmax over all labels.
+def windows_of_few(
+    data: TrainingData, config: Config, *, most: int | None = None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield batches of windows and targets of the training part: side by side, the same whenever asked.
 
-    So they are with few tracks of exactly one label each: what speaks for one label then speaks against all others.
+    There are `WINDOWS_PER_TRACK` of a track at most, and `most` of all, evenly chosen.
     """
-    if not (config.loss.is_cross_entropy and starts_from_regression(config, len(data.parts["training"]))):
-        return False
-    return is_exclusive(data.targets_of("training"))
+    reader, records = data.shards, data.parts["training"]
+    length = reader.manifest.steps(config.data.window_seconds)
+    places = []
+    for row, record in enumerate(records):
+        starts = spread(int(reader.n_steps[record]), length)
+        chosen = np.linspace(0, len(starts) - 1, min(WINDOWS_PER_TRACK, len(starts))).round().astype(int)
+        places += [(row, starts[number]) for number in chosen]
+    if most is not None and most < len(places):
+        places = [places[number] for number in np.linspace(0, len(places) - 1, most).round().astype(int)]
+    targets = data.learned_of("training")
+    for first in range(0, len(places), WINDOWS_AT_ONCE):
+        rows, starts = np.array(places[first : first + WINDOWS_AT_ONCE], np.int64).T
+        x = np.empty((len(rows), *reader.window_shape(length)), np.float32)
+        reader.windows_into(records[rows], starts, x)
+        yield torch.from_numpy(x), torch.from_numpy(targets[rows].toarray())
 
 
-def start_dense_layers(tagger: Tagger, batches: Iterable[tuple[Tensor, Tensor]], autocast: Any) -> None:
+def start_dense_layers(
+    tagger: Tagger,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    autocast: Any,
+    settle: Callable[[], None] = lambda: None,
+) -> None:
     """Let the dense layers be a logistic regression on what the convolutions, pooled over time, tell of windows.
 
     The hidden layer's units are the windows' principal components, each with both signs, so that little is lost in it
     (random units lose much): as many as hold `KEPT_VARIANCE`, scaled by the fourth root of their variance, which is
     between leaving the strong ones strong and making all alike. Other units are not listened to at first.
 
-    Args:
-        tagger: a new network whose batch norm has the statistics of the training part; left in evaluation mode.
-        batches: windows as above and their targets (batch, n_labels) in 0 to 1.
-        autocast: as above.
+    The tagger is new but for batch norm's statistics, and left in evaluation mode; `autocast` is as above, and
+    `settle` gives batch norm the statistics of the weights as they then are.
     """
     back_end, heard, wanted = tagger.back_end, list[Tensor](), list[Tensor]()
     hook = back_end.dense.register_forward_pre_hook(lambda _, inputs: heard.append(inputs[0].double()))
@@ -110,22 +139,22 @@ def start_dense_layers(tagger: Tagger, batches: Iterable[tuple[Tensor, Tensor]],
     pooled = torch.cat(heard)
     axes, deviation = _principal_components(pooled, most=max(back_end.dense.out_features // 2, 1))
     units = torch.cat([axes, -axes])[: back_end.dense.out_features]
+    n_units = len(units)
     offsets = -units @ pooled.mean(dim=0)
-    hidden = functional.relu(functional.linear(pooled, units, offsets))
-    spread, mean = torch.var_mean(hidden, dim=0, correction=0)
-    scale = deviation.sqrt().repeat(2)[: len(units)] * spread.sqrt()
-    normed = (hidden - mean) / (spread + back_end.norm.eps).sqrt() * scale
-    exclusive = bool(tagger.settings["exclusive"])
-    weight, bias = fit_logistic(normed, torch.cat(wanted), PENALTY, exclusive=exclusive)
-    n_units, norm = len(units), back_end.norm
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
+    rectified = functional.relu(functional.linear(pooled, units, offsets))
     with torch.no_grad():
         back_end.dense.weight[:n_units].copy_(units)
         back_end.dense.bias[:n_units].copy_(offsets)
-        norm.weight[:n_units].copy_(scale)
-        norm.running_mean[:n_units].copy_(mean)
-        norm.running_var[:n_units].copy_(spread)
+        back_end.norm.weight[:n_units].copy_(
+            deviation.sqrt().repeat(2)[:n_units] * rectified.std(dim=0, correction=0)
+        )
+        settle()
+        hidden = copy.deepcopy(back_end.norm).double()(
+            functional.relu(copy.deepcopy(back_end.dense).double()(pooled))
+        )
+    exclusive = bool(tagger.settings["exclusive"])
+    weight, bias = fit_logistic(hidden[:, :n_units], torch.cat(wanted), PENALTY, exclusive=exclusive)
+    with torch.no_grad():
         back_end.output.weight.zero_()
         back_end.output.weight[:, :n_units].copy_(weight)
         back_end.output.bias.copy_(bias)
@@ -146,13 +175,8 @@ def fit_logistic(
 ) -> tuple[Tensor, Tensor]:
     """Return weights (n_labels, n_features) and biases (n_labels,) of a logistic regression for each label.
 
-    What is least is Σ cross-entropies + penalty / 2 ‖weights‖², by L-BFGS over all labels at once.
-
-    Args:
-        features: (n, n_features).
-        targets: (n, n_labels) in 0 to 1.
-        penalty: of the squared weights.
-        exclusive: one regression over all labels, by the cross-entropy of the softmax.
+    What is least is Σ cross-entropies + penalty / 2 ‖weights‖², by L-BFGS over all labels at once, of features
+    (n, n_features) and targets (n, n_labels) in 0 to 1. Exclusive labels share one regression, and a softmax.
     """
     share = targets.mean(dim=0).clamp(LEAST_SHARE, 1 - LEAST_SHARE)
     weight = features.new_zeros(targets.shape[1], features.shape[1]).requires_grad_()

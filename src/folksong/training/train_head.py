@@ -19,13 +19,12 @@ from folksong.metrics import summarise
 from folksong.models.checkpoint import write_checkpoint
 from folksong.models.heads import EmbeddingHead
 from folksong.models.pretrained.extractors import contamination
-from folksong.runs import Run
+from folksong.runs import Run, write_model_card
 from folksong.training.config import Config
 from folksong.training.data import TrainingData
-from folksong.training.fit_head import Examples, fit_head, is_exclusive
+from folksong.training.fit_head import Examples, fit_head, learns_softmax
 from folksong.training.loop import TrainingInterrupted
 from folksong.training.losses import read_loss
-from folksong.training.model_card import write_model_card
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +41,7 @@ def build_head(data: TrainingData, config: Config) -> EmbeddingHead:
             data.space,
             n_hidden=config.model.n_dense_units if hidden else 0,
             n_members=N_MEMBERS if hidden else 1,
-            exclusive=config.loss.is_cross_entropy and is_exclusive(data.targets_of("training")),
+            exclusive=learns_softmax(data.targets_of("training"), config.loss),
         )
 
 
@@ -97,6 +96,7 @@ def train_head(run: Run, data: TrainingData, config: Config) -> Run:
         training,
         validation if len(validation.x) else None,
         read_loss(run, config.loss),
+        parts=embeddings.space.parts,
         seed=config.runtime.seed,
     )
     row: dict[str, Any] = {"epoch": 1, "step": 1, "penalty": fitted.penalty, "held_out": fitted.n_held_out}
