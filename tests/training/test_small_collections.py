@@ -7,10 +7,13 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from folksong.models.checkpoint import read_checkpoint
-from folksong.training import small_collections
+from folksong.evaluation.evaluate import evaluate
+from folksong.labels.space import Label, LabelSpace
+from folksong.models.checkpoint import load_model, read_checkpoint
+from folksong.models.tagger import Tagger
+from folksong.training import loop, small_collections
 from folksong.training.resume import resume
-from folksong.training.small_collections import fit_logistic
+from folksong.training.small_collections import estimate_statistics, fit_logistic
 
 
 def test_the_regression_is_that_of_scikit_learn():
@@ -22,6 +25,20 @@ def test_the_regression_is_that_of_scikit_learn():
         known = LogisticRegression(C=1 / 4.0, tol=1e-8, max_iter=1000).fit(features, targets[:, label])
         np.testing.assert_allclose(weight[label].numpy(), known.coef_[0], atol=2e-4)
         np.testing.assert_allclose(bias[label].item(), known.intercept_[0], atol=2e-4)
+
+
+def test_the_regression_of_exclusive_labels_is_that_of_scikit_learn():
+    rng = np.random.default_rng(1)
+    features, classes = rng.normal(size=(90, 6)), rng.integers(0, 3, 90)
+    features[:, :3] += np.eye(3)[classes]
+    targets = torch.from_numpy(np.eye(3)[classes])
+    weight, bias = fit_logistic(torch.from_numpy(features), targets, penalty=2.0, exclusive=True)
+    known = LogisticRegression(C=1 / 2.0, tol=1e-8, max_iter=1000).fit(features, classes)
+    np.testing.assert_allclose(
+        torch.softmax(torch.from_numpy(features) @ weight.T + bias, 1),
+        known.predict_proba(features),
+        atol=1e-3,
+    )
 
 
 def test_labels_that_all_or_no_windows_carry_stay_finite():
@@ -66,3 +83,34 @@ def test_a16_a1_few_tracks_are_heard_often_enough_and_no_more(train_small, confi
         "patient", config=config(adapt_to_small=True, early_stop_patience=None), epochs=9, steps_per_epoch=2
     )
     assert len(patient.history()) == 9
+
+
+def test_a16_a1_few_tracks_of_one_label_each_share_a_softmax(train_small, config):
+    kinds = LabelSpace(tuple(Label(name, (name,)) for name in ("low", "middle", "high")))
+    few = train_small("few", config=config(adapt_to_small=True), labels=kinds, steps_per_epoch=1)
+    np.testing.assert_allclose(evaluate(few).tracks.scores.sum(axis=1), 1, atol=1e-4)
+    x = torch.randn(2, 96, 40)
+    wanted, exported = load_model(few)(x), Tagger.from_settings(load_model(few).settings)
+    exported.load_state_dict(load_model(few).state_dict())
+    torch.testing.assert_close(exported.eval()(x), wanted)
+    plain = train_small("plain", labels=kinds, steps_per_epoch=1)
+    assert not np.allclose(evaluate(plain).tracks.scores.sum(axis=1), 1, atol=1e-2)
+
+
+def test_a16_a1_batch_norm_re_estimated_after_the_start_leaves_its_scores(train_small, config, monkeypatch):
+    """The statistics that the regression was fitted with are those that the validation finds."""
+    found = []
+
+    def remembered(tagger, windows, autocast):
+        estimate_statistics(tagger, windows, autocast)
+        found.append(
+            {name: value.clone() for name, value in tagger.state_dict().items() if "running" in name}
+        )
+
+    monkeypatch.setattr(loop, "estimate_statistics", remembered)
+    still = config(adapt_to_small=True, optimizer={"name": "SGD", "learning_rate": 1e-12})
+    train_small(config=still, steps_per_epoch=1)
+    at_the_start, at_the_validation = found[-2:]
+    assert len(found) == 3
+    for name, value in at_the_start.items():
+        torch.testing.assert_close(at_the_validation[name], value, rtol=1e-4, atol=1e-5)

@@ -103,8 +103,8 @@ def windows_of_few(
     if most is not None and most < len(places):
         places = [places[number] for number in np.linspace(0, len(places) - 1, most).round().astype(int)]
     targets = data.learned_of("training")
-    for first in range(0, len(places), WINDOWS_AT_ONCE):
-        rows, starts = np.array(places[first : first + WINDOWS_AT_ONCE], np.int64).T
+    for part in np.array_split(np.array(places, np.int64), math.ceil(len(places) / WINDOWS_AT_ONCE)):
+        rows, starts = part.T
         x = np.empty((len(rows), *reader.window_shape(length)), np.float32)
         reader.windows_into(records[rows], starts, x)
         yield torch.from_numpy(x), torch.from_numpy(targets[rows].toarray())
