@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
@@ -23,6 +24,7 @@ from folksong.evaluation.charts import (
     curve_charts,
     density_charts,
     frontier_charts,
+    genre_charts,
     heat_charts,
     prevalence_charts,
 )
@@ -37,6 +39,7 @@ from folksong.evaluation.report_data import (
 )
 from folksong.evaluation.report_tables import Section, markdown_table, number, sections, table_words
 from folksong.files import atomic_write
+from folksong.labels.subgenres import GenreClustering
 from folksong.runs import Run
 
 PAGE = files("folksong.evaluation") / "page"
@@ -54,6 +57,7 @@ def write_report(
     pictures: str | os.PathLike[str] | None = None,
     markdown: str | os.PathLike[str] | None = None,
     more: Sequence[Section] = (),
+    genres: Mapping[str, GenreClustering] | None = None,
     **collecting: Any,
 ) -> Path:
     """Write the report of `runs` as one HTML file; runs without an up-to-date evaluation are evaluated.
@@ -66,6 +70,7 @@ def write_report(
         pictures: a folder that gets PNGs: the frontier, and the labels of the first seed of each group.
         markdown: a file that gets the tables in Markdown.
         more: further tables, which come first.
+        genres: what a genre is called -> how its tags were divided: adds silhouettes and t-SNE.
         collecting: ``part``; ``n_resamples`` of the bootstraps; ``truth``, a CSV of what tags mean
             (`folksong.evaluation.analyses.read_truth`); ``tag_groups``, a file of groups of tags (`read_tag_groups`
             there); ``audio``, the recordings, a track list or a folder, which the page names and plays where they lie;
@@ -76,7 +81,7 @@ def write_report(
     """
     report = collect(runs, **collecting)
     with atomic_write(path, "w") as stream:
-        stream.write(render(report, title, more, Path(path).parent))
+        stream.write(render(report, title, more, Path(path).parent, genres or {}))
     if markdown is not None:
         with atomic_write(markdown, "w") as stream:
             stream.write(render_markdown(report, title, more))
@@ -98,7 +103,11 @@ def render_markdown(report: Report, title: str, more: Sequence[Section] = ()) ->
 
 
 def render(
-    report: Report, title: str, more: Sequence[Section] = (), folder: str | os.PathLike[str] = "."
+    report: Report,
+    title: str,
+    more: Sequence[Section] = (),
+    folder: str | os.PathLike[str] = ".",
+    genres: Mapping[str, GenreClustering] = MappingProxyType({}),
 ) -> str:
     """Return the page as HTML; its links to recordings start from `folder`."""
     from plotly.offline import get_plotlyjs
@@ -112,6 +121,7 @@ def render(
         "legend": _legend(report),
         "frontier": _chooser("frontier", frontier_charts(report), charts),
         "tables": "".join(map(_section, [*more, *sections(report)])),
+        "genres": _genres(genres, charts),
         "curves": _chooser("curves", curve_charts(report), charts),
         "options": "".join(
             f"<option value='run-{row}'>{html.escape(_describe(entry))}</option>"
@@ -210,6 +220,15 @@ def _chooser(name: str, found: Mapping[str, Any], charts: dict[str, Any]) -> str
         else ""
     )
     return f"{choice}<div class='chart' id='{name}' data-key='{keys[0]}'></div>"
+
+
+def _genres(genres: Mapping[str, GenreClustering], charts: dict[str, Any]) -> str:
+    found = genre_charts(genres)
+    if not found:
+        return ""
+    words = table_words("genres")
+    heading = f"<h2>{words['title']}</h2><p class='note'>{words['note']}</p>"
+    return f"<section>{heading}{_chooser('genres', found, charts)}</section>"
 
 
 def _run(row: int, entry: ReportRun, charts: dict[str, Any], recordings: _Recordings) -> str:
