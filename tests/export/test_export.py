@@ -13,12 +13,13 @@ from click.testing import CliRunner
 from folksong.audio.log_mel import log_mel, read_preset
 from folksong.cli import main
 from folksong.errors import FileFormatError, FolksongError
+from folksong.export import keras_file
 from folksong.export.folder import export_folder, read_folder, write_folder
 from folksong.export.keras_file import import_keras, read_checkpoint_weights, read_keras_weights
 from folksong.export.onnx import Spectrogram, export_onnx
 from folksong.files import write_signed
 from folksong.labels import Label, LabelSpace
-from folksong.models import back_end, keras_weights
+from folksong.models import tagger as network
 from folksong.models.checkpoint import load_model, write_checkpoint
 from folksong.models.tagger import Tagger
 from folksong.prediction import AudioInput, load_tagger
@@ -33,7 +34,7 @@ FRONT_ENDS = ("waveform", "log-mel-spectrogram")
 
 @pytest.fixture(autouse=True)
 def _small_back_end(monkeypatch):
-    monkeypatch.setattr(back_end, "N_FILTERS", 16)
+    monkeypatch.setattr(network, "N_FILTERS", 16)
 
 
 def sound(seconds=2.0, seed=0):
@@ -210,7 +211,7 @@ def write_keras_file(path, tagger_layers):
 @pytest.fixture
 def keras_golden(monkeypatch):
     """The golden outputs of Keras and the weights that gave them; the network in its full size."""
-    monkeypatch.setattr(back_end, "N_FILTERS", 512)
+    monkeypatch.setattr(network, "N_FILTERS", 512)
     import importlib.util
     from pathlib import Path
 
@@ -266,14 +267,14 @@ def test_a_keras_model_of_the_earlier_projects_sizes_becomes_a_tagger(tmp_path):
     tagger = Tagger("log-mel-spectrogram", SPACE, n_mels=128, n_filters=32, n_dense_units=500).eval()
     state = {name: value.numpy() for name, value in tagger.state_dict().items()}
     as_keras = {
-        keras_weights._picture: lambda kernel: kernel.transpose(2, 3, 1, 0),
-        keras_weights._curve: lambda kernel: kernel[:, :, 0].transpose(2, 1, 0),
-        keras_weights._sequence: lambda kernel: kernel.transpose(3, 1, 2, 0),
-        keras_weights._dense: lambda kernel: kernel.T,
-        keras_weights._pooled: lambda kernel: np.stack(np.split(kernel.T, 2), axis=1).reshape(kernel.T.shape),
+        keras_file._picture: lambda kernel: kernel.transpose(2, 3, 1, 0),
+        keras_file._curve: lambda kernel: kernel[:, :, 0].transpose(2, 1, 0),
+        keras_file._sequence: lambda kernel: kernel.transpose(3, 1, 2, 0),
+        keras_file._dense: lambda kernel: kernel.T,
+        keras_file._pooled: lambda kernel: np.stack(np.split(kernel.T, 2), axis=1).reshape(kernel.T.shape),
     }
     weights = {}
-    for layer, (module, turn) in keras_weights.keras_layers(tagger).items():
+    for layer, (module, turn) in keras_file.keras_layers(tagger).items():
         if turn is None:
             names = ("weight", "bias", "running_mean", "running_var")
             weights[layer] = [state[f"{module}.{name}"] for name in names]

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from folksong.errors import FolksongError
-from folksong.models.keras_weights import load_keras_weights
+from folksong.export.keras_file import load_keras_weights
 from folksong.models.tagger import Tagger
 
 HERE = Path(__file__).parent

@@ -97,16 +97,9 @@ class Selection:
 
 @dataclass(frozen=True)
 class ScanReport:
-    """What a scan found.
+    """What a scan found: of `n_files`, `n_measured` were read now rather than known from an earlier scan.
 
-    Args:
-        catalogue: the file of tracks.
-        dropped_list: the file of reasons.
-        n_files: recordings in the tree.
-        n_measured: of these, read now rather than known from an earlier scan.
-        n_kept: tracks.
-        kept_seconds: their length.
-        reasons: (reason, number of files) of the others, the most frequent first.
+    `reasons` are (reason, number of files) of those not kept, the most frequent first.
     """
 
     catalogue: Path
@@ -225,16 +218,8 @@ def select(
 
     A file is dropped for the first reason of: not decodable, damaged, too small, too short, too much silence, not in
     the track list, mismatched, another file of the same track, then the kinds of duplicates. Of duplicates the first by
-    path stays (by list: the first that the list names).
-
-    Args:
-        facts: measured files.
-        filters: what to keep; None keeps all that decodes.
-        lists: the Million Song Dataset's. A track list gives files with 7digital names their track ids and drops the
-            others; without one, the track id is the path without its ending. Mismatches are dropped.
-
-    Raises:
-        FolksongError: duplicates by list are to be dropped, but there is no list.
+    path stays (by list: the first that the list names). A track list gives files with 7digital names their track ids
+    and drops the others; without one, the track id is the path without its ending.
     """
     filters, lists = filters or Filters(), lists or MsdLists()
     if "list" in filters.drop_duplicates and not lists.duplicates:

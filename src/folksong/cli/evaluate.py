@@ -9,8 +9,16 @@ from typing import Any
 import click
 
 import folksong as fs
-from folksong.cli.command import File, FolksongCommand, Output, Positive, Share
-from folksong.cli.common import echo_json, echo_table, wants_progress
+from folksong.cli.command import (
+    File,
+    FolksongCommand,
+    Output,
+    Positive,
+    Share,
+    echo_json,
+    echo_table,
+    wants_progress,
+)
 
 SHOWN_LABELS = 5
 
@@ -73,8 +81,7 @@ def evaluate(
 
 def _echo_control(run: str, part: str) -> None:
     """Print what plain statistics reach in the place of a run's embeddings."""
-    from folksong.evaluation.control import train_control
-    from folksong.evaluation.evaluate import current_evaluation
+    from folksong.evaluation.evaluate import current_evaluation, train_control
 
     opened = fs.Run.open(run)
     control = train_control(opened)

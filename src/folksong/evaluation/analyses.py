@@ -49,10 +49,6 @@ def read_tag_groups(path: str | os.PathLike[str]) -> dict[str, str]:
     A header says which column holds the groups ("group" or "facet"), as in the earlier project's ``top100.tsv``, where
     counts stand between. Without one it is the second, or the third where the second holds counts. Facets of tags
     (`folksong.tags.facets`) are such a file.
-
-    Raises:
-        FolksongError: the file is missing.
-        FileFormatError: a line has no group, or a tag is in two.
     """
     shipped = files("folksong.evaluation").joinpath("data", f"{path}.tsv")
     if shipped.is_file() and not Path(path).exists():
@@ -182,12 +178,7 @@ class Recovery:
 
 
 def read_truth(path: str | os.PathLike[str]) -> dict[str, str]:
-    """Return tag -> meaning from a CSV file with the columns ``tag`` and ``concept``, and ``kind`` if there is one.
-
-    Raises:
-        FolksongError: the file is missing.
-        FileFormatError: a column is missing, or a tag has two meanings.
-    """
+    """Return tag -> meaning from a CSV file with the columns ``tag`` and ``concept``, and ``kind`` if there is one."""
     reader = csv.DictReader(StringIO(read_text(path), newline=""))
     missing = [name for name in ("tag", "concept") if name not in (reader.fieldnames or ())]
     if missing:

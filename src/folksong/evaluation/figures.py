@@ -70,12 +70,7 @@ class Estimate:
 class Average(Estimate):
     """One figure over all labels, or of one label; of runs that differ in their seed alone, the mean.
 
-    Args:
-        value: the figure.
-        low: lower end of its interval.
-        high: upper end.
-        chance: what random scores reach.
-        seeds: the figure of each seed, where runs of several were averaged.
+    `chance` is what random scores reach.
     """
 
     chance: float
@@ -98,11 +93,7 @@ class Measured:
 def measure_tracks(
     tracks: ScoredTracks, n_resamples: int = 1000, level: float = 0.95, seed: int = 0
 ) -> Measured:
-    """Measure the tracks marked as measured; equal seeds and numbers of tracks share their resamples.
-
-    Raises:
-        FolksongError: no track is.
-    """
+    """Measure the tracks marked as measured; equal seeds and numbers of tracks share their resamples."""
     used = tracks.select(tracks.measured)
     if not len(used):
         raise FolksongError("no track has a label")

@@ -37,14 +37,9 @@ class NamedRun:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs of one label space, front-end and loss, one a seed.
+    """Runs of one label space, front-end and loss (None: nothing else is compared), one a seed.
 
-    Args:
-        space: what the label space is called.
-        loss: what the loss is called; None where nothing else than it is compared.
-        front_end: of all runs.
-        runs: the runs.
-        rows: their places among the runs given.
+    `rows` are their places among the runs given.
     """
 
     space: str
@@ -78,9 +73,6 @@ def open_runs(paths: Sequence[Run | str | os.PathLike[str]]) -> list[NamedRun]:
     """Open runs; the folder of an experiment stands for all its finished cells, in its plan's order.
 
     The space and loss of a run that lies in an experiment's folder are called what its plan calls them.
-
-    Raises:
-        FolksongError: a folder holds neither, an experiment has no finished cell, or a run is there twice.
     """
     found: list[tuple[Run, str | None, str | None]] = []
     for path in paths:

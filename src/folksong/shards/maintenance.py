@@ -39,14 +39,9 @@ _MUST_AGREE = ("audio_format", "sample_rate", "preset", "storage", "n_tag_databa
 
 @dataclass(frozen=True)
 class RepairedFile:
-    """What became of one shard.
+    """What became of one shard: whole records kept, a line for each damaged place, and the track ids lost, if known.
 
-    Args:
-        name: of the file.
-        n_kept: whole records.
-        damage: a line for each damaged place; none if the file was sound.
-        lost: track ids that are lost, as far as the old index tells.
-        kept_as: where the damaged file lies now; None if it was sound.
+    `kept_as` is where the damaged file lies now; None if it was sound.
     """
 
     name: str
@@ -119,12 +114,7 @@ def repair_shards(
 def read_one_hot_tags(path: str | os.PathLike[str]) -> tuple[str, ...]:
     """Read the tags behind a one-hot of the earlier project: position p is row p + 1 of the database's `tags`.
 
-    Args:
-        path: a last.fm database, or a text file with one tag a line.
-
-    Raises:
-        FolksongError: the file is missing.
-        FileFormatError: the database has no table `tags`, or its row ids are not 1, 2, 3, …
+    `path` is a last.fm database, or a text file with one tag a line.
     """
     if not Path(path).is_file():
         raise FolksongError(f"{path}: no such file; a last.fm database or a list of tags is needed")
@@ -246,9 +236,6 @@ def merge_shards(
         n_files: number of shards; None chooses by the number of tracks.
         seed: shuffle the records; None keeps their order.
         progress: show a progress bar.
-
-    Raises:
-        FolksongError: the folders do not fit together, or the new one is not empty or its disk too small.
     """
     target = Path(out)
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):

@@ -46,9 +46,6 @@ class ShardFile:
         sha256: of the file's bytes.
         index_sha256: of what its index says (`ShardIndex.digest`); None leaves the index unchecked.
         recordings_sha256: of the recordings that were read, in the order of the records; None if that is not known.
-
-    Raises:
-        FolksongError: one of them cannot be.
     """
 
     name: str
@@ -160,12 +157,7 @@ class Manifest:
 
     @classmethod
     def read(cls, folder: str | os.PathLike[str]) -> Manifest:
-        """Read a folder's ``manifest.json``.
-
-        Raises:
-            FolksongError: the folder or the manifest is missing; the message says what to do.
-            FileFormatError: the manifest is not one.
-        """
+        """Read a folder's ``manifest.json``."""
         path = Path(folder) / MANIFEST_NAME
         if not path.exists():
             raise FolksongError(_missing(Path(folder)))

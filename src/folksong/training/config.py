@@ -357,15 +357,7 @@ class Config(Section):
 
 
 def write_config_template(path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-    """Write a commented file with every key at its default, and return its path.
-
-    Args:
-        path: a file, or a folder that is to hold ``config.json``.
-        overwrite: replace a file that is there.
-
-    Raises:
-        FolksongError: the file is there already, or cannot be written.
-    """
+    """Write a commented file with every key at its default, or ``config.json`` in a folder, and return its path."""
     given = Path(path)
     file = given / CONFIG_NAME if given.is_dir() or not given.suffix else given
     if file.exists() and not overwrite:

@@ -50,14 +50,9 @@ COMPANION = "from folksong.training.loop import accompany; accompany()"
 
 @dataclass(frozen=True)
 class Processes:
-    """This process among those of a training.
+    """This process among those of a training: its number among all, and among those of its machine.
 
-    Args:
-        rank: of this process among all, from 0.
-        world_size: number of processes.
-        local_rank: of this process among those of its machine.
-        local_world_size: processes of this machine; the same number on every machine.
-        gpus: one a process of this machine; empty on the CPU.
+    As many run on every machine; `gpus` has one a process of this machine, and is empty on the CPU.
     """
 
     rank: int = 0
@@ -164,15 +159,7 @@ class Processes:
 
 
 def find_gpus(wanted: Sequence[int] | None, n_processes: int | None = None) -> list[int]:
-    """Return the GPUs to use: those wanted, else the first; an empty list means the CPU.
-
-    Args:
-        wanted: numbers; None takes as many as there are processes.
-        n_processes: that something else has started on this machine; None if nothing has.
-
-    Raises:
-        FolksongError: there are GPUs, but not those wanted, or not one a process.
-    """
+    """Return the GPUs to use: those wanted, else the first, or one a process that was started; empty means the CPU."""
     found = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if not found:
         if wanted:
@@ -299,9 +286,7 @@ def _start(
 def _meeting_point(processes: Processes, *, alone: bool = False) -> Any:
     """Return the store through which processes find each other; the first one's process holds it.
 
-    Args:
-        processes: this process.
-        alone: all are on this machine; then any free port will do.
+    Where all are `alone` on this machine, any free port will do.
     """
     address, port = ("127.0.0.1", 0) if alone else (os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
     return distributed.TCPStore(  # type: ignore[attr-defined]

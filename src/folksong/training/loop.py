@@ -36,14 +36,13 @@ from folksong.models.checkpoint import read_checkpoint, remove_partial_files, wr
 from folksong.models.front_ends import LOG_MEL
 from folksong.models.hardware import keep_memory
 from folksong.models.tagger import Tagger
-from folksong.runs import Run
+from folksong.runs import Run, write_model_card
 from folksong.shards.loader import Batch
 from folksong.training.batches import TrainingBatches
 from folksong.training.config import Config
 from folksong.training.data import TrainingData, read_run_data
 from folksong.training.distributed import Processes, joined
 from folksong.training.losses import TaggingLoss, read_loss
-from folksong.training.model_card import write_model_card
 from folksong.training.optimizer import build_optimizer
 from folksong.training.schedule import Schedule
 from folksong.training.small_collections import (
@@ -85,13 +84,9 @@ class TrainingInterrupted(SystemExit):
 def run_training(begin: Callable[[Processes], Beginning], config: Config, *, progress: bool) -> Run:
     """Train in all processes that the settings ask for, from where the run stands, and return the run.
 
-    Args:
-        begin: makes or opens the run; called in the first process only.
-        config: its ``runtime`` section says which processes.
-        progress: show a bar an epoch.
+    `begin` makes or opens the run; it is called in the first process only.
 
     Raises:
-        FolksongError: something in the input does not fit, or a figure is not finite.
         TrainingInterrupted: Ctrl-C; the run can be resumed.
     """
     with joined(config.runtime) as processes:
@@ -127,16 +122,7 @@ def _take_part(processes: Processes, begin: Callable[[Processes], Beginning] | N
 
 @dataclass
 class TrainingState:
-    """Where a training stands.
-
-    Args:
-        tagger: its weights.
-        optimizer: with its moments.
-        schedule: of the learning rate.
-        scaler: of the loss, in float16.
-        batches: from which step n takes the n-th.
-        counts: all else.
-    """
+    """Where a training stands; all that is no weights, moments, rate, scale or batch is in its `counts`."""
 
     tagger: Tagger
     optimizer: torch.optim.Optimizer
@@ -207,17 +193,9 @@ class TrainingState:
 
 @dataclass
 class Counts:
-    """Steps, epochs and figures of a training so far.
+    """Steps, epochs and figures of a training so far; the sums are of the running epoch, over all processes.
 
-    Args:
-        step: steps done.
-        epoch: epochs done, with their validation.
-        loss_sum: of the batches of the running epoch, over all processes.
-        loss_count: number of these batches.
-        history: one row an epoch.
-        best: the best figure that decides.
-        stop_reference: what early stopping compares with.
-        epochs_without_improvement: for early stopping.
+    `best` is the best figure that decides, `stop_reference` what early stopping compares with.
     """
 
     step: int = 0
@@ -394,11 +372,7 @@ def build_batches(
 
 
 def build_tagger(front_end: str, data: TrainingData, config: Config) -> Tagger:
-    """Return a new tagger for the data, whose first weights depend on the seed only.
-
-    Raises:
-        FolksongError: the window is too short for the network.
-    """
+    """Return a new tagger for the data, whose first weights depend on the seed only."""
     manifest, seconds = data.shards.manifest, config.data.window_seconds
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.runtime.seed)
@@ -451,12 +425,7 @@ def _without_sync(network: nn.Module) -> Any:
 
 
 def clip_gradients(network: nn.Module, most: float | None) -> float:
-    """Return the norm of all gradients together; scale them so that it is `most` at most.
-
-    Args:
-        network: whose gradients.
-        most: None leaves the gradients as they are; so does a norm that is not finite.
-    """
+    """Return the norm of all gradients together; scale them so that it is `most` at most, unless it is not finite."""
     given = [parameter for parameter in network.parameters() if parameter.grad is not None]
     norm = get_total_norm([parameter.grad for parameter in given if parameter.grad is not None])
     value = float(norm)
@@ -495,9 +464,6 @@ def validate(
     """Return the figures of the validation part's centred windows, the same in all processes.
 
     None where the only process was asked to end; several end after the validation, together.
-
-    Raises:
-        FolksongError: a score is not finite; the message names tracks.
     """
     if (
         config.schedule.adapt_to_small
@@ -590,15 +556,7 @@ def describe_batch(
     *,
     n_named: int = N_NAMED_TRACKS,
 ) -> str:
-    """Return a message that names tracks: those whose windows are not finite, else the batch's first.
-
-    Args:
-        what: is not finite.
-        step: how many steps were done.
-        names: (batch,) track ids.
-        windows: (batch, ...) what the network heard of them, if it is at hand.
-        n_named: how many tracks are named.
-    """
+    """Return a message that names tracks (batch,): those whose windows are not finite, else the batch's first."""
     finite = [True] * len(names) if windows is None else [bool(torch.isfinite(x).all()) for x in windows]
     broken = [name for name, is_finite in zip(names, finite, strict=True) if not is_finite]
     shown = ", ".join((broken or names)[:n_named])

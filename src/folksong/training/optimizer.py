@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn import Parameter
 
 from folksong.errors import nearest
@@ -62,12 +63,7 @@ def build_optimizer(
 ) -> torch.optim.Optimizer:
     """Return the optimizer, for arguments that `check_optimizer` accepts.
 
-    Args:
-        parameters: what it changes.
-        name: of the class in torch.optim.
-        learning_rate: initial learning rate.
-        arguments: all others.
-        fused: take the implementation that goes through memory once, where there is one.
+    With `fused` it is the implementation that goes through memory once, where there is one.
     """
     kind = getattr(torch.optim, name)
     known = inspect.signature(kind).parameters
@@ -104,3 +100,16 @@ def _translate(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
                 tuple(value) if isinstance(value, list) else value
             )
     return translated
+
+
+def minimise(objective: Callable[[], Tensor], variables: Sequence[Tensor], **options: Any) -> None:
+    """Move the variables by L-BFGS to where the objective is least; options are those of `torch.optim.LBFGS`."""
+    optimizer = torch.optim.LBFGS(list(variables), line_search_fn="strong_wolfe", **options)
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        value = objective()
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call]

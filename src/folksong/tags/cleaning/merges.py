@@ -35,12 +35,7 @@ _MEANING = {"t": "\t", "n": "\n", "r": "\r"}
 
 @dataclass(frozen=True)
 class ReviewedMerges:
-    """What a file of merges says.
-
-    Args:
-        accepted: tag -> what it becomes.
-        rejected: tags of which a merge was rejected; they stay themselves.
-    """
+    """What a file of merges says: tag -> what it becomes, and tags that stay themselves."""
 
     accepted: dict[str, str] = field(default_factory=dict)
     rejected: frozenset[str] = frozenset()
@@ -90,12 +85,7 @@ def write_merges(merges: Iterable[Merge], path: str | os.PathLike[str]) -> None:
 
 
 def read_merges(path: str | os.PathLike[str]) -> ReviewedMerges:
-    """Read a file of merges.
-
-    Raises:
-        FolksongError: it cannot be read.
-        FileFormatError: a line has no second column, or a tag becomes two things; the message gives the line.
-    """
+    """Read a file of merges."""
     return _parse(read_text(path), path)
 
 

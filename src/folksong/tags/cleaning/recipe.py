@@ -42,11 +42,7 @@ from folksong.tags.tag_lists import read_tag_list, shipped_list, shipped_text
 
 @dataclass(frozen=True)
 class Recipe:
-    """Steps in the order in which they are applied, and what merged weights become.
-
-    Raises:
-        FolksongError: merges in a circle, or a step that would undo another.
-    """
+    """Steps in the order in which they are applied, and what merged weights become."""
 
     steps: tuple[Step, ...]
     weights: str = "maximum"
@@ -71,12 +67,7 @@ class Recipe:
 
 
 def read_recipe(path: str | os.PathLike[str]) -> Recipe:
-    """Read a recipe.
-
-    Raises:
-        FolksongError: a file it names cannot be read.
-        FileFormatError: it is no recipe; the message names the step and setting at fault.
-    """
+    """Read a recipe."""
     return _parse(read_text(path), path, Path(path).parent)
 
 
