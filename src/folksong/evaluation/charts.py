@@ -280,8 +280,8 @@ def genre_charts(clusterings: Mapping[str, GenreClustering]) -> dict[str, Chart]
             yaxis={"autorange": "reversed", "tickfont": {"size": 10}, "showgrid": False, "dtick": 1},
         )
         if has_tsne():
-            plane, bare = tsne(genre), {"showticklabels": False, "showgrid": False}
-            dots = {**_points(*plane.T.tolist(), names), "mode": "markers+text", "text": names}
+            (x, y), bare = tsne(genre).T.tolist(), {"showticklabels": False, "showgrid": False}
+            dots = {**_points(x, y, names), "mode": "markers+text", "text": names}
             dots |= {
                 "marker": {"color": colours, "size": 7},
                 "textfont": {"size": 10},
