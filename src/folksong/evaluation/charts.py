@@ -285,9 +285,11 @@ def genre_charts(clusterings: Mapping[str, GenreClustering]) -> dict[str, Chart]
             dots |= {
                 "marker": {"color": colours, "size": 7},
                 "textfont": {"size": 10},
-                "textposition": "middle right",
+                "textposition": "top center",
             }
-            found[f"{title}: t-SNE"] = chart([dots], x="", y="", height=640, xaxis=bare, yaxis=bare)
+            room = 0.2 * (max(x) - min(x))  # for names at the edges of a narrow page
+            sides = {"range": [min(x) - room, max(x) + room], **bare}
+            found[f"{title}: t-SNE"] = chart([dots], x="", y="", height=640, xaxis=sides, yaxis=bare)
     return found
 
 
