@@ -103,8 +103,12 @@ def test_listed_merges_match_other_spellings_when_variants_are_merged() -> None:
 
 def test_a_rejected_merge_is_not_made_by_a_later_step() -> None:
     table = table_of([(f"t{n}", "halloween", 1) for n in range(30)] + [("t0", "helloween", 1)])
-    assert clean(table, Recipe((MergeVariants(),))).table.tags.tolist() == ["halloween"]
-    kept = clean(table, Recipe((MergeTags({}, frozenset({"helloween"})), MergeVariants())))
+    proposed = clean(table, Recipe((MergeVariants(),)))  # nothing but the letters speaks for it
+    assert proposed.table.tags.tolist() == ["halloween", "helloween"]
+    assert [(merge.source, merge.target) for merge in proposed.left] == [("helloween", "halloween")]
+    assert clean(table, Recipe((MergeVariants(),)), accept_proposals=True).table.tags.tolist() == ["halloween"]
+    recipe = Recipe((MergeTags({}, frozenset({"helloween"})), MergeVariants()))
+    kept = clean(table, recipe, accept_proposals=True)
     assert kept.table.tags.tolist() == ["halloween", "helloween"]
 
 
