@@ -106,7 +106,9 @@ def test_a_rejected_merge_is_not_made_by_a_later_step() -> None:
     proposed = clean(table, Recipe((MergeVariants(),)))  # nothing but the letters speaks for it
     assert proposed.table.tags.tolist() == ["halloween", "helloween"]
     assert [(merge.source, merge.target) for merge in proposed.left] == [("helloween", "halloween")]
-    assert clean(table, Recipe((MergeVariants(),)), accept_proposals=True).table.tags.tolist() == ["halloween"]
+    assert clean(table, Recipe((MergeVariants(),)), accept_proposals=True).table.tags.tolist() == [
+        "halloween"
+    ]
     recipe = Recipe((MergeTags({}, frozenset({"helloween"})), MergeVariants()))
     kept = clean(table, recipe, accept_proposals=True)
     assert kept.table.tags.tolist() == ["halloween", "helloween"]

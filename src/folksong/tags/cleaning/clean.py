@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Cleaned:
-    """A cleaned table and how it came about; `left` are merges that only their letters speak for, for a person to see."""
+    """A cleaned table and how it came about; `left`: merges that only letters speak for, to review."""
 
     table: TagTable
     log: ChangeLog
