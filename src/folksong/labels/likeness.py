@@ -20,7 +20,7 @@ from folksong.tags.facet_lists import WORD
 Floats = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.int64]
 
-NARROWER, MORE_WORDS, BEGINS = 0.6, 0.08, 0.45
+NARROWER, MORE_WORDS, BEGINS = 0.6, 0.08, 0.5
 BLOCK = 2000
 
 
@@ -57,11 +57,14 @@ def likeness(
     contrasts = contrasts_of(wordings)
     facet, meaning = _numbered(facets), _numbered(meanings)
     means = np.array([bool(one) for one in meanings], bool)
+    dated = means & np.array([facet == "era" for facet in facets], bool)
     for start in range(0, len(found), BLOCK):
         rows = slice(start, start + BLOCK)
         _narrower(found, names, rows, {names[row]: column for column, row in enumerate(candidates.tolist())})
         barred = contrasts.between(rows, candidates.tolist()) | (facet[rows, None] != facet[candidates])
-        barred |= (means[rows, None] & means[candidates]) & (meaning[rows, None] != meaning[candidates])
+        both = means[rows, None] & means[candidates]
+        both |= dated[rows, None] | dated[candidates]  # "oldies" are of no decade
+        barred |= both & (meaning[rows, None] != meaning[candidates])
         found[rows][barred] = 0
     found = np.clip(found, 0, 1)
     found[candidates, np.arange(len(candidates))] = 1

@@ -37,9 +37,14 @@ def with_evidence(table: TagTable, merges: Sequence[Merge]) -> tuple[Merge, ...]
     """Return those of the merges that are sure or that the table speaks for, in their order."""
     sure = {merge.source for merge in merges if merge.reason in SURE}
     open_ones = [merge for merge in merges if merge.source not in sure]
-    if open_ones and len(sure) >= FREE_SHARE * table.n_tags:
+    if open_ones and freely_spelt(table, merges):
         sure |= _agreeing(table, open_ones)
     return tuple(merge for merge in merges if merge.source in sure)
+
+
+def freely_spelt(table: TagTable, merges: Sequence[Merge]) -> bool:
+    """Return whether the table holds spellings that are surely one tag, so that others may be, too."""
+    return sum(merge.reason in SURE for merge in merges) >= max(1, FREE_SHARE * table.n_tags)
 
 
 def _agreeing(table: TagTable, merges: Sequence[Merge]) -> set[str]:

@@ -229,6 +229,7 @@ def _resolve_aliases(steps: list[Step]) -> list[Step]:
         MergeTags(
             {name: ends[name] for source in step.merges if (name := plain(source)) in ends},
             frozenset(map(plain, step.rejected)),
+            frozenset(map(plain, step.shipped)),
         )
         if isinstance(step, MergeTags)
         else step
