@@ -29,8 +29,10 @@ LEAST_TRACKS = 20
 """A label's name has at least so many counts, its spellings and what means the same together; in a table of fewer than
 4,000 tracks, one for 200 tracks."""
 MOST_CANDIDATES = 1500
-LEAST_LIKENESS, LEAST_LIKENESS_OF_RARE, FREQUENT = 0.55, 0.6, 10
-"""Tags less like any label's name are in none; what a tag with fewer counts than the last says of itself is unsure."""
+LEAST_LIKENESS, RARE, WORDS_NEED = 0.65, 0.05, 0.1
+"""Tags less like any label's name are in none. What a rare tag says of itself is unsure, and words of one field are near
+each other whatever they say of it: there so much more is asked."""
+FREQUENT = 10
 SURE_ENOUGH = 0.9
 """A tag whose facet is a guess less sure than this is in no label."""
 ENOUGH_COMPANY = 4.0
@@ -80,10 +82,12 @@ def inside_facets(
     units[named] = 0  # two artists are not one, whoever hears both
     if words is not None:
         words[named | np.array([len(WORD.findall(name)) >= PHRASE for name in groups.names], bool)] = 0
-    alike = likeness(groups.names, groups.wordings, units, words, by_words, of_group, meanings, frequent)
-    least = np.where(groups.counts < FREQUENT, LEAST_LIKENESS_OF_RARE, LEAST_LIKENESS)
+    alike, narrower = likeness(
+        groups.names, groups.wordings, units, words, by_words, of_group, meanings, frequent
+    )
+    least = LEAST_LIKENESS + RARE * (groups.counts < FREQUENT) + WORDS_NEED * (by_words > 0)
     drowned = groups.counts[:, None] > groups.counts[frequent]  # a name must hold for its label's tracks
-    alike[(alike < least[:, None]) | drowned] = 0
+    alike[(alike < least[:, None]) & ~narrower | drowned] = 0
     found = facility_location(alike, frequent, np.where(wanted, groups.counts, 0), n_labels)
     label_of = np.where(wanted & (found.likeness > 0), found.label, -1)
     _keep_apart(groups, label_of, alike[:, np.searchsorted(frequent, found.chosen)])

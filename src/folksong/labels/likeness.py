@@ -3,7 +3,9 @@
 The cosine of their hybrid vectors; where company says little (tracks have few tags; moods and occasions, that suit any
 music), in part that of their word vectors. A tag whose wording ends in another tag ("melodic death metal" in "death
 metal") is a narrower one of it, and at least `NARROWER` like it, the more words they share the more; one that begins
-with it ("rock argentino") at least half way. Contrasts (female and male; two countries, instruments or decades;
+with it ("rock argentino") at least half way; so is a kind of genre to a wider one that it is a kind of, by a tree that
+ships in the package, and two genres of the tree of which neither is a kind of the other are alike only where company
+makes them the same. Contrasts (female and male; two countries, instruments or decades;
 `folksong.labels.wording`) are not alike at all.
 """
 
@@ -14,13 +16,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from folksong.labels.wording import contrasts_of
+from folksong.labels.wording import contrasts_of, genre_in_tree
 from folksong.tags.facet_lists import WORD
 
 Floats = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.int64]
+Truths = npt.NDArray[np.bool_]
 
-NARROWER, MORE_WORDS, BEGINS = 0.6, 0.08, 0.5
+NARROWER, MORE_WORDS, BEGINS, KIN, SAME = 0.6, 0.08, 0.5, 0.55, 0.8
 BLOCK = 2000
 
 
@@ -33,8 +36,8 @@ def likeness(
     facets: Sequence[str],
     meanings: Sequence[str],
     candidates: Numbers,
-) -> Floats:
-    """Return (n, n_candidates).
+) -> tuple[Floats, Truths]:
+    """Return (n, n_candidates) how like, and where a tag is known to be a narrower one of the candidate.
 
     Args:
         names: (n,) the tags.
@@ -54,13 +57,15 @@ def likeness(
         )  # of words that have little to do
         by_words = np.maximum(cosines - typical, 0) / max(1 - typical, 1e-6)
         found += np.asarray(words_share[:, None] * (by_words - found), np.float32)
+    narrower = _by_tree(found, names, facets, candidates)
     contrasts = contrasts_of(wordings)
     facet, meaning = _numbered(facets), _numbered(meanings)
     means = np.array([bool(one) for one in meanings], bool)
     dated = means & np.array([facet == "era" for facet in facets], bool)
     for start in range(0, len(found), BLOCK):
         rows = slice(start, start + BLOCK)
-        _narrower(found, names, rows, {names[row]: column for column, row in enumerate(candidates.tolist())})
+        column_of = {names[row]: column for column, row in enumerate(candidates.tolist())}
+        _narrower(found, narrower, names, rows, column_of)
         barred = contrasts.between(rows, candidates.tolist()) | (facet[rows, None] != facet[candidates])
         both = means[rows, None] & means[candidates]
         both |= dated[rows, None] | dated[candidates]  # "oldies" are of no decade
@@ -68,14 +73,34 @@ def likeness(
         found[rows][barred] = 0
     found = np.clip(found, 0, 1)
     found[candidates, np.arange(len(candidates))] = 1
-    return found
+    narrower[found == 0] = False
+    return found, narrower
 
 
 def _numbered(names: Sequence[str]) -> Numbers:
     return np.unique(np.array(names, object), return_inverse=True)[1].astype(np.int64)
 
 
-def _narrower(found: Floats, names: Sequence[str], rows: slice, column_of: Mapping[str, int]) -> None:
+def _by_tree(found: Floats, names: Sequence[str], facets: Sequence[str], candidates: Numbers) -> Truths:
+    """Let a genre be like the wider ones of the tree; like others in it only where company makes them the same."""
+    in_tree = {row: genre_in_tree(names[row]) for row, facet in enumerate(facets) if facet == "genre"}
+    known = {row: place for row, place in in_tree.items() if place is not None}
+    narrower = np.zeros(found.shape, bool)
+    columns = [(column, known[row][0]) for column, row in enumerate(candidates.tolist()) if row in known]
+    for row, (form, wider) in known.items():
+        for column, other in columns:
+            if other in wider:
+                narrower[row, column] = True
+                # of several wider ones, the one with more of its company
+                found[row, column] = max(found[row, column], KIN + (1 - KIN) * found[row, column] / 2)
+            elif other != form and found[row, column] < SAME:
+                found[row, column] = 0
+    return narrower
+
+
+def _narrower(
+    found: Floats, narrower: Truths, names: Sequence[str], rows: slice, column_of: Mapping[str, int]
+) -> None:
     for row in range(*rows.indices(len(names))):
         words = WORD.findall(names[row].lower())
         for size in range(1, len(words)):
@@ -84,4 +109,5 @@ def _narrower(found: Floats, names: Sequence[str], rows: slice, column_of: Mappi
                 for form in (" ".join(piece), "-".join(piece)):
                     column = column_of.get(form)
                     if column is not None:
+                        narrower[row, column] = True
                         found[row, column] = max(found[row, column], value)
