@@ -29,9 +29,8 @@ LEAST_TRACKS = 20
 """A label's name has at least so many counts, its spellings and what means the same together; in a table of fewer than
 4,000 tracks, one for 200 tracks."""
 MOST_CANDIDATES = 1500
-LEAST_LIKENESS, RARE, WORDS_NEED = 0.65, 0.05, 0.1
-"""Tags less like any label's name are in none. What a rare tag says of itself is unsure, and words of one field are near
-each other whatever they say of it: there so much more is asked."""
+LEAST_LIKENESS, RARE = 0.75, 0.05
+"""Tags less like any label's name are in none, unless known to be narrower ones. What a rare tag says is unsure."""
 FREQUENT = 10
 SURE_ENOUGH = 0.9
 """A tag whose facet is a guess less sure than this is in no label."""
@@ -85,7 +84,7 @@ def inside_facets(
     alike, narrower = likeness(
         groups.names, groups.wordings, units, words, by_words, of_group, meanings, frequent
     )
-    least = LEAST_LIKENESS + RARE * (groups.counts < FREQUENT) + WORDS_NEED * (by_words > 0)
+    least = LEAST_LIKENESS + RARE * (groups.counts < FREQUENT)
     drowned = groups.counts[:, None] > groups.counts[frequent]  # a name must hold for its label's tracks
     alike[(alike < least[:, None]) & ~narrower | drowned] = 0
     found = facility_location(alike, frequent, np.where(wanted, groups.counts, 0), n_labels)

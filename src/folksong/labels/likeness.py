@@ -4,8 +4,8 @@ The cosine of their hybrid vectors; where company says little (tracks have few t
 music), in part that of their word vectors. A tag whose wording ends in another tag ("melodic death metal" in "death
 metal") is a narrower one of it, and at least `NARROWER` like it, the more words they share the more; one that begins
 with it ("rock argentino") at least half way; so is a kind of genre to a wider one that it is a kind of, by a tree that
-ships in the package, and two genres of the tree of which neither is a kind of the other are alike only where company
-makes them the same. Contrasts (female and male; two countries, instruments or decades;
+ships in the package, and two genres of the tree of which neither is a kind of the other are not alike,
+whoever hears both. Contrasts (female and male; two countries, instruments or decades;
 `folksong.labels.wording`) are not alike at all.
 """
 
@@ -23,7 +23,7 @@ Floats = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.int64]
 Truths = npt.NDArray[np.bool_]
 
-NARROWER, MORE_WORDS, BEGINS, KIN, SAME = 0.6, 0.08, 0.5, 0.55, 0.8
+NARROWER, MORE_WORDS, BEGINS, KIN = 0.6, 0.08, 0.5, 0.55
 BLOCK = 2000
 
 
@@ -82,7 +82,7 @@ def _numbered(names: Sequence[str]) -> Numbers:
 
 
 def _by_tree(found: Floats, names: Sequence[str], facets: Sequence[str], candidates: Numbers) -> Truths:
-    """Let a genre be like the wider ones of the tree; like others in it only where company makes them the same."""
+    """Let a genre be like the wider ones of the tree and like no others in it; return where it is a kind of one."""
     in_tree = {row: genre_in_tree(names[row]) for row, facet in enumerate(facets) if facet == "genre"}
     known = {row: place for row, place in in_tree.items() if place is not None}
     narrower = np.zeros(found.shape, bool)
@@ -93,7 +93,7 @@ def _by_tree(found: Floats, names: Sequence[str], facets: Sequence[str], candida
                 narrower[row, column] = True
                 # of several wider ones, the one with more of its company
                 found[row, column] = max(found[row, column], KIN + (1 - KIN) * found[row, column] / 2)
-            elif other != form and found[row, column] < SAME:
+            elif other != form:
                 found[row, column] = 0
     return narrower
 
