@@ -22,7 +22,7 @@ from folksong.errors import FolksongError
 Floats = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.int64]
 
-WORTH_A_LABEL = 0.0008
+WORTH_A_LABEL = 0.001
 """Of all counts: what a chosen tag must add."""
 LIKE_ENOUGH = 0.85
 """A tag so like a chosen one is served; labels go to those that are like none rather than to finer shades."""

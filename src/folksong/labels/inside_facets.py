@@ -29,8 +29,9 @@ LEAST_TRACKS = 20
 """A label's name has at least so many counts, its spellings and what means the same together; in a table of fewer than
 4,000 tracks, one for 200 tracks."""
 MOST_CANDIDATES = 1500
-LEAST_LIKENESS, RARE = 0.75, 0.05
-"""Tags less like any label's name are in none, unless known to be narrower ones. What a rare tag says is unsure."""
+LEAST_LIKENESS, LEAST_OF_FACET, RARE = 0.75, {"genre": 0.85, "opinion": 0.9}, 0.05
+"""Tags less like any label's name are in none, unless known to be narrower ones. What a rare tag says is unsure, the
+same people hear many genres, and the words of all opinions are near each other."""
 FREQUENT = 10
 SURE_ENOUGH = 0.9
 """A tag whose facet is a guess less sure than this is in no label."""
@@ -84,7 +85,8 @@ def inside_facets(
     alike, narrower = likeness(
         groups.names, groups.wordings, units, words, by_words, of_group, meanings, frequent
     )
-    least = LEAST_LIKENESS + RARE * (groups.counts < FREQUENT)
+    least = np.array([LEAST_OF_FACET.get(facet, LEAST_LIKENESS) for facet in of_group])
+    least += RARE * (groups.counts < FREQUENT)
     drowned = groups.counts[:, None] > groups.counts[frequent]  # a name must hold for its label's tracks
     alike[(alike < least[:, None]) & ~narrower | drowned] = 0
     found = facility_location(alike, frequent, np.where(wanted, groups.counts, 0), n_labels)

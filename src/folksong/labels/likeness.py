@@ -23,7 +23,7 @@ Floats = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.int64]
 Truths = npt.NDArray[np.bool_]
 
-NARROWER, MORE_WORDS, BEGINS, KIN = 0.6, 0.08, 0.5, 0.55
+NARROWER, MORE_WORDS, BEGINS, KIN = 0.45, 0.08, 0.4, 0.4
 BLOCK = 2000
 
 
