@@ -1,29 +1,46 @@
-"""The hybrid label space inside facets: tags of each facet are given to those that stand for them best.
+"""Labels that do not cross facets: the tags of each facet are given to those that stand for them best.
 
-These are chosen by facility location (`folksong.labels.facility_location`), as many as the counts ask for. Places,
-instruments and decades that mean the same in any language are linked first.
+**Likeness** of two tags of one facet, from 0 (of different facets, or opposites) to 1: the cosine of their hybrid
+vectors; where company says little (tracks have few tags; moods and occasions, that suit any music), in part that of
+their word vectors. A tag whose wording ends in another tag ("melodic death metal" in "death metal") is a narrower one
+of it, as is one that begins with it ("rock argentino"), and a kind of genre of the wider ones in a tree that ships in
+the package; of two genres of the tree of which neither is a kind of the other, company says nothing. Two names are
+alike by their wording alone. Contrasts (female and male; two countries, instruments or decades; `folksong.labels.wording`)
+are not alike at all. A tag joins a label if it is a narrower one of its name, or very like it, and not more frequent.
+
+**Facility location**: tags are chosen so that the sum over all tags of
+
+    count · likeness to the chosen tag that it is most like, up to `LIKE_ENOUGH`
+
+is great. Greedy choice reaches at least 1 − 1/e of the best sum (Nemhauser, Wolsey & Fisher 1978), and the order of the
+choice does not depend on how many are wanted: with a number of labels given, so many are chosen; without one, as many
+as add a share of the counts each that is worth a label. Unlike a cluster's mean, a chosen tag is one that people wrote,
+so that the label's name holds for its members as far as they are like it; tags that are like none are in no label.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from folksong.errors import FolksongError
 from folksong.labels.analysis.pairs import Pair
-from folksong.labels.facility_location import facility_location
-from folksong.labels.hybrid_vectors import HybridVectors, Numbers, TagGroups, group_tags
-from folksong.labels.likeness import likeness
+from folksong.labels.hybrid_vectors import HybridVectors, TagGroups, group_tags
 from folksong.labels.space import Label
-from folksong.labels.wording import meaning_of
+from folksong.labels.wording import contrasts_of, genre_in_tree, meaning_of
 from folksong.tags.facet_lists import FACETS, UNKNOWN, WORD
 from folksong.tags.facets import TagFacets
 from folksong.tags.table import TagTable
 
 logger = logging.getLogger(__name__)
+
+Floats = npt.NDArray[np.float32]
+Numbers = npt.NDArray[np.int64]
+Truths = npt.NDArray[np.bool_]
 
 LEAST_TRACKS = 20
 """A label's name has at least so many counts, its spellings and what means the same together; in a table of fewer than
@@ -41,6 +58,12 @@ BY_WORDS = {"mood": 0.7, "use": 0.7, "opinion": 1.0}
 who holds it."""
 PHRASE = 3
 """Of so many words the mean vector is near that of any others."""
+WORTH_A_LABEL = 0.001
+"""Of all counts: what a chosen tag must add."""
+LIKE_ENOUGH = 0.85
+"""A tag so like a chosen one is served; labels go to those that are like none rather than to finer shades."""
+NARROWER, MORE_WORDS, BEGINS, KIN = 0.45, 0.08, 0.4, 0.4
+BLOCK = 2000
 
 
 def inside_facets(
@@ -160,3 +183,131 @@ def _words_share(table: TagTable) -> float:
             100 * share,
         )
     return share
+
+
+@dataclass(frozen=True, eq=False)
+class Located:
+    """Chosen rows and who belongs to them.
+
+    Attributes:
+        chosen: (n_labels,) rows, in the order of choice.
+        label: (n,) number of the chosen row that each row is most like.
+        likeness: (n,) and how like.
+    """
+
+    chosen: Numbers
+    label: Numbers
+    likeness: Floats
+
+
+def facility_location(
+    likeness: Floats, candidates: Numbers, counts: Numbers, n_labels: int | None = None
+) -> Located:
+    """Choose among the candidates.
+
+    Args:
+        likeness: (n, n_candidates), of a candidate to itself 1, of rows that must not meet 0.
+        candidates: (n_candidates,) their rows.
+        counts: (n,) what each row weighs.
+        n_labels: how many to choose; None chooses as many as add `WORTH_A_LABEL` of the counts.
+    """
+    if n_labels is not None and n_labels > len(candidates):
+        raise FolksongError(
+            f"{n_labels} labels were asked for, but only {len(candidates)} tags are frequent enough to stand for one; "
+            "ask for fewer"
+        )
+    weights, served = counts.astype(np.float32), np.minimum(likeness / LIKE_ENOUGH, 1)
+    reached = np.zeros(len(likeness), np.float32)
+    left = np.ones(len(candidates), bool)
+    chosen: list[int] = []
+    while left.any() and len(chosen) != n_labels:
+        gains = np.where(left, weights @ np.maximum(served - reached[:, None], 0), -1)
+        best = int(gains.argmax())
+        if n_labels is None and chosen and gains[best] < WORTH_A_LABEL * weights.sum():
+            break
+        chosen.append(best)
+        left[best] = False
+        reached = np.maximum(reached, served[:, best])
+    columns = likeness[:, chosen]
+    return Located(candidates[chosen], columns.argmax(axis=1), columns.max(axis=1))
+
+
+def likeness(
+    names: Sequence[str],
+    wordings: Sequence[str],
+    points: npt.NDArray[np.float64],
+    words: npt.NDArray[np.float64] | None,
+    words_share: npt.NDArray[np.float64],
+    facets: Sequence[str],
+    meanings: Sequence[str],
+    candidates: Numbers,
+) -> tuple[Floats, Truths]:
+    """Return how like n tags are to the candidates among them, and where they are known to be narrower ones.
+
+    Both are (n, n_candidates).
+
+    Each stands for others, whose words are its wording; `points`, (n, d), are hybrid vectors, `words`, (n, m), word
+    vectors, whose rows have length 1, or 0 where a word is unknown; `words_share`, (n,), is how much goes by words.
+    """
+    found = np.asarray(points @ points[candidates].T, np.float32)
+    if words is not None and words_share.any():
+        cosines = np.asarray(words @ words[candidates].T, np.float32)
+        typical = (
+            float(cosines[cosines != 0].mean()) if cosines.any() else 0.0
+        )  # of words that have little to do
+        by_words = np.maximum(cosines - typical, 0) / max(1 - typical, 1e-6)
+        found += np.asarray(words_share[:, None] * (by_words - found), np.float32)
+    narrower = _by_tree(found, names, facets, candidates)
+    contrasts = contrasts_of(wordings)
+    facet, meaning = _numbered(facets), _numbered(meanings)
+    means = np.array([bool(one) for one in meanings], bool)
+    dated = means & np.array([facet == "era" for facet in facets], bool)
+    for start in range(0, len(found), BLOCK):
+        rows = slice(start, start + BLOCK)
+        column_of = {names[row]: column for column, row in enumerate(candidates.tolist())}
+        _narrower(found, narrower, names, rows, column_of)
+        barred = contrasts.between(rows, candidates.tolist()) | (facet[rows, None] != facet[candidates])
+        both = means[rows, None] & means[candidates]
+        both |= dated[rows, None] | dated[candidates]  # "oldies" are of no decade
+        barred |= both & (meaning[rows, None] != meaning[candidates])
+        found[rows][barred] = 0
+    found = np.clip(found, 0, 1)
+    found[candidates, np.arange(len(candidates))] = 1
+    narrower[found == 0] = False
+    return found, narrower
+
+
+def _numbered(names: Sequence[str]) -> Numbers:
+    return np.unique(np.array(names, object), return_inverse=True)[1].astype(np.int64)
+
+
+def _by_tree(found: Floats, names: Sequence[str], facets: Sequence[str], candidates: Numbers) -> Truths:
+    """Let a genre be like the wider ones of the tree and like no others in it; return where it is a kind of one."""
+    in_tree = {row: genre_in_tree(names[row]) for row, facet in enumerate(facets) if facet == "genre"}
+    known = {row: place for row, place in in_tree.items() if place is not None}
+    narrower = np.zeros(found.shape, bool)
+    columns = [(column, known[row][0]) for column, row in enumerate(candidates.tolist()) if row in known]
+    for row, (form, wider) in known.items():
+        for column, other in columns:
+            if other in wider:
+                narrower[row, column] = True
+                # of several wider ones, the one with more of its company
+                found[row, column] = max(found[row, column], KIN + (1 - KIN) * found[row, column] / 2)
+            elif other != form:
+                found[row, column] = 0
+    return narrower
+
+
+def _narrower(
+    found: Floats, narrower: Truths, names: Sequence[str], rows: slice, column_of: Mapping[str, int]
+) -> None:
+    for row in range(*rows.indices(len(names))):
+        words = WORD.findall(names[row].lower())
+        for size in range(1, len(words)):
+            least = min(NARROWER + MORE_WORDS * size, 0.95)
+            for piece, value in ((words[-size:], least), (words[:size], BEGINS)):
+                for form in (" ".join(piece), "-".join(piece)):
+                    column = column_of.get(form)
+                    if column is not None:
+                        narrower[row, column] = True
+                        found[row, column] = max(found[row, column], value)
