@@ -5,8 +5,9 @@ vectors; where company says little (tracks have few tags; moods and occasions, t
 their word vectors. A tag whose wording ends in another tag ("melodic death metal" in "death metal") is a narrower one
 of it, as is one that begins with it ("rock argentino"), and a kind of genre of the wider ones in a tree that ships in
 the package; of two genres of the tree of which neither is a kind of the other, company says nothing. Two names are
-alike by their wording alone. Contrasts (female and male; two countries, instruments or decades; `folksong.labels.wording`)
-are not alike at all. A tag joins a label if it is a narrower one of its name, or very like it, and not more frequent.
+alike by their wording alone. Contrasts (female and male; two countries, instruments or decades;
+`folksong.labels.wording`) are not alike at all. A tag joins a label if it is a narrower one of its name, or very like
+it, and not more frequent.
 
 **Facility location**: tags are chosen so that the sum over all tags of
 
