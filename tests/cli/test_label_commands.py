@@ -73,7 +73,15 @@ def test_the_whole_path(files):
     code, output = run("labels", "skipgram", "g.labels.json", "tags.csv", "m42.labels.json", "--epochs", 5)
     assert code == 0, output
     code, output = run(
-        "labels", "hybrid", "tags.csv", "h.labels.json", "--n-clusters", 2, "--vectors", "vectors.txt"
+        "labels",
+        "hybrid",
+        "tags.csv",
+        "h.labels.json",
+        "--n-clusters",
+        2,
+        "--across-facets",
+        "--vectors",
+        "vectors.txt",
     )
     assert code == 0, output
     (files / "pairs.tsv").write_text("same\tmetal\tdoom\napart\tmetal\tdub\nsame\tmetal\tunheard\n")
