@@ -129,8 +129,8 @@ def facets(
     """
     table, given = as_table(tags), given or {}
     _check(given, table)
-    names = {plain(unquote(track)) for track in table.track_ids if not track.isdigit()}
-    said = [_said(tag, given, names) for tag in table.tags]
+    artists = {plain(unquote(track)) for track in table.track_ids if not track.isdigit()}
+    said = [_said(tag, given, artists) for tag in table.tags]
     open_rows = np.array([row for row, found in enumerate(said) if found is None], np.int64)
     chances = np.zeros((table.n_tags, len(FACETS)))
     for row, found in enumerate(said):
