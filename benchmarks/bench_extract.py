@@ -3,8 +3,9 @@
     python benchmarks/bench_extract.py [--audio FILE] [--repeats 7] [--recordings 24]
 
 The peer has the same decoder and spectrogram, and the network as one writes it down (all filters' convolutions, then
-the maximum over bands), in the same run. Then many recordings with one and with two processes. Needs the weights (`folksong models
-fetch musicnn`). ``--audio`` takes half a minute from the middle of a recording instead of a synthetic chord.
+the maximum over bands), in the same run. Then many recordings with one and with two processes. Needs the weights
+(`folksong models fetch musicnn`). ``--audio`` takes half a minute from the middle of a recording instead of a synthetic
+chord.
 """
 
 from __future__ import annotations
