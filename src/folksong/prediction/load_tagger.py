@@ -23,6 +23,7 @@ from folksong.models.pretrained.musicnn import (
 )
 from folksong.models.tagger import Tagger
 from folksong.prediction.head_tagger import HeadTagger
+from folksong.prediction.onnx_tagger import OnnxTagger
 from folksong.prediction.predictor import BATCH_SIZE, LoadedTagger, find_device, settled
 from folksong.prediction.thresholds import stored_thresholds
 from folksong.prediction.windows import AudioInput
@@ -64,12 +65,11 @@ def load_tagger(
     chosen = find_device(device)
     if chosen.type == "cpu":
         keep_memory()  # doubles the speed of the waveform network
-    if not isinstance(run, Run) and str(run) in NETWORKS and not Path(run).exists():
-        return _pretrained(str(run), chosen, hop_seconds, batch_size, precision)
-    if not isinstance(run, Run) and Path(run).suffix == ".onnx" and Path(run).is_file():
-        from folksong.prediction.onnx_tagger import OnnxTagger
-
-        return OnnxTagger(run)
+    if not isinstance(run, Run):
+        if str(run) in NETWORKS and not Path(run).exists():
+            return _pretrained(str(run), chosen, hop_seconds, batch_size, precision)
+        if Path(run).suffix == ".onnx" and Path(run).is_file():
+            return OnnxTagger(run)
     if not isinstance(run, Run) and (Path(run) / DESCRIPTION_NAME).is_file():
         from folksong.export.folder import read_folder  # which imports this package
 
