@@ -19,6 +19,7 @@ import secrets
 import shutil
 import socket
 import stat
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -277,12 +278,26 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         FolksongError: the file is missing or unreadable.
         FileFormatError: it is not JSON; the message gives line and column.
     """
+    text = read_text(path)
     try:
-        return json.loads(read_text(path))
+        return json.loads(text)
     except json.JSONDecodeError as error:
-        raise FileFormatError(
-            f"{path}: not valid JSON (line {error.lineno}, column {error.colno}: {error.msg})"
-        ) from error
+        where = f"line {error.lineno}, column {error.colno}: {error.msg}"
+        raise FileFormatError(f"{path}: not valid JSON ({where})") from error
+    except (ValueError, RecursionError) as error:  # a number of a book's length, endless brackets
+        raise FileFormatError(f"{path}: not valid JSON ({error})") from error
+
+
+def parse_toml(text: str, path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return what a TOML text says; `path` is for the message.
+
+    Raises:
+        FileFormatError: it is not TOML.
+    """
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise FileFormatError(f"{path}: not valid TOML ({error})") from error
 
 
 def read_document(

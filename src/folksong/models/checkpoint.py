@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import pickletools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile, ZipFile, is_zipfile
+from zipfile import ZIP_STORED, BadZipFile, ZipFile, is_zipfile
 
 import torch
 from torch import nn
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from folksong.runs import Run
 
 FORMAT = "folksong.checkpoint"
+MOST_ITEMS = 1000  # of a tuple and those in it; a tensor's is of about 20
 
 
 def write_checkpoint(path: str | os.PathLike[str], content: dict[str, Any]) -> None:
@@ -40,9 +42,19 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not is_zipfile(path):  # what torch.save writes is one; anything else would be tried as an old format
         raise FileFormatError(f"{path}: cut or damaged (not what torch.save writes)")
     try:
-        with ZipFile(path) as archive:  # torch.load does not compare the CRCs of the weights
-            if (damaged := archive.testzip()) is not None:
+        with ZipFile(path) as archive:
+            members = archive.infolist()
+            if any(member.compress_type != ZIP_STORED for member in members):
+                raise BadZipFile("a compressed archive")
+            if len({member.filename for member in members}) < len(members):
+                raise BadZipFile("two parts have one name")
+            if (
+                damaged := archive.testzip()
+            ) is not None:  # torch.load does not compare the CRCs of the weights
                 raise BadZipFile(f"the CRC of {damaged} is wrong")
+            for member in members:
+                if member.filename.endswith(".pkl"):
+                    _check_pickle(archive.read(member))
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # PyTorch's reader fails in many ways on what it does not expect
         cause = (str(error).splitlines() or [type(error).__name__])[0][:100]
@@ -50,6 +62,32 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise FileFormatError(f"{path}: not a checkpoint of folksong")
     return content
+
+
+def _check_pickle(data: bytes) -> None:
+    """Refuse what PyTorch's reader of plain values does not: tuples in tuples that take endless time or stack to hash.
+
+    The values are counted, never made: each stands on the stack as its number of items, those of its tuples included.
+    """
+    stack: list[int] = []  # 0 is a mark
+    memo: dict[int, int] = {}
+    for opcode, argument, _ in pickletools.genops(data):
+        if opcode.name in ("BINGET", "LONG_BINGET"):
+            stack.append(memo[argument])
+        elif opcode.name in ("BINPUT", "LONG_BINPUT"):
+            memo[argument] = stack[-1]
+        else:
+            before, items = opcode.stack_before, 1
+            if pickletools.markobject in before:
+                before = before[: before.index(pickletools.markobject)]
+                while top := stack.pop():
+                    items += top
+            items += sum(stack.pop() for _ in before)
+            if not opcode.name.startswith("TUPLE"):
+                items = 1
+            if items > MOST_ITEMS:
+                raise ValueError("tuples within tuples, which no checkpoint has")
+            stack += [int(one is not pickletools.markobject) and items for one in opcode.stack_after]
 
 
 def remove_partial_files(folder: Path) -> None:

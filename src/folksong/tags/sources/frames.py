@@ -119,8 +119,9 @@ def _read_csv(path: str | os.PathLike[str], data: bytes, separator: str, quotes:
             io.BytesIO(data), separator=separator, quote_char='"' if quotes else None, infer_schema=False
         )
     except pl.exceptions.PolarsError as error:
-        if "more fields" in str(error):
-            raise _too_many_cells(path, split_lines(path, data, separator, quotes)) from error
+        lines = split_lines(path, data, separator, quotes) if "more fields" in str(error) else [[]]
+        if max(map(len, lines)) > len(lines[0]):
+            raise _too_many_cells(path, lines) from error
         raise UnclearSourceError(
             f"{path}: not a well-formed table ({str(error).splitlines()[0][:200]}); it was read with separator "
             f"{separator!r} and quotes {'on' if quotes else 'off'}: choose others",
