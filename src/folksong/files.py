@@ -71,6 +71,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
+        if (maker := _makers.get(os.path.realpath(target))) is not None:
+            _note_output(target, maker, [sha256_file(temporary), *_hashes_by(target, maker)])
         temporary.replace(target)
         _sync_folder(target.parent)
     except OSError as error:
@@ -162,22 +164,42 @@ def check_output(
         )
 
 
+_makers: dict[str, str] = {}  # path of an output -> what writes it, while that runs
+
+
+@contextmanager
+def written_by(maker: str, paths: Iterable[str | os.PathLike[str]]) -> Iterator[None]:
+    """Note that `maker` wrote these files, of each just before it is there, so that no kill comes between."""
+    keys = [os.path.realpath(path) for path in paths]
+    _makers.update(dict.fromkeys(keys, maker))
+    try:
+        yield
+    finally:
+        for key in keys:
+            _makers.pop(key, None)
+
+
 def remember_output(path: str | os.PathLike[str], maker: str) -> None:
     """Note that `maker` wrote a file as it is now; without a writable cache folder nothing is noted."""
     target = Path(path)
     if target.is_file():
-        with suppress(FolksongError):
-            write_json(
-                _note_of(target),
-                {"path": str(target.resolve()), "maker": maker, "sha256": sha256_file(target)},
-            )
+        _note_output(target, maker, [sha256_file(target)])
+
+
+def _note_output(target: Path, maker: str, hashes: list[str]) -> None:
+    with suppress(FolksongError):
+        write_json(_note_of(target), {"path": str(target.resolve()), "maker": maker, "sha256": hashes})
+
+
+def _hashes_by(target: Path, maker: str) -> list[str]:
+    return [sha256_file(target)] if target.is_file() and _made_by(target) == maker else []
 
 
 def _made_by(target: Path) -> str | None:
     """Return who wrote a file, None where that is unknown or the file was changed since."""
     try:
         note = read_json(_note_of(target))
-        return str(note["maker"]) if note["sha256"] == sha256_file(target) else None
+        return str(note["maker"]) if sha256_file(target) in note["sha256"] else None
     except (FolksongError, KeyError, TypeError):
         return None
 

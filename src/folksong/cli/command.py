@@ -18,7 +18,7 @@ import click
 from folksong.cli.common import ShownStream, note, shown, wants_progress
 from folksong.cli.parameters import FLAGS, WORDS, LibraryFunction, ManyValues, parameters, read_function
 from folksong.errors import FolksongError
-from folksong.files import check_output, describe_os_error, remember_output
+from folksong.files import check_output, describe_os_error, remember_output, written_by
 
 FORCE = "folksong.force"
 
@@ -103,7 +103,8 @@ class FolksongCommand(click.Command):
         if any(parameter.name == "progress" for function in self.library for parameter in function.taken):
             ctx.params["progress"] = wants_progress()
         try:
-            result = super().invoke(ctx)
+            with written_by(ctx.command_path, outputs):
+                result = super().invoke(ctx)
         except KeyboardInterrupt:
             more = f" {self.resumable}; run the same command again to continue." if self.resumable else ""
             note(f"Stopped.{more}")

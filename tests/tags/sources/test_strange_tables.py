@@ -221,3 +221,9 @@ def test_c2_only_files_and_folders_are_opened(tmp_path: Path) -> None:
         fs.read_tags(tmp_path / "pipe.csv")
     with pytest.raises(FolksongError, match="pipe"):
         read_artists(tmp_path / "pipe.csv")
+
+
+def test_16_c6_a_lone_carriage_return_in_a_table_is_named(tmp_path):
+    (tmp_path / "x.csv").write_bytes(b"track_id,tag,weight\na,rock\r,,5,7\n")
+    with pytest.raises(FileFormatError, match=r"x\.csv: not a well-formed table"):
+        fs.read_tags(tmp_path / "x.csv")
