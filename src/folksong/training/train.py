@@ -164,11 +164,7 @@ def _as_stored(table: TagTable) -> TagTable:
 
 
 def _embed_labels(data: TrainingData, source: WordVectors | AnyPath) -> LabelVectors:
-    """Return the labels' vectors for the semantic loss, with a warning that names the labels without one.
-
-    Raises:
-        FolksongError: the source cannot be read, or no label has a vector.
-    """
+    """Return the labels' vectors for the semantic loss, with a warning that names the labels without one."""
     vectors = source if isinstance(source, WordVectors) else read_vectors(source)
     found = embed_labels(data.space, vectors, data.tag_counts)
     if len(found.missing) == len(data.space):
@@ -203,10 +199,7 @@ def embed_labels(
 ) -> LabelVectors:
     """Give each label the mean of its tags' unit vectors, weighted by their counts and scaled to length 1.
 
-    Args:
-        space: the labels, in order.
-        vectors: word vectors.
-        counts: tag -> number of tracks; None, or no count for any tag of a label, weighs its tags equally.
+    Without a count for any tag of a label, its tags weigh equally.
     """
     tags = list(dict.fromkeys(tag for label in space.labels for tag in label.tags))
     embedded = embed_tags(tags, vectors)
