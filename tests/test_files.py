@@ -202,3 +202,26 @@ def test_16_c9_an_output_is_its_makers_whenever_that_is_stopped(
     target.write_text("by hand")
     with pytest.raises(FolksongError, match="did not write it"):
         check_output(target, "tags clean")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="files that are open cannot be removed there")
+def test_16_c9_what_killed_writers_left_goes_with_the_next_writing(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from folksong.files import atomic_path\n"
+        "with atomic_path(sys.argv[1]) as path: path.write_bytes(b'half'); print('begun', flush=True); time.sleep(60)"
+    )
+    writers = {}
+    for name in ("killed.json", "alive.json"):
+        command = [sys.executable, "-c", code, str(tmp_path / name)]
+        writers[name] = subprocess.Popen(command, stdout=subprocess.PIPE)
+        assert writers[name].stdout.readline() == b"begun\n"
+    writers["killed.json"].kill()
+    writers["killed.json"].wait()
+    (tmp_path / ".mine.part").write_text("no file of ours")
+    for path in tmp_path.glob(".*.part"):
+        os.utime(path, (1e9, 1e9))
+    write_json(tmp_path / "x.json", {})
+    left = sorted(path.name.split(".")[1] for path in tmp_path.iterdir() if path.name.endswith(".part"))
+    writers["alive.json"].kill()
+    writers["alive.json"].wait()
+    assert left == ["alive", "mine"]

@@ -15,6 +15,7 @@ import math
 import mmap
 import numbers
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -30,6 +31,7 @@ from filelock import FileLock, Timeout
 from folksong.errors import FileFormatError, FolksongError
 
 HASH_BLOCK_BYTES = 1 << 20
+SECONDS_TO_LOCK = 1.0  # at most, for a process that begins to write a file
 MAPPED_BYTES = 32 << 20  # larger files are mapped rather than read
 
 
@@ -67,8 +69,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = target.with_name(f".{shown}.{secrets.token_hex(4)}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-        yield temporary
+        with temporary.open("xb") as held:
+            _lock_and_sweep(held.fileno(), target.parent)
+            yield temporary
         with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
         if (maker := _makers.get(os.path.realpath(target))) is not None:
@@ -80,6 +83,29 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _lock_and_sweep(descriptor: int, folder: Path) -> None:
+    """Lock a file that is being written; remove those that no one locks, since their writers were killed."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return
+    with suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fspath(folder) in _swept:
+            return
+        _swept.add(os.fspath(folder))
+        now = os.fstat(descriptor).st_mtime
+        for entry in os.scandir(folder):
+            if _PART.fullmatch(entry.name) and now - entry.stat().st_mtime > SECONDS_TO_LOCK:
+                with suppress(OSError, FolksongError), open_regular(entry.path) as left:
+                    fcntl.flock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    Path(entry.path).unlink()
+
+
+_PART = re.compile(r"\..*\.[0-9a-f]{8}\.part", re.DOTALL)
+_swept: set[str] = set()  # folders, once a process
 
 
 @contextmanager

@@ -85,12 +85,6 @@ def _check_pickle(data: bytes) -> None:
             stack += [int(one is not pickletools.markobject) and items for one in opcode.stack_after]
 
 
-def remove_partial_files(folder: Path) -> None:
-    """Remove what a process that was killed while it wrote a checkpoint left in `folder`."""
-    for path in folder.glob(".*.ckpt.*.part"):
-        path.unlink(missing_ok=True)
-
-
 def load_model(run: Run, *, checkpoint: str | os.PathLike[str] | None = None) -> Tagger:
     """Return a run's tagger with its best weights, or those of another checkpoint, in evaluation mode, on the CPU."""
     if run.front_end == EMBEDDINGS:

@@ -33,7 +33,7 @@ from tqdm import tqdm
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import atomic_write, json_value
 from folksong.metrics import summarise
-from folksong.models.checkpoint import read_checkpoint, remove_partial_files, write_checkpoint
+from folksong.models.checkpoint import read_checkpoint, write_checkpoint
 from folksong.models.front_ends import LOG_MEL
 from folksong.models.hardware import keep_memory
 from folksong.models.tagger import Tagger
@@ -168,8 +168,6 @@ class TrainingState:
             batches,
             Counts(),
         )
-        if processes.is_first:
-            remove_partial_files(run.last_checkpoint.parent)
         if run.last_checkpoint.exists():
             state.load(read_checkpoint(run.last_checkpoint), run.last_checkpoint)
             logger.info(
