@@ -65,7 +65,7 @@ def _check_pickle(data: bytes) -> None:
     The values are counted, never made: each stands on the stack as its number of items, those of its tuples included.
     """
     stack: list[int] = []  # 0 is a mark
-    memo: dict[int, int] = {}
+    memo: dict[object, int] = {}
     for opcode, argument, _ in pickletools.genops(data):
         if opcode.name in ("BINGET", "LONG_BINGET"):
             stack.append(memo[argument])
