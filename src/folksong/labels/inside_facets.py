@@ -94,22 +94,10 @@ def divide_inside_facets(
         n_labels: how many to make; None makes as many as the counts ask for.
         without: facets to leave out.
     """
-    if unknown := without - {*FACETS}:
-        raise FolksongError(f"there is no facet {', '.join(sorted(unknown))}; facets are {', '.join(FACETS)}")
     tags = list(counts)
     row_of = {tag: row for row, tag in enumerate(tags)}
     of_group = [of_tag[row_of[name]] for name in groups.names]
-    wanted = np.array([facet != UNKNOWN and facet not in without for facet in of_group], bool)
-    if not wanted.any() and not without:
-        logger.warning("nothing is known of what the tags are about: they are divided as they are")
-        wanted[:] = True
-    least_tracks = min(LEAST_TRACKS, max(2, table.n_tracks // 200))
-    frequent = np.flatnonzero(wanted & (groups.counts >= least_tracks))[:MOST_CANDIDATES]
-    if not len(frequent):
-        raise FolksongError(
-            f"no tag of the facets to keep has {least_tracks} counts or more, so that a label could be learned; keep "
-            "more facets, or build labels of the most popular tags"
-        )
+    wanted, frequent = _candidates(groups, of_group, table, without)
     units = groups.points / np.linalg.norm(groups.points, axis=1, keepdims=True)
     words = None if words_of_tag is None else words_of_tag[[row_of[name] for name in groups.names]]
     meanings = [meaning_of(name, facet) for name, facet in zip(groups.names, of_group, strict=True)]
@@ -144,6 +132,26 @@ def divide_inside_facets(
         "counts left out, by facet: %s", ", ".join(f"{facet} {n:,}" for facet, n in costs.items()) or "none"
     )
     return tuple(sorted(labels, key=lambda label: order[label.facet])), costs
+
+
+def _candidates(
+    groups: TagGroups, of_group: Sequence[str], table: TagTable, without: frozenset[str]
+) -> tuple[npt.NDArray[np.bool_], Numbers]:
+    """Return which groups may be in a label, (n,) truths, and the rows of those frequent enough to be one."""
+    if unknown := without - {*FACETS}:
+        raise FolksongError(f"there is no facet {', '.join(sorted(unknown))}; facets are {', '.join(FACETS)}")
+    wanted = np.array([facet != UNKNOWN and facet not in without for facet in of_group], bool)
+    if not wanted.any() and not without:
+        logger.warning("nothing is known of what the tags are about: they are divided as they are")
+        wanted[:] = True
+    least_tracks = min(LEAST_TRACKS, max(2, table.n_tracks // 200))
+    frequent = np.flatnonzero(wanted & (groups.counts >= least_tracks))[:MOST_CANDIDATES]
+    if not len(frequent):
+        raise FolksongError(
+            f"no tag of the facets to keep has {least_tracks} counts or more, so that a label could be learned; keep "
+            "more facets, or build labels of the most popular tags"
+        )
+    return wanted, frequent
 
 
 def _keep_apart(groups: TagGroups, label_of: Numbers, alike: npt.NDArray[np.float32]) -> None:
