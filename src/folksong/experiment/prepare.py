@@ -22,7 +22,7 @@ from folksong.experiment.plan import Plan, Space
 from folksong.files import locked, sha256_file, sha256_json
 from folksong.labels.dictionary import read_legacy_space
 from folksong.labels.space import LabelSpace
-from folksong.shards.manifest import MANIFEST_NAME
+from folksong.shards.index import MANIFEST_NAME
 from folksong.splits import Split, make_split
 from folksong.tags.table import TagTable
 from folksong.training.config import Config, LossSettings

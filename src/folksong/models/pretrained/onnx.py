@@ -38,12 +38,11 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from folksong.audio.log_mel import FeaturePreset, log_mel
+from folksong.audio.log_mel import FeaturePreset, log_mel, spread
 from folksong.embeddings.store import EmbeddingSpace
 from folksong.errors import AudioError, FileFormatError, FolksongError, nearest
 from folksong.files import read_text, sha256_file
 from folksong.models.pretrained.pooling import POOLS, Pool, Pooling, Vector, check_samples
-from folksong.shards.window_positions import spread
 
 WINDOWS_AT_ONCE = 8
 AXES = {"log-mel": {"window", "channel", "frame", "band"}, "samples": {"window", "channel", "sample"}}
