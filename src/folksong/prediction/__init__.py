@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from folksong.audio.log_mel import slide, spread
 from folksong.prediction.load_tagger import load_tagger
 from folksong.prediction.predictor import LoadedTagger, Prediction
 from folksong.prediction.windows import ArrayClip, AudioInput, Clip, score_clips
+from folksong.shards.window_positions import slide, spread
 
 __all__ = [
     "ArrayClip",

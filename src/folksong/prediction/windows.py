@@ -23,10 +23,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from folksong.audio.log_mel import FeaturePreset, log_mel, slide, spread, window_steps
+from folksong.audio.log_mel import FeaturePreset, log_mel, window_steps
 from folksong.errors import AudioError, FolksongError
 from folksong.models.hardware import one_thread
 from folksong.models.tagger import Tagger
+from folksong.shards.window_positions import slide, spread
 
 Scores = npt.NDArray[np.float32]
 Which = Literal["track", "centre"]

@@ -46,11 +46,14 @@ class ModelSettings(Section):
         n_dense_units: of the hidden dense layer; of a head's too.
         n_filters: base number of filters of the log-mel front-end.
         head: of embeddings: linear, or several networks with one hidden layer, averaged.
+        unfreeze: the network that is trained on: ``musicnn-mtt``, ``musicnn-msd``, ``vgg-mtt`` or ``vgg-msd``, instead
+            of a new one, on log-mel-spectrograms of the preset ``musicnn``.
     """
 
     n_dense_units: Count = 500
     n_filters: Count = 16
     head: Literal["linear", "hidden"] = "linear"
+    unfreeze: Literal["musicnn-mtt", "musicnn-msd", "vgg-mtt", "vgg-msd"] | None = None
 
 
 class AugmentationSettings(Section):
