@@ -148,3 +148,10 @@ def test_c2_a_database_number_without_bounds_is_no_database(
     repair_shards(tmp_path)
     assert ShardReader(tmp_path).manifest.n_tag_databases == 0
     assert time.monotonic() - begin < 5
+
+
+def test_16_c5_a_manifest_without_its_number_of_tracks_is_refused(shards: Shards) -> None:
+    folder, _ = shards
+    edit(folder, lambda content: content.pop("n_tracks"), forge=True)
+    with pytest.raises(FileFormatError, match=r"manifest\.json: damaged \(KeyError: 'n_tracks'\)"):
+        Manifest.read(folder)

@@ -125,24 +125,33 @@ def _open(file: Path, stream: IO[bytes]) -> RecordingStream:
         )
     if name == "mp3":
         return _open_mpeg(file, content_of(stream))
+    first, *others = containers.links(stream, name, start, size)
+    source = _open_link(file, stream, name, *first)
+    if others:
+        source.blocks = _chained_blocks(source, source.blocks, stream, others)
+    return source
+
+
+def _open_link(file: Path, stream: IO[bytes], name: str, start: int, end: int) -> RecordingStream:
+    """Open one of the recordings that follow one another in a file."""
     if name in FFMPEG_FORMATS:
         stream.seek(start)
         promises = name != "aac" and not (
             name == "wma" and containers.is_asf_broadcast(stream.read(SNIFF_BYTES))
         )
-        return _open_ffmpeg(file, name, Region(stream, start, size), promises=promises)
-    if name == "ogg":
-        return _open_ogg(file, stream, containers.ogg_links(stream, start, size))
-    layout = containers.read_wav(stream, start, size) if name == "wav" else None
+        return _open_ffmpeg(file, name, Region(stream, start, end), promises=promises)
+    layout = containers.read_wav(stream, start, end) if name == "wav" else None
     if layout is None:
-        cut = containers.describe_cut(stream, name, start, size)
-        end = containers.end_without_tags(stream, size) if name == "flac" else size
-        return _open_sndfile(file, name, Region(stream, start, end), cut)
+        cut = containers.describe_cut(stream, name, start, end)
+        if name == "flac":
+            end = containers.end_without_tags(stream, end)
+        unfilled = containers.unfilled_au(stream, start) if name == "au" else {}
+        return _open_sndfile(file, name, Region(stream, start, end, unfilled), cut)
     if layout.coding in containers.MPEG_IN_WAV:
         stream.seek(layout.start)
         return _open_mpeg(file, stream.read(layout.end - layout.start))
     patches = {place - start: patch for place, patch in layout.patches.items()}
-    return _open_sndfile(file, name, Region(stream, start, size, patches), layout.damage)
+    return _open_sndfile(file, name, Region(stream, start, end, patches), layout.damage)
 
 
 def _identify(stream: IO[bytes], size: int) -> tuple[int, str | None]:
@@ -313,29 +322,18 @@ def _segment_blocks(data: mpeg.Content, segment: mpeg.Segment, source: Recording
             lib.ma_dr_mp3_uninit(decoder)
 
 
-def _open_ogg(file: Path, stream: IO[bytes], links: Sequence[tuple[int, int]]) -> RecordingStream:
-    """Open the Ogg streams that follow one another; later ones are brought to the first one's rate."""
-    regions = [
-        (Region(stream, begin, end), containers.describe_cut(stream, "ogg", begin, end))
-        for begin, end in links
-    ]
-    source = _open_sndfile(file, "ogg", *regions[0])
-    if len(regions) > 1:
-        source.blocks = _chained_blocks(file, source, source.blocks, regions[1:])
-    return source
-
-
 def _chained_blocks(
-    file: Path, source: RecordingStream, first: Blocks, rest: Sequence[tuple[Region, str | None]]
+    source: RecordingStream, first: Blocks, stream: IO[bytes], others: Sequence[tuple[int, int]]
 ) -> Blocks:
+    """Yield the blocks of recordings that follow one another; later ones are brought to the first one's rate."""
     import soxr
 
     yield from first
-    for number, (region, cut) in enumerate(rest, 2):
+    for number, (begin, end) in enumerate(others, 2):
         try:
-            part = _open_sndfile(file, "ogg", region, cut)
+            part = _open_link(source.path, stream, source.format, begin, end)
         except AudioError as error:
-            source.lost.append(f"its part {number}: {str(error).removeprefix(f'{file}: ')}")
+            source.lost.append(f"its part {number}: {str(error).removeprefix(f'{source.path}: ')}")
             continue
         if part.source_rate == source.source_rate:
             yield from part.blocks
@@ -358,11 +356,13 @@ def _open_sndfile(file: Path, name: str, region: Region, cut: str | None) -> Rec
     except (soundfile.LibsndfileError, RuntimeError) as error:
         reason = getattr(error, "error_string", str(error))
         try:
-            return _open_ffmpeg(file, name, region)
+            other = _open_ffmpeg(file, name, region)
         except AudioError:
             raise AudioError(
                 f"{file}: damaged, or a kind of {name} that cannot be read ({reason}); get or convert it again"
             ) from error
+        other.lost += [cut] if cut else []
+        return other
     source = RecordingStream(file, name, int(sound.samplerate), int(sound.channels))
     source.expected_seconds = sound.frames / sound.samplerate
     source.lost = [cut] if cut else []

@@ -521,10 +521,10 @@ class Manifest:
                 one_hot_tags=None if content["one_hot_tags"] is None else tuple(content["one_hot_tags"]),
                 provenance=dict(content["provenance"]),
             )
-            own_hash = content.pop(HASH_KEY, None)
+            own_hash, n_tracks = content.pop(HASH_KEY, None), content["n_tracks"]
         except (KeyError, TypeError, ValueError) as error:
             raise FileFormatError(f"{path}: damaged ({type(error).__name__}: {error})") from error
-        if manifest.n_tracks != content["n_tracks"]:
+        if manifest.n_tracks != n_tracks:
             raise FileFormatError(f"{path}: n_tracks does not match the files' sum {manifest.n_tracks}")
         if own_hash is not None and own_hash != sha256_json(content):
             raise FileFormatError(
