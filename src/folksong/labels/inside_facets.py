@@ -101,7 +101,9 @@ def inside_facets(
     least += RARE * (groups.counts < FREQUENT)
     drowned = groups.counts[:, None] > groups.counts[frequent]  # a name must hold for its label's tracks
     alike[(alike < least[:, None]) & ~narrower | drowned] = 0
-    found = facility_location(alike, frequent, np.where(wanted, groups.counts, 0), n_labels)
+    # what is left out sets no other standard
+    told = wanted | np.array([facet != UNKNOWN for facet in of_group])
+    found = facility_location(alike, frequent, np.where(told, groups.counts, 0), n_labels)
     label_of = np.where(wanted & (found.likeness > 0), found.label, -1)
     _keep_apart(groups, label_of, alike[:, np.searchsorted(frequent, found.chosen)])
     members: dict[int, list[int]] = {}

@@ -142,9 +142,7 @@ class TrainingState:
         precision = config.runtime.precision
         tagger = build_tagger(run.front_end, data, config).to(processes.device, _float_type(precision))
         small = starts_from_regression(config, len(data.parts["training"]))
-        slower = SLOWER if small and config.schedule.kind == "plateau" else 1
-        if config.model.unfreeze:
-            slower = fine_tuning.SLOWER
+        slower = SLOWER if config.model.unfreeze or (small and config.schedule.kind == "plateau") else 1
         optimizer = build_optimizer(
             tagger.parameters(),
             config.optimizer.name,
