@@ -124,11 +124,10 @@ def inside_facets(
         )
         for label, rows in members.items()
     ]
-    order = {facet: place for place, facet in enumerate((*FACETS, UNKNOWN))}
     logger.info(
         "counts left out, by facet: %s", ", ".join(f"{facet} {n:,}" for facet, n in costs.items()) or "none"
     )
-    return tuple(sorted(labels, key=lambda label: order[label.facet])), costs
+    return tuple(sorted(labels, key=lambda label: (*FACETS, UNKNOWN).index(label.facet))), costs
 
 
 def _candidates(
