@@ -4,12 +4,15 @@ The format is told by the file's content behind any tag, never by its name, and 
 read. Mono is the mean of the channels whatever the decoder: miniaudio for mp3 (in wav too), libsndfile for wav, flac,
 ogg, opus, aiff, au and caf, FFmpeg through PyAV for m4a, aac, webm, wma and for what libsndfile refuses (Speex and FLAC
 in Ogg). mp3 goes to miniaudio rather than to libsndfile's mpg123, which is a little faster but writes to stderr.
+Samples in NumPy's ``.npz`` are read as the base project of the earlier one stored them.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import zipfile
+import zlib
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -26,6 +29,8 @@ Samples = npt.NDArray[np.float32]
 Blocks = Generator[Samples, None, None]
 
 BLOCK_FRAMES = 1 << 14
+MOST_NPZ_BYTES = 4 << 30
+ZIP_MAGIC = b"PK\x03\x04"
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000, 768_000
 SNIFF_BYTES = 1 << 16
 TAGS_MAX = 100
@@ -115,6 +120,9 @@ def _open(file: Path, stream: IO[bytes]) -> RecordingStream:
     size = stream.seek(0, os.SEEK_END)
     if not size:
         raise AudioError(f"{file}: an empty file (0 bytes); download or copy it again, or leave it out")
+    stream.seek(0)
+    if stream.read(len(ZIP_MAGIC)) == ZIP_MAGIC:
+        return _open_npz(file, stream)
     start, name = _identify(stream, size)
     if name is None:
         stream.seek(0)
@@ -394,6 +402,43 @@ def _sndfile_blocks(sound: Any, source: RecordingStream) -> Blocks:
         _tell_end(source, decoded, reason)
     elif sound.frames < 1 << 62:  # libsndfile's "unknown length" is 2**63 - 1
         _tell_short(source, decoded)
+
+
+def _open_npz(file: Path, stream: IO[bytes]) -> RecordingStream:
+    """Open ``array``, (samples,) or (channels, samples), and ``sr``, Hz, of NumPy's archive."""
+    stream.seek(0)
+    try:
+        with zipfile.ZipFile(stream) as archive:
+            if archive.getinfo("array.npy").file_size > MOST_NPZ_BYTES:
+                raise AudioError(f"{file}: samples of more than {MOST_NPZ_BYTES >> 30} GiB are not read")
+        stream.seek(0)
+        with np.load(stream, allow_pickle=False) as arrays:
+            rate, samples = int(arrays["sr"]), arrays["array"]
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        KeyError,
+        EOFError,
+        RuntimeError,
+        MemoryError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        raise AudioError(
+            f"{file}: an archive without whole arrays `array` (samples) and `sr` (Hz), which recordings in .npz have "
+            f"({str(error)[:80]})"
+        ) from error
+    if samples.dtype.kind not in "fi" or samples.ndim not in (1, 2) or not samples.size:
+        raise AudioError(f"{file}: its array {samples.shape} of {samples.dtype} holds no samples of sound")
+    if samples.dtype.kind == "i":
+        samples = samples / -float(np.iinfo(samples.dtype).min)
+    channels = samples.ndim == 2 and int(np.argmin(samples.shape))
+    source = RecordingStream(file, "npz", rate, 1 if samples.ndim == 1 else samples.shape[channels])
+    mono = (samples if samples.ndim == 1 else samples.mean(axis=channels)).astype(np.float32)
+    source.expected_seconds = len(mono) / rate
+    source.blocks = (mono[start : start + BLOCK_FRAMES] for start in range(0, len(mono), BLOCK_FRAMES))
+    return source
 
 
 def _tell_end(source: RecordingStream, decoded: int, reason: object) -> None:
