@@ -61,8 +61,7 @@ from folksong.labels.dictionary import read_tag_dictionary
 from folksong.labels.genres import read_genres
 from folksong.models.pretrained.onnx import OnnxExtractor
 from folksong.models.pretrained.tf_checkpoint import read_tf_checkpoint
-from folksong.shards.index import read_index
-from folksong.shards.manifest import HASH_KEY
+from folksong.shards.index import HASH_KEY, read_index
 from folksong.shards.reader import ShardReader
 from folksong.tags.cleaning.change_log import ChangeLog
 from folksong.tags.cleaning.merges import read_merges, write_merges

@@ -225,3 +225,14 @@ def test_16_c9_what_killed_writers_left_goes_with_the_next_writing(tmp_path: Pat
     writers["alive.json"].kill()
     writers["alive.json"].wait()
     assert left == ["alive", "mine"]
+
+
+def test_16_c9_a_clock_that_went_back_removes_nothing_and_stops_nothing(tmp_path: Path) -> None:
+    left = tmp_path / ".x.json.0123abcd.part"
+    left.write_text("of a process that is perhaps alive")
+    os.utime(left, (4e9, 4e9))
+    write_json(tmp_path / "x.json", {"a": 1})
+    os.utime(tmp_path / "x.json", (4e9, 4e9))
+    write_json(tmp_path / "x.json", {"a": 2})
+    assert read_json(tmp_path / "x.json") == {"a": 2}
+    assert left.exists()

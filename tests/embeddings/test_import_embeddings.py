@@ -190,3 +190,27 @@ def test_features_without_ids_train(tmp_path: Path) -> None:
     run = fs.train("embeddings", tmp_path / "o", out=tmp_path / "run")
     assert set(run.labels.names) == {"happy", "sad"}
     assert CliRunner().invoke(main, command).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("x.npz", b"PK\x03\x04" + bytes(40), "damaged, or holds pickled objects"),
+        ("x.npy", b"\x93NUMPY\x01\x00\x10\x00{'descr': 7}\n   ", "not an array of numbers"),
+        ("x.csv", b"track_id,a,b\nt1,1.5,2\n,3,4\n", "row 2 has no track id in 'track_id'"),
+        ("x.arff", b"@attribute a numeric\n@data\n{9 1}\n", "line 3: '9' is no number of an attribute"),
+        ("x.arff", b"@attribute a numeric\n@data\n{-1 1}\n", "line 3: '-1' is no number of an attribute"),
+    ],
+)
+def test_16_c6_damaged_embeddings_of_others_are_named(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    (tmp_path / "x.json").write_text('["t1"]')
+    with pytest.raises(FolksongError, match=message):
+        import_embeddings(tmp_path / name, tmp_path / "out")
+
+
+def test_16_c6_ids_that_are_no_list_are_named(tmp_path):
+    np.save(tmp_path / "x.npy", np.ones((1, 2), np.float32))
+    (tmp_path / "x.json").write_text("3")
+    with pytest.raises(FolksongError, match=r"x\.json: not a list of track ids"):
+        import_embeddings(tmp_path / "x.npy", tmp_path / "out")

@@ -114,3 +114,13 @@ def test_damaged_sentence_models(tmp_path):
     (tmp_path / "tiny" / "tokenizer.json").write_text(json.dumps({}))
     with pytest.raises(FileFormatError, match="ONNX"):
         read_vectors(tmp_path / "tiny")
+
+
+@pytest.mark.parametrize(
+    "content", [b"\n\x04evil\x12\x09WriteFile\x1a\x01x", b'node { name: "evil" op: "PyFunc" }']
+)
+def test_16_c9_a_saved_model_that_opens_files_or_calls_out_is_not_loaded(tmp_path, content):
+    name = "saved_model.pb" if content[:1] == b"\n" else "saved_model.pbtxt"
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(FileFormatError, match=r"saved_model\.pb.*its graph holds a node (WriteFile|PyFunc)"):
+        read_vectors(tmp_path)

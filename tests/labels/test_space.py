@@ -141,3 +141,12 @@ def test_mean_imbalance_ratio_by_hand() -> None:
     table = TagTable.from_pairs(["1", "2", "3", "3", "4", "1", "2"], ["a", "b", "a", "b", "a", "c", "d"])
     assert space.mean_imbalance_ratio(table) == (4 / 4 + 4 / 1 + 4 / 1) / 3  # e is on no track
     assert np.isnan(LabelSpace((Label("e", ("e",)),)).mean_imbalance_ratio(table))
+
+
+def test_16_c9_a_hundred_thousand_labels(tmp_path):
+    space = LabelSpace(tuple(Label(f"label {number}", (f"tag {number}",)) for number in range(100_000)))
+    space.write(tmp_path / "x.labels.json")
+    again = LabelSpace.read(tmp_path / "x.labels.json")
+    assert again.sha256() == space.sha256()
+    assert again.encode_tags(["tag 99999", "tag 7"]).nonzero()[0].tolist() == [7, 99999]
+    assert again.labels_of("tag 12345") == (12345,)

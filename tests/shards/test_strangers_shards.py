@@ -15,9 +15,8 @@ import pytest
 
 from folksong.audio.catalogue import Track
 from folksong.errors import FileFormatError, FolksongError
-from folksong.shards.index import index_path, read_index, write_index
+from folksong.shards.index import Manifest, ShardFile, index_path, read_index, write_index
 from folksong.shards.maintenance import repair_shards
-from folksong.shards.manifest import Manifest, ShardFile
 from folksong.shards.reader import ShardReader
 from folksong.shards.verify import describe_shards, verify_shards
 from folksong.shards.writer import write_shards

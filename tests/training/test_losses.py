@@ -201,7 +201,7 @@ def test_the_semantic_loss_never_lies_below_cross_entropy_nor_above_its_bound(se
         ({"kind": "bce", "vectors": "glove.txt"}, "the loss bce takes no word vectors"),
     ],
 )
-def test_wrong_options_are_refused(values, message):
+def test_16_c9_wrong_options_are_refused(values, message):
     with pytest.raises(ValueError, match=message):
         LossSettings(**values)
 

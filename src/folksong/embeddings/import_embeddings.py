@@ -15,7 +15,6 @@ import logging
 import os
 import re
 import shutil
-import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -254,9 +253,9 @@ def _load(path: Path) -> Array:
     try:
         found: Array = np.load(path, mmap_mode="r", allow_pickle=False)
         return found
-    except OSError as error:
+    except FileNotFoundError as error:
         raise FolksongError(describe_os_error(error, path)) from error
-    except (ValueError, EOFError) as error:
+    except Exception as error:  # a damaged header provokes nearly all there are
         raise FileFormatError(
             f"{path}: not an array of numbers, or cut ({error}); pickled objects are never read"
         ) from error
@@ -274,7 +273,10 @@ def _read_ids(source: Path, ids: str | os.PathLike[str] | None) -> list[str]:
 
 def _read_names(path: Path) -> list[str]:
     if path.suffix.lower() == ".json":
-        return [str(name) for name in read_json(path)]
+        names = read_json(path)
+        if not isinstance(names, list):
+            raise FileFormatError(f"{path}: not a list of track ids")
+        return [str(name) for name in names]
     if path.suffix.lower() == ".npy":
         return [str(name) for name in _load(path)]
     if path.suffix.lower() == ".parquet":
@@ -307,9 +309,9 @@ def _read_npz(path: Path) -> Iterator[tuple[str, Array]]:
                     "one is wanted"
                 )
             yield from zip(track_ids, fitting[0], strict=True)
-    except OSError as error:
-        raise FolksongError(describe_os_error(error, path)) from error
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (FolksongError, FileNotFoundError):
+        raise
+    except Exception as error:  # a damaged archive provokes nearly all there are
         raise FileFormatError(
             f"{path}: damaged, or holds pickled objects, which are never read ({error})"
         ) from error
@@ -324,7 +326,9 @@ def _read_columns(
         logger.warning("%s: no column of track ids; tracks are called by their row, 1, 2, …", source)
         track_ids = [str(number) for number in range(1, len(frame) + 1)]
     else:
-        track_ids = frame[name].cast(pl.String).to_list()
+        track_ids = frame[name].cast(pl.String).fill_null("").to_list()
+        if "" in track_ids:
+            raise FileFormatError(f"{source}: row {track_ids.index('') + 1} has no track id in {name!r}")
         frame = frame.drop(name)
     lists = [series.name for series in frame if series.dtype.is_nested() and series.dtype != pl.Struct]
     if lists or column is not None:
@@ -388,6 +392,8 @@ def _read_arff(path: Path) -> tuple[pl.DataFrame, list[str]]:
         if text.startswith("{"):
             for entry in filter(None, map(str.strip, text.strip("{}").split(","))):
                 place, _, value = entry.partition(" ")
+                if not (place.isdecimal() and int(place) < len(names)):
+                    raise FileFormatError(f"{path}, line {number}: {place!r} is no number of an attribute")
                 cells[int(place)] = value.strip("'\"")
         else:
             (split,) = csv.reader([text], quotechar="'", skipinitialspace=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,20 @@ import numpy as np
 
 from folksong.embeddings.words import Embedded, WordVectors, missing_extra
 from folksong.errors import FileFormatError
-from folksong.files import sha256_file
+from folksong.files import open_regular, sha256_file
+
+HARMFUL = re.compile(
+    rb"(?:\x12.|op: ?\")((?:Eager)?PyFunc(?:Stateless)?|WriteFile|ReadFile|MatchingFiles|WholeFileReader(?:V2)?"
+    rb"|(?:TextLine|TFRecord|FixedLengthRecord)Dataset(?:V2)?|DebugIdentity(?:V\d)?|Rpc\w*)(?!\w)",
+    re.DOTALL,
+)
+"""A node of a graph (its field ``op``) that opens files, or calls out of the graph."""
 
 
 class HubVectors(WordVectors):
     """A SavedModel that turns a batch of strings into vectors, one word at a time.
+
+    A SavedModel is a program; one whose graph opens files or calls out of TensorFlow is refused, others are run.
 
     Such modules put words they do not know into hash buckets, whose vectors mean nothing. Where the module ships its
     vocabulary as a text asset (one word a line, as the published ones do), a word outside it counts as unknown;
@@ -25,6 +35,7 @@ class HubVectors(WordVectors):
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         path = Path(path)
+        _refuse_harm(path)
         try:
             import tensorflow as tf
         except ModuleNotFoundError as error:
@@ -84,3 +95,13 @@ def _sha256_folder(path: Path) -> str:
     for file in sorted(file for file in path.rglob("*") if file.is_file()):
         digest.update(f"{file.relative_to(path).as_posix()}\n{sha256_file(file)}\n".encode())
     return digest.hexdigest()
+
+
+def _refuse_harm(path: Path) -> None:
+    """Refuse a SavedModel, which is a program, if its graph opens files or calls out: vectors of words need neither."""
+    for file in sorted(path.glob("saved_model.pb*")):
+        with open_regular(file) as stream:
+            if found := HARMFUL.search(stream.read()):
+                raise FileFormatError(
+                    f"{file}: its graph holds a node {found[1].decode()}, which no word vectors need; it is not loaded"
+                )

@@ -23,7 +23,7 @@ from folksong.files import locked, sha256_file, sha256_json
 from folksong.labels.dictionary import read_legacy_space
 from folksong.labels.space import LabelSpace
 from folksong.models.front_ends import LOG_MEL
-from folksong.shards.manifest import MANIFEST_NAME
+from folksong.shards.index import MANIFEST_NAME
 from folksong.splits import Split, make_split
 from folksong.tags.table import TagTable
 from folksong.training.config import Config, DataSettings, LossSettings

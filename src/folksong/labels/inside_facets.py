@@ -76,24 +76,12 @@ def inside_facets(
     without: frozenset[str],
 ) -> tuple[tuple[Label, ...], dict[str, int]]:
     """Return the labels by facet, the most popular first, and the counts left out of each facet."""
-    if unknown := without - {*FACETS}:
-        raise FolksongError(f"there is no facet {', '.join(sorted(unknown))}; facets are {', '.join(FACETS)}")
     of_tag = [_sure_facet(facets, tag) for tag in placed.tags]
     leaders = _link_meanings(placed, of_tag)
     groups, group_of = group_tags(placed, leaders, pairs)
     row_of = {tag: row for row, tag in enumerate(placed.tags)}
     of_group = [of_tag[row_of[name]] for name in groups.names]
-    wanted = np.array([facet != UNKNOWN and facet not in without for facet in of_group], bool)
-    if not wanted.any() and not without:
-        logger.warning("nothing is known of what the tags are about: they are divided as they are")
-        wanted[:] = True
-    least_tracks = min(LEAST_TRACKS, max(2, table.n_tracks // 200))
-    frequent = np.flatnonzero(wanted & (groups.counts >= least_tracks))[:MOST_CANDIDATES]
-    if not len(frequent):
-        raise FolksongError(
-            f"no tag of the facets to keep has {least_tracks} counts or more, so that a label could be learned; keep "
-            "more facets, or build labels of the most popular tags"
-        )
+    wanted, frequent = _candidates(groups, of_group, table, without)
     units = groups.points / np.linalg.norm(groups.points, axis=1, keepdims=True)
     words = None if placed.words is None else placed.words[[row_of[name] for name in groups.names]]
     meanings = [
@@ -136,11 +124,30 @@ def inside_facets(
         )
         for label, rows in members.items()
     ]
-    order = {facet: place for place, facet in enumerate((*FACETS, UNKNOWN))}
     logger.info(
         "counts left out, by facet: %s", ", ".join(f"{facet} {n:,}" for facet, n in costs.items()) or "none"
     )
-    return tuple(sorted(labels, key=lambda label: order[label.facet])), costs
+    return tuple(sorted(labels, key=lambda label: (*FACETS, UNKNOWN).index(label.facet))), costs
+
+
+def _candidates(
+    groups: TagGroups, of_group: Sequence[str], table: TagTable, without: frozenset[str]
+) -> tuple[npt.NDArray[np.bool_], Numbers]:
+    """Return which groups may be in a label, (n,) truths, and the rows of those frequent enough to be one."""
+    if unknown := without - {*FACETS}:
+        raise FolksongError(f"there is no facet {', '.join(sorted(unknown))}; facets are {', '.join(FACETS)}")
+    wanted = np.array([facet != UNKNOWN and facet not in without for facet in of_group], bool)
+    if not wanted.any() and not without:
+        logger.warning("nothing is known of what the tags are about: they are divided as they are")
+        wanted[:] = True
+    least_tracks = min(LEAST_TRACKS, max(2, table.n_tracks // 200))
+    frequent = np.flatnonzero(wanted & (groups.counts >= least_tracks))[:MOST_CANDIDATES]
+    if not len(frequent):
+        raise FolksongError(
+            f"no tag of the facets to keep has {least_tracks} counts or more, so that a label could be learned; keep "
+            "more facets, or build labels of the most popular tags"
+        )
+    return wanted, frequent
 
 
 def _sure_facet(facets: TagFacets, tag: str) -> str:

@@ -116,7 +116,7 @@ def load_head(run: Run) -> EmbeddingHead:
 def _load_weights(network: nn.Module, path: str | os.PathLike[str]) -> None:
     try:
         network.load_state_dict(read_checkpoint(path)["tagger"])
-    except (RuntimeError, KeyError) as error:
+    except (AttributeError, KeyError, RuntimeError, TypeError) as error:
         raise FileFormatError(
             f"{path}: the weights are not of the network that config.json describes"
         ) from error
