@@ -28,9 +28,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from folksong.embeddings.ppmi import MIN_CONTEXT_COUNT, ppmi_vectors
+from folksong.embeddings.ppmi import ppmi_vectors
 from folksong.embeddings.read_vectors import VectorSource, as_vectors
-from folksong.embeddings.ridge import predict_from_words
+from folksong.embeddings.ridge import MEANING_COUNTS, add_predicted
 from folksong.embeddings.tags import embed_tags
 from folksong.embeddings.words import WordVectors
 from folksong.errors import FolksongError
@@ -56,7 +56,6 @@ Matrix = npt.NDArray[np.float64]
 
 LEARN_FROM_COUNTS = 5
 LEAST_COSINE_OF_STEMS = 0.05
-MEANING_COUNTS = 6.0
 MOST_MEANING = 1e6
 CLUSTERS_ACROSS_FACETS = 65
 LEAST_TRACKS = 20
@@ -328,8 +327,7 @@ def hybrid_vectors(
         row_of = {tag: row for row, tag in enumerate(tags)}
         words[[row_of[tag] for tag in embedded.tags]] = embedded.vectors
         if own.any():
-            predicted = predict_from_words(words, own, counts >= MIN_CONTEXT_COUNT)
-            joined = own + predicted * np.where(own.any(axis=1), meaning / counts, 1.0)[:, None]
+            joined = add_predicted(own, words, counts, meaning)
         else:
             logger.warning("no two tags share a track: the labels go by word vectors alone")
             joined = words.astype(np.float64)

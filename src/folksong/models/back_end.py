@@ -54,7 +54,7 @@ class BackEnd(nn.Module):
         self.dense = nn.Linear(2 * N_FILTERS, n_dense_units)
         self.norm = nn.BatchNorm1d(n_dense_units, eps=self.adapt.norm.eps, momentum=self.adapt.norm.momentum)
         self.dropout2 = nn.Dropout(DROPOUT)
-        self.output = nn.Linear(n_dense_units, n_labels)
+        self.output: nn.Module = nn.Linear(n_dense_units, n_labels)
         init_fan_in_(self.dense)
         init_fan_in_(self.output)
 

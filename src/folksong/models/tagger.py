@@ -6,6 +6,7 @@ the batch, nor on the level of the recording.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from folksong.errors import FolksongError, nearest
 from folksong.labels.space import LabelSpace
 from folksong.models.back_end import LEAST_STEPS, BackEnd
 from folksong.models.front_ends import FRONT_ENDS, LOG_MEL, WAVEFORM, LogMelFrontEnd, WaveformFrontEnd
+from folksong.models.joint import JointOutput
 
 STANDARDISE_EPS = 1e-8
 """Added to a window's variance. Full scale is 1, so a waveform at −60 dBFS (variance 1e-6) is off by 0.5%, where the
@@ -50,6 +52,7 @@ class Tagger(nn.Module):
         n_mels: mel bands of the log-mel input.
         n_filters: base number of filters of the log-mel front-end.
         n_dense_units: size of the hidden dense layer.
+        joint: of a network in the joint space: what `JointOutput`, its output layer, takes; None for others.
 
     Raises:
         FolksongError: no such front-end, no labels, or a size below 1.
@@ -67,6 +70,7 @@ class Tagger(nn.Module):
         n_mels: int = 96,
         n_filters: int = 16,
         n_dense_units: int = 500,
+        joint: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         if front_end not in FRONT_ENDS:
@@ -96,6 +100,9 @@ class Tagger(nn.Module):
             WaveformFrontEnd() if front_end == WAVEFORM else LogMelFrontEnd(n_mels, n_filters)
         )
         self.back_end = BackEnd(self.front_end.width, n_labels, n_dense_units)
+        if joint is not None:
+            self.settings["joint"] = dict(joint)
+            self.back_end.output = JointOutput(n_dense_units, n_labels, **joint)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @classmethod
@@ -110,7 +117,9 @@ class Tagger(nn.Module):
             raise FolksongError(
                 f"the tagger has {settings['n_labels']} outputs, but the label space has {len(labels)} labels"
             )
-        return cls(settings["front_end"], labels or settings["n_labels"], **sizes)
+        return cls(
+            settings["front_end"], labels or settings["n_labels"], joint=settings.get("joint"), **sizes
+        )
 
     @property
     def minimum_steps(self) -> int:

@@ -42,6 +42,7 @@ from folksong.training.batches import TrainingBatches
 from folksong.training.config import Config
 from folksong.training.data import TrainingData, read_run_data
 from folksong.training.distributed import Processes, joined
+from folksong.training.label_vectors import place_labels
 from folksong.training.losses import TaggingLoss, read_loss
 from folksong.training.model_card import write_model_card
 from folksong.training.optimizer import build_optimizer
@@ -151,7 +152,9 @@ class TrainingState:
         batch_size = config.data.batch_size * int(run.config["processes"])
         batches = build_batches(data, config, processes, batch_size)
         precision = config.runtime.precision
-        tagger = build_tagger(run.front_end, data, config).to(processes.device, _float_type(precision))
+        tagger = build_tagger(run.front_end, data, config, run.config["tagger"].get("joint"))
+        place_labels(tagger, run)
+        tagger = tagger.to(processes.device, _float_type(precision))
         small = starts_from_regression(config, len(data.parts["training"]))
         slower = SLOWER if small and config.schedule.kind == "plateau" else 1
         optimizer = build_optimizer(
@@ -283,7 +286,7 @@ def fit(
     """
     counts, batches, schedule, runtime = state.counts, state.batches, config.schedule, config.runtime
     tagger, network = state.tagger, processes.share(state.tagger)
-    loss_of = read_loss(run, config.loss).to(processes.device, _float_type(runtime.precision))
+    loss_of = read_loss(run, config.loss, data.label_counts()).to(processes.device, _float_type(runtime.precision))
     per_step, steps_per_epoch = batches.batches_per_step, batches.steps_per_epoch
     n_validated = len(data.parts["validation"])
     validates = n_validated > 0
@@ -393,8 +396,10 @@ def build_batches(
     return TrainingBatches(data, config, batch_size, rank=processes.rank, world_size=processes.world_size)
 
 
-def build_tagger(front_end: str, data: TrainingData, config: Config) -> Tagger:
-    """Return a new tagger for the data, whose first weights depend on the seed only.
+def build_tagger(
+    front_end: str, data: TrainingData, config: Config, joint: dict[str, Any] | None = None
+) -> Tagger:
+    """Return a new tagger for the data, whose first weights depend on the seed only; `joint` as of `Tagger`.
 
     Raises:
         FolksongError: the window is too short for the network.
@@ -408,6 +413,7 @@ def build_tagger(front_end: str, data: TrainingData, config: Config) -> Tagger:
             n_mels=data.shards.n_mels if front_end == LOG_MEL else 96,
             n_filters=config.model.n_filters,
             n_dense_units=config.model.n_dense_units,
+            joint=joint,
         )
     steps = manifest.steps(seconds)
     if steps < tagger.minimum_steps:

@@ -36,7 +36,8 @@ MAX_ITERATIONS = 200
 
 def starts_from_regression(config: Config, n_tracks: int) -> bool:
     """Say whether the output layer of a training on so many tracks starts from a logistic regression."""
-    return config.schedule.adapt_to_small and n_tracks <= FEW_TRACKS
+    joint = config.model.head == "joint"  # whose output layer is no regression
+    return config.schedule.adapt_to_small and n_tracks <= FEW_TRACKS and not joint
 
 
 def heard_often(config: Config, n_tracks: int, n_windows: int) -> bool:
