@@ -35,7 +35,9 @@ def add_predicted(
         meaning: counts of its own that a tag's words weigh as much as.
     """
     predicted = predict_from_words(words, own, counts >= MIN_CONTEXT_COUNT)
-    joined: Matrix = own + predicted * np.where(own.any(axis=1), meaning / np.maximum(counts, 1), 1.0)[:, None]
+    joined: Matrix = (
+        own + predicted * np.where(own.any(axis=1), meaning / np.maximum(counts, 1), 1.0)[:, None]
+    )
     return joined
 
 

@@ -1,5 +1,6 @@
 """Models 1, 2 and 6: the most popular tags, those less the subjective ones, and all tags; the most popular tag of each
-label."""
+label.
+"""
 
 from __future__ import annotations
 

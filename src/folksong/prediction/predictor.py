@@ -16,12 +16,14 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor, nn
 
 from folksong.audio.decode import decode, is_long
 from folksong.audio.long_recording import LongRecording
 from folksong.errors import AudioError, FolksongError
 from folksong.models.hardware import choose_precision
 from folksong.models.inference import prepared
+from folksong.models.joint import listen
 from folksong.models.tagger import Tagger
 from folksong.prediction.windows import AudioInput, Clip, Scores, listening_threads, score_clips
 from folksong.runs import Scoring
@@ -99,7 +101,7 @@ class LoadedTagger:
         precision: str = "auto",
         thresholds: npt.NDArray[np.float64] | None = None,
     ) -> None:
-        self.labels, self.thresholds = tuple(labels), thresholds
+        self.labels, self.thresholds, self.link = tuple(labels), thresholds, torch.sigmoid
         self.audio, self.batch_size = audio, batch_size
         self.window_steps = audio.steps(audio.window_seconds)
         self.hop_steps = None if hop_seconds is None else audio.steps(hop_seconds)
@@ -112,6 +114,16 @@ class LoadedTagger:
     def __repr__(self) -> str:
         kind = self.model.settings["front_end"]
         return f"LoadedTagger({kind}, {len(self.labels)} labels, windows of {self.audio.window_seconds:g} s)"
+
+    @property
+    def network(self) -> nn.Module:
+        """What gives the logits."""
+        return self.model
+
+    def listen(self) -> None:
+        """Give, in the place of scores, where recordings lie in the joint space of the network (Model 6)."""
+        self.labels = tuple(map(str, range(listen(self.network))))
+        self.link, self.thresholds = _as_it_is, None
 
     def tag(self, file: str | os.PathLike[str], top: int | None = None) -> list[tuple[str, float]]:
         """Return a recording's (label, score) pairs, best first.
@@ -189,6 +201,7 @@ class LoadedTagger:
             batch_size=self.batch_size,
             autocast=self.autocast,
             threads=threads,
+            link=self.link,
         )
         return scores
 
@@ -207,6 +220,10 @@ class LoadedTagger:
         scores = self._score(clip, threads)
         seconds = n_samples / self.audio.sample_rate
         return Prediction(os.fspath(file), seconds, self.labels, scores, silent=peak < SILENCE_PEAK)
+
+
+def _as_it_is(x: Tensor) -> Tensor:
+    return x
 
 
 def find_device(wanted: str | torch.device | None = None) -> torch.device:

@@ -299,11 +299,6 @@ class Config(Section):
             )
         return self
 
-    @property
-    def takes_vectors(self) -> bool:
-        """Whether word vectors have a part in it."""
-        return self.loss.chosen == "semantic" or self.model.head == "joint"
-
     @model_validator(mode="after")
     def _schedule_moves(self) -> Config:
         schedule, rate = self.schedule, self.optimizer.learning_rate

@@ -362,7 +362,11 @@ def prepare(
             provenance=provenance,
         )
     else:
-        if space is None and config.model.head == "joint" and settings.top == DataSettings().top:
+        if (
+            space is None
+            and config.model.head == "joint"
+            and settings.top == DataSettings.model_fields["top"].default
+        ):
             space = all_tags(learnable, provenance=provenance)
         elif space is None:
             space = build_space(settings, learnable, provenance=provenance)

@@ -26,7 +26,12 @@ FEATURE_PENALTY, TAG_PENALTY = 1e-3, 1.0
 
 
 def fit_joint(
-    head: EmbeddingHead, training: Examples, validation: Examples | None, loss_of: TaggingLoss, *, seed: int = 0
+    head: EmbeddingHead,
+    training: Examples,
+    validation: Examples | None,
+    loss_of: TaggingLoss,
+    *,
+    seed: int = 0,
 ) -> FittedHead:
     """Fit a head with a joint output layer, whose label vectors it has; arguments as of `fit_head`.
 

@@ -24,7 +24,7 @@ HINGE_SCALE = 10.0
 BANDS = (1, 2, 5, 10, 20, 50, 100, 1000, 10_000)
 """Counts at which a band begins."""
 CALIBRATION = 0.1
-"""Weight of the binary cross-entropy, summed over tags, beside either loss: it makes sigmoids of logits probabilities."""
+"""Weight of the binary cross-entropy, summed over tags, beside either loss, for scores that are probabilities."""
 
 
 def contrastive(logits: Tensor, targets: Tensor, weights: Tensor, negatives: Tensor) -> Tensor:
@@ -38,7 +38,9 @@ def contrastive(logits: Tensor, targets: Tensor, weights: Tensor, negatives: Ten
     """
     present = targets > 0
     counted = torch.where(present, 0, negatives)
-    against = torch.logsumexp(logits.masked_fill(counted == 0, -torch.inf) + counted.clamp(min=1e-30).log(), dim=1)
+    against = torch.logsumexp(
+        logits.masked_fill(counted == 0, -torch.inf) + counted.clamp(min=1e-30).log(), dim=1
+    )
     each = torch.logaddexp(logits, against[:, None]) - logits
     return _mean_of_pairs(each, present, weights)
 
@@ -61,7 +63,9 @@ def _mean_of_pairs(each: Tensor, present: Tensor, weights: Tensor) -> Tensor:
 
 def calibrating(logits: Tensor, targets: Tensor) -> Tensor:
     """Return the part of both losses that makes sigmoids of logits probabilities."""
-    summed = functional.binary_cross_entropy_with_logits(logits, (targets > 0).to(logits.dtype), reduction="sum")
+    summed = functional.binary_cross_entropy_with_logits(
+        logits, (targets > 0).to(logits.dtype), reduction="sum"
+    )
     return CALIBRATION * summed / max(len(logits), 1)
 
 

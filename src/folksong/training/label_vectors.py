@@ -43,12 +43,14 @@ class LabelVectors:
         missing: names of the labels without a vector.
         source: what the vectors came from.
         sha256: hash of that source.
+        n_words: so many numbers, the first ones, are of words, where others follow.
     """
 
     vectors: npt.NDArray[np.float32]
     missing: tuple[str, ...]
     source: str
     sha256: str
+    n_words: int | None = None
 
 
 def embed_labels(
@@ -123,7 +125,9 @@ def tag_side(
     if vectors is None and side in ("both", "words"):
         if side == "words":
             raise FolksongError("tags are to be known by their words' vectors, and none are named")
-        logger.warning("no word vectors are named: tags are known by co-occurrence alone, and new ones cannot be asked for")
+        logger.warning(
+            "no word vectors are named: tags are known by co-occurrence alone; no new ones can be asked for"
+        )
         side = "ppmi"
     words = None
     if vectors is not None:
@@ -137,7 +141,8 @@ def tag_side(
     missing = tuple(name for name, row in zip(space.names, found, strict=True) if not row.any())
     _check_distinct(space, found)
     source, sha256 = ("co-occurrence", "") if words is None else (words.source, words.sha256)
-    return LabelVectors(found, missing, source, sha256)
+    n_words = parts[0].shape[1] if len(parts) > 1 else None
+    return LabelVectors(found, missing, source, sha256, n_words)
 
 
 def _company(
@@ -172,7 +177,9 @@ def _check_distinct(space: LabelSpace, vectors: npt.NDArray[np.float32]) -> None
     alike = [number for number, row in enumerate(group) if first[row] != number and vectors[number].any()]
     if alike:
         pairs = (f"{space.names[first[group[number]]]!r} and {space.names[number]!r}" for number in alike[:5])
-        logger.warning("%d labels have the vector of another and score as it does: %s", len(alike), ", ".join(pairs))
+        logger.warning(
+            "%d labels have the vector of another and score as it does: %s", len(alike), ", ".join(pairs)
+        )
 
 
 def joint_settings(config: Config, vectors: LabelVectors | None) -> dict[str, Any] | None:
@@ -181,6 +188,7 @@ def joint_settings(config: Config, vectors: LabelVectors | None) -> dict[str, An
         return None
     return {
         "n_tag_numbers": vectors.vectors.shape[1],
+        "n_words": vectors.n_words,
         "n_units": config.model.n_joint_units,
         "cosine": config.loss.kind != "ridge",
         "scale": HINGE_SCALE if config.loss.kind == "hinge" else None,

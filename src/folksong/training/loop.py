@@ -286,7 +286,9 @@ def fit(
     """
     counts, batches, schedule, runtime = state.counts, state.batches, config.schedule, config.runtime
     tagger, network = state.tagger, processes.share(state.tagger)
-    loss_of = read_loss(run, config.loss, data.label_counts()).to(processes.device, _float_type(runtime.precision))
+    loss_of = read_loss(run, config.loss, data.label_counts()).to(
+        processes.device, _float_type(runtime.precision)
+    )
     per_step, steps_per_epoch = batches.batches_per_step, batches.steps_per_epoch
     n_validated = len(data.parts["validation"])
     validates = n_validated > 0

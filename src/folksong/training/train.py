@@ -143,6 +143,12 @@ def _begin(given: _Inputs, settings: Config, processes: Processes) -> tuple[Run,
         else Split.read(given.split),
     )
     label_vectors = None
+    if (
+        config.model.head == "joint"
+        and config.loss.vectors is not None
+        and Path(config.loss.vectors).exists()
+    ):
+        config = config.with_changes(vectors=Path(config.loss.vectors).absolute())  # new tags need them
     vectors = given.vectors if isinstance(given.vectors, WordVectors) else config.loss.vectors
     if config.model.head == "joint":
         data, label_vectors = _with_tag_side(data, table, config, vectors, own_labels=given.labels is None)
@@ -166,9 +172,14 @@ def _as_stored(table: TagTable) -> TagTable:
 
 
 def _with_tag_side(
-    data: TrainingData, table: TagTable, config: Config, vectors: WordVectors | AnyPath | None, *, own_labels: bool
+    data: TrainingData,
+    table: TagTable,
+    config: Config,
+    vectors: WordVectors | AnyPath | None,
+    *,
+    own_labels: bool,
 ) -> tuple[TrainingData, LabelVectors]:
-    """Return the data and what their labels are known by; of labels made here, those stay that are known by something."""
+    """Return the data and what their labels are known by; of labels made here, those that are known."""
     words = vectors if isinstance(vectors, WordVectors) or vectors is None else read_vectors(vectors)
     for _ in range(2):
         found = tag_side(
