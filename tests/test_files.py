@@ -91,6 +91,8 @@ def test_json_errors_name_file_and_place(tmp_path: Path) -> None:
     path.write_bytes(b'"caf\xe9"')
     with pytest.raises(FileFormatError, match="not UTF-8"):
         read_json(path)
+    path.write_bytes('{"tag": "música"}'.encode("utf-16"))
+    assert read_json(path) == {"tag": "música"}
     with pytest.raises(FolksongError, match="no such file"):
         read_json(tmp_path / "absent.json")
 

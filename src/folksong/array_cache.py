@@ -100,11 +100,7 @@ class ArrayWriter:
 
 @contextmanager
 def write_arrays(path: str | os.PathLike[str], key: str) -> Iterator[ArrayWriter]:
-    """Open a cache file for writing; it appears, whole, when the block ends without an error.
-
-    Raises:
-        FolksongError: the file cannot be written.
-    """
+    """Open a cache file for writing; it appears, whole, when the block ends without an error."""
     with atomic_write(path) as stream:
         writer = ArrayWriter(stream)
         yield writer
@@ -114,10 +110,7 @@ def write_arrays(path: str | os.PathLike[str], key: str) -> Iterator[ArrayWriter
 def read_arrays(path: str | os.PathLike[str], key: str, *, mapped: bool = False) -> StoredArrays | None:
     """Return what a cache file holds if it is there, whole, and of this key; else None.
 
-    Args:
-        path: the file.
-        key: what it must have been written under.
-        mapped: map the arrays into memory instead of reading them; their checksum is not looked at then.
+    `mapped` maps the arrays into memory instead of reading them; their checksum is not looked at then.
     """
     try:
         data = np.memmap(path, np.uint8, "r") if mapped else np.fromfile(path, np.uint8)

@@ -46,11 +46,7 @@ def fill_template(template: Traversable, parts: Mapping[str, str]) -> str:
 
 
 def write_picture(figure: Any, path: str | os.PathLike[str], *, dpi: int = 150) -> None:
-    """Write a Matplotlib figure, whole or not at all, with the same bytes for the same figure.
-
-    Raises:
-        FolksongError: the ending is none of ``.png``, ``.svg`` and ``.pdf``, or the file cannot be written.
-    """
+    """Write a Matplotlib figure, whole or not at all, with the same bytes for the same figure."""
     import matplotlib as mpl
 
     ending = Path(path).suffix.lower()

@@ -254,7 +254,7 @@ def write_csv(
 
 
 def read_text(path: str | os.PathLike[str]) -> str:
-    """Read a UTF-8 text file; line ends become line feeds, a byte order mark at the start is left out.
+    """Read a text file in UTF-8, or UTF-16 with a byte order mark; line ends become line feeds, the mark is left out.
 
     Raises:
         FolksongError: the file is missing or unreadable.
@@ -262,7 +262,8 @@ def read_text(path: str | os.PathLike[str]) -> str:
     """
     try:
         with open_regular(path) as stream:
-            text = stream.read().decode("utf-8-sig")
+            data = stream.read()
+        text = data.decode("utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig")
     except OSError as error:
         raise FolksongError(describe_os_error(error, path)) from error
     except UnicodeDecodeError as error:

@@ -27,11 +27,7 @@ SHOWN = 5  # names in a message before "and n more"
 
 
 def walk_recordings(root: str | os.PathLike[str]) -> list[str]:
-    """Return the paths of all recordings below a folder, relative to it in POSIX form, ordered by code point.
-
-    Raises:
-        FolksongError: not a folder, or it cannot be listed.
-    """
+    """Return the paths of all recordings below a folder, relative to it in POSIX form, ordered by code point."""
     folder = Path(root)
     if not folder.is_dir():
         kind = "is a file, not a folder" if folder.exists() else "no such folder"
@@ -63,9 +59,6 @@ def recordings_by_id(root: str | os.PathLike[str]) -> dict[str, Path]:
     """Return track id -> file of the recordings below a folder, ordered by the code points of their paths.
 
     Of files that differ in the ending only the first counts, of which a warning tells.
-
-    Raises:
-        FolksongError: not a folder, or it cannot be listed.
     """
     folder = Path(root)
     found: dict[str, Path] = {}

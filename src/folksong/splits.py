@@ -180,17 +180,8 @@ def make_folds(
 ) -> list[Split]:
     """Return splits for cross-validation: each track is in the test part of exactly one.
 
-    Args:
-        tags: as in `make_split`.
-        track_ids: likewise.
-        n_folds: number of splits.
-        validation: share of the tracks outside the test part that are validated on.
-        artists: as in `make_split`.
-        space: likewise.
-        seed: likewise.
-
-    Raises:
-        FolksongError: fewer tracks, or artists, than folds; and as `make_split`.
+    Arguments and errors are those of `make_split`; `validation` is the share of the tracks outside the test part that
+    are validated on.
     """
     if n_folds < 2:
         raise FolksongError(f"cross-validation needs at least 2 folds, not {n_folds}")

@@ -8,9 +8,8 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from folksong.audio.decode import decode, is_long
+from folksong.audio.decode import LongRecording, decode, is_long
 from folksong.audio.log_mel import log_mel, log_mel_blocks, read_preset
-from folksong.audio.long_recording import LongRecording
 from folksong.errors import AudioError
 
 RATE = 16000

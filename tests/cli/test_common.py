@@ -5,8 +5,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from folksong.cli.command import FolksongGroup
-from folksong.cli.common import echo_csv, echo_json, echo_table, log_to_stderr, shown
+from folksong.cli.command import FolksongGroup, echo_csv, echo_json, echo_table, log_to_stderr, shown
 from folksong.errors import FolksongError
 
 

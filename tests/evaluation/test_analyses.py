@@ -33,6 +33,20 @@ def test_figures_by_group_are_means_over_the_labels_of_a_group(found, tmp_path):
     assert sound.chance == pytest.approx((2 / 5 + 1 / 5) / 2)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "tag\tcounts\tgroup\nrock\t101071\tgenre\nfolk\t5\tgenre\nsad\t4\temotion\n",
+        "rock\t101071\tgenre\r\nfolk\t5\tgenre\r\nsad\t4\temotion\r\n",
+        "tag\tfacet\tconfidence\nrock\tgenre\t0.9\nfolk\tgenre\t1\nsad\temotion\t1\n",
+        "rock\tgenre\nfolk\tgenre\n\nsad\temotion",
+    ],
+)
+def test_groups_beside_counts_or_confidences(tmp_path, content):
+    (tmp_path / "groups.tsv").write_bytes(content.encode())
+    assert read_tag_groups(tmp_path / "groups.tsv") == {"rock": "genre", "folk": "genre", "sad": "emotion"}
+
+
 def test_the_published_grouping_ships():
     groups = read_tag_groups("top100")
     assert len(groups) == 100

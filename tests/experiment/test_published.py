@@ -2,17 +2,44 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
 from folksong.errors import FileFormatError, FolksongError
+from folksong.evaluation.analyses import read_tag_groups
 from folksong.evaluation.report import write_report
 from folksong.experiment import read_plan, run_experiment
 from folksong.experiment.published import COLUMNS, FIGURES, beside_published, published_section
 
 HEADER = "\t".join(COLUMNS)
+EARLIER = Path(__file__).resolve().parents[3] / "shared" / "data" / "earlier-project"
+needs_earlier = pytest.mark.skipif(
+    not EARLIER.is_dir(), reason=f"{EARLIER} (the earlier project's own files) is not here"
+)
+
+
+def rows_of(text):
+    return list(csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
+@needs_earlier
+def test_the_shipped_figures_equal_the_published_ones_value_by_value():
+    published = rows_of((EARLIER / "published.tsv").read_text(encoding="utf-8"))
+    shipped = rows_of((files("folksong.experiment") / "published" / "thesis.tsv").read_text(encoding="utf-8"))
+    for row in shipped:
+        del row["space"]
+        row["model"] = row.pop("table")
+    assert shipped == published
+    assert len(published) == 28
+
+
+@needs_earlier
+def test_the_published_groups_are_those_that_ship():
+    assert read_tag_groups(EARLIER / "top100.tsv") == read_tag_groups("top100")
 
 
 @pytest.mark.parametrize("name", ["thesis", "thesis-small"])

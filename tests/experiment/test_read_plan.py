@@ -27,6 +27,7 @@ MODELS = {
     "model-4.1": "npmi",
     "model-4.2": "skipgram",
     "hybrid": "hybrid",
+    "model-6": "all_tags",
 }
 
 

@@ -18,7 +18,7 @@ from folksong.export.keras_file import import_keras, read_checkpoint_weights, re
 from folksong.export.onnx import Spectrogram, export_onnx
 from folksong.files import write_signed
 from folksong.labels import Label, LabelSpace
-from folksong.models import back_end
+from folksong.models import tagger as network
 from folksong.models.checkpoint import load_model, write_checkpoint
 from folksong.models.tagger import Tagger
 from folksong.prediction import AudioInput, load_tagger
@@ -33,7 +33,7 @@ FRONT_ENDS = ("waveform", "log-mel-spectrogram")
 
 @pytest.fixture(autouse=True)
 def _small_back_end(monkeypatch):
-    monkeypatch.setattr(back_end, "N_FILTERS", 16)
+    monkeypatch.setattr(network, "N_FILTERS", 16)
 
 
 def sound(seconds=2.0, seed=0):
@@ -210,7 +210,7 @@ def write_keras_file(path, tagger_layers):
 @pytest.fixture
 def keras_golden(monkeypatch):
     """The golden outputs of Keras and the weights that gave them; the network in its full size."""
-    monkeypatch.setattr(back_end, "N_FILTERS", 512)
+    monkeypatch.setattr(network, "N_FILTERS", 512)
     import importlib.util
     from pathlib import Path
 

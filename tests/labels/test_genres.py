@@ -41,10 +41,29 @@ def test_two_lines_of_json(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "content",
+    [
+        b"[1, 2]\r\n[[1, 2]]\r\n",
+        b"\xef\xbb\xbf\n [1, 2] \n\n[[1, 2]]\n\n",
+        b"[1,\n2]  # genres\n[[1,\n 2]] # pairs",
+        "[1, 2]\n[[1, 2]]".encode("utf-16"),
+    ],
+)
+def test_blanks_line_ends_and_encodings_of_genres(tmp_path, content):
+    (tmp_path / "genres.txt").write_bytes(content)
+    assert read_genres(tmp_path) == GenreChoice((1, 2), ((1, 2),))
+
+
+def test_what_follows_the_two_lists_is_not_read_and_said(tmp_path, caplog):
+    (tmp_path / "genres.txt").write_text("[1]\nnull\n[3]\nmore\n")
+    assert read_genres(tmp_path) == GenreChoice((1,))
+    assert "what follows its two lists is not read: [3]" in caplog.text
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "needs two lines of JSON"),
-        ("[1]\n[]\n[]\n", "needs two lines of JSON"),
         ("[1, 2", "not a line of JSON"),
         ('["rock"]\n[]', "first line must be a list of cluster numbers"),
         ("[true]\n[]", "first line must be a list"),

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from folksong.errors import FolksongError
-from folksong.models.keras_weights import (
+from folksong.export.keras_file import (
     _curve,
     _dense,
     _picture,

@@ -11,9 +11,8 @@ from torch import nn
 
 from folksong.errors import FolksongError
 from folksong.labels.space import Label, LabelSpace
-from folksong.models.back_end import ResidualBlock
-from folksong.models.convolution import ConvBlock, same_padding
-from folksong.models.tagger import Tagger, standardise
+from folksong.models.front_ends import ConvBlock, same_padding
+from folksong.models.tagger import ResidualBlock, Tagger, standardise
 
 WINDOWS = {"waveform": (20_000,), "log-mel-spectrogram": (96, 40)}
 

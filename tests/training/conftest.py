@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 
 from folksong.audio.log_mel import read_preset
-from folksong.models import back_end
+from folksong.models import tagger as network
 from folksong.runs import Run
 from folksong.shards.format import encode_example, frame
 from folksong.shards.index import build_index
@@ -68,7 +68,7 @@ def write_log_mel_shards(
 @pytest.fixture(autouse=True)
 def _small_back_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """16 filters instead of 512: what is tested here does not depend on it, and a checkpoint has 45 MB less."""
-    monkeypatch.setattr(back_end, "N_FILTERS", 16)
+    monkeypatch.setattr(network, "N_FILTERS", 16)
 
 
 @pytest.fixture(scope="session")

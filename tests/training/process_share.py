@@ -12,9 +12,9 @@ import sys
 
 import torch
 
-from folksong.cli.common import log_to_stderr
+from folksong.cli.command import log_to_stderr
 from folksong.errors import FolksongError
-from folksong.models import back_end
+from folksong.models import tagger as network
 from folksong.training import loop
 from folksong.training.config import Config
 from folksong.training.loop import TrainingInterrupted
@@ -57,7 +57,7 @@ def take_part(case: dict) -> None:
     os.environ.update(case["environment"])
     os.dup2(os.open(case["log"], os.O_CREAT | os.O_WRONLY | os.O_APPEND), 2)
     torch.set_num_threads(1)
-    back_end.N_FILTERS = 16
+    network.N_FILTERS = 16
     log_to_stderr()
     steps: list[dict] = []
     watch_steps(case, steps)

@@ -8,7 +8,7 @@ import pytest
 from folksong.errors import FolksongError
 from folksong.shards.loader import WindowDataset, WindowLoader
 from folksong.shards.reader import ShardReader
-from folksong.training.augmentation import Augmentation, AugmentedWindows
+from folksong.training.batches import Augmentation, AugmentedWindows
 from folksong.training.config import AugmentationSettings
 
 

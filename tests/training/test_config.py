@@ -103,8 +103,10 @@ def test_a_missing_first_brace_is_said_and_read_as_if_it_were_there(tmp_path, ca
     assert "cut.json: the brace that opens the settings is missing" in caplog.text
     assert "write { as its first line" in caplog.text
     (tmp_path / "other.json").write_text(text[1:-2])
-    with pytest.raises(FileFormatError, match=r"other.json: not valid JSON"):
+    with pytest.raises(FileFormatError, match=r"other.json: not valid JSON .*write { as its first line"):
         Config.read(tmp_path / "other.json")
+    (tmp_path / "wide.json").write_bytes(f"// by hand\n{text[1:]}".encode("utf-16"))
+    assert Config.read(tmp_path / "wide.json") == Config.read(tmp_path / "cut.json")
 
 
 def test_the_cyclic_settings_of_the_base_project(tmp_path):
@@ -117,6 +119,8 @@ def test_the_cyclic_settings_of_the_base_project(tmp_path):
     assert (config.schedule.kind, config.schedule.max_learning_rate) == ("cyclic", 0.0014)
     assert (config.schedule.cycle_steps, config.schedule.reduce_lr_factor) == (2026, 0)
     assert config.optimizer.arguments == {}
+    training["optimizer"]["iterations"] = training.pop("iterations")
+    assert Config.from_dict({"model-training": training}) == config
 
 
 def test_changes_are_given_by_key_whatever_their_section():

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 from folksong.cli import main
 from folksong.errors import FolksongError
-from folksong.models import back_end
+from folksong.models import tagger as network
 from folksong.models.checkpoint import read_checkpoint
 from folksong.runs import Run
 from folksong.shards.reader import ShardReader
@@ -189,7 +189,7 @@ def test_what_fails_before_the_training_is_said_once(run_processes, tmp_path):
 
 
 def test_the_command_line_starts_processes_and_torchrun_goes_on(shards, tmp_path, config, monkeypatch):
-    monkeypatch.setattr(back_end, "N_FILTERS", 512)  # the processes that are started know no other
+    monkeypatch.setattr(network, "N_FILTERS", 512)  # the processes that are started know no other
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     config_file = tmp_path / "config.json"
     config_file.write_text(json.dumps(config(batch_size=3).to_dict()))

@@ -119,9 +119,9 @@ def test_an_interrupted_training_resumes_to_the_same_bits(train_small, monkeypat
 
 KILLED = """
 import os, signal, sys
-from folksong.models import back_end
+from folksong.models import tagger as network
 from folksong.training import loop
-back_end.N_FILTERS = 16
+network.N_FILTERS = 16
 original = loop.seed_dropout
 def hook(seed, batch_number, rank):
     if batch_number == 2 * (int(sys.argv[4]) - 1):  # two batches a step

@@ -171,11 +171,7 @@ class LevelMeter:
         return 10 * np.log10(np.maximum(power.astype(np.float64), 1e-20))
 
     def silence(self, threshold_db: float = DEFAULT_THRESHOLD_DB) -> Silence:
-        """Return the silence figures of what was taken.
-
-        Args:
-            threshold_db: dB below the loudest frame from which on a frame is silent, above 0.
-        """
+        """Return the silence figures; a frame is silent that lies more than `threshold_db` below the loudest."""
         seconds = self.n_samples / self.sample_rate
         levels = self.levels_db()
         loudest = float(levels.max()) if len(levels) else -200.0
@@ -208,11 +204,7 @@ class KnownFiles:
 
     @classmethod
     def read(cls, catalogue: Path, silence_db: float) -> KnownFiles:
-        """Read what earlier scans into this catalogue left, finished or not.
-
-        Raises:
-            FolksongError: a file is there but cannot be read.
-        """
+        """Read what earlier scans into this catalogue left, finished or not."""
         known = cls(catalogue, silence_db)
         try:
             for path in (known._list_path, known._journal_path):
@@ -238,11 +230,7 @@ class KnownFiles:
 
     @contextlib.contextmanager
     def journal(self) -> Iterator[None]:
-        """Keep what `add` is given on disk at once, as long as this lasts.
-
-        Raises:
-            FolksongError: it cannot be written (a full disk, no permission).
-        """
+        """Keep what `add` is given on disk at once, as long as this lasts."""
         path = self._journal_path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -118,11 +118,7 @@ class FeaturePreset:
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> FeaturePreset:
-        """Rebuild a preset from `to_dict`.
-
-        Raises:
-            FolksongError: these are no settings, or a key is unknown or missing; the message names the nearest known.
-        """
+        """Rebuild a preset from `to_dict`."""
         known = [field.name for field in fields(cls)]
         if not isinstance(settings, Mapping):
             raise FolksongError(
@@ -140,13 +136,7 @@ class FeaturePreset:
 
 
 def window_steps(seconds: float, sample_rate: int, preset: FeaturePreset | None) -> int:
-    """Return how many samples, or frames of a spectrogram, a window of `seconds` has.
-
-    Args:
-        seconds: its length.
-        sample_rate: Hz, of waveforms.
-        preset: how spectrograms are computed; None for waveforms.
-    """
+    """Return how many samples, or with a preset frames of a spectrogram, a window of `seconds` has."""
     return int(seconds * sample_rate + 1e-9) if preset is None else preset.frames(seconds)
 
 
@@ -161,9 +151,6 @@ def read_preset(name: str) -> FeaturePreset:
 
     >>> read_preset("urop2019").frames(15)
     468
-
-    Raises:
-        FolksongError: no such preset; the message lists those there are.
     """
     presets = _preset_file()
     if name not in presets:
@@ -248,17 +235,10 @@ def log_mel(waveform: npt.ArrayLike, preset: FeaturePreset) -> Matrix:
 
 
 def log_mel_blocks(blocks: Iterable[Matrix], preset: FeaturePreset) -> Iterator[Matrix]:
-    """Yield the log-mel-spectrogram of a track that comes in blocks, without the floor that `top_db` sets.
+    """Yield the log-mel-spectrogram, (n_mels, n_frames) each, of a track that comes in blocks (n,), without a floor.
 
-    The floor hangs on the loudest point of the whole track: ``np.maximum(block, maximum - top_db)`` makes it
-    `log_mel`'s, within rounding.
-
-    Args:
-        blocks: mono samples, (n,) each.
-        preset: how.
-
-    Yields:
-        (n_mels, n_frames) float32.
+    The floor that `top_db` sets hangs on the loudest point of the whole track: ``np.maximum(block, maximum - top_db)``
+    makes it `log_mel`'s, within rounding.
     """
     n_fft, hop, half = preset.n_fft, preset.hop_length, preset.n_fft // 2
     unlimited = replace(preset, top_db=None)

@@ -93,12 +93,7 @@ class MsdLists:
 
 
 def read_track_list(path: str | os.PathLike[str]) -> TrackList:
-    """Read the dataset's track list, `track_metadata.db` (SQLite) or `msd_summary_file.h5` (HDF5, extra `msd`).
-
-    Raises:
-        FolksongError: the file cannot be read, or h5py is missing.
-        FileFormatError: it is neither, or has no 7digital numbers.
-    """
+    """Read the dataset's track list, `track_metadata.db` (SQLite) or `msd_summary_file.h5` (HDF5, extra `msd`)."""
     file = Path(path)
     try:
         with open_regular(file) as stream:
@@ -166,9 +161,6 @@ def read_mismatches(path: str | os.PathLike[str]) -> tuple[str, ...]:
 
     A line reads ``ERROR: <song id track id> artist  -  title  !=  artist  -  title``; lines without ``<...>`` may name
     a track id (TR...) alone.
-
-    Raises:
-        FileFormatError: there is no track id in the file.
     """
     found = [match[1] or match[2] for line in _lines(path) if (match := _MISMATCH.search(line))]
     if not found:
@@ -183,9 +175,6 @@ def read_duplicates(path: str | os.PathLike[str]) -> tuple[tuple[str, ...], ...]
 
     Lines that start with ``#`` are comments, one with ``%`` opens a group, others start with a track id (what follows
     a blank or ``<SEP>`` is ignored). In a file without ``%`` each line is a group of track ids (TR...).
-
-    Raises:
-        FileFormatError: there is no group, or a track comes before the first one.
     """
     lines = [(number, line) for number, line in enumerate(_lines(path), 1) if line.strip() and line[0] != "#"]
     groups: list[list[str]] = []

@@ -94,11 +94,7 @@ class RecordingStream:
 
 
 def open_stream(path: str | os.PathLike[str]) -> RecordingStream:
-    """Open a file with the decoder that its content asks for.
-
-    Raises:
-        AudioError: nothing in it can be decoded.
-    """
+    """Open a file with the decoder that its content asks for."""
     file = Path(path)
     try:
         with contextlib.ExitStack() as opened:

@@ -225,16 +225,8 @@ def select(
 
     A file is dropped for the first reason of: not decodable, damaged, too small, too short, too much silence, not in
     the track list, mismatched, another file of the same track, then the kinds of duplicates. Of duplicates the first by
-    path stays (by list: the first that the list names).
-
-    Args:
-        facts: measured files.
-        filters: what to keep; None keeps all that decodes.
-        lists: the Million Song Dataset's. A track list gives files with 7digital names their track ids and drops the
-            others; without one, the track id is the path without its ending. Mismatches are dropped.
-
-    Raises:
-        FolksongError: duplicates by list are to be dropped, but there is no list.
+    path stays (by list: the first that the list names). A track list gives files with 7digital names their track ids
+    and drops the others; without one, the track id is the path without its ending.
     """
     filters, lists = filters or Filters(), lists or MsdLists()
     if "list" in filters.drop_duplicates and not lists.duplicates:

@@ -47,11 +47,7 @@ _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM
 
 
 def n_processes(jobs: int) -> int:
-    """Return how many processes `jobs` means: -1 is one a core, -2 leaves one core free, as in joblib.
-
-    Raises:
-        FolksongError: `jobs` is 0.
-    """
+    """Return how many processes `jobs` means: -1 is one a core, -2 leaves one core free, as in joblib."""
     if jobs == 0:
         raise FolksongError("0 processes do no work; 1 or more are needed, or -1 for one a core")
     return int(joblib.effective_n_jobs(jobs))
@@ -140,15 +136,11 @@ class Workers:
     def map(self, function: Callable[..., Result], tasks: Iterable[tuple[Any, ...]]) -> Iterator[Result]:
         """Call ``function(guard, *task)`` for each task and yield the results as they come.
 
-        Tasks are taken from the iterable as workers become free, so that memory holds one a worker.
-
-        Args:
-            function: of a module; it calls `Guard.begin` before it touches a recording.
-            tasks: what can be pickled.
+        Tasks are taken from the iterable as workers become free, so that memory holds one a worker. The function is one
+        of a module, and calls `Guard.begin` before it touches a recording.
 
         Raises:
             FolksongError: workers keep dying though no recording is to blame (killed from outside, no memory).
-            Exception: what the function raised.
         """
         if not self.isolated:
             yield from (function(Guard(), *task) for task in tasks)
@@ -357,9 +349,6 @@ def run_guarded(
         arguments: what can be pickled.
         jobs: processes (there is always at least one beside this).
         limit_seconds: for one path.
-
-    Raises:
-        FolksongError: workers keep dying though no path is to blame (killed from outside, no memory).
     """
     tasks = ((function, tuple(batch), arguments, limit_seconds) for batch in batches)
     with stoppable(), Workers(jobs) as workers:

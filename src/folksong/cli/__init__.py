@@ -7,23 +7,83 @@ from __future__ import annotations
 
 import click
 
+import folksong as fs
 from folksong import __version__
 from folksong.cli import label_builders, label_study  # noqa: F401 (they add their commands to labels)
 from folksong.cli.audio import audio
-from folksong.cli.command import FolksongGroup
-from folksong.cli.common import log_to_stderr
+from folksong.cli.command import (
+    File,
+    FolksongCommand,
+    FolksongGroup,
+    Output,
+    echo_json,
+    echo_table,
+    log_to_stderr,
+)
 from folksong.cli.config import config
 from folksong.cli.demo import demo
-from folksong.cli.doctor import doctor
 from folksong.cli.embeddings import embeddings, models
 from folksong.cli.evaluate import compare, evaluate, report
 from folksong.cli.experiment import experiment
 from folksong.cli.labels import labels
 from folksong.cli.predict import export, predict, search
 from folksong.cli.shards import shards
-from folksong.cli.split import split
 from folksong.cli.tags import tags
 from folksong.cli.train import train
+
+MARKS = {"ok": "✓", "note": "!", "problem": "✗"}
+
+
+@click.command(cls=FolksongCommand)
+def doctor(*, as_json: bool = False) -> None:
+    """Say what this machine can do: codecs, cores, GPUs, extras, and known traps in the environment.
+
+    Exits with 1 when something will not work.
+    """
+    from folksong.doctor import examine
+
+    findings = examine()
+    if as_json:
+        echo_json([vars(finding) for finding in findings])
+    else:
+        width = max(len(finding.topic) for finding in findings)
+        for finding in findings:
+            click.echo(f"{MARKS[finding.status]} {finding.topic:<{width}}  {finding.text}")
+    if any(finding.status == "problem" for finding in findings):
+        raise click.exceptions.Exit(1)
+
+
+@click.command(cls=FolksongCommand)
+def split(
+    source: File, out: Output, *, fractions: tuple[float, ...] = (80.0, 10.0, 10.0), artists: File | None = None,
+    artist_column: str | None = None, labels: File | None = None, seed: int = 0,
+) -> None:  # fmt: skip
+    """Deal the tracks of the tag source SOURCE out to three parts and write them as OUT.
+
+    Labels are balanced between the parts, and the same tracks, artists and seed always give the same parts.
+
+    Example:
+      folksong split lastfm_tags.db my.split.json --fractions 80 10 10 --artists tracks.csv
+
+    Args:
+        fractions (A B C): Shares of training, validation and test tracks.
+        artists (FILE): CSV with a track and an artist column; all tracks of an artist go to one part.
+        artist_column (NAME): The column of artists in that file.  [default: usual names]
+        labels (FILE): Balance these labels.  [default: the 100 most popular tags]
+        seed: Of the order in which equals are dealt.
+    """
+    from folksong.tags.sources.delimited import read_artists
+
+    known = read_artists(artists, artist_column=artist_column) if artists else None
+    space = fs.LabelSpace.read(labels) if labels else None
+    found = fs.splits.make_split(source, fractions=fractions, artists=known, space=space, seed=seed)
+    found.write(out)
+    sizes = [len(found.part(name)) for name in fs.splits.PARTS]
+    shares = [
+        (name, size, f"{size / sum(sizes):.2%}") for name, size in zip(fs.splits.PARTS, sizes, strict=True)
+    ]
+    echo_table(shares, ("part", "tracks", "share"))
+    click.echo(f"{out}: {'by artist' if found.by_artist else 'no artists known'}, seed {seed}")
 
 
 @click.group(

@@ -6,8 +6,7 @@ from typing import Any, Literal
 
 import click
 
-from folksong.cli.command import File, FolksongGroup, Output
-from folksong.cli.common import echo_table
+from folksong.cli.command import File, FolksongGroup, Output, echo_table
 
 
 @click.group(cls=FolksongGroup)

@@ -9,8 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 import click
 
 import folksong as fs
-from folksong.cli.command import File, FolksongGroup
-from folksong.cli.common import echo_json
+from folksong.cli.command import File, FolksongGroup, echo_json
 from folksong.cli.parameters import Entry, entries_of
 
 

@@ -7,8 +7,7 @@ from typing import Annotated, Any
 
 import click
 
-from folksong.cli.command import Count, Folder, FolksongCommand
-from folksong.cli.common import echo_table, wants_progress
+from folksong.cli.command import Count, Folder, FolksongCommand, echo_table, wants_progress
 
 Seconds = Annotated[float, click.FloatRange(1, 600)]
 UNDEFINED = (0, float("nan"))

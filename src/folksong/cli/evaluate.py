@@ -9,8 +9,17 @@ from typing import Any
 import click
 
 import folksong as fs
-from folksong.cli.command import Count, File, FolksongCommand, Output, Positive, Share
-from folksong.cli.common import echo_json, echo_table, wants_progress
+from folksong.cli.command import (
+    Count,
+    File,
+    FolksongCommand,
+    Output,
+    Positive,
+    Share,
+    echo_json,
+    echo_table,
+    wants_progress,
+)
 
 SHOWN_LABELS = 5
 
@@ -106,8 +115,7 @@ def _evaluate_unseen(run: str, repeats: int, as_json: bool, settings: dict[str, 
 
 def _echo_control(run: str, part: str) -> None:
     """Print what plain statistics reach in the place of a run's embeddings."""
-    from folksong.evaluation.control import train_control
-    from folksong.evaluation.evaluate import current_evaluation
+    from folksong.evaluation.evaluate import current_evaluation, train_control
 
     opened = fs.Run.open(run)
     control = train_control(opened)
@@ -278,8 +286,8 @@ def report(
         n_resamples (--resamples): Of the bootstraps.
         truth (CSV): What each tag means, where that is known (columns tag and concept): adds how well label spaces
             recover it.
-        tag_groups (--groups TSV): Lines tag<TAB>group: adds mean PR-AUC by group. top100 names the grouping that ships
-            with folksong.
+        tag_groups (--groups TSV): Lines tag<TAB>group, or a table whose header has tag and group: adds mean PR-AUC by
+            group. top100 names the grouping that ships with folksong.
         audio (SOURCE): The recordings, a track list or a folder: the page names them by artist and title, and plays
             them where they lie.
         pictures (DIR): Also write PNGs: the frontier, and the labels of each label space's first seed.

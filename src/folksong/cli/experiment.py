@@ -26,8 +26,16 @@ from typing import Any
 import click
 
 import folksong as fs
-from folksong.cli.command import Count, File, Folder, FolksongCommand, Output
-from folksong.cli.common import echo_table, note, wants_progress
+from folksong.cli.command import (
+    Count,
+    File,
+    Folder,
+    FolksongCommand,
+    Output,
+    echo_table,
+    note,
+    wants_progress,
+)
 from folksong.cli.train import FrontEnd
 
 

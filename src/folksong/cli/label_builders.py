@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal
 import click
 
 import folksong as fs
-from folksong.cli.command import File, Folder, Output, Share
-from folksong.cli.common import echo_table, wants_progress
+from folksong.cli.command import File, Folder, Output, Share, echo_table, wants_progress
 from folksong.cli.labels import given_vectors, labels, training_tracks, write_space
 
 Correlation = Annotated[float, click.FloatRange(-1, 1)]

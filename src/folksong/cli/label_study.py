@@ -8,8 +8,7 @@ from typing import Any, Literal
 import click
 
 import folksong as fs
-from folksong.cli.command import Count, File, Folder, Output, Part
-from folksong.cli.common import echo_table, wants_progress
+from folksong.cli.command import Count, File, Folder, Output, Part, echo_table, wants_progress
 from folksong.cli.labels import given_vectors, labels
 
 

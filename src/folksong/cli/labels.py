@@ -9,8 +9,7 @@ from typing import Any
 import click
 
 import folksong as fs
-from folksong.cli.command import Count, File, FolksongGroup, Output
-from folksong.cli.common import echo_table, note, wants_progress
+from folksong.cli.command import Count, File, FolksongGroup, Output, echo_table, note, wants_progress
 
 
 @click.group(cls=FolksongGroup)

@@ -31,8 +31,21 @@ from typing import Annotated, Any, Literal
 import click
 
 import folksong as fs
-from folksong.cli.command import Count, File, Folder, FolksongCommand, FolksongGroup, Form, Output
-from folksong.cli.common import echo_csv, echo_json, echo_table, note, shown, wants_progress
+from folksong.cli.command import (
+    Count,
+    File,
+    Folder,
+    FolksongCommand,
+    FolksongGroup,
+    Form,
+    Output,
+    echo_csv,
+    echo_json,
+    echo_table,
+    note,
+    shown,
+    wants_progress,
+)
 from folksong.cli.parameters import FLAGS
 from folksong.errors import FolksongError, nearest
 from folksong.recordings import printable, walk_recordings

@@ -9,8 +9,16 @@ from typing import Any, Literal
 import click
 
 import folksong as fs
-from folksong.cli.command import Count, File, Folder, FolksongGroup
-from folksong.cli.common import echo_json, echo_table, note, wants_progress
+from folksong.cli.command import (
+    Count,
+    File,
+    Folder,
+    FolksongGroup,
+    echo_json,
+    echo_table,
+    note,
+    wants_progress,
+)
 
 AudioFormat = Literal["waveform", "log-mel-spectrogram"]
 

@@ -8,8 +8,16 @@ from typing import Annotated, Any
 import click
 
 import folksong as fs
-from folksong.cli.command import File, FolksongCommand, Output, OutputFile
-from folksong.cli.common import echo_rows, echo_table, note, wants_progress
+from folksong.cli.command import (
+    File,
+    FolksongCommand,
+    Output,
+    OutputFile,
+    echo_rows,
+    echo_table,
+    note,
+    wants_progress,
+)
 
 CHANGES = ".changes.json"
 """What `folksong.tags.cleaning.change_log.changes_path` puts after a cleaned table's name."""

@@ -7,8 +7,7 @@ from typing import Any, Literal
 import click
 
 import folksong as fs
-from folksong.cli.command import Count, File, FolksongCommand, Form, Output
-from folksong.cli.common import echo_csv, echo_json, echo_rows
+from folksong.cli.command import Count, File, FolksongCommand, Form, Output, echo_csv, echo_json, echo_rows
 
 Measure = Literal["counts", "conditional", "pmi", "npmi", "distance", "equivalent", "contained"]
 LIMITS = {"conditional": (0.0, 1.0), "npmi": (-1.0, 1.0), "distance": (0.0, 2.0)}

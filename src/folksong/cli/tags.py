@@ -8,8 +8,19 @@ from typing import Any, Literal
 import click
 
 import folksong as fs
-from folksong.cli.command import Count, File, FolksongGroup, Form, Output
-from folksong.cli.common import echo_csv, echo_json, echo_rows, echo_table, note, wants_progress
+from folksong.cli.command import (
+    Count,
+    File,
+    FolksongGroup,
+    Form,
+    Output,
+    echo_csv,
+    echo_json,
+    echo_rows,
+    echo_table,
+    note,
+    wants_progress,
+)
 from folksong.cli.tag_cleaning import clean, explain, propose, recipe
 from folksong.cli.tag_cooccurrence import cooccurrence, query
 

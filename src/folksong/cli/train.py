@@ -66,8 +66,7 @@ import click
 from click.core import ParameterSource
 
 import folksong as fs
-from folksong.cli.command import Count, File, FolksongCommand
-from folksong.cli.common import log_to_stderr, note, wants_progress
+from folksong.cli.command import Count, File, FolksongCommand, log_to_stderr, note, wants_progress
 from folksong.cli.evaluate import echo_evaluation
 
 FrontEnd = Literal["waveform", "log-mel-spectrogram", "embeddings"]

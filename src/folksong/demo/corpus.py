@@ -127,9 +127,6 @@ def write_corpus(
         settings: seed and size; None takes the defaults.
         jobs: processes; -1 uses all cores.
         progress: show a progress bar.
-
-    Raises:
-        FolksongError: the folder holds something else, or the settings are wrong.
     """
     settings = settings or CorpusSettings()
     recipes = read_recipes()

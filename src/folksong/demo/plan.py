@@ -82,9 +82,6 @@ def plan_pieces(
         per_subgenre: pieces of each subgenre, by about a third as many artists (at least 2 where it can be).
         genres: names of the genres to take; None takes all.
         group: another word gives other artists and pieces from the same seed (clips never seen).
-
-    Raises:
-        FolksongError: an unknown genre, or a number below 1.
     """
     if per_subgenre < 1:
         raise FolksongError(f"a subgenre needs at least 1 piece, not {per_subgenre}")

@@ -72,11 +72,7 @@ def read_data(name: str) -> dict[str, Any]:
 
 @cache
 def read_recipes() -> Recipes:
-    """Read the recipes that ship with the package.
-
-    Raises:
-        FileFormatError: a file has an unknown key; the message names it and the nearest known one.
-    """
+    """Read the recipes that ship with the package."""
     drums, facets = read_data("drums.toml"), read_data("facets.toml")
     voices, harmony = read_data("voices.toml"), read_data("harmony.toml")
     return Recipes(

@@ -44,30 +44,32 @@ class TagGroup:
 
 
 def read_tag_groups(path: str | os.PathLike[str]) -> dict[str, str]:
-    """Return tag -> group from a file of lines ``tag<TAB>group``, a header allowed; ``top100`` ships in the package.
+    """Return tag -> group from a file of lines ``tag<TAB>group``; ``top100`` ships in the package.
 
-    Facets of tags (`folksong.tags.facets`) are such a file: what follows the group is passed over.
-
-    Raises:
-        FolksongError: the file is missing.
-        FileFormatError: a line has no group, or a tag is in two.
+    A header says which column holds the groups ("group" or "facet"), as in the earlier project's ``top100.tsv``, where
+    counts stand between. Without one it is the second, or the third where the second holds counts. Facets of tags
+    (`folksong.tags.facets`) are such a file.
     """
     shipped = files("folksong.evaluation").joinpath("data", f"{path}.tsv")
     if shipped.is_file() and not Path(path).exists():
         text = shipped.read_text(encoding="utf-8")
     else:
         text = read_text(path)
+    rows = [(number, line.split("\t")) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    column = 0
+    if rows and rows[0][1][0] == "tag":
+        names = rows[0][1]
+        column = next((names.index(name) for name in ("group", "facet") if name in names), 0)
+        rows = rows[1:] if column else rows
     found: dict[str, str] = {}
-    for number, line in enumerate(text.split("\n"), 1):
-        tag, tab, more = line.partition("\t")
-        group = more.partition("\t")[0]
-        if not line.strip() or (number == 1 and tag == "tag" and group in ("group", "facet")):
-            continue
-        if not tab or not group.strip():
+    for number, (tag, *more) in rows:
+        place = column - 1 if column else int(len(more) > 1 and more[0].isdigit())
+        group = more[place].strip() if place < len(more) else ""
+        if not group:
             raise FileFormatError(
-                f"{path}: line {number} is not a tag, a tabulator and its group: {line[:60]!r}"
+                f"{path}: line {number} is not a tag, a tabulator and its group: {tag[:60]!r}"
             )
-        if found.setdefault(tag, group.strip()) != group.strip():
+        if found.setdefault(tag, group) != group:
             raise FileFormatError(f"{path}: the tag {tag!r} is in two groups")
     return found
 
@@ -176,12 +178,7 @@ class Recovery:
 
 
 def read_truth(path: str | os.PathLike[str]) -> dict[str, str]:
-    """Return tag -> meaning from a CSV file with the columns ``tag`` and ``concept``, and ``kind`` if there is one.
-
-    Raises:
-        FolksongError: the file is missing.
-        FileFormatError: a column is missing, or a tag has two meanings.
-    """
+    """Return tag -> meaning from a CSV file with the columns ``tag`` and ``concept``, and ``kind`` if there is one."""
     reader = csv.DictReader(StringIO(read_text(path), newline=""))
     missing = [name for name in ("tag", "concept") if name not in (reader.fieldnames or ())]
     if missing:

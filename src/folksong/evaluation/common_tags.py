@@ -23,11 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 def same_tracks(scored: Sequence[ScoredTracks]) -> list[ScoredTracks]:
-    """Return the tracks that all have, in the order of the first.
-
-    Raises:
-        FolksongError: there is none.
-    """
+    """Return the tracks that all have, in the order of the first."""
     common = set(scored[0].track_ids).intersection(*(tracks.track_ids for tracks in scored[1:]))
     if not common:
         raise FolksongError("the runs have no track of this part in common; train them with the same split")

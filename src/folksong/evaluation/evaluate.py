@@ -1,6 +1,9 @@
 """From a run to its figures: score one part of its split, measure, and leave the result in the run.
 
 An evaluation is three files: ``<part>.json``, ``<part>.csv`` (a line a label) and ``<part>.npz`` (the scores).
+
+The control of a run on embeddings is a head on plain statistics, of the same tracks, labels, split and settings: what
+does not beat means and deviations of log-mel and MFCC has learned nothing from its network.
 """
 
 from __future__ import annotations
@@ -17,17 +20,21 @@ from typing import Any
 
 import numpy as np
 
+from folksong.embeddings.store import DESCRIPTION_NAME
 from folksong.errors import FileFormatError, FolksongError
 from folksong.evaluation.figures import FIGURES, Average, Evaluation, LabelFigures, measure
-from folksong.evaluation.scores import ScoredTracks, score_part
-from folksong.files import atomic_write, json_value, read_document, sha256_file, write_json
+from folksong.evaluation.scores import ScoredTracks, open_run_records, score_part
+from folksong.files import atomic_write, json_value, read_document, read_json, sha256_file, write_json
 from folksong.metrics import average_precision, confusion, cooccurrence, roc_auc
+from folksong.models.pretrained.extractors import STATISTICS
 from folksong.prediction.predictor import settled
 from folksong.prediction.thresholds import DEFAULT_THRESHOLD, stored_thresholds
 from folksong.prediction.windows import Which
-from folksong.runs import Run
+from folksong.runs import CONFIG_NAME, Run
 from folksong.training.config import Config
-from folksong.training.data import read_run_data
+from folksong.training.data import read_run_data, read_run_tags
+from folksong.training.resume import resume
+from folksong.training.train import train
 
 logger = logging.getLogger(__name__)
 
@@ -156,9 +163,6 @@ def write_label_arrays(
             ``cooccurrence`` (n_labels, n_labels) int64, how many tracks of all parts carry both labels, each alone on
             the diagonal.
         progress: show a bar.
-
-    Raises:
-        FolksongError: the part holds no track with a label.
     """
     opened = run if isinstance(run, Run) else Run.open(run)
 
@@ -236,12 +240,7 @@ def _figure(value: Any, name: str) -> Any:
 
 
 def read_evaluation(folder: str | os.PathLike[str], part: str = "test") -> Evaluation:
-    """Read what `write_evaluation` wrote.
-
-    Raises:
-        FolksongError: the part was not evaluated yet.
-        FileFormatError: a file is damaged.
-    """
+    """Read what `write_evaluation` wrote."""
     path = Path(folder) / f"{part}.json"
     if not path.exists():
         raise FolksongError(f"{path}: not there; evaluate the {part} part of the run first")
@@ -295,3 +294,40 @@ def _write_csv(evaluation: Evaluation, path: Path) -> None:
             counts = [count for row in figures.confusion for count in row]
             texts = ["" if math.isnan(value) else f"{value:.6f}" for value in values]
             writer.writerow([figures.name, figures.tracks, *texts, *counts])
+
+
+CONTROL_NAME = "control"
+
+
+def train_control(run: Run) -> Run | None:
+    """Return a run's control, kept in it as ``control/`` and trained if it is not yet; None where there can be none.
+
+    None: it learned from audio, or from statistics itself, or no statistics of its tracks lie beside its embeddings.
+    """
+    if run.space is None or run.space.model == STATISTICS:
+        return None
+    place = run.path / CONTROL_NAME
+    if (place / CONFIG_NAME).exists():
+        return resume(place)
+    folder = _statistics_beside(run.shards_dir)
+    if folder is None:
+        return None
+    config = Config.from_dict(run.config["settings"])
+    plain = config.model_copy(update={"data": config.data.model_copy(update={"tags": None, "remove": ()})})
+    try:
+        table = read_run_tags(run, open_run_records(run))
+        return train(
+            "embeddings", folder, out=place, labels=run.labels, split=run.split, tags=table, config=plain
+        )
+    except FolksongError:  # of other tracks, or no longer there
+        return None
+
+
+def _statistics_beside(embeddings: Path) -> Path | None:
+    for path in sorted(embeddings.parent.glob(f"*/{DESCRIPTION_NAME}")):
+        try:
+            if read_json(path)["space"]["model"] == STATISTICS:
+                return path.parent
+        except (FolksongError, KeyError, TypeError):
+            continue
+    return None

@@ -98,11 +98,7 @@ class Measured:
 def measure_tracks(
     tracks: ScoredTracks, n_resamples: int = 1000, level: float = 0.95, seed: int = 0
 ) -> Measured:
-    """Measure the tracks marked as measured; equal seeds and numbers of tracks share their resamples.
-
-    Raises:
-        FolksongError: no track is.
-    """
+    """Measure the tracks marked as measured; equal seeds and numbers of tracks share their resamples."""
     used = tracks.select(tracks.measured)
     if not len(used):
         raise FolksongError("no track has a label")

@@ -78,9 +78,6 @@ def open_runs(paths: Sequence[Run | str | os.PathLike[str]]) -> list[NamedRun]:
     """Open runs; the folder of an experiment stands for all its finished cells, in its plan's order.
 
     The space and loss of a run that lies in an experiment's folder are called what its plan calls them.
-
-    Raises:
-        FolksongError: a folder holds neither, an experiment has no finished cell, or a run is there twice.
     """
     found: list[tuple[Run, str | None, str | None]] = []
     for path in paths:

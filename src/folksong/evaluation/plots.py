@@ -31,15 +31,7 @@ def plot_labels(evaluation: Evaluation, path: str | os.PathLike[str], *, title: 
     """Draw each label's ROC-AUC and PR-AUC with their intervals, sorted by ROC-AUC, and write the picture.
 
     Labels whose figures are undefined are left out. Chance is drawn beside both: 0.5, and the share of tracks that
-    carry the label.
-
-    Args:
-        evaluation: what to draw.
-        path: ``.png``, ``.svg`` or ``.pdf``.
-        title: over the picture; None names part, tracks and the macro averages.
-
-    Raises:
-        FolksongError: another ending, no label to draw, or the file cannot be written.
+    carry the label. Without a title, part, tracks and macro averages are named.
     """
     from matplotlib.figure import Figure
 
@@ -74,13 +66,6 @@ def plot_frontier(report: Report, path: str | os.PathLike[str]) -> None:
     the picture reads without colours; the mark's shape is the front-end's. Left: macro ROC-AUC of each space on its own
     labels. Right: on all frequent tags, those that a space leaves out at chance (left out where the runs have the same
     labels, or only one label space).
-
-    Args:
-        report: what `folksong.evaluation.report_data.collect` returned.
-        path: ``.png``, ``.svg`` or ``.pdf``.
-
-    Raises:
-        FolksongError: no group's coverage is known, or the file cannot be written.
     """
     from matplotlib.figure import Figure
 

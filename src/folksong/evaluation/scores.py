@@ -88,12 +88,7 @@ class ScoredTracks:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> ScoredTracks:
-        """Read what `write` wrote.
-
-        Raises:
-            FolksongError: there is no such file.
-            FileFormatError: it is cut, damaged or something else.
-        """
+        """Read what `write` wrote."""
         try:
             with np.load(path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in ARRAYS}
@@ -140,12 +135,7 @@ def score_part(
     batch_size: int = 32,
     progress: bool = False,
 ) -> ScoredTracks:
-    """Score the tracks of one part of a run's split, in the order of the shards; arguments as of `evaluate`.
-
-    Raises:
-        FolksongError: shards or tags are missing or of another kind, or no track of the part is in the shards or has
-            a label.
-    """
+    """Score the tracks of one part of a run's split, in the order of the shards; arguments as of `evaluate`."""
     reader = open_run_records(run, shards)
     records = _records_of(part, run, reader)
     table = read_run_tags(run, reader, tags)
@@ -200,11 +190,7 @@ def score_records(
 
 
 def open_run_records(run: Run, folder: str | os.PathLike[str] | None = None) -> ShardReader | Embeddings:
-    """Open the shards or embeddings of a run, or others of the same kind.
-
-    Raises:
-        FolksongError: they are not there, or hold other audio than the run was trained on.
-    """
+    """Open the shards or embeddings of a run, or others of the same kind."""
     place = run.shards_dir if folder is None else folder
     if folder is None and not run.shards_dir.is_dir():
         raise FolksongError(f"{place}: the shards of {run.path} are no longer there; say where they are now")

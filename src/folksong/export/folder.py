@@ -53,11 +53,7 @@ class ExportedModel:
 
 
 def export_folder(run: Run, folder: str | os.PathLike[str]) -> Path:
-    """Write a run's best tagger as safetensors and JSON; the JSON last.
-
-    Raises:
-        FolksongError: safetensors is not installed, or the run has no checkpoint.
-    """
+    """Write a run's best tagger as safetensors and JSON; the JSON last."""
     tuned = stored_thresholds(run)
     made_from = {
         "folksong": run.config["folksong"],
@@ -86,16 +82,7 @@ def write_folder(
     scoring: Scoring | None = None,
     made_from: dict[str, Any] | None = None,
 ) -> Path:
-    """Write a tagger that has a label space; see `export_folder`.
-
-    Args:
-        folder: where to.
-        tagger: the network.
-        audio: what it hears.
-        thresholds: (n_labels,).
-        scoring: how tracks are scored.
-        made_from: hashes to keep.
-    """
+    """Write a tagger that has a label space, with thresholds (n_labels,); see `export_folder`."""
     safetensors = _safetensors()
     if tagger.labels is None:
         raise FolksongError("a tagger without a label space cannot be exported")
@@ -143,12 +130,7 @@ def _check_ours(path: Path) -> None:
 
 
 def read_folder(folder: str | os.PathLike[str]) -> ExportedModel:
-    """Read what `export_folder` wrote.
-
-    Raises:
-        FolksongError: the folder, or safetensors, is missing.
-        FileFormatError: a file is damaged, or the weights are not those that the description names.
-    """
+    """Read what `export_folder` wrote."""
     path = Path(folder)
     if not (path / DESCRIPTION_NAME).is_file():
         raise FolksongError(f"{path}: no exported model here (it has no {DESCRIPTION_NAME})")

@@ -1,24 +1,28 @@
 """Models of the earlier project, read without TensorFlow: Keras 2 files (``mymodel.h5``) and TensorFlow's checkpoints
 (``epoch3-1.index`` and ``epoch3-1.data-00000-of-00001``).
+
+Keras stores a convolution's kernel as (length, in, out) or (height, width, in, out) and a dense kernel as (in, out);
+the second back-end axis of its convolutions is the features, which here are channels; and its pooled features go
+maximum, mean, maximum, mean, … filter by filter, where here all maxima come before all means.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from folksong.audio.log_mel import read_preset
 from folksong.errors import FileFormatError, FolksongError
 from folksong.export.folder import write_folder
 from folksong.files import describe_os_error, open_regular, sha256_file
 from folksong.labels.space import LabelSpace
-from folksong.models.front_ends import LOG_MEL, WAVEFORM
-from folksong.models.keras_weights import load_keras_weights
+from folksong.models.front_ends import LOG_MEL, WAVEFORM, WAVEFORM_FILTERS, LogMelFrontEnd
 from folksong.models.pretrained.tf_checkpoint import is_tf_checkpoint, read_tf_checkpoint
 from folksong.models.tagger import Tagger
 from folksong.prediction.windows import AudioInput
@@ -31,12 +35,7 @@ HIGHEST_TIMBRAL_SHARE = 0.9  # of the mel bands, which a kernel of conv1_spec sp
 
 
 def read_keras_weights(path: str | os.PathLike[str]) -> Weights:
-    """Return layer name -> its arrays, in Keras' order, of a model or weights file.
-
-    Raises:
-        FolksongError: there is no such file, or h5py is not installed.
-        FileFormatError: it is not HDF5, or no Keras model.
-    """
+    """Return layer name -> its arrays, in Keras' order, of a model or weights file."""
     try:
         import h5py
     except ImportError:
@@ -75,14 +74,7 @@ def read_keras_weights(path: str | os.PathLike[str]) -> Weights:
 def read_checkpoint_weights(path: str | os.PathLike[str]) -> Weights:
     """Return layer name -> its arrays, in Keras' order, of a checkpoint that TensorFlow wrote of a model.
 
-    What the optimizer keeps is left out.
-
-    Args:
-        path: the ``.index`` file, or its name without that.
-
-    Raises:
-        FolksongError: a file is missing.
-        FileFormatError: a file is cut or damaged.
+    `path` is the ``.index`` file, or its name without that. What the optimizer keeps is left out.
     """
     layers: dict[str, dict[str, npt.NDArray[np.float32]]] = {}
     for name, array in read_tf_checkpoint(path).items():
@@ -93,11 +85,7 @@ def read_checkpoint_weights(path: str | os.PathLike[str]) -> Weights:
 
 
 def keras_sizes(weights: Mapping[str, list[npt.NDArray[np.float32]]], n_mels: int) -> dict[str, Any]:
-    """Return the arguments of a `Tagger` for these weights.
-
-    Raises:
-        FolksongError: they are of neither front-end, or of another number of mel bands.
-    """
+    """Return the arguments of a `Tagger` for these weights."""
     missing = [name for name in ("dense1_back", "dense2_back") if len(weights.get(name, ())) != 2]
     if missing or not ("conv0_wave" in weights or "conv1_spec" in weights):
         found = ", ".join(list(weights)[:5]) or "none"
@@ -159,3 +147,77 @@ def import_keras(
 
 def _text(name: bytes | str) -> str:
     return name.decode() if isinstance(name, bytes) else name
+
+
+Arrays = npt.NDArray[np.float32]
+
+
+def _curve(kernel: Arrays) -> Arrays:
+    """(length, in, out) -> (out, in, 1, length)."""
+    return kernel.transpose(2, 1, 0)[:, :, None, :]
+
+
+def _picture(kernel: Arrays) -> Arrays:
+    """(height, length, in, out) -> (out, in, height, length)."""
+    return kernel.transpose(3, 2, 0, 1)
+
+
+def _sequence(kernel: Arrays) -> Arrays:
+    """(length, features, 1, out) -> (out, features, 1, length)."""
+    return kernel.transpose(3, 1, 2, 0)
+
+
+def _dense(kernel: Arrays) -> Arrays:
+    return kernel.T
+
+
+def _pooled(kernel: Arrays) -> Arrays:
+    """(max, mean, max, mean, …; out) -> (out; all maxima, all means)."""
+    return np.concatenate([kernel[0::2], kernel[1::2]]).T
+
+
+def keras_layers(tagger: Tagger) -> dict[str, tuple[str, Callable[[Arrays], Arrays] | None]]:
+    """Return Keras layer name -> (our module, how its kernel is turned), None for a batch norm."""
+    layers: dict[str, tuple[str, Callable[[Arrays], Arrays] | None]] = {}
+    if tagger.settings["front_end"] == WAVEFORM:
+        modules = ["first", *(f"blocks.{number}" for number in range(len(WAVEFORM_FILTERS)))]
+        for number, module in enumerate(modules):
+            layers[f"conv{number}_wave"] = (f"front_end.{module}.conv", _curve)
+            layers[f"bn{number}_wave"] = (f"front_end.{module}.norm", None)
+    else:
+        assert isinstance(tagger.front_end, LogMelFrontEnd)
+        timbral = len(tagger.front_end.timbral)
+        for number in range(timbral + len(tagger.front_end.temporal)):
+            kind = f"timbral.{number}" if number < timbral else f"temporal.{number - timbral}"
+            turn = _picture if number < timbral else _curve
+            layers[f"conv{number + 1}_spec"] = (f"front_end.{kind}.conv", turn)
+            layers[f"bn{number + 1}_spec"] = (f"front_end.{kind}.norm", None)
+    for number, module in enumerate(("adapt", "residual1", "residual2"), start=1):
+        layers[f"conv{number}_back"] = (f"back_end.{module}.conv", _sequence)
+        layers[f"bn{number}_back"] = (f"back_end.{module}.norm", None)
+    layers["dense1_back"] = ("back_end.dense", _pooled)
+    layers["bn_dense_back"] = ("back_end.norm", None)
+    layers["dense2_back"] = ("back_end.output", _dense)
+    return layers
+
+
+def load_keras_weights(tagger: Tagger, weights: Mapping[str, Sequence[Arrays]]) -> None:
+    """Copy Keras weights, layer name -> its arrays in Keras' order, into a `tagger` of the same sizes.
+
+    The arrays are kernel and bias, or gamma, beta, moving mean and moving variance.
+    """
+    state: dict[str, torch.Tensor] = dict(tagger.state_dict())
+    for layer, (module, turn) in keras_layers(tagger).items():
+        if layer not in weights:
+            raise FolksongError(f"the Keras model has no layer {layer!r}: is it of the other front-end?")
+        arrays = weights[layer]
+        names = ("weight", "bias") if turn else ("weight", "bias", "running_mean", "running_var")
+        if len(arrays) != len(names):
+            raise FolksongError(f"the Keras layer {layer!r} has {len(arrays)} arrays instead of {len(names)}")
+        for name, array in zip(names, arrays, strict=True):
+            turned = turn(np.asarray(array)) if turn and name == "weight" else np.asarray(array)
+            wanted = tuple(state[f"{module}.{name}"].shape)
+            if turned.shape != wanted:
+                raise FolksongError(f"the Keras layer {layer!r} gives {name} {turned.shape}, not {wanted}")
+            state[f"{module}.{name}"] = torch.from_numpy(np.ascontiguousarray(turned, np.float32))
+    tagger.load_state_dict(state)

@@ -102,9 +102,6 @@ def export_onnx(run: Run, path: str | os.PathLike[str]) -> Path:
 
     Of a run on embeddings it is the head: ``embeddings`` (batch, dimensions) in, scores out; the space that they must
     lie in is in the metadata.
-
-    Raises:
-        FolksongError: the package onnx is not installed, or the run has no checkpoint.
     """
     try:
         import onnx

@@ -53,9 +53,6 @@ def facility_location(
         candidates: (n_candidates,) their rows.
         counts: (n,) what each row weighs.
         n_labels: how many to choose; None chooses as many as add `WORTH_A_LABEL` of the counts.
-
-    Raises:
-        FolksongError: more labels than candidates.
     """
     if n_labels is not None and n_labels > len(candidates):
         raise FolksongError(

@@ -1,7 +1,7 @@
 """Genre clusters: which clusters of a label space are genres, and which of them to merge.
 
 ``genres.txt`` holds two lines of JSON: the list of the cluster numbers that are genres, and a list of pairs to merge.
-Lines that begin with ``#`` are comments; a proposal uses them to say what each number is, so that a person can edit
+What follows a ``#`` is a comment; a proposal uses them to say what each number is, so that a person can edit
 the two lines above.
 """
 
@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -69,26 +69,29 @@ def read_genres(path: str | os.PathLike[str]) -> GenreChoice:
         FileFormatError: it does not hold a list of whole numbers and a list of pairs of them.
     """
     path = Path(path, GENRES_FILE) if Path(path).is_dir() else Path(path)
-    lines = [
-        line for line in read_text(path).splitlines() if line.strip() and not line.lstrip().startswith("#")
-    ]
-    if not 1 <= len(lines) <= 2:
-        raise FileFormatError(
-            f"{path}: needs two lines of JSON (cluster numbers; pairs to merge), not {len(lines)}"
-        )
-    try:
-        genres, merges = json.loads(lines[0]), json.loads(lines[1]) if len(lines) == 2 else []
-    except json.JSONDecodeError as error:
-        raise FileFormatError(f"{path}: not a line of JSON ({error.msg}): {error.doc[:60]}") from error
+    text = "\n".join(line.partition("#")[0] for line in read_text(path).split("\n")).strip()
+    lists: list[Any] = []
+    while text and len(lists) < 2:
+        try:
+            found, end = json.JSONDecoder().raw_decode(text)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise FileFormatError(f"{path}: not a line of JSON: {text[:60]}") from error
+        lists.append(found)
+        text = text[end:].strip()
+    if not lists:
+        raise FileFormatError(f"{path}: needs two lines of JSON (cluster numbers; pairs to merge), not 0")
+    if text:
+        logger.warning("%s: what follows its two lists is not read: %s", path, text[:60])
+    genres, merges = lists[0], (lists[1:] or [None])[0] or []
     if not _are_numbers(genres):
         raise FileFormatError(
-            f"{path}: the first line must be a list of cluster numbers, not {lines[0][:60]}"
+            f"{path}: the first line must be a list of cluster numbers, not {str(genres)[:60]}"
         )
     if not isinstance(merges, list) or not all(_are_numbers(pair) and len(pair) == 2 for pair in merges):
         raise FileFormatError(
-            f"{path}: the second line must be a list of pairs of numbers, not {lines[1][:60]}"
+            f"{path}: the second line must be a list of pairs of numbers, not {str(merges)[:60]}"
         )
-    return GenreChoice(tuple(genres), tuple((int(first), int(second)) for first, second in merges))
+    return GenreChoice(tuple(genres), tuple((first, second) for first, second in merges))
 
 
 def write_genres(
@@ -279,4 +282,4 @@ def _one_line(text: str) -> str:
 
 
 def _are_numbers(value: object) -> bool:
-    return isinstance(value, Sequence) and all(type(item) is int for item in value)
+    return isinstance(value, list) and all(type(item) is int for item in value)

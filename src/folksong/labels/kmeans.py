@@ -107,12 +107,12 @@ def labels_of_clusters(
     numbers: npt.NDArray[np.int64] | Sequence[int],
     also: Sequence[Sequence[int]] = (),
 ) -> tuple[Label, ...]:
-    """Return the clusters as labels, each named by its first tag.
+    """Return the clusters as labels, each named by its first tag, in the order of their first tags.
 
     Args:
-        tags: the clustered tags, most popular first; so the labels too are ordered by their most popular tag.
+        tags: the clustered tags, most popular first.
         numbers: the cluster of each tag.
-        also: further clusters of each tag; by default none. They are no clusters without tags of their own.
+        also: further clusters of each tag. They are no clusters without tags of their own.
     """
     members: dict[int, list[str]] = {}
     guests: dict[int, list[str]] = {}
@@ -128,11 +128,7 @@ def labels_of_clusters(
 
 
 def keep_labels_with(labels: Sequence[Label], tags: Iterable[str]) -> tuple[Label, ...]:
-    """Return the labels that hold at least one of the tags.
-
-    Raises:
-        FolksongError: there is none.
-    """
+    """Return the labels that hold at least one of the tags."""
     wanted = set(tags)
     kept = tuple(label for label in labels if wanted.intersection(label.tags))
     if not kept:

@@ -68,20 +68,12 @@ class TagGroups:
 def share_labels(
     groups: TagGroups, division: Numbers, n_labels: int, most: int, *, progress: bool = False
 ) -> list[tuple[int, ...]]:
-    """Return the labels of each group, the nearest one (its main label) first.
+    """Return the labels of each group, at most `most`, the nearest one (its main label) first.
 
     A label that is nobody's nearest one becomes the main one of its nearest member that can be spared. Labels that are
     nobody's main one even so, most of them since no group needs them, are left out with a warning.
 
-    Args:
-        groups: the groups of tags.
-        division: (n,) the label of each group to start from; those of groups that must be apart differ.
-        n_labels: number of labels.
-        most: labels that a group may take part in.
-        progress: show a progress bar.
-
-    Raises:
-        FolksongError: the division puts groups together that must be apart.
+    `division`, (n,), is the label of each group to start from; those of groups that must be apart differ.
     """
     from threadpoolctl import threadpool_limits
     from tqdm import tqdm
@@ -194,13 +186,8 @@ def _choose(
     """Return the labels that add most to what a group is worth: one at least, `most` at most.
 
     A group that every label takes something from gets one that is still empty, or else the nearest one on average.
-
-    Args:
-        worth: (m,) of sharing a label with each judge.
-        weights: (m,) of the judges.
-        judged: (m, n_labels) their labels; a judge that chooses has none yet.
-        barred: (n_labels,) labels that the group must not take.
-        most: labels that it may take.
+    `worth`, (m,), is of sharing a label with each judge, `judged`, (m, n_labels), their labels; a judge that chooses
+    has none yet.
     """
     gains = np.where(barred, -np.inf, worth @ judged)
     if not gains.max() > 0:

@@ -286,11 +286,7 @@ def write_label(label: Label) -> dict[str, Any]:
 
 
 def read_label(entry: object, number: int) -> Label:
-    """Return the label that `write_label` wrote as entry `number` of a list.
-
-    Raises:
-        FolksongError: it is something else.
-    """
+    """Return the label that `write_label` wrote as entry `number` of a list."""
     match entry:
         case {"name": str(name), "tags": list(tags), "also": list(also)}:
             pass

@@ -135,11 +135,7 @@ class SphericalKMeans:
 
 
 def unit_rows(vectors: npt.ArrayLike) -> Floats:
-    """Return the rows scaled to length 1, as contiguous float32.
-
-    Raises:
-        FolksongError: a row is zero or not finite.
-    """
+    """Return the rows scaled to length 1, as contiguous float32."""
     points = np.ascontiguousarray(vectors, np.float32)
     if points.ndim != 2:
         raise FolksongError(f"points must be a matrix (n, d), not of shape {points.shape}")

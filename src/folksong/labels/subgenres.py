@@ -115,9 +115,6 @@ def cluster_genres(
         main_as_label: make the main genre a label of its own.
         provenance: further entries.
         on_genre: called with how each genre with a tag on some track was clustered.
-
-    Raises:
-        FolksongError: no label is left.
     """
     counts = table.counts_by_tag
     labels: list[Label] = []
@@ -182,11 +179,7 @@ def _best(genre: Label, main: str | None, tags: tuple[str, ...], cuts: Cuts) -> 
 def silhouette_samples(
     distances: npt.NDArray[np.floating], numbers: npt.NDArray[np.integer]
 ) -> npt.NDArray[np.float64]:
-    """Return the silhouette of each point: (n,), in [−1, 1].
-
-    Args:
-        distances: (n, n), symmetric, 0 on the diagonal.
-        numbers: (n,) the cluster of each point.
+    """Return the silhouette of each point, (n,) in [−1, 1], by distances (n, n) and numbers of clusters (n,).
 
     Raises:
         FolksongError: there are not between 2 and n − 1 clusters, where it is undefined.
@@ -198,15 +191,7 @@ def silhouette_samples(
 def cosine_silhouettes(
     vectors: npt.NDArray[np.floating], numbers: npt.NDArray[np.integer]
 ) -> npt.NDArray[np.float64]:
-    """Return the silhouette of each unit vector under 1 − cos: (n,), without the matrix of all distances.
-
-    Args:
-        vectors: (n, d), rows of length 1.
-        numbers: (n,) the cluster of each.
-
-    Raises:
-        FolksongError: there are not between 2 and n − 1 clusters, where it is undefined.
-    """
+    """Return the silhouettes of unit vectors (n, d) under 1 − cos, without the matrix of all distances."""
     member, points = _members(numbers), np.asarray(vectors, np.float64)
     totals = np.maximum(member.sum(axis=0) - points @ (points.T @ member), 0)
     return _silhouettes(totals, member)

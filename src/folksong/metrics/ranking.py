@@ -165,12 +165,7 @@ def _mean(values: Array) -> float:
 
 
 def rank_positives(scores: Floats, positives: Floats) -> tuple[float, float]:
-    """Return ROC-AUC and average precision of one label.
-
-    Args:
-        scores: (n,) of all tracks, no NaN.
-        positives: (n_positive,) those of the tracks that carry the label.
-    """
+    """Return ROC-AUC and average precision of a label by the scores (n,) of all tracks and of those that carry it."""
     n_negatives = len(scores) - len(positives)
     if not len(positives):
         return np.nan, np.nan

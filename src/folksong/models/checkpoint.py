@@ -29,12 +29,7 @@ def write_checkpoint(path: str | os.PathLike[str], content: dict[str, Any]) -> N
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read what `write_checkpoint` wrote, onto the CPU.
-
-    Raises:
-        FolksongError: there is no such file.
-        FileFormatError: it is damaged, or no checkpoint of folksong.
-    """
+    """Read what `write_checkpoint` wrote, onto the CPU."""
     if not Path(path).is_file():
         raise FolksongError(f"{path}: no such checkpoint; the training did not get as far as to write it")
     if not is_zipfile(path):  # what torch.save writes is one; anything else would be tried as an old format
@@ -59,15 +54,7 @@ def remove_partial_files(folder: Path) -> None:
 
 
 def load_model(run: Run, *, checkpoint: str | os.PathLike[str] | None = None) -> Tagger:
-    """Return a run's tagger with its best weights, in evaluation mode, on the CPU.
-
-    Args:
-        run: an opened run.
-        checkpoint: other weights than ``run.best_checkpoint``, of the same network.
-
-    Raises:
-        FolksongError: the checkpoint is missing, damaged, or of another network.
-    """
+    """Return a run's tagger with its best weights, or those of another checkpoint, in evaluation mode, on the CPU."""
     if run.front_end == EMBEDDINGS:
         raise FolksongError(
             f"{run.path}: learned from embeddings and has a head, not a network that hears audio"

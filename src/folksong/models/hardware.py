@@ -71,8 +71,7 @@ def has_bf16_cpu() -> bool:
 def one_thread(*, blas: bool = False) -> AbstractContextManager[object]:
     """Let this thread's PyTorch work without the help of others; as a context, until its end.
 
-    Args:
-        blas: NumPy's matrix products too; their number of threads is the whole process's.
+    With `blas` NumPy's matrix products too; their number of threads is the whole process's.
     """
     torch.get_num_threads()  # at its first use in a thread, PyTorch sets the number that is set below
     limited: AbstractContextManager[object] = _controller().limit(

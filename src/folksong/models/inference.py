@@ -21,8 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from folksong.models.convolution import ConvBlock, halved
-from folksong.models.front_ends import WaveformFrontEnd
+from folksong.models.front_ends import ConvBlock, WaveformFrontEnd, halved
 from folksong.models.tagger import Tagger
 
 STRIP_ROWS = 4  # rows of answers that one convolution gives; the fastest of 4 to 59 on a processor
@@ -139,10 +138,6 @@ def prepared(tagger: Tagger, dtype: torch.dtype) -> Tagger:
     """Return a copy of a tagger for scoring under autocast in `dtype`; the tagger itself stays as it is.
 
     Its logits are the tagger's own under autocast, up to rounding in `dtype`. It cannot be trained.
-
-    Args:
-        tagger: any.
-        dtype: float16 or bfloat16.
     """
     ready = copy.deepcopy(tagger).eval().requires_grad_(False)
     front_end, adapt = ready.front_end, ready.back_end.adapt

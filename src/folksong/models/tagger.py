@@ -1,7 +1,7 @@
 """The tagger: audio windows in, one logit a label out.
 
 Each window is standardised by the tagger itself, on its own, so that a prediction never depends on what else is in
-the batch, nor on the level of the recording.
+the batch, nor on the level of the recording. The back-end is that of Pons et al. 2018.
 """
 
 from __future__ import annotations
@@ -11,12 +11,85 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from folksong.errors import FolksongError, nearest
 from folksong.labels.space import LabelSpace
-from folksong.models.back_end import LEAST_STEPS, BackEnd
-from folksong.models.front_ends import FRONT_ENDS, LOG_MEL, WAVEFORM, LogMelFrontEnd, WaveformFrontEnd
+from folksong.models.front_ends import (
+    FRONT_ENDS,
+    LOG_MEL,
+    WAVEFORM,
+    ConvBlock,
+    LogMelFrontEnd,
+    WaveformFrontEnd,
+    batch_norm,
+    init_fan_in_,
+)
 from folksong.models.joint import JointOutput
+
+N_FILTERS = 512
+LENGTH = 7  # steps a filter spans
+POOL = 2  # between the two residual blocks
+DROPOUT = 0.5
+LEAST_STEPS = LENGTH - 1 + POOL
+
+
+class ResidualBlock(nn.Module):
+    """Convolution 7 → 512 that keeps the number of steps, ReLU, batch norm with a single channel, plus the input.
+
+    The single channel (one scale, offset, mean and variance over batch, time and all 512 filters) is a quirk of the
+    original, whose batch norm saw the filters as a spatial axis. It is kept so that weights can be carried over.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(N_FILTERS, N_FILTERS, (1, LENGTH), padding=(0, LENGTH // 2))
+        self.norm = batch_norm(1)
+        init_fan_in_(self.conv)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, 512, 1, steps) -> the same shape."""
+        rectified = functional.relu(self.conv(x), inplace=True)
+        flat = rectified.permute(0, 2, 3, 1)  # (batch, 1, steps, 512); contiguous: memory is channels-last
+        normed: Tensor = self.norm(flat)
+        return x + normed.permute(0, 3, 1, 2)
+
+
+class BackEnd(nn.Module):
+    """Two residual blocks over time, the maximum and the mean over all steps, and two dense layers.
+
+    Args:
+        width: features a step of the front-end has.
+        n_labels: number of outputs.
+        n_dense_units: size of the hidden dense layer.
+    """
+
+    def __init__(self, width: int, n_labels: int, n_dense_units: int = 500) -> None:
+        super().__init__()
+        self.adapt = ConvBlock(width, N_FILTERS, LENGTH)
+        self.residual1 = ResidualBlock()
+        self.residual2 = ResidualBlock()
+        self.dropout1 = nn.Dropout(DROPOUT)
+        self.dense = nn.Linear(2 * N_FILTERS, n_dense_units)
+        self.norm = nn.BatchNorm1d(n_dense_units, eps=self.adapt.norm.eps, momentum=self.adapt.norm.momentum)
+        self.dropout2 = nn.Dropout(DROPOUT)
+        self.output: nn.Module = nn.Linear(n_dense_units, n_labels)
+        init_fan_in_(self.dense)
+        init_fan_in_(self.output)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, width, 1, steps) -> logits (batch, n_labels)."""
+        x = self.residual1(self.adapt(x))
+        x = self.residual2(functional.max_pool2d(x, (1, POOL)))
+        # (batch, steps, 512), as it lies in memory: so do its gradients
+        steps = x.permute(0, 2, 3, 1).flatten(1, 2)
+        highest = steps.amax(dim=1)
+        mean = steps.mean(dim=1, dtype=torch.promote_types(x.dtype, torch.float32))
+        pooled = torch.cat([highest.to(mean.dtype), mean], dim=1)  # all maxima, then all means
+        hidden = self.norm(functional.relu(self.dense(self.dropout1(pooled))))
+        logits: Tensor = self.output(self.dropout2(hidden))
+        return logits
+
 
 STANDARDISE_EPS = 1e-8
 """Added to a window's variance. Full scale is 1, so a waveform at −60 dBFS (variance 1e-6) is off by 0.5%, where the
@@ -25,15 +98,10 @@ unit variance instead of being blown up into a signal."""
 
 
 def standardise(x: Tensor, eps: float = STANDARDISE_EPS) -> Tensor:
-    """Return each window of a batch with mean 0 and variance 1: (x − mean) / √(var + eps), in float32
-    or wider.
+    """Return each window (batch, ...) with mean 0 and variance 1: (x − mean) / √(var + eps), in float32 or wider.
 
     The variance is the biased one, over all values of a window. The mean is taken out twice: the second time removes
     what rounding left, so that a constant window (silence, also in dB) becomes zeros.
-
-    Args:
-        x: (batch, ...) windows.
-        eps: added to the variance.
     """
     axes = tuple(range(1, x.ndim))
     centred = x.to(torch.promote_types(x.dtype, torch.float32))

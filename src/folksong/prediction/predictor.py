@@ -18,8 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from folksong.audio.decode import decode, is_long
-from folksong.audio.long_recording import LongRecording
+from folksong.audio.decode import LongRecording, decode, is_long
 from folksong.errors import AudioError, FolksongError
 from folksong.models.hardware import choose_precision
 from folksong.models.inference import prepared

@@ -55,11 +55,7 @@ class Encoding:
 def make_encoding(
     audio_format: str, sample_rate: int, preset: str | FeaturePreset, n_mels: int | None, storage: str
 ) -> Encoding:
-    """Check the settings of a writing and return them.
-
-    Raises:
-        FolksongError: one of them is unknown or out of range.
-    """
+    """Check the settings of a writing and return them."""
     if audio_format not in AUDIO_FORMATS:
         raise FolksongError(f"audio format {audio_format!r}; known are {', '.join(AUDIO_FORMATS)}")
     if storage not in STORAGES:
@@ -110,11 +106,7 @@ class ShardResult:
 
 
 def encode_track(track: TaskTrack, encoding: Encoding) -> tuple[bytes, str | None]:
-    """Return a recording's record, and what the decoder could not read of it (None: nothing is lost).
-
-    Raises:
-        AudioError: nothing in the file can be decoded.
-    """
+    """Return a recording's record, and what the decoder could not read of it (None: nothing is lost)."""
     recording = read_recording(track.path, encoding.sample_rate)
     audio = recording.samples if encoding.preset is None else log_mel(recording.samples, encoding.preset)
     features: dict[str, Sequence[bytes] | npt.NDArray[Any]] = dict(store_audio(audio, encoding.storage))

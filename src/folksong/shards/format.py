@@ -183,12 +183,7 @@ class Feature:
 
 
 def encode_example(features: Mapping[str, Sequence[bytes] | npt.NDArray[Any]]) -> bytes:
-    """Return a serialised ``tf.train.Example``; features keep the mapping's order.
-
-    Args:
-        features: name -> list of bytes, or float32 array (a float list), or int64 array. Arrays are flattened in C
-            order.
-    """
+    """Return a serialised ``tf.train.Example`` of name -> list of bytes, or float32 or int64 array, in that order."""
     parts: list[bytes] = []
     for name, values in features.items():
         head, body = _encode_feature(values)
@@ -227,9 +222,6 @@ def parse_example(payload: Bytes) -> dict[str, Feature]:
 
     Args:
         payload: (n_bytes,) a record's payload.
-
-    Raises:
-        FileFormatError: the bytes are not such a message.
     """
     view = payload.data
     parsed: dict[str, Feature] = {}

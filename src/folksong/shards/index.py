@@ -304,11 +304,7 @@ def _arrays(index: ShardIndex) -> dict[str, npt.NDArray[Any]]:
 
 
 def read_index(shard: str | os.PathLike[str]) -> ShardIndex:
-    """Read a shard's index.
-
-    Raises:
-        FileFormatError: it is missing or damaged; `build_index` makes a new one.
-    """
+    """Read a shard's index."""
     path = index_path(shard)
     if not path.exists():
         raise FileFormatError(f"{path}: missing")

@@ -233,11 +233,7 @@ class WindowLoader:
         return {"epoch": self.epoch, "records": self.position * self.batch_size * self.world_size}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue where `state_dict` was taken, also with another number of ranks or workers.
-
-        Raises:
-            FolksongError: the batch size has changed so that no batch begins there.
-        """
+        """Continue where `state_dict` was taken, also with another number of ranks or workers."""
         step = self.batch_size * self.world_size
         if state["records"] % step and state["records"] < len(self.dataset):
             raise FolksongError(

@@ -119,12 +119,7 @@ def repair_shards(
 def read_one_hot_tags(path: str | os.PathLike[str]) -> tuple[str, ...]:
     """Read the tags behind a one-hot of the earlier project: position p is row p + 1 of the database's `tags`.
 
-    Args:
-        path: a last.fm database, or a text file with one tag a line.
-
-    Raises:
-        FolksongError: the file is missing.
-        FileFormatError: the database has no table `tags`, or its row ids are not 1, 2, 3, …
+    `path` is a last.fm database, or a text file with one tag a line.
     """
     if not Path(path).is_file():
         raise FolksongError(f"{path}: no such file; a last.fm database or a list of tags is needed")
@@ -246,9 +241,6 @@ def merge_shards(
         n_files: number of shards; None chooses by the number of tracks.
         seed: shuffle the records; None keeps their order.
         progress: show a progress bar.
-
-    Raises:
-        FolksongError: the folders do not fit together, or the new one is not empty or its disk too small.
     """
     target = Path(out)
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):

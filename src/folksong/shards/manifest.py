@@ -160,12 +160,7 @@ class Manifest:
 
     @classmethod
     def read(cls, folder: str | os.PathLike[str]) -> Manifest:
-        """Read a folder's ``manifest.json``.
-
-        Raises:
-            FolksongError: the folder or the manifest is missing; the message says what to do.
-            FileFormatError: the manifest is not one.
-        """
+        """Read a folder's ``manifest.json``."""
         path = Path(folder) / MANIFEST_NAME
         if not path.exists():
             raise FolksongError(_missing(Path(folder)))

@@ -127,11 +127,7 @@ def make_plan(
     n_files: int | None,
     seed: int,
 ) -> Plan:
-    """Check the inputs of a writing and deal the tracks out to the files.
-
-    Raises:
-        FolksongError: there are no tracks, or `n_files` is not positive.
-    """
+    """Check the inputs of a writing and deal the tracks out to the files."""
     kept, duplicates = _without_duplicates(tracks)
     if not kept:
         raise FolksongError("there are no tracks to write: the catalogue or folder is empty")

@@ -109,15 +109,9 @@ class ShardReader:
         return (length,) if self.is_waveform else (self.n_mels, length)
 
     def window(self, i: int, start: int, length: int) -> npt.NDArray[np.float32]:
-        """Return `length` samples, or frames, of record `i` from step `start`.
+        """Return `length` samples (length,), or frames (n_mels, length), of record `i` from step `start`, as float32.
 
         A record shorter than `length` is repeated until it fills the window.
-
-        Returns:
-            (length,) or (n_mels, length) float32.
-
-        Raises:
-            FolksongError: the window lies outside the record.
         """
         out = np.empty(self.window_shape(length), np.float32)
         self.window_into(i, start, out)
@@ -206,9 +200,6 @@ class ShardReader:
         """Return the tags that the records themselves hold.
 
         Tracks are in the records' order, tags by code point; weights are 1 where a record has none.
-
-        Raises:
-            FolksongError: a track id occurs twice, or there is no such database.
         """
         number_of: dict[str, int] = {}
         rows, columns, weights = [], [], []
@@ -348,11 +339,7 @@ def _rebuild_index(path: Path, file: ShardFile) -> ShardIndex:
 
 
 def stamp(path: Path) -> list[int]:
-    """Return what tells one state of a file from another: its size in bytes and time of change in ns.
-
-    Raises:
-        FolksongError: the file is not there.
-    """
+    """Return what tells one state of a file from another: its size in bytes and time of change in ns."""
     try:
         status = path.stat()
     except FileNotFoundError:

@@ -100,11 +100,7 @@ class ExaminedShard:
 
 
 def examine_shard(path: Path) -> ExaminedShard:
-    """Find all whole records of a shard, wherever they begin.
-
-    Raises:
-        FolksongError: it cannot be read.
-    """
+    """Find all whole records of a shard, wherever they begin."""
     data, builder = map_file(path), IndexBuilder()
     records: list[Record] = []
     damage: list[RecordError] = []
@@ -168,11 +164,7 @@ class Verification:
 
 
 def verify_shards(shards: str | os.PathLike[str], *, progress: bool = False) -> Verification:
-    """Check a folder of shards thoroughly; go on after a problem, so that all are named.
-
-    Raises:
-        FolksongError: the folder or its manifest is missing or unreadable.
-    """
+    """Check a folder of shards thoroughly; go on after a problem, so that all are named."""
     root = Path(shards)
     manifest = Manifest.read(root)
     checks = []

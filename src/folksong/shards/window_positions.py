@@ -24,15 +24,10 @@ def epoch_order(n: int, *, shuffle: bool, seed: int, epoch: int) -> Indices:
 def rank_batches(
     order: Indices, batch_size: int, *, drop_last: bool, rank: int = 0, world_size: int = 1
 ) -> list[Indices]:
-    """Return one rank's batches of an epoch.
+    """Return one rank's batches of an epoch that visits the records in the `order` (n,).
 
-    Args:
-        order: (n,) all ranks' records.
-        batch_size: records a rank and step.
-        drop_last: leave out the last, incomplete global batch. Without it the ranks share it as evenly as they can,
-            and some may have one batch fewer: training over several ranks wants `drop_last`.
-        rank: this process, from 0.
-        world_size: number of processes.
+    With `drop_last` the last, incomplete global batch is left out. Else the ranks share it as evenly as they can, and
+    some may have one batch fewer: training over several ranks wants `drop_last`.
     """
     step = batch_size * world_size
     whole = len(order) // step
@@ -47,15 +42,9 @@ def rank_batches(
 def window_starts(
     indices: Indices, n_steps: Indices, window_steps: int, *, random: bool, seed: int, epoch: int
 ) -> Indices:
-    """Return where the window of each record begins; 0 for records not longer than the window.
+    """Return where the windows of records (n,) of so many steps (n,) begin; 0 where one is not longer than the window.
 
-    Args:
-        indices: (n,) record numbers.
-        n_steps: (n,) lengths of these records.
-        window_steps: length of the windows.
-        random: uniform over the record, anew in each epoch; else the centre.
-        seed: see `random`.
-        epoch: see `random`.
+    With `random` uniform over the record, anew in each epoch; else the centre.
     """
     room: Indices = np.maximum(n_steps - window_steps, 0)
     if not random:

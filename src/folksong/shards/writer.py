@@ -111,11 +111,7 @@ def write_shards(
 
 
 def _finished(plan: Plan) -> Manifest | None:
-    """Return the folder's manifest if all of the plan is written already, from these very recordings.
-
-    Raises:
-        FolksongError: the folder holds shards of other inputs, or files of something else.
-    """
+    """Return the folder's manifest if all of the plan is written already, from these very recordings."""
     folder = plan.folder
     if not (folder / MANIFEST_NAME).exists():
         _refuse_foreign(folder)
@@ -160,11 +156,7 @@ def _refuse_foreign(folder: Path) -> None:
 
 @contextmanager
 def _reserved(plan: Plan, numbers: range, *, overwrite: bool) -> Iterator[None]:
-    """Make the folder ready for these files of the plan, and keep other processes from them.
-
-    Raises:
-        FolksongError: another process writes some of them, or the folder holds other shards.
-    """
+    """Make the folder ready for these files of the plan, and keep other processes from them."""
     own = plan.state / f"files_{numbers.start}_{numbers.stop - 1}.lock"
     busy = "another process writes these shards; wait until it has ended"
     if overwrite and not (plan.folder / MANIFEST_NAME).exists():
@@ -280,11 +272,7 @@ def _tell_about(plan: Plan, n_done: int) -> None:
 
 
 def _require_room(plan: Plan, todo: list[int], workers: Workers) -> None:
-    """Say what the files still to be written will take.
-
-    Raises:
-        FolksongError: the disk is too small; the message says how much is missing.
-    """
+    """Say what the files still to be written will take."""
     positions: list[int] = np.concatenate([plan.order[number - 1] for number in todo]).tolist()
     tracks = [plan.task_track(position) for position in spread(positions, SIZES_LOOKED_AT)]
     cost = estimate_write(tracks, len(positions), plan.encoding, workers)

@@ -107,18 +107,10 @@ def draw_heat_map(
     title: str,
     limits: tuple[float, float] | None = None,
 ) -> None:
-    """Draw a matrix over tags; every tag is written at both edges, the picture grows with their number.
+    """Draw a matrix (n, n) over n tags; every tag is written at both edges, the picture grows with their number.
 
-    Args:
-        matrix: (n, n); NaN is left blank.
-        tags: (n,) rows and columns.
-        path: ``.png``, ``.svg``, ``.pdf`` or ``.html``.
-        title: above the map.
-        limits: least and greatest colour, -x and x for colours that diverge from 0; by default those of the values
-            off the diagonal.
-
-    Raises:
-        FolksongError: there are more than 300 tags, or none.
+    NaN is left blank. `limits` are the least and greatest colour, -x and x for colours that diverge from 0; by default
+    those of the values off the diagonal.
     """
     if not 0 < len(tags) <= MOST_TAGS:
         raise FolksongError(f"a heat map of {len(tags)} tags cannot be read; choose 1 to {MOST_TAGS}")

@@ -119,9 +119,6 @@ def tracks_with(
     A list left empty asks for nothing, so that no list at all gives every track. With lists in `any_of`, at least one
     of each of them is asked for.
 
-    Raises:
-        FolksongError: a tag is not in the table.
-
     >>> table = TagTable.from_pairs(["a", "a", "b", "c"], ["rock", "pop", "rock", "jazz"])
     >>> tracks_with(table, all_of=["rock"], none_of=["pop"]).tolist()
     [False, True, False]
@@ -148,9 +145,6 @@ def implications(table: Tags, *, threshold: float = 0.9, min_count: int = 10) ->
 
     Sorted by the number of tracks with both, largest first, then by the tags. Runs in blocks over the sparse table,
     so that any number of tags fits in memory.
-
-    Raises:
-        FolksongError: the threshold is not above 0 and at most 1.
     """
     if not 0 < threshold <= 1:
         raise FolksongError(f"the threshold is a share above 0 and at most 1, not {threshold}")

@@ -224,12 +224,7 @@ def _with_priors(evidence: Floats, kinds: npt.NDArray[np.int64]) -> Floats:
 
 
 def read_facets(path: str | os.PathLike[str]) -> dict[str, str]:
-    """Read a person's facets: tab-separated lines of tag and facet, as `TagFacets.write` writes them.
-
-    Raises:
-        FolksongError: the file is missing.
-        FileFormatError: a line has no facet, an unknown one, or a tag has two.
-    """
+    """Read a person's facets: tab-separated lines of tag and facet, as `TagFacets.write` writes them."""
     found: dict[str, str] = {}
     for number, line in enumerate(read_text(path).split("\n"), start=1):
         tag, *rest = line.split("\t")

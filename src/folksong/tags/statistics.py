@@ -93,16 +93,7 @@ class Statistics:
 def tag_statistics(
     tags: Tags, *, sizes: Sequence[int] = COVERAGE_SIZES, tracks: Iterable[str] | None = None
 ) -> Statistics:
-    """Return the statistics of a table.
-
-    Args:
-        tags: a tag table, or where to read it.
-        sizes: the N of each "coverage of the top N".
-        tracks: only these tracks count, if given.
-
-    Raises:
-        FolksongError: a size is less than 1.
-    """
+    """Return the statistics of a table, of these tracks only if some are given; `sizes` are the N of its top tags."""
     table = as_table(tags)
     if tracks is not None:
         table = table.select_tracks(tracks)

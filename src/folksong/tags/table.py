@@ -234,17 +234,9 @@ class TagTable:
 def rename_tags(table: TagTable, names: Mapping[str, str | None], *, weights: str = "maximum") -> TagTable:
     """Return the table with tags renamed; tags that get one name are merged, a tag renamed to None goes.
 
-    Merging never loses a (track, concept) pair: a track that carried any of the merged tags carries their new name.
-    Tags come in code point order.
-
-    Args:
-        table: the tags.
-        names: old name -> new name, or None to drop the tag; tags not named stay. One step: a new name is not
-            looked up again.
-        weights: of a track that carried several of the merged tags, the ``"maximum"`` or the ``"sum"``.
-
-    Raises:
-        FolksongError: `weights` is another word.
+    Merging never loses a (track, concept) pair: a track that carried any of the merged tags carries their new name,
+    with the ``"maximum"`` or the ``"sum"`` of their weights. Tags come in code point order. A new name is not looked up
+    again.
     """
     if weights not in MERGED:
         raise FolksongError(f"merged weights are 'maximum' or 'sum', not {weights!r}")
@@ -311,10 +303,6 @@ def table_of_entries(
         weights: (n_entries,) float32.
         dropped: what the reader left out so far; its warning is logged here.
         min_weight: keep the entries with a weight greater than this; None keeps all, weight 0 included.
-
-    Raises:
-        UnclearSourceError: a weight that would be kept is negative.
-        FolksongError: `min_weight` is not finite.
     """
     if min_weight is not None and not np.isfinite(min_weight):
         raise FolksongError(f"min_weight must be a finite number, not {min_weight}")

@@ -22,10 +22,6 @@ def read_tag_list(path: str | os.PathLike[str]) -> tuple[str, ...]:
 
     A line that starts with ``#`` is a comment; one that starts with ``-`` is a tag that was struck off. A backslash
     before such a sign makes it part of the tag.
-
-    Raises:
-        FolksongError: the file cannot be read.
-        FileFormatError: it is not UTF-8 text.
     """
     return _tags(read_text(path))
 
@@ -34,10 +30,6 @@ def read_track_ids(path: str | os.PathLike[str]) -> tuple[str, ...]:
     """Read a list of track ids: one a line, each as it stands there, whatever sign or blank it starts or ends with.
 
     A table with a header (what `audio scan` writes, say) gives its column of track ids.
-
-    Raises:
-        FolksongError: the file cannot be read, or has no ids.
-        FileFormatError: it is not UTF-8 text.
     """
     lines = [line for line in read_text(path).split("\n") if line]
     start = next((number for number, line in enumerate(lines) if not line.startswith("#")), 0)
@@ -52,11 +44,7 @@ def read_track_ids(path: str | os.PathLike[str]) -> tuple[str, ...]:
 
 
 def read_remove_list(path: str | os.PathLike[str]) -> tuple[str, ...]:
-    """Read a list of tags to leave out: a file, or the ``tags_remove.txt`` of a folder.
-
-    Raises:
-        FolksongError: there is no such file.
-    """
+    """Read a list of tags to leave out: a file, or the ``tags_remove.txt`` of a folder."""
     path = Path(path, REMOVE_LIST) if Path(path).is_dir() else Path(path)
     if not path.is_file():
         raise FolksongError(
@@ -66,13 +54,7 @@ def read_remove_list(path: str | os.PathLike[str]) -> tuple[str, ...]:
 
 
 def write_tag_list(path: str | os.PathLike[str], tags: Mapping[str, str], comment: str = "") -> None:
-    """Write a list of tags for a person to edit: each below a comment on it, where there is one.
-
-    Args:
-        path: the file.
-        tags: tag -> what is said of it.
-        comment: the file's first line.
-    """
+    """Write tags for a person to edit, each below what is said of it, and a first line of comment."""
     with atomic_write(path, "w") as stream:
         stream.write(f"# {comment}\n" if comment else "")
         for tag, said in tags.items():

@@ -3,23 +3,105 @@
 The training batches are one endless sequence of which an epoch is a piece. Step number n always takes the same records
 and windows, wherever an epoch or the process began: a resumed training goes on at the very batch, and `steps_per_epoch`
 may cut passes over the data anywhere without a track being missed.
+
+Augmentation is a pure function of (seed, pass, record), the same after a resumption. Masks: Park et al. 2019,
+"SpecAugment": for each mask a width is drawn from 0 to the widest, and a place; what it covers takes the mean of the
+window, which is what standardising makes 0. Gain: a factor of ±G dB for the whole window, cut off at full scale as a
+recording would be. Each window is standardised afterwards, so of a gain remains what it cuts off (and that quiet
+windows come nearer to the noise floor).
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import count, islice
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
 
 from folksong.errors import FolksongError
 from folksong.models.front_ends import LOG_MEL
 from folksong.shards.loader import Batch, WindowDataset, WindowLoader
-from folksong.training.augmentation import Augmentation, AugmentedWindows
-from folksong.training.config import Config
+from folksong.shards.window_positions import Indices
+from folksong.training.config import AugmentationSettings, Config
 from folksong.training.data import TrainingData
 
 logger = logging.getLogger(__name__)
+
+STREAM = 0xA06  # keeps these random numbers apart from those of order and windows
+FULL_SCALE = np.float32(1)
+
+
+class Augmentation:
+    """Changes windows in place.
+
+    Args:
+        settings: how much of what.
+        log_mel: windows are (n_mels, frames), else (samples,).
+        longest_mask: frames that a time mask covers at most.
+        seed: of all that is drawn.
+
+    Raises:
+        FolksongError: what is wanted does not apply to such windows.
+    """
+
+    def __init__(
+        self, settings: AugmentationSettings, *, log_mel: bool, longest_mask: int, seed: int
+    ) -> None:
+        if not log_mel and (settings.frequency_masks or settings.time_masks):
+            raise FolksongError(
+                "frequency_masks and time_masks are for log-mel windows; waveforms take gain_db"
+            )
+        if log_mel and settings.gain_db:
+            raise FolksongError(
+                "gain_db is for waveforms: on a log-mel window it adds a constant, which standardising removes"
+            )
+        self.settings, self.longest_mask, self.seed = settings, longest_mask, seed
+
+    def apply(self, window: npt.NDArray[np.float32], data_pass: int, record: int) -> None:
+        """Change one window, (n_mels, frames) or (samples,)."""
+        rng = np.random.default_rng([self.seed, data_pass, record, STREAM])
+        if window.ndim == 1:
+            window *= np.float32(10 ** (rng.uniform(-1, 1) * self.settings.gain_db / 20))
+            np.clip(window, -FULL_SCALE, FULL_SCALE, out=window)
+            return
+        mean = window.mean(dtype=np.float64)
+        for _ in range(self.settings.frequency_masks):
+            window[_span(rng, self.settings.frequency_mask_bands, window.shape[0])] = mean
+        for _ in range(self.settings.time_masks):
+            window[:, _span(rng, self.longest_mask, window.shape[1])] = mean
+
+
+def _span(rng: np.random.Generator, widest: int, length: int) -> slice:
+    width = int(rng.integers(0, min(widest, length), endpoint=True))
+    start = int(rng.integers(0, length - width, endpoint=True))
+    return slice(start, start + width)
+
+
+class AugmentedWindows(WindowDataset):
+    """Windows that are changed at random where the loader's threads make them.
+
+    Args:
+        augmentation: what is done to each.
+        arguments: those of `WindowDataset`.
+    """
+
+    def __init__(self, augmentation: Augmentation, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.augmentation = augmentation
+
+    def fill(self, x: torch.Tensor, positions: Sequence[int] | Indices, epoch: int) -> Batch:
+        """Write the changed windows of these positions into `x` and return the batch."""
+        batch = super().fill(x, positions, epoch)
+        windows = x.numpy()
+        for window, record in zip(windows, self.indices[batch["index"].numpy()].tolist(), strict=True):
+            self.augmentation.apply(window, epoch, record)
+        return batch
+
 
 LEAST_STEPS = 10
 """Of an epoch, where the settings adapt to small collections: a patience of 20 epochs is one of 200 steps or more."""
@@ -95,12 +177,7 @@ class TrainingBatches:
                     break
 
     def for_statistics(self, epoch: int, *, whole: bool = False) -> Iterator[Batch]:
-        """Return some batches of the training part, unchanged by augmentation; the same for each number of an epoch.
-
-        Args:
-            epoch: chooses order and windows.
-            whole: one pass, however many batches it has.
-        """
+        """Return some batches of the training part, or a `whole` pass, without augmentation; `epoch` chooses them."""
 
         def passes() -> Iterator[Batch]:
             for data_pass in count(epoch if whole else epoch * STATISTICS_BATCHES):

@@ -379,15 +379,7 @@ class Config(Section):
 
 
 def write_config_template(path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-    """Write a commented file with every key at its default, and return its path.
-
-    Args:
-        path: a file, or a folder that is to hold ``config.json``.
-        overwrite: replace a file that is there.
-
-    Raises:
-        FolksongError: the file is there already, or cannot be written.
-    """
+    """Write a commented file with every key at its default, or ``config.json`` in a folder, and return its path."""
     given = Path(path)
     file = given / CONFIG_NAME if given.is_dir() or not given.suffix else given
     if file.exists() and not overwrite:
@@ -403,20 +395,18 @@ def _parse(text: str, file: Path) -> Any:
     try:
         return json5.loads(text, allow_duplicate_keys=False)
     except (ValueError, RecursionError) as error:
-        if not text.lstrip().startswith(("{", "/", "[")):
+        hint = ""
+        if not text.lstrip().startswith(("{", "[")):
             # The earlier project's published settings of Models 3 and 4 are such a file.
+            lacking = "the brace that opens the settings is missing"
             try:
                 content = json5.loads("{" + text, allow_duplicate_keys=False)
             except (ValueError, RecursionError):
-                pass
+                hint = f"; {lacking}: write {{ as its first line" if text.lstrip().startswith('"') else ""
             else:
-                logger.warning(
-                    "%s: the brace that opens the settings is missing, read as if it were there; "
-                    "write { as its first line",
-                    file,
-                )
+                logger.warning("%s: %s, read as if it were there; write { as its first line", file, lacking)
                 return content
-        raise FileFormatError(f"{file}: not valid JSON ({' '.join(str(error).split())})") from error
+        raise FileFormatError(f"{file}: not valid JSON ({' '.join(str(error).split())}){hint}") from error
 
 
 def _translate(content: Mapping[str, Any], written: dict[str, str], source: str) -> dict[str, Any]:
@@ -433,10 +423,8 @@ def _translate(content: Mapping[str, Any], written: dict[str, str], source: str)
             continue
         if name == "model-training" and isinstance(values.get("optimizer"), Mapping):
             values = {**values, "optimizer": {**values["optimizer"]}}
-            cyclic = values["optimizer"].pop(
-                "max_learning_rate", None
-            )  # where its project's cyclic settings have it
-            values.setdefault("max_learning_rate", cyclic)
+            for key in ("max_learning_rate", "iterations"):  # of cyclic settings, which may have them there
+                values.setdefault(key, values["optimizer"].pop(key, None))
         for key, value in values.items():
             if key not in known:
                 if name not in Config.model_fields:
@@ -490,6 +478,8 @@ def _explain(error: Any, written: Mapping[str, str]) -> str:
         place = f" in {'.'.join(where[:-1])!r}" if where[:-1] else ""
         return f"unknown key {where[-1]!r}{place}{hint}"
     message = error["msg"].removeprefix("Value error, ")
+    if message.startswith("Input should be") and isinstance(error["input"], str | int | float | None):
+        message += f", not {json.dumps(error['input'])[:60]}"
     return f"{'.'.join(where)}: {message}" if where else message
 
 

@@ -121,11 +121,7 @@ class TrainingData:
 
 
 def open_records(folder: str | os.PathLike[str], front_end: str, settings: DataSettings) -> Records:
-    """Open shards, or embeddings, and check that they hold what the front-end takes and the settings say.
-
-    Raises:
-        FolksongError: they do not, or hold no tracks.
-    """
+    """Open shards, or embeddings, and check that they hold what the front-end takes and the settings say."""
     known = (*FRONT_ENDS, EMBEDDINGS)
     if front_end not in known:
         raise FolksongError(
@@ -170,17 +166,7 @@ def read_record_tags(
     database: int = 0,
     min_weight: float | None = None,
 ) -> TagTable:
-    """Return the tags of the records' tracks.
-
-    Args:
-        reader: the shards.
-        tags: a tag table, or where to read one; None takes the records' own tags.
-        database: which of the records' tag lists.
-        min_weight: keep tags with a weight greater than this; None keeps all.
-
-    Raises:
-        FolksongError: no record has a tag.
-    """
+    """Return the tags of the records' tracks above a weight: of a table, or the records' own of a database."""
     if tags is None:
         table = reader.tag_table(database)
         if min_weight is not None:
@@ -202,16 +188,7 @@ def read_record_tags(
 def read_run_tags(
     run: Run, reader: Records, tags: TagTable | str | os.PathLike[str] | None = None
 ) -> TagTable:
-    """Return the tags of the records' tracks as a run was trained on them.
-
-    Args:
-        run: the run.
-        reader: its shards.
-        tags: a tag table instead of the run's own.
-
-    Raises:
-        FolksongError: no record has a tag.
-    """
+    """Return the tags of the records' tracks as a run was trained on them, or those of another table."""
     stored = run.config["tags"]
     table = read_record_tags(
         reader,
@@ -227,13 +204,7 @@ def read_run_tags(
 
 
 def rows_of_tracks(matrix: sp.csr_matrix, table: TagTable, track_ids: Sequence[str]) -> sp.csr_matrix:
-    """Return a matrix's rows of these tracks, in their order; of a track that the table lacks an empty one.
-
-    Args:
-        matrix: (table.n_tracks, n) CSR.
-        table: whose tracks the rows are.
-        track_ids: (n_tracks,) ids.
-    """
+    """Return the rows of these tracks of a CSR matrix (table.n_tracks, n), in order; empty for an unknown track."""
     found = (table.row_of(track_id) for track_id in track_ids)
     rows = np.array([table.n_tracks if row is None else row for row in found], np.int64)
     empty = sp.csr_matrix((1, matrix.shape[1]), dtype=matrix.dtype)
@@ -256,16 +227,7 @@ class LegacyLabels:
 def build_space(
     settings: DataSettings, table: TagTable, *, provenance: Mapping[str, Any] | None = None
 ) -> LabelSpace:
-    """Build the label space that the settings describe.
-
-    Args:
-        settings: how many of the most popular tags, which besides, which not, and which together.
-        table: the tags of the tracks that labels may be learned from.
-        provenance: further entries for the space's provenance.
-
-    Raises:
-        FolksongError: a tag of ``with`` or ``merge`` is unknown, or no label is left.
-    """
+    """Build the label space that the settings describe, of the tags of the tracks that labels may be learned from."""
     space = top(table, settings.top or max(table.n_tags, 1), provenance=provenance)
     labels = list(space.labels)
     for tag in settings.with_ or ():
@@ -379,16 +341,7 @@ def prepare(
 
 
 def read_run_data(run: Run, shards: str | os.PathLike[str] | None, config: Config) -> TrainingData:
-    """Return what a run was trained on.
-
-    Args:
-        run: the run.
-        shards: where its shards are now; None: where the run found them.
-        config: its settings.
-
-    Raises:
-        FolksongError: shards or tags are no longer those of the run.
-    """
+    """Return what a run was trained on; `shards` is where they are now, if they have moved."""
     reader = open_records(run.shards_dir if shards is None else shards, run.front_end, config.data)
     if sha256_of_records(reader) != run.config["shards"]["manifest_sha256"]:
         raise FolksongError(

@@ -164,15 +164,7 @@ class Processes:
 
 
 def find_gpus(wanted: Sequence[int] | None, n_processes: int | None = None) -> list[int]:
-    """Return the GPUs to use: those wanted, else the first; an empty list means the CPU.
-
-    Args:
-        wanted: numbers; None takes as many as there are processes.
-        n_processes: that something else has started on this machine; None if nothing has.
-
-    Raises:
-        FolksongError: there are GPUs, but not those wanted, or not one a process.
-    """
+    """Return the GPUs to use: those wanted, else the first, or one a process that was started; empty means the CPU."""
     found = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if not found:
         if wanted:
@@ -299,9 +291,7 @@ def _start(
 def _meeting_point(processes: Processes, *, alone: bool = False) -> Any:
     """Return the store through which processes find each other; the first one's process holds it.
 
-    Args:
-        processes: this process.
-        alone: all are on this machine; then any free port will do.
+    Where all are `alone` on this machine, any free port will do.
     """
     address, port = ("127.0.0.1", 0) if alone else (os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
     return distributed.TCPStore(  # type: ignore[attr-defined]

@@ -86,13 +86,9 @@ class TrainingInterrupted(SystemExit):
 def run_training(begin: Callable[[Processes], Beginning], config: Config, *, progress: bool) -> Run:
     """Train in all processes that the settings ask for, from where the run stands, and return the run.
 
-    Args:
-        begin: makes or opens the run; called in the first process only.
-        config: its ``runtime`` section says which processes.
-        progress: show a bar an epoch.
+    `begin` makes or opens the run; it is called in the first process only.
 
     Raises:
-        FolksongError: something in the input does not fit, or a figure is not finite.
         TrainingInterrupted: Ctrl-C; the run can be resumed.
     """
     with joined(config.runtime) as processes:
@@ -401,11 +397,7 @@ def build_batches(
 def build_tagger(
     front_end: str, data: TrainingData, config: Config, joint: dict[str, Any] | None = None
 ) -> Tagger:
-    """Return a new tagger for the data, whose first weights depend on the seed only; `joint` as of `Tagger`.
-
-    Raises:
-        FolksongError: the window is too short for the network.
-    """
+    """Return a new tagger for the data, whose first weights depend on the seed only; `joint` as of `Tagger`."""
     manifest, seconds = data.shards.manifest, config.data.window_seconds
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.runtime.seed)
@@ -459,12 +451,7 @@ def _without_sync(network: nn.Module) -> Any:
 
 
 def clip_gradients(network: nn.Module, most: float | None) -> float:
-    """Return the norm of all gradients together; scale them so that it is `most` at most.
-
-    Args:
-        network: whose gradients.
-        most: None leaves the gradients as they are; so does a norm that is not finite.
-    """
+    """Return the norm of all gradients together; scale them so that it is `most` at most, unless it is not finite."""
     given = [parameter for parameter in network.parameters() if parameter.grad is not None]
     norm = get_total_norm([parameter.grad for parameter in given if parameter.grad is not None])
     value = float(norm)
@@ -503,9 +490,6 @@ def validate(
     """Return the figures of the validation part's centred windows, the same in all processes.
 
     None where the only process was asked to end; several end after the validation, together.
-
-    Raises:
-        FolksongError: a score is not finite; the message names tracks.
     """
     if (
         config.schedule.adapt_to_small
@@ -598,15 +582,7 @@ def describe_batch(
     *,
     n_named: int = N_NAMED_TRACKS,
 ) -> str:
-    """Return a message that names tracks: those whose windows are not finite, else the batch's first.
-
-    Args:
-        what: is not finite.
-        step: how many steps were done.
-        names: (batch,) track ids.
-        windows: (batch, ...) what the network heard of them, if it is at hand.
-        n_named: how many tracks are named.
-    """
+    """Return a message that names tracks (batch,): those whose windows are not finite, else the batch's first."""
     finite = [True] * len(names) if windows is None else [bool(torch.isfinite(x).all()) for x in windows]
     broken = [name for name, is_finite in zip(names, finite, strict=True) if not is_finite]
     shown = ", ".join((broken or names)[:n_named])

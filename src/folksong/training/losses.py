@@ -192,12 +192,8 @@ class TaggingLoss(nn.Module):
 def nearest_similarity(present: Tensor, similarities: Tensor, has_vector: Tensor) -> Tensor:
     """Return max_{j∈T} ωᵢ·ωⱼ for each sample and label: (batch, n_labels); 1 where it is undefined.
 
-    One true label of every sample is looked up at a time, so memory stays at a few (batch, n_labels).
-
-    Args:
-        present: (batch, n_labels) bool, the true labels.
-        similarities: (n_labels, n_labels) ωᵢ·ωⱼ.
-        has_vector: (n_labels,) bool.
+    One true label of every sample is looked up at a time, so memory stays at a few (batch, n_labels). `similarities`,
+    (n_labels, n_labels), are the ωᵢ·ωⱼ.
     """
     true = present & has_vector
     counts = true.sum(dim=1, keepdim=True)

@@ -20,13 +20,7 @@ PACKAGES = ("folksong", "torch", "numpy")
 
 
 def write_model_card(run: Run, history: Sequence[Mapping[str, Any]], outcome: str) -> None:
-    """Write ``model_card.md``.
-
-    Args:
-        run: the run.
-        history: one row an epoch, as in ``metrics.jsonl``.
-        outcome: why the training ended.
-    """
+    """Write ``model_card.md`` of a run, its history (a row an epoch), and why the training ended."""
     sections = [
         f"# Model card: {run.path.name}",
         f"A {run.front_end} tagger of {len(run.labels)} labels, by folksong {run.config['folksong']}. {outcome}",

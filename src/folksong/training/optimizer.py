@@ -62,12 +62,7 @@ def build_optimizer(
 ) -> torch.optim.Optimizer:
     """Return the optimizer, for arguments that `check_optimizer` accepts.
 
-    Args:
-        parameters: what it changes.
-        name: of the class in torch.optim.
-        learning_rate: initial learning rate.
-        arguments: all others.
-        fused: take the implementation that goes through memory once, where there is one.
+    With `fused` it is the implementation that goes through memory once, where there is one.
     """
     kind = getattr(torch.optim, name)
     known = inspect.signature(kind).parameters

@@ -85,11 +85,7 @@ class Schedule:
 
 
 def check_warmup(settings: ScheduleSettings, total_steps: int) -> None:
-    """Check that the warm-up ends before the training.
-
-    Raises:
-        FolksongError: it does not.
-    """
+    """Check that the warm-up ends before the training."""
     if settings.warmup_steps and settings.warmup_steps >= total_steps:
         raise FolksongError(
             f"warmup_steps {settings.warmup_steps}: the training has {total_steps} steps in all; take fewer, or train "

@@ -48,12 +48,9 @@ def heard_often(config: Config, n_tracks: int, n_windows: int) -> bool:
 
 @torch.no_grad()
 def estimate_statistics(tagger: Tagger, windows: Iterable[Tensor], autocast: Any) -> None:
-    """Give batch norm the mean statistics of some batches under the weights as they are now, without dropout.
+    """Give batch norm the mean statistics of batches under the weights as they are now, without dropout.
 
-    Args:
-        tagger: the network; left in evaluation mode.
-        windows: batches (batch, samples) or (batch, n_mels, frames) of the training part.
-        autocast: context manager for the precision wished for.
+    The tagger is left in evaluation mode; `autocast` is the context of the precision wished for.
     """
     tagger.eval()
     norms = [module for module in tagger.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
@@ -70,12 +67,9 @@ def estimate_statistics(tagger: Tagger, windows: Iterable[Tensor], autocast: Any
 
 
 def start_output_layer(tagger: Tagger, batches: Iterable[tuple[Tensor, Tensor]], autocast: Any) -> None:
-    """Let the output layer be a logistic regression on the last hidden layer.
+    """Let the output layer be a logistic regression on the last hidden layer, by batches of windows and targets.
 
-    Args:
-        tagger: a new network whose batch norm has the statistics of the training part; left in evaluation mode.
-        batches: windows as above and their targets (batch, n_labels) in 0 to 1.
-        autocast: as above.
+    The tagger is new but for batch norm's statistics, and left in evaluation mode; `autocast` is as above.
     """
     layer, heard, wanted = tagger.back_end.output, [], []
     hook = layer.register_forward_pre_hook(lambda _, inputs: heard.append(inputs[0].double()))
@@ -97,12 +91,8 @@ def start_output_layer(tagger: Tagger, batches: Iterable[tuple[Tensor, Tensor]],
 def fit_logistic(features: Tensor, targets: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
     """Return weights (n_labels, n_features) and biases (n_labels,) of a logistic regression for each label.
 
-    What is least is Σ cross-entropies + penalty / 2 ‖weights‖², by L-BFGS over all labels at once.
-
-    Args:
-        features: (n, n_features).
-        targets: (n, n_labels) in 0 to 1.
-        penalty: of the squared weights.
+    What is least is Σ cross-entropies + penalty / 2 ‖weights‖², by L-BFGS over all labels at once, of features
+    (n, n_features) and targets (n, n_labels) in 0 to 1.
     """
     share = targets.mean(dim=0).clamp(LEAST_SHARE, 1 - LEAST_SHARE)
     weight = features.new_zeros(targets.shape[1], features.shape[1]).requires_grad_()

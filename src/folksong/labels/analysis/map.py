@@ -107,9 +107,6 @@ def write_projector(
 
     The folder then holds ``vectors.tsv``, ``metadata.tsv`` and ``projector_config.pbtxt``. Tabs and line breaks in
     tags become blanks.
-
-    Raises:
-        FolksongError: no tag has a vector.
     """
     if not len(vectors):
         raise FolksongError("there are no vectors to export; do the tags and the word vectors overlap?")

@@ -117,11 +117,7 @@ class ChangeLog:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> ChangeLog:
-        """Read a change log.
-
-        Raises:
-            FileFormatError: it is not one.
-        """
+        """Read a change log."""
         content = read_document(path, FORMAT, VERSION, "a change log", "cleaning tags writes them")
         try:
             return TypeAdapter(cls).validate_python(

@@ -90,12 +90,7 @@ def write_merges(merges: Iterable[Merge], path: str | os.PathLike[str]) -> None:
 
 
 def read_merges(path: str | os.PathLike[str]) -> ReviewedMerges:
-    """Read a file of merges.
-
-    Raises:
-        FolksongError: it cannot be read.
-        FileFormatError: a line has no second column, or a tag becomes two things; the message gives the line.
-    """
+    """Read a file of merges."""
     return _parse(read_text(path), path)
 
 

@@ -71,12 +71,7 @@ class Recipe:
 
 
 def read_recipe(path: str | os.PathLike[str]) -> Recipe:
-    """Read a recipe.
-
-    Raises:
-        FolksongError: a file it names cannot be read.
-        FileFormatError: it is no recipe; the message names the step and setting at fault.
-    """
+    """Read a recipe."""
     return _parse(read_text(path), path, Path(path).parent)
 
 

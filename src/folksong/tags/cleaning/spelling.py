@@ -251,19 +251,13 @@ def allowed_distance(length: int) -> int:
 def find_mistypings(
     counts: Mapping[str, int], words: Words, *, fixed: Collection[str] = (), progress: bool = False
 ) -> dict[str, tuple[str, int]]:
-    """Return mistyped form -> (right form, distance).
+    """Return mistyped form -> (right form, distance), of forms with so many tracks and of such words.
 
-    Forms are lower-case letters and digits (`canonical_form`). The right form starts with the
-    same letter, has the same digits in the same order (1980s is no mistyping of 1990s), and neither is the other's
-    beginning (electronica is no mistyping of electronic). Where both have as many words, a word that differs must be
-    long, and rare in all tags together ("rave" is a word of its own, so new rave is not new wave). A form that is
-    itself mistyped is never the right one.
-
-    Args:
-        counts: form -> number of tracks.
-        words: form -> its words.
-        fixed: forms that are right by definition.
-        progress: show a progress bar.
+    Forms are lower-case letters and digits (`canonical_form`), those that are `fixed` right by definition. The right
+    form starts with the same letter, has the same digits in the same order (1980s is no mistyping of 1990s), and
+    neither is the other's beginning (electronica is no mistyping of electronic). Where both have as many words, a word
+    that differs must be long, and rare in all tags together ("rave" is a word of its own, so new rave is not new wave).
+    A form that is itself mistyped is never the right one.
     """
     forms = [form for form in counts if len(form) >= SHORTEST and form.isascii()]
     forms.sort(key=lambda form: (-counts[form], form))

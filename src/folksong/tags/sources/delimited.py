@@ -103,9 +103,6 @@ def write_delimited(table: TagTable, path: str | os.PathLike[str]) -> None:
 
     Rows are in the table's order. This layout has no place for tracks without a tag and tags without a track: they
     are left out with a warning.
-
-    Raises:
-        FolksongError: the name's ending is another, or the file cannot be written.
     """
     ending = Path(path).suffix.lower()
     if ending not in (*SEPARATOR_OF, ".parquet"):
@@ -145,9 +142,6 @@ def read_artists(
     """Read which artist a track is by: track id -> artist, in Unicode's NFC form.
 
     Rows without an artist are passed over.
-
-    Raises:
-        FileFormatError: no artist or track column is found, a track has two artists, or no row has one.
     """
     frame = read_frame(path, **text)
     filled = [name for name in frame.columns if frame[name].cast(pl.String).fill_null("").ne("").any()]

@@ -55,15 +55,8 @@ Query = Callable[[str], pl.DataFrame]
 def read_lastfm(path: str | os.PathLike[str], *, min_weight: float | None = None) -> TagTable:
     """Read a last.fm tag database; tracks and tags come in the order of their code points.
 
-    Nothing is created or changed beside the file, one with a write-ahead log included.
-
-    Args:
-        path: the database.
-        min_weight: keep the pairs with ``val > min_weight``; None keeps all, weight 0 included.
-
-    Raises:
-        FolksongError: there is no such file, it cannot be read, or another program is writing to it.
-        FileFormatError: it is not SQLite, is damaged, lacks a table or column, or has negative weights.
+    Only pairs with ``val > min_weight`` are kept; None keeps all, weight 0 included. Nothing is created or changed
+    beside the file, one with a write-ahead log included.
     """
     import adbc_driver_manager
 
@@ -90,9 +83,6 @@ def write_lastfm(table: TagTable, path: str | os.PathLike[str]) -> None:
     """Write `table` as a last.fm SQLite database, whole or not at all; an existing file is replaced.
 
     Row ids are 1, 2, … in the table's order. Reading the file gives an equal table (in code point order).
-
-    Raises:
-        FolksongError: the file cannot be written, or a name is not valid Unicode.
     """
     with atomic_path(path) as temporary:
         try:

@@ -54,10 +54,6 @@ def read_library(
         fields: of ``"genre"``, ``"mood"``, ``"grouping"``.
         separators: characters that part several tags within one value.
         categories: write a tag's field before it: ``mood---dark``.
-
-    Raises:
-        FolksongError: mutagen is not installed, there is no such folder, or a field is unknown.
-        FileFormatError: there are no recordings.
     """
     import_mutagen("reading a music library's own tags")
     unknown = [field for field in fields if field not in FIELDS]
@@ -86,12 +82,7 @@ def read_library(
 
 
 def read_folders(root: str | os.PathLike[str]) -> TagTable:
-    """Read the folders that recordings lie in as their tags.
-
-    Raises:
-        FolksongError: there is no such folder.
-        FileFormatError: there are no recordings in it, or they lie in no folders of their own.
-    """
+    """Read the folders that recordings lie in as their tags."""
     recordings = recordings_by_id(root)
     if not recordings:
         raise FileFormatError(
@@ -131,10 +122,6 @@ def values_of(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
 
     ID3 frames and ``TXXX`` frames named after a field, Vorbis comments, MP4 atoms, ASF attributes, APEv2 (beside ID3
     too), and the genre of a wav's ``LIST INFO``.
-
-    Raises:
-        FileFormatError: they cannot be read.
-        FolksongError: mutagen is not installed.
     """
     mutagen = import_mutagen("reading a music library's own tags")
     try:

@@ -107,11 +107,7 @@ def as_table(tags: Tags) -> TagTable:
 
 
 def write_tags(table: TagTable, path: str | os.PathLike[str]) -> None:
-    """Write a table as last.fm SQLite (``.db``, ``.sqlite``) or as long CSV, TSV or Parquet, by the name's ending.
-
-    Raises:
-        FolksongError: the ending is another, or the file cannot be written.
-    """
+    """Write a table as last.fm SQLite (``.db``, ``.sqlite``) or as long CSV, TSV or Parquet, by the name's ending."""
     if Path(path).suffix.lower() in SQLITE_ENDINGS:
         write_lastfm(table, path)
     else:
@@ -137,11 +133,7 @@ def categories(table: TagTable) -> dict[str | None, tuple[str, ...]]:
 
 
 def select_category(table: TagTable, category: str, *, keep_prefix: bool = False) -> TagTable:
-    """Return the table of one category's tags, by their names alone unless `keep_prefix`.
-
-    Raises:
-        FolksongError: no tag is of this category.
-    """
+    """Return the table of one category's tags, by their names alone unless `keep_prefix`."""
     known = categories(table)
     if category not in known:
         names = sorted(name for name in known if name is not None)
