@@ -42,7 +42,7 @@ def test_every_shipped_plan_is_right_but_for_its_data(name, tmp_path):
 
 @pytest.mark.parametrize("name", ["all-models", "all-models-small"])
 def test_all_models_are_all_of_the_project(name):
-    """Log-mel with three seeds and waveform with one: the eight label spaces, Model 5 on Model 2's labels, and Model 6."""
+    """Log-mel with three seeds and waveform with one: eight label spaces, Model 5 on Model 2's labels, Model 6."""
     plan = read_plan(name)
     assert {key: space.builder for key, space in plan.spaces.items()} == MODELS
     assert plan.spaces["model-3-baseline"].of is None
