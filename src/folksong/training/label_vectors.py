@@ -99,18 +99,11 @@ def semantic_vectors(data: TrainingData, source: WordVectors | str | os.PathLike
     return found
 
 
-def tag_side(
-    space: LabelSpace,
-    targets: sp.csr_matrix,
-    vectors: WordVectors | None,
-    side: str,
-    seed: int = 0,
-) -> LabelVectors:
+def tag_side(data: TrainingData, vectors: WordVectors | None, side: str, seed: int = 0) -> LabelVectors:
     """Return what labels are known by in the joint space, where it is to be learned.
 
     Args:
-        space: the labels.
-        targets: (n_tracks, n_labels) CSR, which training track carries which label.
+        data: the labels, and which training track carries which.
         vectors: word vectors; None where co-occurrence says all.
         side: ``words``; ``ppmi``: co-occurrence vectors, to which what the words predict of them is added as to those
             of the hybrid labels; ``both`` of these side by side; ``skipgram``; ``random``.
@@ -119,9 +112,9 @@ def tag_side(
     Raises:
         FolksongError: fewer than two labels, no word vectors where they are needed, or all vectors are the same.
     """
+    space, counts = data.space, np.array(data.label_counts())
     if len(space) < 2:
         raise FolksongError("the joint space needs 2 labels or more, to tell them apart")
-    counts = targets.getnnz(axis=0)
     if vectors is None and side in ("both", "words"):
         if side == "words":
             raise FolksongError("tags are to be known by their words' vectors, and none are named")
@@ -129,14 +122,15 @@ def tag_side(
             "no word vectors are named: tags are known by co-occurrence alone; no new ones can be asked for"
         )
         side = "ppmi"
-    words = None
-    if vectors is not None:
-        words = embed_labels(space, vectors, dict(zip(space.names, counts.tolist(), strict=True)))
+    words = None if vectors is None else embed_labels(space, vectors, data.tag_counts)
     parts = [] if words is None or side not in ("both", "words") else [words.vectors]
     if side == "random":
         parts = [np.random.default_rng(seed).normal(size=(len(space), RANDOM_NUMBERS))]
     elif side != "words":
-        parts.append(_company(space, targets, None if words is None else words.vectors, counts, side, seed))
+        own = _company(space, data.targets_of("training"), side, seed)
+        joined = own if words is None else add_predicted(own, words.vectors, counts)
+        lengths = np.linalg.norm(joined, axis=1, keepdims=True)
+        parts.append(np.divide(joined, lengths, out=np.zeros_like(joined), where=lengths > 1e-9))
     found = np.concatenate(parts, axis=1).astype(np.float32)
     missing = tuple(name for name, row in zip(space.names, found, strict=True) if not row.any())
     _check_distinct(space, found)
@@ -145,33 +139,23 @@ def tag_side(
     return LabelVectors(found, missing, source, sha256, n_words)
 
 
-def _company(
-    space: LabelSpace,
-    targets: sp.csr_matrix,
-    words: npt.NDArray[np.float32] | None,
-    counts: npt.NDArray[np.int64],
-    side: str,
-    seed: int,
-) -> npt.NDArray[np.float64]:
-    """Return co-occurrence vectors of labels, (n_labels, d) of length 1 or 0."""
+def _company(space: LabelSpace, targets: sp.csr_matrix, side: str, seed: int) -> npt.NDArray[np.float64]:
+    """Return the labels' own co-occurrence vectors, (n_labels, d)."""
     order = np.argsort(space.names)
-    names = [space.names[number] for number in order]
     tracks = np.array([str(number) for number in range(targets.shape[0])], object)
-    table = TagTable(tracks, np.array(names, object), sp.csr_matrix(targets[:, order]))
+    names = np.array([space.names[number] for number in order], object)
+    table, counts = TagTable(tracks, names, sp.csr_matrix(targets[:, order])), targets.getnnz(axis=0)
     if side == "skipgram":
-        own = train_skipgram(table, space.names, seed=seed).vectors.astype(np.float64)
-        own[counts == 0] = 0
-    else:
-        frequent = min(MIN_CONTEXT_COUNT, int(np.sort(counts)[-2]))
-        own = ppmi_vectors(table, space.names, min_context_count=max(frequent, 1)).astype(np.float64)
-    joined = own if words is None else add_predicted(own, words, counts)
-    lengths = np.linalg.norm(joined, axis=1, keepdims=True)
-    return np.divide(joined, lengths, out=np.zeros_like(joined), where=lengths > 1e-9)
+        found = train_skipgram(table, space.names, seed=seed).vectors
+        return np.where(counts[:, None] > 0, found, 0).astype(np.float64)
+    frequent = max(min(MIN_CONTEXT_COUNT, int(np.sort(counts)[-2])), 1)
+    return ppmi_vectors(table, space.names, min_context_count=frequent).astype(np.float64)
 
 
 def _check_distinct(space: LabelSpace, vectors: npt.NDArray[np.float32]) -> None:
     """Warn of labels with one vector."""
     _, first, group = np.unique(vectors, axis=0, return_index=True, return_inverse=True)
+    group = group.reshape(-1)  # of NumPy 2.0 a column
     if len(first) == 1:
         raise FolksongError("all labels have the same vector, so that nothing tells them apart")
     alike = [number for number, row in enumerate(group) if first[row] != number and vectors[number].any()]

@@ -182,9 +182,7 @@ def _with_tag_side(
     """Return the data and what their labels are known by; of labels made here, those that are known."""
     words = vectors if isinstance(vectors, WordVectors) or vectors is None else read_vectors(vectors)
     for _ in range(2):
-        found = tag_side(
-            data.space, data.targets_of("training"), words, config.model.tag_side, config.runtime.seed
-        )
+        found = tag_side(data, words, config.model.tag_side, config.runtime.seed)
         if not found.missing:
             break
         what = "are left out" if own_labels else "score alike"
