@@ -28,12 +28,14 @@ _MODULE_OF = {
     "embed_audio": "folksong.prediction.embed_audio",
     "embed_tags": "folksong.embeddings.tags",
     "evaluate": "folksong.evaluation.evaluate",
+    "evaluate_unseen": "folksong.evaluation.unseen",
     "import_embeddings": "folksong.embeddings.import_embeddings",
     "load_tagger": "folksong.prediction.load_tagger",
     "read_catalogue": "folksong.audio.catalogue",
     "read_tags": "folksong.tags.sources.read_tags",
     "read_vectors": "folksong.embeddings.read_vectors",
     "scan_folder": "folksong.audio.catalogue",
+    "search": "folksong.prediction.search",
     "resume": "folksong.training.resume",
     "run_experiment": "folksong.experiment.run_experiment",
     "train": "folksong.training.train",
@@ -66,6 +68,7 @@ __all__ = [
     "embed_audio",
     "embed_tags",
     "evaluate",
+    "evaluate_unseen",
     "import_embeddings",
     "labels",
     "load_tagger",
@@ -77,6 +80,7 @@ __all__ = [
     "resume",
     "run_experiment",
     "scan_folder",
+    "search",
     "splits",
     "tags",
     "train",
@@ -96,11 +100,13 @@ if TYPE_CHECKING:
     from folksong.evaluation.cross_validate import cross_validate
     from folksong.evaluation.evaluate import evaluate
     from folksong.evaluation.tune_thresholds import tune_thresholds
+    from folksong.evaluation.unseen import evaluate_unseen
     from folksong.experiment.run_experiment import run_experiment
     from folksong.labels.space import LabelSpace
     from folksong.models.tagger import Tagger
     from folksong.prediction.embed_audio import embed_audio
     from folksong.prediction.load_tagger import load_tagger
+    from folksong.prediction.search import search
     from folksong.runs import Run
     from folksong.shards.writer import write_shards
     from folksong.splits import Split

@@ -89,10 +89,8 @@ def evaluate(
 
 
 def _evaluate_unseen(run: str, repeats: int, as_json: bool, settings: dict[str, Any]) -> None:
-    from folksong.evaluation.unseen import evaluate_unseen
-
     taken = {name: settings[name] for name in ("part", "n_resamples", "seed", "progress")}
-    found = evaluate_unseen(run, repeats=repeats, **taken)
+    found = fs.evaluate_unseen(run, repeats=repeats, **taken)
     if as_json:
         echo_json(found.to_dict())
         return

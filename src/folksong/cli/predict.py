@@ -226,8 +226,6 @@ def search(
     Args:
         top: So many.
     """
-    from folksong.prediction.search import search as find
-
     failed: list[str] = []
 
     def report(file: str, error: FolksongError) -> None:
@@ -237,7 +235,7 @@ def search(
 
     rows = [
         (printable(name), score)
-        for name, score in find(run, folder, query, top=top, on_error=report, **settings)
+        for name, score in fs.search(run, folder, query, top=top, on_error=report, **settings)
     ]
     if csv:
         echo_csv(((name, f"{score:.6f}") for name, score in rows), ("file", "score"))

@@ -87,22 +87,11 @@ def _index(
         raise FolksongError(f"{folder}: holds no recording")
     tagger.listen()
     weights = sha256_file(run.best_checkpoint)
-    space = EmbeddingSpace(
-        *(
-            "folksong-joint",
-            "1",
-            "joint",
-            "mean",
-            run.sample_rate or None,
-            None,
-            "",
-            weights,
-            len(tagger.labels),
-        )
-    )
+    rate, n_numbers = run.sample_rate or None, len(tagger.labels)
+    space = EmbeddingSpace("folksong-joint", "1", "joint", "mean", rate, None, "", weights, n_numbers)
     key = hashlib.sha256(os.fspath(folder.resolve()).encode()).hexdigest()[:8]
     place = run.path / INDEX_NAME / f"{folder.resolve().name}-{key}"
-    fresh = place.with_name(f"{place.name}.new")
+    fresh = place.with_name(f"{place.name}.{weights[:8]}")
     old = read_embeddings(place) if (place / "embeddings.json").is_file() else None
     known = {} if old is None or old.space != space else old.provenance["files"]
     if known == files and old is not None:
