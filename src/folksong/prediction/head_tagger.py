@@ -41,7 +41,7 @@ class HeadTagger(LoadedTagger):
         self.extractor = find_extractor(run.space, str(run.config["embeddings"]["extractor"]), run.path)
         tuned = None if tags else stored_thresholds(run)
         self.thresholds = None if tuned is None else tuned.array(self.labels)
-        self.device, self.link = torch.device("cpu"), torch.sigmoid
+        self.device = torch.device("cpu")
         self.audio = AudioInput(self.extractor.sample_rate, run.window_seconds)
 
     @property

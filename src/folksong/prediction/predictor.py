@@ -88,6 +88,9 @@ class LoadedTagger:
         FolksongError: labels, preset or window do not fit the network, or its weights are no finite numbers.
     """
 
+    link: Callable[[Tensor], Tensor] = staticmethod(torch.sigmoid)
+    """From logits to scores."""
+
     def __init__(
         self,
         model: Tagger,
@@ -100,7 +103,7 @@ class LoadedTagger:
         precision: str = "auto",
         thresholds: npt.NDArray[np.float64] | None = None,
     ) -> None:
-        self.labels, self.thresholds, self.link = tuple(labels), thresholds, torch.sigmoid
+        self.labels, self.thresholds = tuple(labels), thresholds
         self.audio, self.batch_size = audio, batch_size
         self.window_steps = audio.steps(audio.window_seconds)
         self.hop_steps = None if hop_seconds is None else audio.steps(hop_seconds)

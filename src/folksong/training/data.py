@@ -106,7 +106,7 @@ class TrainingData:
 
     def label_counts(self) -> list[int]:
         """Return how many training tracks carry each label, in their order."""
-        return self.targets_of("training").getnnz(axis=0).tolist()
+        return [int(count) for count in self.targets_of("training").getnnz(axis=0)]
 
     def counts(self) -> dict[str, Any]:
         """Return the numbers that a run keeps: records, unlabelled records and absent labels by part."""

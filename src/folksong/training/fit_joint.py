@@ -85,7 +85,7 @@ def _take_steps(layer: JointOutput, x: Tensor, learned: Tensor, loss_of: Tagging
         for rows in torch.split(torch.randperm(len(x)), BATCH_SIZE)[: n_steps - done]:
             optimizer.zero_grad()
             logits = layer(functional.dropout(x[rows], DROPOUT))
-            loss_of(logits, learned[rows]).backward()  # type: ignore[no-untyped-call]
+            loss_of(logits, learned[rows]).backward()
             optimizer.step()
             schedule.step()
             done += 1

@@ -123,7 +123,7 @@ def tag_side(data: TrainingData, vectors: WordVectors | None, side: str, seed: i
         )
         side = "ppmi"
     words = None if vectors is None else embed_labels(space, vectors, data.tag_counts)
-    parts = [] if words is None or side not in ("both", "words") else [words.vectors]
+    parts: list[npt.NDArray[Any]] = [] if words is None or side not in ("both", "words") else [words.vectors]
     if side == "random":
         parts = [np.random.default_rng(seed).normal(size=(len(space), RANDOM_NUMBERS))]
     elif side != "words":

@@ -12,7 +12,7 @@ output layer starts from, and the filters are then moved slowly.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -71,7 +71,7 @@ def start_output_layer(tagger: Tagger, batches: Iterable[tuple[Tensor, Tensor]],
 
     The tagger is new but for batch norm's statistics, and left in evaluation mode; `autocast` is as above.
     """
-    layer, heard, wanted = tagger.back_end.output, [], []
+    layer, heard, wanted = cast(nn.Linear, tagger.back_end.output), [], []
     hook = layer.register_forward_pre_hook(lambda _, inputs: heard.append(inputs[0].double()))
     tagger.eval()
     try:
