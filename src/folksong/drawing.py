@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
@@ -38,11 +38,15 @@ def plotly_text(text: str) -> str:
     return html.escape(text, quote=False)
 
 
-def fill_template(template: Traversable, parts: Mapping[str, str]) -> str:
-    """Return a page with ``{{name}}`` filled, in one pass: text that looks like a placeholder stays as it is."""
-    first, *pieces = template.read_text(encoding="utf-8").split("{{")
-    filled = (parts[name] + rest for name, _, rest in (piece.partition("}}") for piece in pieces))
-    return first + "".join(filled)
+def fill_template(template: Traversable, /, **parts: Any) -> str:
+    """Return what Jinja makes of a template; in HTML, text that is no `Markup` is escaped."""
+    from jinja2 import Environment
+
+    escapes = template.name.endswith(".html")
+    environment = Environment(
+        autoescape=escapes, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    return environment.from_string(template.read_text(encoding="utf-8")).render(parts)
 
 
 def write_picture(figure: Any, path: str | os.PathLike[str], *, dpi: int = 150) -> None:

@@ -15,18 +15,24 @@ evaluation/      what `folksong evaluate` found
 
 from __future__ import annotations
 
+import html
 import json
 import os
-from collections.abc import Mapping
+import platform
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from importlib.metadata import version
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
 from folksong.audio.log_mel import FeaturePreset
+from folksong.drawing import fill_template
 from folksong.embeddings.store import EmbeddingSpace
 from folksong.errors import FileFormatError, FolksongError
-from folksong.files import check_signature, read_document, write_signed
+from folksong.files import atomic_write, check_signature, read_document, write_signed
 from folksong.labels.space import LabelSpace
 from folksong.splits import Split
 
@@ -261,3 +267,32 @@ class Run:
     def evaluation_dir(self) -> Path:
         """Where `folksong evaluate` writes."""
         return self.path / "evaluation"
+
+
+N_SHOWN = 20
+COMMANDS = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]")
+"""Characters that a terminal obeys: escapes, bidirectional marks."""
+PACKAGES = ("folksong", "torch", "numpy")
+
+
+def write_model_card(run: Run, history: Sequence[Mapping[str, Any]], outcome: str) -> None:
+    """Write ``model_card.md`` of a run, its history (a row an epoch), and why the training ended."""
+    text = fill_template(
+        files("folksong") / "model_card.md",
+        run=run,
+        outcome=outcome,
+        history=history,
+        best=next((row for row in reversed(history) if row["best"]), {}),
+        names=_names,
+        n_shown=N_SHOWN,
+        versions={name: version(name) for name in PACKAGES},
+        platform=platform,
+    )
+    with atomic_write(run.model_card_path, "w") as stream:
+        stream.write(html.escape(COMMANDS.sub("\N{REPLACEMENT CHARACTER}", text), quote=False))
+
+
+def _names(names: Sequence[str]) -> str:
+    """Return the first names as one line without links, pictures or ends of a table's cell."""
+    text = ", ".join(" ".join(name.split()) for name in names[:N_SHOWN])
+    return re.sub(r"[\[\]|`]", r"\\\g<0>", text)

@@ -39,15 +39,10 @@ EXPECTED_SAMPLES_MAX = 3 << 26  # three hours at 16 kHz; a damaged header may pr
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """A decoded file.
+    """A decoded file: (n_samples,) float32 mono samples at `sample_rate`, and what the file is.
 
-    Args:
-        samples: (n_samples,) float32, mono, at `sample_rate`.
-        sample_rate: Hz.
-        source_rate: Hz, of the file.
-        channels: of the file.
-        format: `mp3`, `wav`, `flac`, `ogg`, ... by content.
-        damage: what could not be read, or None for a sound file.
+    `source_rate` (Hz), `channels` and `format` (`mp3`, `wav`, ... by content) are the file's; `damage` is what could
+    not be read, or None for a sound file.
     """
 
     samples: Samples
@@ -197,21 +192,8 @@ class LongRecording:
     """Windows of a recording that is decoded while they are asked for, in rising order: (samples,) or (n_mels, frames).
 
     It is decoded twice: first to learn how long it is (and how loud, for decibels below the loudest point of the whole
-    track), then again as windows are taken from its beginning to its end.
-
-    Args:
-        path: the file.
-        sample_rate: Hz.
-        preset: of the spectrogram; None for a waveform.
-
-    Attributes:
-        n_samples: its length at `sample_rate`.
-        n_steps: number of samples or frames.
-        peak: magnitude of its loudest sample.
-        damage: what could not be read, or None; a warning tells it too.
-
-    Raises:
-        AudioError: it cannot be decoded.
+    track), then again as windows are taken from its beginning to its end. `n_samples` is its length, `n_steps` that in
+    samples or frames, `peak` the magnitude of its loudest sample.
     """
 
     def __init__(

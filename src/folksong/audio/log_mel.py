@@ -61,9 +61,6 @@ class FeaturePreset:
         amin: least power (``decibel``).
         top_db: range below the track's maximum in dB, or None for no limit (``decibel``).
         gain: factor before the logarithm (``log10``).
-
-    Raises:
-        FolksongError: a value that makes no spectrogram.
     """
 
     name: str

@@ -65,13 +65,7 @@ class TrackList:
 
 @dataclass(frozen=True, eq=False)
 class MsdLists:
-    """The dataset's lists that a scan of its previews heeds; none by default.
-
-    Args:
-        tracks: the track list.
-        mismatches: ids of tracks that were matched to the wrong song.
-        duplicates: groups of ids of tracks that are the same song.
-    """
+    """The dataset's lists that a scan of its previews heeds; none by default."""
 
     tracks: TrackList | None = None
     mismatches: Collection[str] = ()

@@ -97,16 +97,9 @@ class Selection:
 
 @dataclass(frozen=True)
 class ScanReport:
-    """What a scan found.
+    """What a scan found: of `n_files`, `n_measured` were read now rather than known from an earlier scan.
 
-    Args:
-        catalogue: the file of tracks.
-        dropped_list: the file of reasons.
-        n_files: recordings in the tree.
-        n_measured: of these, read now rather than known from an earlier scan.
-        n_kept: tracks.
-        kept_seconds: their length.
-        reasons: (reason, number of files) of the others, the most frequent first.
+    `reasons` are (reason, number of files) of those not kept, the most frequent first.
     """
 
     catalogue: Path

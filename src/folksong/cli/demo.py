@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import click
@@ -75,47 +74,41 @@ def _print_stage(stage: Any) -> None:
 
 
 def _print_result(result: Any) -> None:
+    scores = result.scores
     click.echo("\nHow much of the crowd's cleaned tags the labels keep; the taggers learn the last ones")
-    kept = [(kept.model, kept.n_labels, f"{kept.counts:.1%}", f"{kept.tracks:.1%}") for kept in result.kept]
+    kept = [(name, size, f"{counts:.1%}", f"{tracks:.1%}") for name, size, counts, tracks in result.kept]
     echo_table(kept, ("labels", "number", "counts kept", "tracks kept"))
-    click.echo(f"\nTest tracks ({result.scores[0].n_tracks}, by artists not trained on), macro means")
+    n_tracks = next(iter(scores.values()))["n_tracks"]
+    click.echo(f"\nTest tracks ({n_tracks}, by artists not trained on), macro means")
     rows = [
         (
-            one.front_end,
-            *map(_interval, (one.macro_roc_auc, one.macro_pr_auc)),
-            one.chance,
-            one.lift,
-            one.seconds,
+            front_end,
+            *("{:.3f} [{:.3f}, {:.3f}]".format(*one[name]) for name in ("macro_roc_auc", "macro_pr_auc")),
+            *(one["chance"], one["lift"], one["seconds"]),
         )
-        for one in result.scores
+        for front_end, one in scores.items()
     ]
     headers = ("front-end", "ROC-AUC [95%]", "PR-AUC [95%]", "chance", "lift", "training s")
     echo_table(rows, headers, floats=".3g")
     click.echo("\nROC-AUC by what a label means")
     rows = []
-    for kind in dict.fromkeys(kind for score in result.scores for kind in sorted(score.by_kind)):
-        numbers, figures = zip(*(score.by_kind.get(kind, UNDEFINED) for score in result.scores), strict=True)
+    for kind in dict.fromkeys(kind for one in scores.values() for kind in sorted(one["by_kind"])):
+        numbers, figures = zip(*(one["by_kind"].get(kind, UNDEFINED) for one in scores.values()), strict=True)
         rows.append((kind, max(numbers), *figures))
-    echo_table(rows, ("meaning", "labels", *(score.front_end for score in result.scores)), floats=".3f")
+    echo_table(rows, ("meaning", "labels", *scores), floats=".3f")
     click.echo(CANNOT_TEACH)
     click.echo("\nClips by artists that are not in the corpus: labels that reach their tuned thresholds")
-    for heard in result.heard:
-        click.echo(f"{heard.file.name}: {heard.truth}")
-        for front_end, labels in heard.labels.items():
-            click.echo(f"  {front_end:<20} " + ", ".join(f"{label} {score:.2f}" for label, score in labels))
-    for score in result.scores:
-        right = sum(heard.genres[score.front_end] == heard.genre for heard in result.heard)
-        click.echo(f"{score.front_end}: the genre is right for {right} of {len(result.heard)} clips")
-    _print_next(result)
-
-
-def _interval(figures: tuple[float, float, float]) -> str:
-    return "{:.3f} [{:.3f}, {:.3f}]".format(*figures)
-
-
-def _print_next(result: Any) -> None:
-    folder, seconds = Path(result.folder), sum(stage.seconds for stage in result.stages)
-    run, clip = result.scores[0].run, result.heard[0].file if result.heard else "FILE"
+    for name, heard in result.heard.items():
+        click.echo(f"{name}: {heard['truth']}")
+        for front_end in scores:
+            labels = ", ".join(f"{label} {score:.2f}" for label, score in heard[front_end]["labels"])
+            click.echo(f"  {front_end:<20} {labels}")
+    for front_end in scores:
+        right = sum(heard[front_end]["genre"] == heard["genre"] for heard in result.heard.values())
+        click.echo(f"{front_end}: the genre is right for {right} of {len(result.heard)} clips")
+    folder, seconds = result.folder, sum(stage.seconds for stage in result.stages)
+    run = result.run(next(iter(scores)))
+    clip = next((folder / "corpus" / "unseen" / name for name in result.heard), "FILE")
     click.echo(
         f"\n{seconds:.0f} s in all. The corpus is synthetic: these figures say nothing about real music.\n\nNext:\n"
         f"  folksong predict {run} {clip} --threshold tuned\n"

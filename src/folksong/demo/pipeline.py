@@ -63,7 +63,7 @@ FRONT_ENDS = (EMBEDDINGS, LOG_MEL)
 PRETRAINED, CONTROL = "musicnn-mtt", "statistics"
 """What makes the embeddings: a network that heard MagnaTagATune, or where its weights were not fetched, no network."""
 AS_PLAYED, AT_MOST = "genre, as played", "genre, at most"
-FORMAT = "folksong.demo"
+FORMAT, VERSION = "folksong.demo", 2
 NAME = "demo.json"
 Found = dict[str, Any]
 Meanings = Mapping[str, list[str]]  # label -> its kind and concept in the hidden truth
@@ -100,7 +100,7 @@ class DemoSettings:
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON values, with the fingerprint of the corpus."""
         content: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        return content | {"epochs": self.epochs, "corpus_fingerprint": self.corpus.fingerprint()}
+        return content | {"version": VERSION, "corpus_fingerprint": self.corpus.fingerprint()}
 
 
 @dataclass(frozen=True)
@@ -114,63 +114,26 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Kept:
-    """How much of the crowd's information a label space keeps: shares of all counts and of all tracks."""
-
-    model: str
-    n_labels: int
-    counts: float
-    tracks: float
-
-
-@dataclass(frozen=True)
-class Score:
-    """What one run reached on the test part; macro averages with their 95% intervals.
-
-    `by_kind` holds, for each kind of label of the hidden truth, (number of labels, mean ROC-AUC); for genres also with
-    what is really played in the place of the crowd's tags (``AS_PLAYED``), and what the truth itself reaches against
-    the crowd's tags (``AT_MOST``).
-    """
-
-    front_end: str
-    run: Path
-    seconds: float
-    n_tracks: int
-    macro_roc_auc: tuple[float, float, float]
-    macro_pr_auc: tuple[float, float, float]
-    chance: float
-    by_kind: Mapping[str, tuple[int, float]]
-
-    @property
-    def lift(self) -> float:
-        """PR-AUC divided by what chance gives."""
-        return self.macro_pr_auc[0] / self.chance
-
-
-@dataclass(frozen=True)
-class Heard:
-    """What the taggers say of a clip that they never saw, beside what is played: `truth` in words, and its `genre`.
-
-    By front-end, `labels` are those that reach their thresholds, with scores, best first, and `genres` the genre whose
-    label has the highest score.
-    """
-
-    file: Path
-    truth: str
-    genre: str
-    labels: Mapping[str, list[list[Any]]]
-    genres: Mapping[str, str]
-
-
-@dataclass(frozen=True)
 class DemoResult:
-    """All that a demo found."""
+    """All that a demo found.
+
+    Args:
+        folder: of the demo.
+        stages: in their order.
+        kept: (name, number of labels, shares of all counts and of all tracks that are kept) of each label space.
+        scores: front-end -> what its run reached on the test part, as `demo.json` has it.
+        heard: clip -> what is played, its genre, and what each front-end's tagger says of it.
+    """
 
     folder: Path
     stages: tuple[Stage, ...]
-    kept: tuple[Kept, ...]
-    scores: tuple[Score, ...]
-    heard: tuple[Heard, ...]
+    kept: list[tuple[str, int, float, float]]
+    scores: dict[str, Found]
+    heard: dict[str, Found]
+
+    def run(self, front_end: str) -> Path:
+        """Return the folder of a front-end's run."""
+        return self.folder / "runs" / front_end
 
 
 def run_demo(
@@ -188,13 +151,8 @@ def run_demo(
 
     Finished stages are skipped when the same demo is run again, a training goes on where it was interrupted.
 
-    Args:
-        out_dir: a new or empty folder, or one where the same demo was begun.
-        settings: sizes; None takes the defaults with `seed`.
-        seed: used if no settings are given.
-        jobs: processes for the corpus and the shards; -1 uses all cores.
-        progress: show progress bars.
-        on_stage: called with every stage that is finished.
+    `out_dir` is a new or empty folder, or one where the same demo was begun; `on_stage` is called with every stage that
+    is finished.
 
     Raises:
         FolksongError: the folder holds something else.
@@ -204,16 +162,15 @@ def run_demo(
     journal = _Journal(demo.folder, demo.settings.to_dict(), on_stage)
     journal.run("corpus", demo.make_corpus)
     labels = journal.run("labels", demo.make_labels)
-    scores = []
+    scores = {}
     for front_end, write_records in ((EMBEDDINGS, demo.embed), (LOG_MEL, demo.make_shards)):
         journal.run(demo.records(front_end).name, write_records)
         journal.run(f"{front_end} training", partial(demo.train, front_end))
         seconds = journal.stages[-1].seconds
         found = journal.run(f"{front_end} evaluation", partial(demo.measure, front_end, labels["meanings"]))
-        scores.append(Score(front_end, demo.run_folder(front_end), seconds, **found))
-    heard = demo.heard(journal.run("prediction", partial(demo.listen, labels["meanings"])))
-    kept = tuple(Kept(*row) for row in labels["kept"])
-    return DemoResult(demo.folder, tuple(journal.stages), kept, tuple(scores), heard)
+        scores[front_end] = {"seconds": seconds, **found}
+    heard = journal.run("prediction", partial(demo.listen, labels["meanings"]))["heard"]
+    return DemoResult(demo.folder, tuple(journal.stages), [*map(tuple, labels["kept"])], scores, heard)
 
 
 class _Journal:
@@ -249,7 +206,12 @@ class _Journal:
 
 @dataclass(frozen=True)
 class _Demo:
-    """The stages; each returns what it found out as JSON values, with one line about it as ``detail``."""
+    """The stages; each returns what it found out as JSON values, with one line about it as ``detail``.
+
+    Macro averages stand before their 95% intervals. ``by_kind`` holds, for each kind of label of the hidden truth,
+    (number of labels, mean ROC-AUC); for genres also with what is really played in the place of the crowd's tags
+    (``AS_PLAYED``), and what the truth itself reaches against the crowd's tags (``AT_MOST``).
+    """
 
     folder: Path
     settings: DemoSettings
@@ -395,12 +357,17 @@ class _Demo:
             "macro_roc_auc": [roc.value, roc.low, roc.high],
             "macro_pr_auc": [pr.value, pr.low, pr.high],
             "chance": pr.chance,
+            "lift": pr.lift,
             "by_kind": {kind: [len(values), sum(values) / len(values)] for kind, values in by_kind.items()},
         }
 
     def listen(self, meanings: Meanings) -> Found:
         """Let both taggers hear the clips whose artists are not in the corpus."""
-        heard: dict[str, dict[str, Any]] = {path.name: {} for path in self.corpus.unseen}
+        truth = {row["file"]: row for row in self.corpus.read_truth("unseen/truth.csv")}
+        heard: dict[str, dict[str, Any]] = {
+            path.name: {"truth": _in_words(truth[path.name]), "genre": truth[path.name]["genre"]}
+            for path in self.corpus.unseen
+        }
         for front_end in FRONT_ENDS:
             tagger = load_tagger(self.run_folder(front_end))
             for path in self.corpus.unseen:
@@ -417,19 +384,6 @@ class _Demo:
                     "genre": genres[0] if genres else "",
                 }
         return {"detail": f"{len(heard)} clips by artists that the taggers never heard", "heard": heard}
-
-    def heard(self, found: Found) -> tuple[Heard, ...]:
-        truth = {row["file"]: row for row in self.corpus.read_truth("unseen/truth.csv")}
-        return tuple(
-            Heard(
-                self.corpus.root / "unseen" / name,
-                _in_words(truth[name]),
-                truth[name]["genre"],
-                {front_end: entry["labels"] for front_end, entry in entries.items()},
-                {front_end: entry["genre"] for front_end, entry in entries.items()},
-            )
-            for name, entries in found["heard"].items()
-        )
 
 
 def _joined(genres: LabelSpace, others: LabelSpace, aliases: Mapping[str, str]) -> LabelSpace:

@@ -55,12 +55,7 @@ LEAST_TRACKS = 5  # that must carry a tag of the ground "all": with fewer, a tag
 class Difference(Estimate):
     """How much more a group reaches than the first one; over several seeds, the mean of their differences.
 
-    Args:
-        value: its figure minus that of the first.
-        low: lower end of the interval of the difference.
-        high: upper end.
-        p: two-sided: the share of resamples whose difference strays at least as far from its mean as `value` from 0.
-        seeds: the difference of each seed that both have.
+    `p` is two-sided: the share of resamples whose difference strays at least as far from its mean as `value` from 0.
     """
 
     p: float
@@ -71,13 +66,8 @@ class Difference(Estimate):
 class Compared:
     """One group (of one run, or of a run for each seed) on the common ground.
 
-    Args:
-        group: the group.
-        measured: seed -> its run's figures.
-        figures: mean over the seeds.
-        differences: from the first group, which has none itself.
-        label_roc_auc: (n_names,) mean over the seeds; NaN where undefined.
-        known: how many of the names belong to a label of its label space.
+    `measured` are the figures by seed, `figures` their mean; `label_roc_auc`, (n_names,), is NaN where undefined;
+    `known` is how many of the names belong to a label of its label space. The first group has no `differences`.
     """
 
     group: Group

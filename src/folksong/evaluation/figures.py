@@ -70,12 +70,7 @@ class Estimate:
 class Average(Estimate):
     """One figure over all labels, or of one label; of runs that differ in their seed alone, the mean.
 
-    Args:
-        value: the figure.
-        low: lower end of its interval.
-        high: upper end.
-        chance: what random scores reach.
-        seeds: the figure of each seed, where runs of several were averaged.
+    `chance` is what random scores reach.
     """
 
     chance: float

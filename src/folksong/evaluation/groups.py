@@ -37,14 +37,9 @@ class NamedRun:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs of one label space, front-end and loss, one a seed.
+    """Runs of one label space, front-end and loss (None: nothing else is compared), one a seed.
 
-    Args:
-        space: what the label space is called.
-        loss: what the loss is called; None where nothing else than it is compared.
-        front_end: of all runs.
-        runs: the runs.
-        rows: their places among the runs given.
+    `rows` are their places among the runs given.
     """
 
     space: str

@@ -5,16 +5,17 @@ The page holds Plotly and the charts as JSON; its tables are in its HTML. The sa
 
 from __future__ import annotations
 
-import html
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+from markupsafe import Markup
 
 from folksong.audio.readers import read_own_tags
 from folksong.drawing import fill_template
@@ -40,8 +41,6 @@ from folksong.files import atomic_write
 from folksong.runs import Run
 
 PAGE = files("folksong.evaluation") / "page"
-TEXT_HEADERS = {"label space", "front-end", "first", "second", "label", "tags", "track", "missed", "mistaken"}
-TALL_ROWS = 20  # a table with more of them scrolls in a box of its own
 SHOWN_TAGS = 12  # of a label's member tags
 WORST_LABELS = 10
 
@@ -105,42 +104,40 @@ def render(
 
     recordings = _Recordings(report.recordings, Path(folder))
     charts: dict[str, Any] = {}
+
+    def choice(name: str, found: Mapping[str, Any]) -> list[str]:
+        """Put charts among the page's; return their titles."""
+        charts.update((f"{name}-{place}", chart) for place, chart in enumerate(found.values()))
+        return list(found)
+
+    look = (PAGE / "template.json").read_text(encoding="utf-8").strip()
     parts = {
-        "title": html.escape(title),
-        "summary": html.escape(_summary(report)),
-        "level": f"{report.level:.0%}",
-        "legend": _legend(report),
-        "frontier": _chooser("frontier", frontier_charts(report), charts),
-        "tables": "".join(map(_section, [*more, *sections(report)])),
-        "curves": _chooser("curves", curve_charts(report), charts),
-        "options": "".join(
-            f"<option value='run-{row}'>{html.escape(_describe(entry))}</option>"
-            for row, entry in enumerate(report.runs)
-        ),
-        "densities": _chooser("densities", density_charts(report), charts),
-        "runs": "".join(_run(row, entry, charts, recordings) for row, entry in enumerate(report.runs)),
-        "footer": f"Made by folksong {version('folksong')}.",
-        "css": fill_template(PAGE / "page.css", {}),
-        "js": fill_template(
-            PAGE / "page.js", {"template": fill_template(PAGE / "template.json", {}).strip()}
-        ),
-        "plotly": get_plotlyjs(),
+        "frontier": choice("frontier", frontier_charts(report)),
+        "densities": choice("densities", density_charts(report)),
+        "curves": choice("curves", curve_charts(report)),
+        "runs": [_run(row, entry, charts, choice, recordings) for row, entry in enumerate(report.runs)],
     }
-    parts["charts"] = _script_safe(charts)
-    return fill_template(PAGE / "page.html", parts)
-
-
-class _Markup(str):
-    """Text of a cell that is HTML already."""
+    return fill_template(
+        PAGE / "page.html",
+        title=title,
+        summary=_summary(report),
+        level=f"{report.level:.0%}",
+        groups=report.groups,
+        colour_of=colour_of,
+        front_ends=front_ends(report.groups),
+        sections=[*more, *sections(report)],
+        headers=lambda name: table_words(name)["headers"],
+        version=version("folksong"),
+        css=Markup((PAGE / "page.css").read_text(encoding="utf-8")),
+        js=Markup(fill_template(PAGE / "page.js", template=look)),
+        plotly=Markup(get_plotlyjs()),
+        charts=_script_safe(charts),
+        **parts,
+    )
 
 
 class _Recordings:
-    """What tracks are called on the page, and where it finds them.
-
-    Args:
-        paths: track id -> recording.
-        folder: of the page.
-    """
+    """What tracks are called on the page, and where it finds them (track id -> recording)."""
 
     def __init__(self, paths: Mapping[str, Path], folder: Path) -> None:
         self.paths, self.folder, self.names = paths, folder, dict[str, str]()
@@ -165,8 +162,8 @@ class _Recordings:
             link = quote(Path(os.path.relpath(path, self.folder)).as_posix())
         except ValueError:  # on another drive
             link = path.absolute().as_uri()
-        player = f"<audio controls preload='none' src='{html.escape(link, quote=True)}'></audio>"
-        return _Markup(f"{html.escape(self.name(track_id))}<br>{player}")
+        player = Markup("<audio controls preload='none' src='{}'></audio>").format(link)
+        return Markup("{}<br>{}").format(self.name(track_id), player)
 
 
 def _summary(report: Report) -> str:
@@ -181,71 +178,37 @@ def _describe(entry: ReportRun) -> str:
     return f"{entry.name} ({describe_space(entry.run.labels)}, {entry.run.front_end})"
 
 
-def _legend(report: Report) -> str:
-    """Return the numbers of the label spaces and the shapes of the front-ends; it wraps where the page is narrow."""
-    names = {
-        entry.group.name: f"<span><b style='background:{colour_of(entry)}'>{entry.number}</b>"
-        f"{html.escape(entry.group.name)} ({len(entry.group.labels)} labels)</span>"
-        for entry in report.groups
-    }
-    shapes = [
-        f"<span>{shape} {html.escape(front_end)}</span>"
-        for shape, front_end in zip("●■▲◆", front_ends(report.groups), strict=False)
-    ]
-    return f"<div class='legend'>{''.join([*names.values(), *(shapes if len(shapes) > 1 else [])])}</div>"
-
-
-def _chooser(name: str, found: Mapping[str, Any], charts: dict[str, Any]) -> str:
-    """Return a chart, above it a choice of which is shown, and put them all among the page's."""
-    if not found:
-        return "<p class='note'>Not known for these runs.</p>"
-    keys = [f"{name}-{place}" for place in range(len(found))]
-    charts.update(zip(keys, found.values(), strict=True))
-    options = "".join(
-        f"<option value='{key}'>{html.escape(title)}</option>" for key, title in zip(keys, found, strict=True)
-    )
-    choice = (
-        f"<p class='no-print'><select aria-label='figure' data-chart='{name}'>{options}</select></p>"
-        if len(keys) > 1
-        else ""
-    )
-    return f"{choice}<div class='chart' id='{name}' data-key='{keys[0]}'></div>"
-
-
-def _run(row: int, entry: ReportRun, charts: dict[str, Any], recordings: _Recordings) -> str:
-    """Return one run's part of the page, label by label."""
+def _run(
+    row: int,
+    entry: ReportRun,
+    charts: dict[str, Any],
+    choice: Callable[..., list[str]],
+    recordings: _Recordings,
+) -> dict[str, Any]:
+    """Return one run's part of the page, label by label; its charts are put among the page's."""
     found, name = entry.evaluation, f"run-{row}"
-    doubts = doubtful_tags(found.measured)
-    heat = heat_charts(found)
-    charts.update({f"{name}-{key}": chart for key, chart in heat.items()})
-    charts[f"{name}-calibration"] = calibration_chart(found)
-    parts = {
-        "id": name,
-        "name": html.escape(_describe(entry)),
-        "prevalence": _chooser(f"{name}-prevalence", prevalence_charts(found), charts),
-        "labels": _table(table_words("labels")["headers"], _label_rows(entry), "sortable"),
-        "worst": _table(table_words("worst")["headers"], _worst_rows(entry, recordings)),
-        "maps": "".join(
-            f"<div class='chart' id='{name}-{key}' data-key='{name}-{key}'></div>" for key in heat
-        )
-        or "<p class='note'>Too many labels for a heat map.</p>",
-        "calibration": f"<div class='chart small' id='{name}-calibration' data-key='{name}-calibration'></div>",
-        "error": f"{found.calibration.pooled().error[0]:.3f}",
-        **{
-            kind: _table(
-                table_words("doubts")["headers"],
-                [
-                    [
-                        *(recordings.cell(doubt.track), doubt.label, number(doubt.score, 2)),
-                        *(number(doubt.threshold, 2), number(doubt.distance, 1)),
-                    ]
-                    for doubt in pairs
-                ],
-            )
-            for kind, pairs in doubts.items()
-        },
+    maps = {f"{name}-{key}": chart for key, chart in heat_charts(found).items()}
+    charts |= {**maps, f"{name}-calibration": calibration_chart(found)}
+    doubts = {
+        kind: [
+            [
+                *(recordings.cell(doubt.track), doubt.label, number(doubt.score, 2)),
+                *(number(doubt.threshold, 2), number(doubt.distance, 1)),
+            ]
+            for doubt in pairs
+        ]
+        for kind, pairs in doubtful_tags(found.measured).items()
     }
-    return fill_template(PAGE / "run.html", parts)
+    return {
+        "id": name,
+        "name": _describe(entry),
+        "prevalence": choice(f"{name}-prevalence", prevalence_charts(found)),
+        "labels": _label_rows(entry),
+        "worst": _worst_rows(entry, recordings),
+        "maps": list(maps),
+        "error": found.calibration.pooled().error[0],
+        **doubts,
+    }
 
 
 def _label_rows(entry: ReportRun) -> list[list[str]]:
@@ -296,45 +259,7 @@ def _member_tags(tags: Sequence[str]) -> str:
     return ", ".join(tags[:SHOWN_TAGS]) + more
 
 
-def _section(section: Section) -> str:
-    return (
-        f"<section><h2>{html.escape(section.title)}</h2><p class='note'>{html.escape(section.note)}</p>"
-        f"{_table(section.headers, section.rows)}</section>"
-    )
-
-
-def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "") -> str:
-    """Return a table in a box that scrolls by itself where the page is too narrow for it."""
-
-    def line(cells: Sequence[str], element: str) -> str:
-        content = (
-            f"<{element}{'' if header in TEXT_HEADERS else _NUMBER}>{_cell(cell)}</{element}>"
-            for cell, header in zip(cells, headers, strict=True)
-        )
-        return f"<tr>{''.join(content)}</tr>"
-
-    tall = " tall" if len(rows) > TALL_ROWS else ""
-    body = "".join(line(row, "td") for row in rows)
-    return (
-        f"<div class='scroll{tall}'><table class='{kind}'><thead>{line(headers, 'th')}</thead>"
-        f"<tbody>{body}</tbody></table></div>"
-    )
-
-
-_NUMBER = " class='number'"
-
-
-def _cell(text: str) -> str:
-    """Return a cell; an interval in brackets goes on a line of its own, so that tables stay narrow."""
-    if isinstance(text, _Markup):
-        return text
-    value, bracket, interval = text.partition(" (")
-    if not (bracket and interval.endswith(")") and " to " in interval):
-        return html.escape(text)
-    return f"{html.escape(value)}<br><small>{html.escape(interval[:-1])}</small>"
-
-
-def _script_safe(content: Mapping[str, Any]) -> str:
+def _script_safe(content: Mapping[str, Any]) -> Markup:
     """Return JSON that no tag or track id can end early: ``<`` cannot stand inside a script element."""
     text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    return Markup(text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))

@@ -45,14 +45,10 @@ class ReportRun(NamedRun):
 
 @dataclass(frozen=True, eq=False)
 class ReportGroup:
-    """One group, on its own labels and tracks.
+    """One group, on its own labels and tracks; equal names (on several front-ends) have the same number, from 1.
 
-    Args:
-        group: its runs.
-        number: equal names (on several front-ends) have the same one, from 1.
-        figures: mean over the seeds.
-        coverage: what the label space keeps; None if the tags are gone.
-        recovery: of what tags mean, where that is known.
+    `figures` are means over the seeds; `coverage` is None if the tags are gone, `recovery` if nobody says what tags
+    mean.
     """
 
     group: Group
@@ -66,14 +62,8 @@ class ReportGroup:
 class Report:
     """All that a report shows.
 
-    Args:
-        part: the part measured.
-        runs: in the order given.
-        groups: in the order of their first runs.
-        grounds: all groups on each common ground; empty for one group.
-        pairs: two groups each, on what both know.
-        tag_groups: tag -> group, for figures by groups of tags; where none are given, by the labels' facets.
-        recordings: track id -> the recording, of the tracks whose recordings are at hand.
+    `grounds` are all groups on each common ground, `pairs` two groups each on what both know; `tag_groups`, tag ->
+    group, are the labels' facets where none are given; `recordings` are those that are at hand.
     """
 
     part: str

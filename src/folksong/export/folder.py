@@ -33,15 +33,9 @@ WEIGHTS_NAME = "model.safetensors"
 
 @dataclass(frozen=True, eq=False)
 class ExportedModel:
-    """What an exported folder holds.
+    """What an exported folder holds; thresholds (n_labels,) if they were tuned, on scores made as `scoring` says.
 
-    Args:
-        tagger: the network, in evaluation mode.
-        labels: its outputs, in order.
-        audio: what it hears.
-        thresholds: (n_labels,), if they were tuned.
-        scoring: how tracks are scored; the thresholds were tuned on scores made so.
-        made_from: hashes of labels, split, tags and shards, and versions.
+    `made_from` are hashes of labels, split, tags and shards, and versions.
     """
 
     tagger: Tagger

@@ -36,9 +36,6 @@ class Spectrogram(nn.Module):
 
     The Fourier transform is one strided convolution, which every runtime has. Its float32 sums carry an error of
     about 3e-6 of a frame's loudest partial, so that bands 80 dB below it may be off by a few tenths of a decibel.
-
-    Args:
-        preset: how.
     """
 
     kernels: Tensor
@@ -80,12 +77,7 @@ class Spectrogram(nn.Module):
 
 
 class TaggerGraph(nn.Module):
-    """What is exported: audio front, tagger, sigmoid.
-
-    Args:
-        tagger: the network, or a head.
-        front: waveform -> the network's input; None for a network that hears waveforms, and for a head.
-    """
+    """What is exported: the audio front (None for a network that hears waveforms, and for a head), tagger, sigmoid."""
 
     def __init__(self, tagger: Tagger | EmbeddingHead, front: Spectrogram | None) -> None:
         super().__init__()

@@ -12,7 +12,7 @@
    (`folksong.labels.overlapping`); opposites, such as two decades, share none as far as that goes.
 
 By default labels do not cross facets (`folksong.tags.facets`): instead of 4 and 5, the tags of each facet are given to
-those that stand for them best (`folksong.labels.facility_location`), as many as the counts ask for. Places,
+those that stand for them best (`folksong.labels.inside_facets`), as many as the counts ask for. Places,
 instruments and decades that mean the same in any language are linked first.
 
 A person's pairs can be added: those that must share a label are linked, those that must not are moved apart.
@@ -35,15 +35,13 @@ from folksong.embeddings.tags import embed_tags
 from folksong.embeddings.words import WordVectors
 from folksong.errors import FolksongError
 from folksong.labels.analysis.pairs import Pair
-from folksong.labels.facility_location import facility_location
+from folksong.labels.inside_facets import divide_inside_facets, link_meanings
 from folksong.labels.kmeans import frequent_tags, labels_of_clusters
-from folksong.labels.likeness import likeness
 from folksong.labels.overlapping import TagGroups, share_labels
 from folksong.labels.space import Label, LabelSpace
 from folksong.labels.spherical_kmeans import SphericalKMeans
-from folksong.labels.wording import meaning_of, stems_of
+from folksong.labels.wording import stems_of
 from folksong.tags.cleaning.spelling import variants
-from folksong.tags.facet_lists import FACETS, UNKNOWN
 from folksong.tags.facets import TagFacets
 from folksong.tags.facets import facets as facets_of
 from folksong.tags.sources.read_tags import Tags, as_table
@@ -58,17 +56,6 @@ LEARN_FROM_COUNTS = 5
 LEAST_COSINE_OF_STEMS = 0.05
 MOST_MEANING = 1e6
 CLUSTERS_ACROSS_FACETS = 65
-LEAST_TRACKS = 20
-"""A label's name has at least so many counts, its spellings and what means the same together; in a table of fewer than
-4,000 tracks, one for 200 tracks."""
-MOST_CANDIDATES = 1500
-LEAST_LIKENESS, LEAST_LIKENESS_OF_RARE, FREQUENT = 0.33, 0.4, 10
-"""Tags less like any label's name are in none; what a tag with fewer counts than the last says of itself is unsure."""
-LOOSE_FACETS = ("opinion", "name")
-"""Facets whose labels hold together by nothing but their facet: every tag is in the one that it is most like."""
-ENOUGH_COMPANY = 4.0
-MOOD_BY_WORDS = 0.5
-"""Moods and occasions suit any music, so that their company says less of them than their words."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +148,12 @@ def hybrid(
         )
     else:
         said = facets or facets_of(table, words, progress=progress)
-        labels, costs = _within_facets(placed, table, said, pairs, n_clusters, frozenset(without))
+        of_tag = [said.of(tag) for tag in placed.tags]
+        groups, group_of = _group(placed, link_meanings(placed.tags, placed.leaders, of_tag), pairs)
+        counts = dict(zip(placed.tags, placed.counts.tolist(), strict=True))
+        labels, costs = divide_inside_facets(
+            counts, of_tag, placed.words, groups, group_of, table, n_clusters, frozenset(without)
+        )
         facet_settings = {"across_facets": False, "without": sorted(without), "left_out": costs}
     settings: dict[str, Any] = {"builder": "hybrid", "threshold": threshold, "n_clusters": n_clusters}
     settings |= {"overlap": overlap, **vector_settings, **facet_settings, "n_init": n_init, "seed": seed}
@@ -190,108 +182,6 @@ def _across_facets(
         found = share_labels(groups, division, n_clusters, overlap, progress=progress)
     numbers = [found[row] if row >= 0 else (-1,) for row in group_of]
     return labels_of_clusters(placed.tags, [main for main, *_ in numbers], [also for _, *also in numbers])
-
-
-def _within_facets(
-    placed: HybridVectors,
-    table: TagTable,
-    facets: TagFacets,
-    pairs: Sequence[Pair],
-    n_labels: int | None,
-    without: frozenset[str],
-) -> tuple[tuple[Label, ...], dict[str, int]]:
-    """Return the labels by facet, the most popular first, and the counts left out of each facet."""
-    if unknown := without - {*FACETS}:
-        raise FolksongError(f"there is no facet {', '.join(sorted(unknown))}; facets are {', '.join(FACETS)}")
-    of_tag = [facets.of(tag) for tag in placed.tags]
-    leaders = _link_meanings(placed, of_tag)
-    groups, group_of = _group(placed, leaders, pairs)
-    row_of = {tag: row for row, tag in enumerate(placed.tags)}
-    of_group = [of_tag[row_of[name]] for name in groups.names]
-    wanted = np.array([facet != UNKNOWN and facet not in without for facet in of_group], bool)
-    if not wanted.any() and not without:
-        logger.warning("nothing is known of what the tags are about: they are divided as they are")
-        wanted[:] = True
-    least_tracks = min(LEAST_TRACKS, max(2, table.n_tracks // 200))
-    frequent = np.flatnonzero(wanted & (groups.counts >= least_tracks))[:MOST_CANDIDATES]
-    if not len(frequent):
-        raise FolksongError(
-            f"no tag of the facets to keep has {least_tracks} counts or more, so that a label could be learned; keep "
-            "more facets, or build labels of the most popular tags"
-        )
-    units = groups.points / np.linalg.norm(groups.points, axis=1, keepdims=True)
-    words = None if placed.words is None else placed.words[[row_of[name] for name in groups.names]]
-    meanings = [meaning_of(name, facet) for name, facet in zip(groups.names, of_group, strict=True)]
-    by_words = np.array([MOOD_BY_WORDS if facet in ("mood", "use") else 0.0 for facet in of_group])
-    by_words = np.maximum(by_words, _words_share(table))
-    alike = likeness(groups.names, groups.wordings, units, words, by_words, of_group, meanings, frequent)
-    found = facility_location(alike, frequent, np.where(wanted, groups.counts, 0), n_labels)
-    loose = np.array([facet in LOOSE_FACETS for facet in of_group], bool)
-    least = np.where(groups.counts < FREQUENT, LEAST_LIKENESS_OF_RARE, LEAST_LIKENESS)
-    near = found.likeness >= np.where(loose, 1e-6, least)
-    label_of = np.where(wanted & near, found.label, -1)
-    _keep_apart(groups, label_of, alike[:, np.searchsorted(frequent, found.chosen)])
-    members: dict[int, list[int]] = {}
-    costs: dict[str, int] = {}
-    for row, group in enumerate(group_of):
-        label = int(label_of[group]) if group >= 0 else -1
-        if label >= 0:
-            members.setdefault(label, []).append(row)
-        else:
-            costs[of_tag[row]] = costs.get(of_tag[row], 0) + int(placed.counts[row])
-    labels = [
-        Label(
-            placed.tags[rows[0]],
-            tuple(placed.tags[row] for row in rows),
-            (),
-            of_group[int(found.chosen[label])],
-        )
-        for label, rows in members.items()
-    ]
-    order = {facet: place for place, facet in enumerate((*FACETS, UNKNOWN))}
-    logger.info(
-        "counts left out, by facet: %s", ", ".join(f"{facet} {n:,}" for facet, n in costs.items()) or "none"
-    )
-    return tuple(sorted(labels, key=lambda label: order[label.facet])), costs
-
-
-def _link_meanings(placed: HybridVectors, facets: Sequence[str]) -> Numbers:
-    """Return the leaders of tags that mean the same: of one facet, and of one stem, place, instrument or decade."""
-    leaders = placed.leaders.copy()
-    first: dict[tuple[str, str], int] = {}
-    for row, (tag, facet) in enumerate(zip(placed.tags, facets, strict=True)):
-        if facets[leaders[row]] != facet:
-            leaders[row] = row
-        meaning = meaning_of(tag, facet)
-        if meaning:
-            other = leaders[first.setdefault((facet, meaning), row)]
-            one = leaders[row]
-            leaders[leaders == max(one, other)] = min(one, other)
-    return leaders
-
-
-def _keep_apart(groups: TagGroups, label_of: Numbers, alike: npt.NDArray[np.float32]) -> None:
-    """Move the rarer of two groups that must be apart to the next label that it is like, or out."""
-    for row in sorted(groups.apart):
-        rivals = {int(label_of[rival]) for rival in groups.apart[row] if rival < row}
-        if int(label_of[row]) in rivals:
-            ranked = np.argsort(-alike[row], kind="stable").tolist()
-            free = (label for label in ranked if label not in rivals and alike[row, label] >= LEAST_LIKENESS)
-            label_of[row] = next(free, -1)
-
-
-def _words_share(table: TagTable) -> float:
-    """Return how much words say rather than company: none where a tag shares its tracks with many others."""
-    tags_of = np.diff(table.weights.indptr)
-    company = float((tags_of * (tags_of - 1)).sum() / max(table.n_counts, 1))
-    share = max(0.0, 1 - company / ENOUGH_COMPANY)
-    if share:
-        logger.info(
-            "a tag has %.1f others on its tracks on average: likeness goes by words to %.0f%%",
-            company,
-            100 * share,
-        )
-    return share
 
 
 def hybrid_vectors(

@@ -54,13 +54,7 @@ def batch_norm(channels: int) -> nn.BatchNorm2d:
 class ConvBlock(nn.Module):
     """Convolution over (height, time), ReLU, batch norm.
 
-    Args:
-        in_channels: channels of the input.
-        out_channels: number of filters.
-        length: steps a filter spans in time.
-        height: rows a filter spans; no padding there.
-        stride: steps between two outputs.
-        same: pad in time so that the number of steps stays.
+    A filter spans `length` steps and `height` rows; `same` pads in time so that the number of steps stays.
     """
 
     def __init__(
@@ -179,11 +173,8 @@ class LogMelFrontEnd(nn.Module):
     """Log-mel frames to features: timbral filters, tall and short, beside temporal filters, thin and long.
 
     Timbral filters span 0.9 or 0.4 of the mel bands and 7, 3 or 1 frames; the highest answer over all frequencies
-    is kept. Temporal filters span 32 to 165 frames of the mean over all bands. Frames are padded, none are lost.
-
-    Args:
-        n_mels: mel bands of the input.
-        n_filters: base number F of filters; the output has 29 F features a frame.
+    is kept. Temporal filters span 32 to 165 frames of the mean over all bands. Frames are padded, none are lost. Of a
+    base number F of filters the output has 29 F features a frame.
     """
 
     def __init__(self, n_mels: int = 96, n_filters: int = 16) -> None:

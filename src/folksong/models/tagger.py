@@ -58,10 +58,7 @@ class ResidualBlock(nn.Module):
 class BackEnd(nn.Module):
     """Two residual blocks over time, the maximum and the mean over all steps, and two dense layers.
 
-    Args:
-        width: features a step of the front-end has.
-        n_labels: number of outputs.
-        n_dense_units: size of the hidden dense layer.
+    `width` is the number of features that a step of the front-end has.
     """
 
     def __init__(self, width: int, n_labels: int, n_dense_units: int = 500) -> None:

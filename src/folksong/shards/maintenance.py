@@ -39,14 +39,9 @@ _MUST_AGREE = ("audio_format", "sample_rate", "preset", "storage", "n_tag_databa
 
 @dataclass(frozen=True)
 class RepairedFile:
-    """What became of one shard.
+    """What became of one shard: whole records kept, a line for each damaged place, and the track ids lost, if known.
 
-    Args:
-        name: of the file.
-        n_kept: whole records.
-        damage: a line for each damaged place; none if the file was sound.
-        lost: track ids that are lost, as far as the old index tells.
-        kept_as: where the damaged file lies now; None if it was sound.
+    `kept_as` is where the damaged file lies now; None if it was sound.
     """
 
     name: str

@@ -46,9 +46,6 @@ class ShardFile:
         sha256: of the file's bytes.
         index_sha256: of what its index says (`ShardIndex.digest`); None leaves the index unchecked.
         recordings_sha256: of the recordings that were read, in the order of the records; None if that is not known.
-
-    Raises:
-        FolksongError: one of them cannot be.
     """
 
     name: str

@@ -37,17 +37,7 @@ FULL_SCALE = np.float32(1)
 
 
 class Augmentation:
-    """Changes windows in place.
-
-    Args:
-        settings: how much of what.
-        log_mel: windows are (n_mels, frames), else (samples,).
-        longest_mask: frames that a time mask covers at most.
-        seed: of all that is drawn.
-
-    Raises:
-        FolksongError: what is wanted does not apply to such windows.
-    """
+    """Changes windows in place; `longest_mask` are the frames that a time mask covers at most."""
 
     def __init__(
         self, settings: AugmentationSettings, *, log_mel: bool, longest_mask: int, seed: int
@@ -83,12 +73,7 @@ def _span(rng: np.random.Generator, widest: int, length: int) -> slice:
 
 
 class AugmentedWindows(WindowDataset):
-    """Windows that are changed at random where the loader's threads make them.
-
-    Args:
-        augmentation: what is done to each.
-        arguments: those of `WindowDataset`.
-    """
+    """Windows that are changed at random where the loader's threads make them."""
 
     def __init__(self, augmentation: Augmentation, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -111,12 +96,7 @@ STATISTICS_BATCHES = 5  # over which batch norm's statistics are estimated
 class TrainingBatches:
     """Batches of the training and validation part, for one of the processes of a training.
 
-    Args:
-        data: records, labels and parts.
-        config: its ``data`` section describes windows and batches.
-        batch_size: windows of all processes together. A training part smaller than that shrinks it.
-        rank: this process, from 0.
-        world_size: number of processes.
+    `batch_size` is that of all processes together; a training part smaller than that shrinks it.
 
     Raises:
         FolksongError: the processes cannot share a batch evenly, or a pass does not give a single step.

@@ -50,14 +50,9 @@ COMPANION = "from folksong.training.loop import accompany; accompany()"
 
 @dataclass(frozen=True)
 class Processes:
-    """This process among those of a training.
+    """This process among those of a training: its number among all, and among those of its machine.
 
-    Args:
-        rank: of this process among all, from 0.
-        world_size: number of processes.
-        local_rank: of this process among those of its machine.
-        local_world_size: processes of this machine; the same number on every machine.
-        gpus: one a process of this machine; empty on the CPU.
+    As many run on every machine; `gpus` has one a process of this machine, and is empty on the CPU.
     """
 
     rank: int = 0

@@ -16,7 +16,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +26,7 @@ from torch.nn import functional
 from folksong.errors import FolksongError
 from folksong.metrics import summarise
 from folksong.models.heads import EmbeddingHead
+from folksong.training.optimizer import minimise
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -207,19 +207,6 @@ def calibrate(logits: Tensor, targets: Tensor, *, exclusive: bool = False) -> Ca
         found = start
     bold = torch.cat([found[:1].clamp(min=1), found[1:]])
     return Calibration(found[0], found[1:], float(summed_loss(bold)) / max(len(z), 1))
-
-
-def minimise(objective: Callable[[], Tensor], variables: Sequence[Tensor], **options: Any) -> None:
-    """Move the variables by L-BFGS to where the objective is least; options are those of `torch.optim.LBFGS`."""
-    optimizer = torch.optim.LBFGS(list(variables), line_search_fn="strong_wolfe", **options)
-
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        value = objective()
-        value.backward()  # type: ignore[no-untyped-call]
-        return value
-
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
 
 
 def _merit(logits: Tensor, targets: Tensor, exclusive: bool) -> float:

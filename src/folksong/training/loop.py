@@ -36,7 +36,7 @@ from folksong.models.checkpoint import read_checkpoint, remove_partial_files, wr
 from folksong.models.front_ends import LOG_MEL
 from folksong.models.hardware import keep_memory
 from folksong.models.tagger import Tagger
-from folksong.runs import Run
+from folksong.runs import Run, write_model_card
 from folksong.shards.loader import Batch
 from folksong.training.batches import TrainingBatches
 from folksong.training.config import Config
@@ -44,7 +44,6 @@ from folksong.training.data import TrainingData, read_run_data
 from folksong.training.distributed import Processes, joined
 from folksong.training.label_vectors import place_labels
 from folksong.training.losses import TaggingLoss, read_loss
-from folksong.training.model_card import write_model_card
 from folksong.training.optimizer import build_optimizer
 from folksong.training.schedule import Schedule
 from folksong.training.small_collections import (
@@ -124,16 +123,7 @@ def _take_part(processes: Processes, begin: Callable[[Processes], Beginning] | N
 
 @dataclass
 class TrainingState:
-    """Where a training stands.
-
-    Args:
-        tagger: its weights.
-        optimizer: with its moments.
-        schedule: of the learning rate.
-        scaler: of the loss, in float16.
-        batches: from which step n takes the n-th.
-        counts: all else.
-    """
+    """Where a training stands; all that is no weights, moments, rate, scale or batch is in its `counts`."""
 
     tagger: Tagger
     optimizer: torch.optim.Optimizer
@@ -206,17 +196,9 @@ class TrainingState:
 
 @dataclass
 class Counts:
-    """Steps, epochs and figures of a training so far.
+    """Steps, epochs and figures of a training so far; the sums are of the running epoch, over all processes.
 
-    Args:
-        step: steps done.
-        epoch: epochs done, with their validation.
-        loss_sum: of the batches of the running epoch, over all processes.
-        loss_count: number of these batches.
-        history: one row an epoch.
-        best: the best figure that decides.
-        stop_reference: what early stopping compares with.
-        epochs_without_improvement: for early stopping.
+    `best` is the best figure that decides, `stop_reference` what early stopping compares with.
     """
 
     step: int = 0

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn import Parameter
 
 from folksong.errors import nearest
@@ -99,3 +100,16 @@ def _translate(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
                 tuple(value) if isinstance(value, list) else value
             )
     return translated
+
+
+def minimise(objective: Callable[[], Tensor], variables: Sequence[Tensor], **options: Any) -> None:
+    """Move the variables by L-BFGS to where the objective is least; options are those of `torch.optim.LBFGS`."""
+    optimizer = torch.optim.LBFGS(list(variables), line_search_fn="strong_wolfe", **options)
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        value = objective()
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call]

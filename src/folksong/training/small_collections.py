@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from folksong.models.tagger import Tagger
 from folksong.training.config import Config
-from folksong.training.fit_head import LEAST_SHARE, minimise
+from folksong.training.optimizer import minimise
 
 SETTLED_BATCHES = 1000
 """After so many, batch norm's running statistics hold nothing of their beginning."""
@@ -32,6 +32,7 @@ SLOWER = 0.1  # learning rate with few tracks, relative to that of the settings
 WINDOWS_PER_TRACK = 6  # that the regression sees
 PENALTY = 10.0  # λ of the sum over windows of the cross-entropies + λ/2 ‖w‖², for inputs of variance 1
 MAX_ITERATIONS = 200
+LEAST_SHARE = 1e-4  # of tracks with a label, for its first bias
 
 
 def starts_from_regression(config: Config, n_tracks: int) -> bool:

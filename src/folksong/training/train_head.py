@@ -19,7 +19,7 @@ from folksong.metrics import summarise
 from folksong.models.checkpoint import write_checkpoint
 from folksong.models.heads import EmbeddingHead
 from folksong.models.pretrained.extractors import contamination
-from folksong.runs import Run
+from folksong.runs import Run, write_model_card
 from folksong.training.config import Config
 from folksong.training.data import TrainingData
 from folksong.training.fit_head import Examples, fit_head, is_exclusive
@@ -27,7 +27,6 @@ from folksong.training.fit_joint import fit_joint
 from folksong.training.label_vectors import place_labels
 from folksong.training.loop import TrainingInterrupted
 from folksong.training.losses import read_loss
-from folksong.training.model_card import write_model_card
 
 logger = logging.getLogger(__name__)
 

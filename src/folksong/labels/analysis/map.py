@@ -13,13 +13,13 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from html import escape
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+from markupsafe import Markup
 
 from folksong.drawing import fill_template, plotly_text
 from folksong.embeddings.ppmi import ppmi_vectors
@@ -83,9 +83,7 @@ def write_map(
         f"{len(rows):,} tags, {len(space):,} labels ({'UMAP' if used == 'umap' else 'principal components'})"
     )
     with atomic_write(path, "w") as stream:
-        stream.write(
-            fill_template(DATA / "map.html", {"title": escape(title), "summary": summary, "plot": plot})
-        )
+        stream.write(fill_template(DATA / "map.html", title=title, summary=summary, plot=plot))
     return used
 
 
@@ -175,7 +173,7 @@ def _plot(
     figure = graph_objects.Figure([points, captions], {**look, "margin": {"l": 0, "r": 0, "t": 0, "b": 0}})
     config = {"responsive": True, "scrollZoom": True, "displaylogo": False}
     search = (DATA / "map.js").read_text(encoding="utf-8")
-    return str(
+    return Markup(
         figure.to_html(config, include_plotlyjs=True, full_html=False, div_id="map", post_script=search)
     )
 

@@ -35,12 +35,7 @@ _MEANING = {"t": "\t", "n": "\n", "r": "\r"}
 
 @dataclass(frozen=True)
 class ReviewedMerges:
-    """What a file of merges says.
-
-    Args:
-        accepted: tag -> what it becomes.
-        rejected: tags of which a merge was rejected; they stay themselves.
-    """
+    """What a file of merges says: tag -> what it becomes, and tags that stay themselves."""
 
     accepted: dict[str, str] = field(default_factory=dict)
     rejected: frozenset[str] = frozenset()

@@ -42,11 +42,7 @@ from folksong.tags.tag_lists import read_tag_list, shipped_list, shipped_text
 
 @dataclass(frozen=True)
 class Recipe:
-    """Steps in the order in which they are applied, and what merged weights become.
-
-    Raises:
-        FolksongError: merges in a circle, or a step that would undo another.
-    """
+    """Steps in the order in which they are applied, and what merged weights become."""
 
     steps: tuple[Step, ...]
     weights: str = "maximum"

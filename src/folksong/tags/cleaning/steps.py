@@ -41,12 +41,8 @@ class Phase(IntEnum):
 class Context:
     """What a step knows of the other steps of its recipe, and how the recipe is applied.
 
-    Args:
-        targets: what aliases make; these tags stay themselves.
-        rejected: tags of which a merge was rejected; these stay themselves too.
-        by_form: a recipe with spelling variants compares tags by their canonical form.
-        weights: what merged weights become, ``"maximum"`` or ``"sum"``.
-        progress: show progress bars.
+    What aliases make (`targets`), and tags of which a merge was rejected, stay themselves. `by_form`: a recipe with
+    spelling variants compares tags by their canonical form.
     """
 
     targets: frozenset[str] = frozenset()
@@ -223,12 +219,7 @@ class KeepTags(ListedTags):
 
 @dataclass(frozen=True)
 class DropTracks(Step):
-    """Listed tracks go: mismatches, or all but one of each group of duplicates.
-
-    Args:
-        tracks: track id -> why it goes.
-        groups: tracks that are one recording; the first that the table has stays.
-    """
+    """Listed tracks go, for a reason each; of each group of tracks that are one recording, all but the first."""
 
     tracks: Mapping[str, str] = field(default_factory=dict)
     groups: tuple[tuple[str, ...], ...] = ()

@@ -7,7 +7,7 @@ import pytest
 
 from folksong.errors import FolksongError
 from folksong.labels import Pair, hybrid
-from folksong.labels.facility_location import LIKE_ENOUGH, facility_location
+from folksong.labels.inside_facets import LIKE_ENOUGH, facility_location
 from folksong.labels.space import LabelSpace
 from folksong.tags.facets import facets
 from folksong.tags.table import TagTable

@@ -5,8 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 from folksong.labels import Label, LabelSpace
-from folksong.runs import Run
-from folksong.training.model_card import write_model_card
+from folksong.runs import Run, write_model_card
 
 
 def test_16_c7_the_card_holds_no_html_and_no_escapes(tiny_run, tmp_path):
