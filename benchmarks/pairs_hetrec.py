@@ -12,7 +12,6 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -28,8 +27,6 @@ PAIRS = {
     "fourth-aside": DATA / "hetrec_pairs_fourth_aside.tsv",
     "fifth": DATA / "hetrec_pairs_fifth.tsv",
 }
-SETTINGS: dict[str, Any] = {"n_clusters": 100, "overlap": 6, "weighted": True}
-BEST = "hybrid, 100 labels, overlap 6, weighted"
 
 
 def builders(table, vectors) -> dict[str, Callable[[int], fs.LabelSpace]]:
@@ -40,7 +37,6 @@ def builders(table, vectors) -> dict[str, Callable[[int], fs.LabelSpace]]:
         return fs.labels.keep_genres(clusters, fs.labels.propose_genres(clusters, table).choice, table)
 
     hybrid = partial(fs.labels.hybrid, table, vectors, across_facets=True)
-    best = partial(hybrid, **SETTINGS)
     return {
         "top 100 (Model 1)": lambda seed: fs.labels.top(table, 100),
         "k-means, plain (Model 3), > 4 counts": lambda seed: fs.labels.kmeans(
@@ -57,14 +53,6 @@ def builders(table, vectors) -> dict[str, Callable[[int], fs.LabelSpace]]:
         ),
         "hybrid": lambda seed: hybrid(seed=seed),
         "hybrid, 100 labels": lambda seed: hybrid(n_clusters=100, seed=seed),
-        "hybrid, 100 labels, overlap 6": lambda seed: hybrid(n_clusters=100, overlap=6, seed=seed),
-        BEST: lambda seed: best(seed=seed),
-        f"{BEST}, no word vectors": lambda seed: fs.labels.hybrid(
-            table, None, across_facets=True, **SETTINGS, seed=seed
-        ),
-        f"{BEST}, meaning 20": lambda seed: best(meaning=20, seed=seed),
-        f"{BEST}, stems not linked": lambda seed: best(link_stems=False, seed=seed),
-        f"{BEST}, spellings not merged": lambda seed: best(merge_spellings=False, seed=seed),
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,6 +123,12 @@ def tiny_waveform_run(tmp_path_factory) -> Iterator[TinyRun]:
     run = build_tiny_run(tmp_path_factory.mktemp("tiny-waveform"), "waveform")
     with left_alone(run.folder):
         yield run
+
+
+@pytest.fixture(scope="session")
+def sound() -> Callable[..., np.ndarray]:
+    """`make_sound`, for tests."""
+    return make_sound
 
 
 @pytest.fixture(scope="session")

@@ -122,7 +122,7 @@ def test_a_waveform_that_is_none(waveform, message):
 
 
 def test_presets_are_what_the_papers_say():
-    assert preset_names() == ("urop2019", "pons2018")
+    assert preset_names() == ("urop2019", "pons2018", "musicnn")
     ours, pons = read_preset("urop2019"), read_preset("pons2018")
     assert (ours.sample_rate, ours.n_fft, ours.hop_length, ours.n_mels, ours.top_db) == (
         16000,
@@ -141,7 +141,9 @@ def test_presets_are_what_the_papers_say():
     assert ours.frames(15) == 468
     assert pons.frames(15) == 937
     assert pons.frames(0.016) == 1
-    with pytest.raises(FolksongError, match=r"'urop2018'.*urop2019, pons2018; did you mean 'urop2019'"):
+    with pytest.raises(
+        FolksongError, match=r"'urop2018'.*urop2019, pons2018, musicnn; did you mean 'urop2019'"
+    ):
         read_preset("urop2018")
 
 

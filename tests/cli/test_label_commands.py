@@ -73,7 +73,15 @@ def test_the_whole_path(files):
     code, output = run("labels", "skipgram", "g.labels.json", "tags.csv", "m42.labels.json", "--epochs", 5)
     assert code == 0, output
     code, output = run(
-        "labels", "hybrid", "tags.csv", "h.labels.json", "--n-clusters", 2, "--vectors", "vectors.txt"
+        "labels",
+        "hybrid",
+        "tags.csv",
+        "h.labels.json",
+        "--n-clusters",
+        2,
+        "--across-facets",
+        "--vectors",
+        "vectors.txt",
     )
     assert code == 0, output
     (files / "pairs.tsv").write_text("same\tmetal\tdoom\napart\tmetal\tdub\nsame\tmetal\tunheard\n")
@@ -141,20 +149,6 @@ def test_same_file_twice_and_learning_from_a_split(files):
     provenance = LabelSpace.read("a.labels.json").provenance
     assert provenance["split_sha256"]
     assert provenance["n_tracks"] < 200
-
-
-def test_overlap_says_how_many_labels_a_track_has(files):
-    code, output = run("labels", "hybrid", "tags.csv", "o.labels.json", "--n-clusters", 4, "--overlap", 3,
-                       "--across-facets", "--vectors", "vectors.txt", "--threshold", 0)  # fmt: skip
-    assert code == 0, output
-    space = LabelSpace.read("o.labels.json")
-    assert any(label.also for label in space.labels)
-    tag = next(tag for label in space.labels for tag in label.also)
-    main, *also = (space.labels[number].name for number in space.labels_of(tag))
-    _, reasons = run("labels", "explain", "o.labels.json", tag, "--tags", "tags.csv")
-    assert f"label {main!r}; also in {', '.join(map(repr, also))}" in reasons
-    per_track = space.encode(read_tags("tags.csv")).nnz / 200
-    assert f"{per_track:.1f} labels a track on average" in output
 
 
 def test_facets_are_written_edited_and_left_out(files):

@@ -209,10 +209,8 @@ def cleaning(house: House) -> dict[str, Any]:
 def labels(house: House) -> dict[str, Any]:
     table, make = house.table, fs.labels
     file = house.folder / "written.labels.json"
-    overlapping = make.hybrid(
-        table, house.vectors, across_facets=True, n_clusters=12, overlap=3, weighted=True, n_init=4, seed=1
-    )
-    overlapping.write(file)
+    divided = make.hybrid(table, house.vectors, across_facets=True, n_clusters=12, n_init=4, seed=1)
+    divided.write(file)
     written = json.loads(file.read_text(encoding="utf-8"))
     found = {
         "top": house.top,
@@ -232,13 +230,9 @@ def labels(house: House) -> dict[str, Any]:
         "skipgram sigmoid in batches": make.skipgram(
             table, house.two_genres, output="sigmoid", batch_size=64, epochs=5, n_init=4, keep_main=True
         ),
-        "hybrid": make.hybrid(table, house.vectors, across_facets=True, n_clusters=12, n_init=4, seed=1),
+        "hybrid": divided,
         "hybrid without vectors": make.hybrid(
             table, None, across_facets=True, n_clusters=12, n_init=4, seed=1
-        ),
-        "hybrid with overlap": overlapping,
-        "hybrid with overlap, no vectors": make.hybrid(
-            table, None, across_facets=True, n_clusters=12, overlap=3, n_init=4
         ),
         "hybrid, spellings and stems kept": make.hybrid(
             table,
@@ -470,9 +464,6 @@ def hetrec(house: House) -> dict[str, Any]:
         "kmeans": make.kmeans(table, house.vectors),
         "kmeans of rarer tags": make.kmeans(table, house.vectors, threshold=5),
         "hybrid": make.hybrid(table, house.vectors, across_facets=True),
-        "hybrid with overlap": make.hybrid(
-            table, house.vectors, across_facets=True, n_clusters=100, overlap=6, weighted=True
-        ),
     }
     entries: dict[str, Any] = {"tag table": describe_table(table), "cleaned": describe_table(cleaned)}
     for name, space in found.items():

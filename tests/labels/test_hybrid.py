@@ -12,7 +12,7 @@ from folksong.embeddings.ppmi import ppmi_vectors
 from folksong.errors import FolksongError
 from folksong.labels import Pair
 from folksong.labels import hybrid as hybrid_by_facet
-from folksong.labels.hybrid import hybrid_vectors
+from folksong.labels.hybrid_vectors import hybrid_vectors
 from folksong.tags.table import TagTable
 
 hybrid = partial(hybrid_by_facet, across_facets=True)
@@ -128,27 +128,6 @@ def crowd():
     return TagTable.from_pairs(*zip(*pairs, strict=True), pairs.values())
 
 
-def test_overlap_gives_near_tags_a_label_in_common(crowd):
-    settings = {"n_clusters": 10, "n_init": 2, "link_stems": False}
-    plain, space = hybrid(crowd, None, **settings), hybrid(crowd, None, overlap=4, **settings)
-    assert all(len(plain.labels_of(tag)) == 1 for tag in crowd.tags if plain.labels_of(tag))
-    n_labels = {len(space.labels_of(tag)) for label in space.labels for tag in label.tags}
-    assert {1, 2} <= n_labels <= {1, 2, 3, 4}
-    assert space.provenance["overlap"] == 4
-
-    def share(found, distance):
-        pairs = [(f"{p}-{x}", f"{(p + distance) % 12}-{y}") for p in range(12) for x in "ab" for y in "ab"]
-        return np.mean(
-            [bool(set(found.labels_of(one)) & set(found.labels_of(other))) for one, other in pairs]
-        )
-
-    assert share(space, 0) == 1 > share(plain, 0)
-    assert share(space, 1) > 1.5 * share(plain, 1)
-    assert share(space, 2) == share(space, 6) == 0
-    with pytest.raises(FolksongError, match="1 label or more, not in 0"):
-        hybrid(crowd, None, overlap=0)
-
-
 def test_weights_count_by_their_logarithm(crowd):
     columns = np.arange(6)
     mean = np.mean([math.log1p(weight) for weight in crowd.weights.data])
@@ -177,7 +156,7 @@ def test_weights_count_by_their_logarithm(crowd):
 
 
 def test_tags_that_must_be_apart_share_none_of_their_labels(messy):
-    space = hybrid(messy, None, n_clusters=4, overlap=2, pairs=[Pair("apart", "thrash", "doom")])
+    space = hybrid(messy, None, n_clusters=4, pairs=[Pair("apart", "thrash", "doom")])
     assert not set(space.labels_of("thrash")) & set(space.labels_of("doom"))
 
 
@@ -219,7 +198,7 @@ def test_meaning_is_learned_on_frequent_tags_alone(table, vectors, monkeypatch):
         seen["rare"] = [tag for tag, frequent in zip(seen["tags"], learned, strict=True) if not frequent]
         return np.zeros_like(vectors)
 
-    monkeypatch.setattr(sys.modules["folksong.labels.hybrid"], "predict_from_words", watched)
+    monkeypatch.setattr(sys.modules["folksong.labels.hybrid_vectors"], "predict_from_words", watched)
     pairs = [(track, tag) for track in table.track_ids for tag, _ in table.tags_of(track)]
     crowd = TagTable.from_pairs(
         *zip(*pairs, *[(track, "thrash sludge") for track in table.track_ids[:9]], strict=True)
@@ -243,9 +222,7 @@ def test_without_meaning_the_words_change_nothing_for_tags_that_co_occur(table, 
 
 def test_same_bytes_whatever_the_order(table, shuffled, vectors, tmp_path):
     for name, source in (("a", table), ("b", shuffled)):
-        space = hybrid(
-            source, vectors, n_clusters=4, overlap=2, weighted=True, provenance={"table_sha256": "-"}
-        )
+        space = hybrid(source, vectors, n_clusters=4, weighted=True, provenance={"table_sha256": "-"})
         space.write(tmp_path / f"{name}.json")
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
 

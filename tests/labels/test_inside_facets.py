@@ -92,8 +92,6 @@ def test_number_pairs_and_given_facets(table):
 def test_wrong_settings_and_tables_of_one_facet(table):
     with pytest.raises(FolksongError, match="there is no facet opinions"):
         hybrid(table, None, without=["opinions"])
-    with pytest.raises(FolksongError, match="only where they cross facets"):
-        hybrid(table, None, overlap=2)
     with pytest.raises(FolksongError, match="only where labels do not cross"):
         hybrid(table, None, across_facets=True, without=["name"])
     one = table.select_tags(["rock", "hard rock", "jazz", "bebop"])
@@ -114,3 +112,35 @@ def test_tags_that_say_nothing_are_divided_as_they_are(caplog):
     space = hybrid(table_of(tracks), None)
     assert {label.facet for label in space.labels} == {"unknown"}
     assert "nothing is known of what the tags are about" in caplog.text
+
+
+@pytest.fixture(scope="module")
+def curated():
+    """A table as a shop keeps it: capitals, one to three tags a track, several languages."""
+    rng = np.random.default_rng(3)
+    worlds = [
+        ["Progressive Rock", "UK", "80s"], ["Progressive Rock", "United Kingdom", "70s"], ["Metalcore", "In English"],
+        ["Metalcore", "USA"], ["Christmas", "In English"], ["Weihnachten", "Deutsch"], ["Choral Music", "Christmas"],
+        ["Composer", "Choral Music"], ["Compositeur", "Choral Music"], ["Pop", "00s"], ["Pop", "80s", "In English"],
+        ["Afrobeat", "Nigeria"], ["Afrobeats", "Nigeria"], ["Nederland", "Pop"], ["Nederlands", "Pop"], ["Pop"],
+    ]  # fmt: skip
+    picked = rng.integers(0, len(worlds), 4000)
+    return table_of({f"s{track}": worlds[world] for track, world in enumerate(picked.tolist())})
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "together"),
+    [
+        ("In English", "Metalcore", False),
+        ("Progressive Rock", "Christmas", False),
+        ("Progressive Rock", "Choral Music", False),
+        ("UK", "United Kingdom", True),
+        ("Composer", "Compositeur", True),
+        ("Christmas", "Weihnachten", True),
+        ("80s", "00s", False),
+    ],
+)
+def test_issue17_a_curated_table_keeps_meanings(curated, one, other, together):
+    space = hybrid(curated, None)
+    assert bool(set(space.labels_of(one)) & set(space.labels_of(other))) is together
+    assert not {"Afrobeats", "Nederlands"} & space.aliases.keys()

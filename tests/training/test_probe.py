@@ -88,7 +88,7 @@ def test_works_without_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
     module.loader.exec_module(alone)
     x, y = clips(60, 3, 8, 1.0)
     probe = alone.Probe().set_params(random_state=3)
-    assert probe.get_params() == {"n_hidden": 0, "n_members": 5, "random_state": 3}
+    assert probe.get_params() == {"n_hidden": 0, "n_members": 5, "random_state": 3, "parts": ()}
     with pytest.raises(FolksongError, match="not fitted"):
         probe.predict(x)
     assert (probe.fit(x, y).predict(x) == y).mean() > 0.8

@@ -184,7 +184,6 @@ def hybrid_command(
         without (FACET,...): Leave facets out, for example opinion,name.
         n_clusters: Number of labels.  [default: as many as the counts ask for; 65 across facets]
         across_facets: Divide all tags, whatever they are about, by spherical k-means.
-        overlap: With --across-facets: labels that a tag may be in, at most.
         weighted: Count co-occurrence by the tags' weights (their logarithm).
         meaning: What a tag's words predict weighs as so many counts of its own.
         merge_spellings (--keep-spellings): Do not merge spelling variants first.
@@ -202,12 +201,9 @@ def hybrid_command(
     space = fs.labels.hybrid(
         table, words, facets=said, without=left_out, pairs=listed, provenance=provenance, **settings
     )
-    kept = write_space(space, out, table)
+    write_space(space, out, table)
     for facet, counts in space.provenance.get("left_out", {}).items():
         click.echo(f"left out of {facet}: {counts:,} counts")
-    if settings["overlap"] > 1:
-        per_track = space.encode(table).nnz / max(kept.n_tracks, 1)
-        click.echo(f"{per_track:.1f} labels a track on average, of those with any")
 
 
 @labels.command("dictionary")

@@ -55,7 +55,7 @@ Args:
 
 COUNTS = {
     "batch_size", "epochs", "min_count", "min_tracks", "n_clusters", "n_files", "n_init", "n_mels", "n_resamples",
-    "n_seeds", "overlap", "sample_rate", "top",
+    "n_seeds", "sample_rate", "top",
 }  # fmt: skip
 """Whole numbers from 1; others are from 0, or from -1 where that is the default."""
 ABOVE_ZERO = {"hop_seconds", "limit_seconds", "silence_db", "window_seconds"}

@@ -67,7 +67,9 @@ def recipe(out: Output) -> None:
 
 
 @click.command(cls=FolksongCommand)
-def clean(source: File, out: CleanedFile, *, recipe: File | None = None) -> None:
+def clean(
+    source: File, out: CleanedFile, *, recipe: File | None = None, accept_proposals: bool = False
+) -> None:  # fmt: skip
     """Clean SOURCE by a recipe and write OUT: SQLite (.db), .csv, .tsv or .parquet.
 
     Beside OUT lies OUT.changes.json: what each original tag became, by which step; "folksong tags explain" reads it.
@@ -77,9 +79,12 @@ def clean(source: File, out: CleanedFile, *, recipe: File | None = None) -> None
 
     Args:
         recipe (FILE): The recipe (TOML).  [default: the one "tags recipe" writes]
+        accept_proposals: Also merge spellings that nothing but their letters speaks for, unreviewed.
     """
     table = fs.read_tags(source)
-    cleaned = fs.clean(table, recipe, source=source, progress=wants_progress())
+    cleaned = fs.clean(
+        table, recipe, source=source, accept_proposals=accept_proposals, progress=wants_progress()
+    )
     cleaned.write(out)
     rows = []
     for what in ("tracks", "tags", "counts"):
@@ -87,6 +92,13 @@ def clean(source: File, out: CleanedFile, *, recipe: File | None = None) -> None
         rows.append((what, before, now, f"{now / before:.2%}" if before else ""))
     echo_table(rows, ("", "before", "after", "of before"))
     click.echo(f"{out}, and what became of each tag in {out}{CHANGES}")
+    if left := cleaned.left:
+        examples = ", ".join(f"{merge.source} -> {merge.target}" for merge in left[:3])
+        counts = sum(merge.source_count for merge in left)
+        click.echo(
+            f"left for you to review: {len(left):,} merges ({counts:,} counts) that nothing but their letters speaks "
+            f"for, such as {examples}; see: folksong tags propose {source} proposal.tsv, or --accept-proposals"
+        )
 
 
 @click.command(cls=FolksongCommand)

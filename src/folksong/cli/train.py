@@ -37,6 +37,8 @@ Args:
     update_freq: Steps between two updates of the training loss, in TensorBoard and the progress bar.
         [default: 10]
     seed: Of everything that is random.  [default: 0]
+    unfreeze (NETWORK): Train musicnn-mtt, musicnn-msd, vgg-mtt or vgg-msd on, at a small learning rate, instead of a
+        new network; on log-mel shards of --preset musicnn.
     changes (--set KEY=VALUE): Any other setting, for example --set loss=asymmetric or --set gain_db=6.
     cuda (I...): Which GPUs. With none on the machine, the CPU.  [default: the first, if there is one]
     processes (N): Processes that share the CPU, each with batches of its own.  [default: 1]
@@ -70,6 +72,7 @@ from folksong.cli.command import Count, File, FolksongCommand, log_to_stderr, no
 from folksong.cli.evaluate import echo_evaluation
 
 FrontEnd = Literal["waveform", "log-mel-spectrogram", "embeddings"]
+Network = Literal["musicnn-mtt", "musicnn-msd", "vgg-mtt", "vgg-msd"]
 Folds = Annotated[int, click.IntRange(2)]
 Weight = Annotated[float, click.FloatRange(0)]
 Verbosity = Annotated[int, click.IntRange(0, 3)]
@@ -91,7 +94,8 @@ def train(
     multi_db: Count | None = None, database: int | None = None, filtered: bool = False,
     filter_path: File | None = None, multi_tag: bool = False, epochs: Count | None = None,
     steps_per_epoch: Count | None = None, batch_size: Count | None = None, shuffle: bool = True,
-    update_freq: Count | None = None, seed: int | None = None, changes: Sequence[str] = (),
+    update_freq: Count | None = None, seed: int | None = None, unfreeze: Network | None = None,
+    changes: Sequence[str] = (),
     cuda: tuple[int, ...] = (), processes: Count | None = None, num_nodes: Count | None = None,
     resumed: File | None = None, pr_auc: File | None = None, roc_auc: File | None = None,
     confusion: File | None = None, label_names: File | None = None, cooccurrence: File | None = None,

@@ -10,35 +10,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from folksong.embeddings.ppmi import MIN_CONTEXT_COUNT
 from folksong.embeddings.words import Vectors
 
 Matrix = npt.NDArray[np.float64]
 
 RIDGE = 3.0
 """Penalty on the map's squared weights; from 1 to 10 it made no difference, with vectors of 50 to 768 dimensions."""
-
-
-MEANING_COUNTS = 6.0
-"""As so many counts of a tag's own does what its words predict weigh."""
-
-
-def add_predicted(
-    own: Matrix, words: Vectors, counts: npt.NDArray[np.int64], meaning: float = MEANING_COUNTS
-) -> Matrix:
-    """Return co-occurrence vectors with what words predict of them: the more, the rarer the tag.
-
-    Args:
-        own: (n, d) co-occurrence vectors.
-        words: (n, m) as of `predict_from_words`, which is learned on the frequent tags.
-        counts: (n,) of the tags.
-        meaning: counts of its own that a tag's words weigh as much as.
-    """
-    predicted = predict_from_words(words, own, counts >= MIN_CONTEXT_COUNT)
-    joined: Matrix = (
-        own + predicted * np.where(own.any(axis=1), meaning / np.maximum(counts, 1), 1.0)[:, None]
-    )
-    return joined
 
 
 def predict_from_words(words: Vectors, vectors: Matrix, learned: npt.NDArray[np.bool_]) -> Matrix:

@@ -66,6 +66,7 @@ class EmbeddingSpace:
         licence: of the weights.
         sha256: of the weights' file; empty where there are no weights or it is not known.
         dimensions: numbers a recording.
+        parts: of several extractors side by side, the dimensions of each.
 
     Raises:
         FolksongError: one of them cannot be.
@@ -80,8 +81,10 @@ class EmbeddingSpace:
     licence: str
     sha256: str
     dimensions: int
+    parts: tuple[int, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "parts", tuple(self.parts))  # a list in JSON
         for name in ("model", "revision", "layer", "pool", "licence", "sha256"):
             if not isinstance(getattr(self, name), str):
                 raise FolksongError(f"{name} of an embedding space must be text, not {getattr(self, name)!r}")

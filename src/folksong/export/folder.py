@@ -20,7 +20,7 @@ from folksong.errors import FileFormatError, FolksongError
 from folksong.export import DESCRIPTION_NAME
 from folksong.files import atomic_path, check_signature, read_document, read_json, sha256_file, write_signed
 from folksong.labels.space import LabelSpace, read_label, write_label
-from folksong.models.checkpoint import load_model
+from folksong.models.checkpoint import load_model, tagger_from_settings
 from folksong.models.tagger import Tagger
 from folksong.prediction.thresholds import stored_thresholds
 from folksong.prediction.windows import AudioInput
@@ -142,7 +142,7 @@ def read_folder(folder: str | os.PathLike[str]) -> ExportedModel:
             content["aliases"],
         )
         values = [entry["threshold"] for entry in content["labels"]]
-        tagger = Tagger.from_settings(content["tagger"], labels)
+        tagger = tagger_from_settings(content["tagger"], labels)
         heard = content["audio"]
         preset = None if heard["preset"] is None else FeaturePreset.from_dict(heard["preset"])
         audio = AudioInput(int(heard["sample_rate"]), float(heard["window_seconds"]), preset)

@@ -13,7 +13,7 @@ import os
 import warnings
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -21,14 +21,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from folksong.audio.log_mel import FeaturePreset, analysis_window, mel_filterbank
+from folksong.embeddings.store import EmbeddingSpace
 from folksong.errors import FolksongError
 from folksong.files import atomic_path
 from folksong.models.checkpoint import load_head, load_model
 from folksong.models.heads import EmbeddingHead
-from folksong.models.tagger import Tagger
+from folksong.models.pretrained.extractors import NETWORKS
+from folksong.models.pretrained.musicnn import PRESET
+from folksong.models.pretrained.network_with_head import NetworkWithHead
+from folksong.prediction.thresholds import stored_thresholds
 from folksong.runs import Run
 
 OPSET = 17
+EXAMPLE_SECONDS = 7  # of audio, with which a graph for any length is traced
 
 
 class Spectrogram(nn.Module):
@@ -76,10 +81,40 @@ class Spectrogram(nn.Module):
         return decibels
 
 
-class TaggerGraph(nn.Module):
-    """What is exported: the audio front (None for a network that hears waveforms, and for a head), tagger, sigmoid."""
+class NetworksWithHead(nn.Module):
+    """Pretrained networks side by side and the head on them: spectrograms (batch, 96, frames) -> logits.
 
-    def __init__(self, tagger: Tagger | EmbeddingHead, front: Spectrogram | None) -> None:
+    Args:
+        space: of the embeddings that the head takes; all its parts are networks that come with folksong.
+        head: the head.
+
+    Raises:
+        FolksongError: the networks' weights are not here, or others.
+    """
+
+    def __init__(self, space: EmbeddingSpace, head: EmbeddingHead) -> None:
+        super().__init__()
+        of_each = (text.split(", ") for text in (space.layer, space.pool))
+        parts = zip(space.model.split("+"), *of_each, strict=True)
+        self.parts = nn.ModuleList(NetworkWithHead(name, head, layer, pool) for name, layer, pool in parts)
+        self.head = head
+        for part, sha256 in zip(self.parts, space.sha256.split(", "), strict=True):
+            if cast(NetworkWithHead, part).load_pretrained() != sha256:
+                raise FolksongError(
+                    f"the head takes embeddings of {space}, whose weights are others than those here"
+                )
+
+    def forward(self, spectrograms: Tensor) -> Tensor:
+        """Return the logits."""
+        embeddings = [cast(NetworkWithHead, part).embed(spectrograms) for part in self.parts]
+        logits: Tensor = self.head(torch.cat(embeddings, 1))
+        return logits
+
+
+class TaggerGraph(nn.Module):
+    """What is exported: audio front (None for a network that hears waveforms, and a head alone), tagger, sigmoid."""
+
+    def __init__(self, tagger: nn.Module, front: Spectrogram | None) -> None:
         super().__init__()
         self.tagger, self.front = tagger, front
 
@@ -92,8 +127,9 @@ class TaggerGraph(nn.Module):
 def export_onnx(run: Run, path: str | os.PathLike[str]) -> Path:
     """Write a run's best tagger as ONNX. Labels, sample rate and window are in the model's metadata.
 
-    Of a run on embeddings it is the head: ``embeddings`` (batch, dimensions) in, scores out; the space that they must
-    lie in is in the metadata.
+    Of a run on embeddings by pretrained networks that come with folksong these are inside, and what is heard at once is
+    the whole recording. Of other embeddings it is the head alone: ``embeddings`` (batch, dimensions) in, scores out;
+    the space that they must lie in is in the metadata.
     """
     try:
         import onnx
@@ -101,20 +137,23 @@ def export_onnx(run: Run, path: str | os.PathLike[str]) -> Path:
         raise FolksongError(
             'ONNX export needs the package onnx, which is not installed: pip install "folksong[export]"'
         ) from None
+    name, axes = "waveform", {0: "batch", 1: "samples"}
     if run.space is None:
         front = None if run.preset is None else Spectrogram(run.preset)
-        graph = TaggerGraph(load_model(run), front).eval()
+        graph = TaggerGraph(load_model(run), front)
         example = torch.zeros(2, int(run.window_seconds * run.sample_rate))
-        name, axes = "waveform", {0: "batch", 1: "samples"}
+    elif holds_networks(run.space):
+        graph = TaggerGraph(NetworksWithHead(run.space, load_head(run)), Spectrogram(PRESET))
+        example = torch.zeros(2, EXAMPLE_SECONDS * PRESET.sample_rate)
     else:
-        graph, example = TaggerGraph(load_head(run), None).eval(), torch.zeros(2, run.space.dimensions)
+        graph, example = TaggerGraph(load_head(run), None), torch.zeros(2, run.space.dimensions)
         name, axes = "embeddings", {0: "batch"}
     with atomic_path(path) as temporary:
         with warnings.catch_warnings():
             # The tracer warns of the checks of shapes, which run on the example and need not be in the graph.
             warnings.simplefilter("ignore")
             torch.onnx.export(
-                graph,
+                graph.eval(),
                 (example,),
                 str(temporary),
                 input_names=[name],
@@ -132,11 +171,20 @@ def export_onnx(run: Run, path: str | os.PathLike[str]) -> Path:
     return Path(path)
 
 
+def holds_networks(space: EmbeddingSpace) -> bool:
+    """Say whether all that made embeddings are networks that come with folksong."""
+    return all(name in NETWORKS for name in space.model.split("+"))
+
+
 def _metadata(run: Run) -> dict[str, Any]:
+    tuned = stored_thresholds(run)
     return {
         "labels": list(run.labels.names),
         "sample_rate": run.sample_rate,
-        "window_seconds": run.window_seconds,
+        "window_seconds": run.window_seconds
+        if run.space is None
+        else None,  # None: the whole recording at once
+        "thresholds": None if tuned is None else tuned.array(run.labels.names).tolist(),
         "front_end": run.front_end,
         "labels_sha256": run.labels.sha256(),
         "folksong": run.config["folksong"],

@@ -3,9 +3,11 @@
 **Likeness** of two tags of one facet, from 0 (of different facets, or opposites) to 1: the cosine of their hybrid
 vectors; where company says little (tracks have few tags; moods and occasions, that suit any music), in part that of
 their word vectors. A tag whose wording ends in another tag ("melodic death metal" in "death metal") is a narrower one
-of it, and at least `NARROWER` like it, the more words they share the more; one that begins with it ("rock argentino")
-at least half way. Contrasts (female and male; two countries, instruments or decades; `folksong.labels.wording`) are not
-alike at all.
+of it, as is one that begins with it ("rock argentino"), and a kind of genre of the wider ones in a tree that ships in
+the package; of two genres of the tree of which neither is a kind of the other, company says nothing. Two names are
+alike by their wording alone. Contrasts (female and male; two countries, instruments or decades;
+`folksong.labels.wording`) are not alike at all. A tag joins a label if it is a narrower one of its name, or very like
+it, and not more frequent.
 
 **Facility location**: tags are chosen so that the sum over all tags of
 
@@ -27,77 +29,59 @@ import numpy as np
 import numpy.typing as npt
 
 from folksong.errors import FolksongError
-from folksong.labels.overlapping import TagGroups
+from folksong.labels.analysis.pairs import Pair
+from folksong.labels.hybrid_vectors import HybridVectors, TagGroups, group_tags
 from folksong.labels.space import Label
-from folksong.labels.wording import contrasts_of, meaning_of
+from folksong.labels.wording import contrasts_of, genre_in_tree, meaning_of
 from folksong.tags.facet_lists import FACETS, UNKNOWN, WORD
+from folksong.tags.facets import TagFacets
 from folksong.tags.table import TagTable
 
 logger = logging.getLogger(__name__)
 
 Floats = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.int64]
+Truths = npt.NDArray[np.bool_]
 
 LEAST_TRACKS = 20
 """A label's name has at least so many counts, its spellings and what means the same together; in a table of fewer than
 4,000 tracks, one for 200 tracks."""
 MOST_CANDIDATES = 1500
-LEAST_LIKENESS, LEAST_LIKENESS_OF_RARE, FREQUENT = 0.33, 0.4, 10
-"""Tags less like any label's name are in none; what a tag with fewer counts than the last says of itself is unsure."""
-LOOSE_FACETS = ("opinion", "name")
-"""Facets whose labels hold together by nothing but their facet: every tag is in the one that it is most like."""
+LEAST_LIKENESS, LEAST_OF_FACET, RARE = 0.75, {"genre": 0.85, "opinion": 0.9}, 0.05
+"""Tags less like any label's name are in none, unless known to be narrower ones. What a rare tag says is unsure, the
+same people hear many genres, and the words of all opinions are near each other."""
+FREQUENT = 10
+SURE_ENOUGH = 0.9
+"""A tag whose facet is a guess less sure than this is in no label."""
 ENOUGH_COMPANY = 4.0
-MOOD_BY_WORDS = 0.5
-"""Moods and occasions suit any music, so that their company says less of them than their words."""
-WORTH_A_LABEL = 0.0006
+BY_WORDS = {"mood": 0.7, "use": 0.7, "opinion": 1.0}
+"""Moods and occasions suit any music, so that their company says less of them than their words; of an opinion it says
+who holds it."""
+PHRASE = 3
+"""Of so many words the mean vector is near that of any others."""
+WORTH_A_LABEL = 0.001
 """Of all counts: what a chosen tag must add."""
 LIKE_ENOUGH = 0.85
 """A tag so like a chosen one is served; labels go to those that are like none rather than to finer shades."""
-NARROWER, MORE_WORDS, BEGINS = 0.6, 0.08, 0.45
+NARROWER, MORE_WORDS, BEGINS, KIN = 0.45, 0.08, 0.4, 0.4
 BLOCK = 2000
 
 
-def link_meanings(tags: Sequence[str], leaders: Numbers, facets: Sequence[str]) -> Numbers:
-    """Return the leaders of tags that mean the same: of one facet, and of one stem, place, instrument or decade."""
-    leaders = leaders.copy()
-    first: dict[tuple[str, str], int] = {}
-    for row, (tag, facet) in enumerate(zip(tags, facets, strict=True)):
-        if facets[leaders[row]] != facet:
-            leaders[row] = row
-        meaning = meaning_of(tag, facet)
-        if meaning:
-            other = leaders[first.setdefault((facet, meaning), row)]
-            one = leaders[row]
-            leaders[leaders == max(one, other)] = min(one, other)
-    return leaders
-
-
-def divide_inside_facets(
-    counts: Mapping[str, int],
-    of_tag: Sequence[str],
-    words_of_tag: npt.NDArray[np.float64] | None,
-    groups: TagGroups,
-    group_of: Sequence[int],
+def inside_facets(
+    placed: HybridVectors,
     table: TagTable,
+    facets: TagFacets,
+    pairs: Sequence[Pair],
     n_labels: int | None,
     without: frozenset[str],
 ) -> tuple[tuple[Label, ...], dict[str, int]]:
-    """Return the labels by facet, the most popular first, and the counts left out of each facet.
-
-    Args:
-        counts: tag -> its counts, most popular first.
-        of_tag: (n,) their facets.
-        words_of_tag: (n, m) their word vectors; None without.
-        groups: of tags that mean the same.
-        group_of: (n,) the group of each tag, -1 where it has none.
-        table: of the tags.
-        n_labels: how many to make; None makes as many as the counts ask for.
-        without: facets to leave out.
-    """
+    """Return the labels by facet, the most popular first, and the counts left out of each facet."""
     if unknown := without - {*FACETS}:
         raise FolksongError(f"there is no facet {', '.join(sorted(unknown))}; facets are {', '.join(FACETS)}")
-    tags = list(counts)
-    row_of = {tag: row for row, tag in enumerate(tags)}
+    of_tag = [_sure_facet(facets, tag) for tag in placed.tags]
+    leaders = _link_meanings(placed, of_tag)
+    groups, group_of = group_tags(placed, leaders, pairs)
+    row_of = {tag: row for row, tag in enumerate(placed.tags)}
     of_group = [of_tag[row_of[name]] for name in groups.names]
     wanted = np.array([facet != UNKNOWN and facet not in without for facet in of_group], bool)
     if not wanted.any() and not without:
@@ -111,16 +95,26 @@ def divide_inside_facets(
             "more facets, or build labels of the most popular tags"
         )
     units = groups.points / np.linalg.norm(groups.points, axis=1, keepdims=True)
-    words = None if words_of_tag is None else words_of_tag[[row_of[name] for name in groups.names]]
-    meanings = [meaning_of(name, facet) for name, facet in zip(groups.names, of_group, strict=True)]
-    by_words = np.array([MOOD_BY_WORDS if facet in ("mood", "use") else 0.0 for facet in of_group])
+    words = None if placed.words is None else placed.words[[row_of[name] for name in groups.names]]
+    meanings = [
+        meaning_of(name, facet) if facet != "use" else ""  # one occasion may suit another
+        for name, facet in zip(groups.names, of_group, strict=True)
+    ]
+    by_words = np.array([BY_WORDS.get(facet, 0.0) for facet in of_group])
     by_words = np.maximum(by_words, _words_share(table))
-    alike = likeness(groups.names, groups.wordings, units, words, by_words, of_group, meanings, frequent)
+    named = np.array([facet == "name" for facet in of_group], bool)
+    units[named] = 0  # two artists are not one, whoever hears both
+    if words is not None:
+        words[named | np.array([len(WORD.findall(name)) >= PHRASE for name in groups.names], bool)] = 0
+    alike, narrower = likeness(
+        groups.names, groups.wordings, units, words, by_words, of_group, meanings, frequent
+    )
+    least = np.array([LEAST_OF_FACET.get(facet, LEAST_LIKENESS) for facet in of_group])
+    least += RARE * (groups.counts < FREQUENT)
+    drowned = groups.counts[:, None] > groups.counts[frequent]  # a name must hold for its label's tracks
+    alike[(alike < least[:, None]) & ~narrower | drowned] = 0
     found = facility_location(alike, frequent, np.where(wanted, groups.counts, 0), n_labels)
-    loose = np.array([facet in LOOSE_FACETS for facet in of_group], bool)
-    least = np.where(groups.counts < FREQUENT, LEAST_LIKENESS_OF_RARE, LEAST_LIKENESS)
-    near = found.likeness >= np.where(loose, 1e-6, least)
-    label_of = np.where(wanted & near, found.label, -1)
+    label_of = np.where(wanted & (found.likeness > 0), found.label, -1)
     _keep_apart(groups, label_of, alike[:, np.searchsorted(frequent, found.chosen)])
     members: dict[int, list[int]] = {}
     costs: dict[str, int] = {}
@@ -129,11 +123,12 @@ def divide_inside_facets(
         if label >= 0:
             members.setdefault(label, []).append(row)
         else:
-            costs[of_tag[row]] = costs.get(of_tag[row], 0) + counts[tags[row]]
+            facet = facets.of(placed.tags[row])
+            costs[facet] = costs.get(facet, 0) + int(placed.counts[row])
     labels = [
         Label(
-            tags[rows[0]],
-            tuple(tags[row] for row in rows),
+            groups.names[int(found.chosen[label])],
+            tuple(placed.tags[row] for row in rows),
             (),
             of_group[int(found.chosen[label])],
         )
@@ -144,6 +139,27 @@ def divide_inside_facets(
         "counts left out, by facet: %s", ", ".join(f"{facet} {n:,}" for facet, n in costs.items()) or "none"
     )
     return tuple(sorted(labels, key=lambda label: order[label.facet])), costs
+
+
+def _sure_facet(facets: TagFacets, tag: str) -> str:
+    row = facets.row_of.get(tag)
+    unsure = row is not None and facets.reasons[row] == "guess" and facets.confidences[row] < SURE_ENOUGH
+    return UNKNOWN if unsure else facets.of(tag)
+
+
+def _link_meanings(placed: HybridVectors, facets: Sequence[str]) -> Numbers:
+    """Return the leaders of tags that mean the same: of one facet, and of one stem, place, instrument or decade."""
+    leaders = placed.leaders.copy()
+    first: dict[tuple[str, str], int] = {}
+    for row, (tag, facet) in enumerate(zip(placed.tags, facets, strict=True)):
+        if facets[leaders[row]] != facet:
+            leaders[row] = row
+        meaning = meaning_of(tag, facet)
+        if meaning:
+            other = leaders[first.setdefault((facet, meaning), row)]
+            one = leaders[row]
+            leaders[leaders == max(one, other)] = min(one, other)
+    return leaders
 
 
 def _keep_apart(groups: TagGroups, label_of: Numbers, alike: npt.NDArray[np.float32]) -> None:
@@ -226,8 +242,10 @@ def likeness(
     facets: Sequence[str],
     meanings: Sequence[str],
     candidates: Numbers,
-) -> Floats:
-    """Return how like n tags are to the candidates among them, (n, n_candidates).
+) -> tuple[Floats, Truths]:
+    """Return how like n tags are to the candidates among them, and where they are known to be narrower ones.
+
+    Both are (n, n_candidates).
 
     Each stands for others, whose words are its wording; `points`, (n, d), are hybrid vectors, `words`, (n, m), word
     vectors, whose rows have length 1, or 0 where a word is unknown; `words_share`, (n,), is how much goes by words.
@@ -240,25 +258,50 @@ def likeness(
         )  # of words that have little to do
         by_words = np.maximum(cosines - typical, 0) / max(1 - typical, 1e-6)
         found += np.asarray(words_share[:, None] * (by_words - found), np.float32)
+    narrower = _by_tree(found, names, facets, candidates)
     contrasts = contrasts_of(wordings)
     facet, meaning = _numbered(facets), _numbered(meanings)
     means = np.array([bool(one) for one in meanings], bool)
+    dated = means & np.array([facet == "era" for facet in facets], bool)
     for start in range(0, len(found), BLOCK):
         rows = slice(start, start + BLOCK)
-        _narrower(found, names, rows, {names[row]: column for column, row in enumerate(candidates.tolist())})
+        column_of = {names[row]: column for column, row in enumerate(candidates.tolist())}
+        _narrower(found, narrower, names, rows, column_of)
         barred = contrasts.between(rows, candidates.tolist()) | (facet[rows, None] != facet[candidates])
-        barred |= (means[rows, None] & means[candidates]) & (meaning[rows, None] != meaning[candidates])
+        both = means[rows, None] & means[candidates]
+        both |= dated[rows, None] | dated[candidates]  # "oldies" are of no decade
+        barred |= both & (meaning[rows, None] != meaning[candidates])
         found[rows][barred] = 0
     found = np.clip(found, 0, 1)
     found[candidates, np.arange(len(candidates))] = 1
-    return found
+    narrower[found == 0] = False
+    return found, narrower
 
 
 def _numbered(names: Sequence[str]) -> Numbers:
     return np.unique(np.array(names, object), return_inverse=True)[1].astype(np.int64)
 
 
-def _narrower(found: Floats, names: Sequence[str], rows: slice, column_of: Mapping[str, int]) -> None:
+def _by_tree(found: Floats, names: Sequence[str], facets: Sequence[str], candidates: Numbers) -> Truths:
+    """Let a genre be like the wider ones of the tree and like no others in it; return where it is a kind of one."""
+    in_tree = {row: genre_in_tree(names[row]) for row, facet in enumerate(facets) if facet == "genre"}
+    known = {row: place for row, place in in_tree.items() if place is not None}
+    narrower = np.zeros(found.shape, bool)
+    columns = [(column, known[row][0]) for column, row in enumerate(candidates.tolist()) if row in known]
+    for row, (form, wider) in known.items():
+        for column, other in columns:
+            if other in wider:
+                narrower[row, column] = True
+                # of several wider ones, the one with more of its company
+                found[row, column] = max(found[row, column], KIN + (1 - KIN) * found[row, column] / 2)
+            elif other != form:
+                found[row, column] = 0
+    return narrower
+
+
+def _narrower(
+    found: Floats, narrower: Truths, names: Sequence[str], rows: slice, column_of: Mapping[str, int]
+) -> None:
     for row in range(*rows.indices(len(names))):
         words = WORD.findall(names[row].lower())
         for size in range(1, len(words)):
@@ -267,4 +310,5 @@ def _narrower(found: Floats, names: Sequence[str], rows: slice, column_of: Mappi
                 for form in (" ".join(piece), "-".join(piece)):
                     column = column_of.get(form)
                     if column is not None:
+                        narrower[row, column] = True
                         found[row, column] = max(found[row, column], value)

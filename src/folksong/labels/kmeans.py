@@ -103,28 +103,18 @@ def frequent_tags(table: TagTable, threshold: int) -> list[str]:
 
 
 def labels_of_clusters(
-    tags: Sequence[str],
-    numbers: npt.NDArray[np.int64] | Sequence[int],
-    also: Sequence[Sequence[int]] = (),
+    tags: Sequence[str], numbers: npt.NDArray[np.int64] | Sequence[int]
 ) -> tuple[Label, ...]:
     """Return the clusters as labels, each named by its first tag, in the order of their first tags.
 
     Args:
         tags: the clustered tags, most popular first.
         numbers: the cluster of each tag.
-        also: further clusters of each tag. They are no clusters without tags of their own.
     """
     members: dict[int, list[str]] = {}
-    guests: dict[int, list[str]] = {}
     for tag, number in zip(tags, numbers, strict=True):
         members.setdefault(int(number), []).append(tag)
-    for tag, further in zip(tags, also, strict=True) if also else ():
-        for number in further:
-            guests.setdefault(int(number), []).append(tag)
-    return tuple(
-        Label(cluster[0], tuple(cluster), tuple(guests.get(number, ())))
-        for number, cluster in members.items()
-    )
+    return tuple(Label(cluster[0], tuple(cluster)) for cluster in members.values())
 
 
 def keep_labels_with(labels: Sequence[Label], tags: Iterable[str]) -> tuple[Label, ...]:

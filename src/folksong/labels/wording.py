@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from folksong.embeddings.tags import decade_words
 from folksong.tags.cleaning.spelling import words_of
-from folksong.tags.facet_lists import meaning, plain
+from folksong.tags.facet_lists import SEPARATORS, meaning, plain, sources
 
 DECADE = re.compile(r"(?<![a-z0-9])((?:19|20)?\d0)['’´`]?s(?![a-z0-9])")
 YEAR = re.compile(r"(?<![a-z0-9])(19\d|20[0-2])\d(?![a-z0-9])")
@@ -85,7 +85,7 @@ class Contrasts:
 
 
 def meaning_of(tag: str, facet: str) -> str:
-    """Return what a tag means where other words mean the same: its country, instrument, decade or sex; empty else.
+    """Return what a tag means where other words mean the same: its country, instrument, use, decade, sex; empty else.
 
     >>> meaning_of("Berlin", "place"), meaning_of("80's", "era"), meaning_of("rock", "genre")
     ('germany', '1980s', '')
@@ -97,7 +97,37 @@ def meaning_of(tag: str, facet: str) -> str:
         stems, sides = set(stems_of(tag)), _opposites()[0]
         said = [name for name, side in zip(("female", "male"), sides, strict=True) if stems & side]
         return said[0] if len(said) == 1 else ""
+    if facet == "use":
+        return sources()[form][2] if (form := plain(tag)) in sources() else ""
     return meaning(plain(tag), facet) if facet in ("place", "instrument") else ""
+
+
+@cache
+def _wider_genres() -> dict[str, frozenset[str]]:
+    """Return each genre of the shipped tree, without blanks and hyphens -> all wider ones; none of those at the top."""
+    parents: dict[str, set[str]] = {}
+    for line in data_lines("genre_parents.tsv"):
+        genre, parent = (SEPARATORS.sub("", name) for name in line.split("\t"))
+        parents.setdefault(genre, set()).add(parent)
+        parents.setdefault(parent, set())
+    wider: dict[str, frozenset[str]] = {}
+    for genre in parents:
+        found, new = set[str](), parents[genre]
+        while new:
+            found |= new
+            new = set().union(*(parents[name] for name in new)) - found
+        wider[genre] = frozenset(found)
+    return wider
+
+
+def genre_in_tree(tag: str) -> tuple[str, frozenset[str]] | None:
+    """Return a genre as the shipped tree names it, and all wider genres; None where the tree lacks it.
+
+    >>> genre_in_tree("Be Bop"), genre_in_tree("zorbcore")
+    (('bebop', frozenset({'jazz'})), None)
+    """
+    form = SEPARATORS.sub("", plain(tag))
+    return (form, _wider_genres()[form]) if form in _wider_genres() else None
 
 
 def contrasts_of(tags: Sequence[str]) -> Contrasts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from zipfile import BadZipFile, ZipFile, is_zipfile
 
 import torch
@@ -13,13 +13,16 @@ from torch import nn
 from folksong.embeddings.store import EMBEDDINGS
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import atomic_path
+from folksong.labels.space import LabelSpace
 from folksong.models.heads import EmbeddingHead
+from folksong.models.pretrained.network_with_head import NetworkWithHead
 from folksong.models.tagger import Tagger
 
 if TYPE_CHECKING:
     from folksong.runs import Run
 
 FORMAT = "folksong.checkpoint"
+NETWORK = "network"  # key of the settings of a network that others trained
 
 
 def write_checkpoint(path: str | os.PathLike[str], content: dict[str, Any]) -> None:
@@ -59,9 +62,16 @@ def load_model(run: Run, *, checkpoint: str | os.PathLike[str] | None = None) ->
         raise FolksongError(
             f"{run.path}: learned from embeddings and has a head, not a network that hears audio"
         )
-    tagger = Tagger.from_settings(dict(run.config["tagger"]), run.labels)
+    tagger = tagger_from_settings(dict(run.config["tagger"]), run.labels)
     _load_weights(tagger, run.best_checkpoint if checkpoint is None else checkpoint)
     return tagger.eval()
+
+
+def tagger_from_settings(settings: dict[str, Any], labels: LabelSpace) -> Tagger:
+    """Build the network that a run's or an exported model's settings describe, with random weights."""
+    if NETWORK not in settings:
+        return Tagger.from_settings(settings, labels)
+    return cast(Tagger, NetworkWithHead.from_settings(settings, labels))  # all of it that is called
 
 
 def load_head(run: Run) -> EmbeddingHead:

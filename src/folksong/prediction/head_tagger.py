@@ -56,22 +56,24 @@ class HeadTagger(LoadedTagger):
         """Return the scores (n_labels,) float32 of a file, or of mono samples at the extractor's sample rate."""
         if isinstance(source, str | os.PathLike):
             return self.predict(source).scores
+        return self._heard(np.asarray(source, np.float32))
+
+    def _heard(self, samples: npt.NDArray[np.float32]) -> Scores:
         with torch.inference_mode():
-            vector = torch.from_numpy(self.extractor(np.asarray(source, np.float32)))
+            vector = torch.from_numpy(self.extractor(samples))
             found: Scores = self.link(self.head(vector[None]))[0].numpy()
         return found
 
     def _predict(self, file: str | os.PathLike[str], threads: ThreadPoolExecutor | None = None) -> Prediction:
-        samples = decode(file, self.extractor.sample_rate)
+        samples = decode(file, self.audio.sample_rate)
         try:
             scores = self.scores(samples)
         except AudioError as error:
             raise AudioError(f"{file}: {error}") from error
-        seconds, silent = (
-            len(samples) / self.extractor.sample_rate,
-            float(np.abs(samples).max()) < SILENCE_PEAK,
+        silent = float(np.abs(samples).max()) < SILENCE_PEAK
+        return Prediction(
+            os.fspath(file), len(samples) / self.audio.sample_rate, self.labels, scores, silent=silent
         )
-        return Prediction(os.fspath(file), seconds, self.labels, scores, silent=silent)
 
 
 def find_extractor(space: EmbeddingSpace, name: str, wanted_by: object) -> Extractor:
@@ -82,8 +84,8 @@ def find_extractor(space: EmbeddingSpace, name: str, wanted_by: object) -> Extra
     """
     try:
         found = get_extractor(name)
-        if found.space != space and "+" not in name and found.space.model == space.model:
-            found = get_extractor(name, layer=space.layer, pool=space.pool)  # type: ignore[arg-type]
+        if found.space != space and found.space.model == space.model:
+            found = get_extractor(name, layer=space.layer, pool=space.pool)
     except FolksongError as error:
         raise FolksongError(
             f"{wanted_by}: hears recordings as embeddings of {space}, and no extractor makes these here ({error}); "

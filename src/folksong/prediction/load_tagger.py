@@ -51,8 +51,8 @@ def load_tagger(
     """Load a run's best network, or an exported model, for prediction.
 
     Args:
-        run: the run, or its folder, or a folder that `folksong export` wrote; or a pretrained network by its name:
-            ``musicnn-msd``, ``musicnn-mtt``, ``vgg-msd``, ``vgg-mtt`` (50 tags each).
+        run: the run, or its folder, or a folder or an ``.onnx`` file that `folksong export` wrote; or a pretrained
+            network by its name: ``musicnn-msd``, ``musicnn-mtt``, ``vgg-msd``, ``vgg-mtt`` (50 tags each).
         device: ``"cpu"``, ``"cuda"``, …; a GPU where there is one if None.
         hop_seconds: from the beginning of one window to the next, in the place of the stored definition's.
         batch_size: windows scored at once.
@@ -71,6 +71,10 @@ def load_tagger(
         keep_memory()  # doubles the speed of the waveform network
     if not isinstance(run, Run) and str(run) in NETWORKS and not Path(run).exists():
         return _pretrained(str(run), chosen, hop_seconds, batch_size, precision)
+    if not isinstance(run, Run) and Path(run).suffix == ".onnx" and Path(run).is_file():
+        from folksong.prediction.onnx_tagger import OnnxTagger
+
+        return OnnxTagger(run)
     if not isinstance(run, Run) and (Path(run) / DESCRIPTION_NAME).is_file():
         from folksong.export.folder import read_folder  # which imports this package
 

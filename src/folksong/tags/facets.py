@@ -4,8 +4,10 @@ In this order, the first that says something decides:
 
 1. a person's file;
 2. the tag itself, where its vocabulary names the facet (``genre---rock``);
-3. the lists of the package (`folksong.tags.facet_lists`), for the whole tag, a decade or a year, and for all its words;
-4. a guess: the logistic regression of `folksong.tags.facet_classifier` from wording and word vectors, and naive Bayes
+3. the lists of the package (`folksong.tags.facet_lists`), for the whole tag, a decade or a year;
+4. the table, where its tracks are artists by their names: a tag that is one of them is a name;
+5. the lists for all its words;
+6. a guess: the logistic regression of `folksong.tags.facet_classifier` from wording and word vectors, and naive Bayes
    from the facets of the tags it shares tracks with. The lists do not tell how frequent such tags are among those that
    no list holds: that is estimated from the guesses themselves by expectation maximisation (Saerens, Latinne &
    Decaestecker 2002), rare and frequent tags apart. What is then in doubt is unknown.
@@ -15,9 +17,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
+from urllib.parse import unquote
 
 import numpy as np
 import numpy.typing as npt
@@ -43,7 +46,7 @@ logger = logging.getLogger(__name__)
 
 Floats = npt.NDArray[np.float64]
 
-CONFIDENCE = {"file": 1.0, "prefix": 0.95, "listed": 0.95, "words": 0.85}
+CONFIDENCE = {"file": 1.0, "prefix": 0.95, "listed": 0.95, "track": 0.85, "words": 0.85}
 """Of what is no guess; measured, but for the file, by benchmarks/judge_facets.py."""
 TEMPERATURE = 0.7
 """The regression is too sure of tags unlike the listed ones (Guo et al. 2017)."""
@@ -66,7 +69,7 @@ class TagFacets:
         tags: (n,) in the table's order.
         facets: (n,) one of `FACETS`, or ``unknown``.
         confidences: (n,) from 0 to 1.
-        reasons: (n,) ``file``, ``prefix``, ``listed``, ``words`` or ``guess``.
+        reasons: (n,) ``file``, ``prefix``, ``listed``, ``track``, ``words`` or ``guess``.
     """
 
     tags: tuple[str, ...]
@@ -126,7 +129,8 @@ def facets(
     """
     table, given = as_table(tags), given or {}
     _check(given, table)
-    said = [_said(tag, given) for tag in table.tags]
+    artists = {plain(unquote(track)) for track in table.track_ids if not track.isdigit()}
+    said = [_said(tag, given, artists) for tag in table.tags]
     open_rows = np.array([row for row, found in enumerate(said) if found is None], np.int64)
     chances = np.zeros((table.n_tags, len(FACETS)))
     for row, found in enumerate(said):
@@ -163,7 +167,7 @@ def _check(given: Mapping[str, str], table: TagTable) -> None:
         )
 
 
-def _said(tag: str, given: Mapping[str, str]) -> tuple[str, str] | None:
+def _said(tag: str, given: Mapping[str, str], names: Set[str]) -> tuple[str, str] | None:
     """Return the facet that something says of the tag, and what says so."""
     if tag in given:
         return given[tag], "file"
@@ -172,6 +176,8 @@ def _said(tag: str, given: Mapping[str, str]) -> tuple[str, str] | None:
     form = plain(tag)
     if facet := listed(form):
         return facet, "listed"
+    if form in names:
+        return "name", "track"
     words = WORD.findall(form)
     if len(form) < 2 or (form.isdigit() and not YEAR.fullmatch(form)):
         return UNKNOWN, "words"

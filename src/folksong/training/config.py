@@ -51,6 +51,8 @@ class ModelSettings(Section):
         tag_side: of the joint space, what a tag is known by: its ``words``' vectors; co-occurrence, ``ppmi`` or
             ``skipgram``; ``both`` words and ppmi; ``random``, the control.
         n_joint_units: numbers of a place in the joint space.
+        unfreeze: the network that is trained on: ``musicnn-mtt``, ``musicnn-msd``, ``vgg-mtt`` or ``vgg-msd``, instead
+            of a new one, on log-mel-spectrograms of the preset ``musicnn``.
     """
 
     n_dense_units: Count = 500
@@ -58,6 +60,7 @@ class ModelSettings(Section):
     head: Literal["linear", "hidden", "joint"] = "linear"
     tag_side: Literal["both", "words", "ppmi", "skipgram", "random"] = "both"
     n_joint_units: Count = 128
+    unfreeze: Literal["musicnn-mtt", "musicnn-msd", "vgg-mtt", "vgg-msd"] | None = None
 
 
 class AugmentationSettings(Section):
@@ -292,6 +295,10 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _head_has_its_loss(self) -> Config:
+        if self.model.head == "joint" and self.model.unfreeze:
+            raise ValueError(
+                "a pretrained network is trained on with an output a label, not with the head joint"
+            )
         if (self.model.head == "joint") != self.loss.is_joint:
             raise ValueError(
                 f"the head {self.model.head} does not learn by the loss {self.loss.chosen}; those of the joint space "

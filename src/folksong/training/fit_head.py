@@ -26,6 +26,7 @@ from torch.nn import functional
 from folksong.errors import FolksongError
 from folksong.metrics import summarise
 from folksong.models.heads import EmbeddingHead
+from folksong.training.config import LossSettings
 from folksong.training.optimizer import minimise
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -38,6 +39,9 @@ PATIENCE = 2  # steps of λ without an improvement
 MAX_ITERATIONS = 60
 ITERATIONS_ON_THE_WAY, TOLERANCE_ON_THE_WAY = 20, 1e-5  # of λs that are only looked at
 LEAST_SHARE = 1e-4
+LEAST_DEVIATION = (
+    2e-5  # of a feature, relative to its mean: less is rounding in 32 bits, which would count as much
+)
 OFFSET_PENALTY = 2.0  # tracks' worth of doubt that a label's offset in the calibration is 0
 BATCH_SIZE, LEARNING_RATE, MOST_EPOCHS, EPOCHS_PATIENCE = 128, 1e-3, 200, 8
 HIDDEN_DECAY = 1e-2
@@ -70,11 +74,13 @@ class FittedHead:
         head: in evaluation mode.
         penalty: λ; NaN for a hidden layer.
         n_held_out: tracks that it was chosen and calibrated by.
+        held_out_loss: mean log-loss of these tracks; less is better, also between embeddings.
     """
 
     head: EmbeddingHead
     penalty: float
     n_held_out: int
+    held_out_loss: float
 
 
 def fit_head(
@@ -83,6 +89,7 @@ def fit_head(
     validation: Examples | None,
     loss_of: Loss,
     *,
+    parts: Sequence[int] = (),
     seed: int = 0,
 ) -> FittedHead:
     """Fit a head's weights and calibration.
@@ -92,12 +99,13 @@ def fit_head(
         training: what it learns from.
         validation: used to choose by, never to learn from, and only if it is large.
         loss_of: (logits, learned) -> the mean loss over tracks and labels.
+        parts: features of each of several extractors side by side, which then count alike, however many those are.
         seed: of folds, first weights and batches.
 
     Raises:
         FolksongError: a number is not finite.
     """
-    standardise(head, training.x)
+    standardise(head, training.x, parts)
     loss = softmax_loss if head.settings["exclusive"] else _summed(loss_of)
     inner = Examples(head.standardised(training.x), training.targets, training.learned)
     judge = None
@@ -105,25 +113,30 @@ def fit_head(
         judge = Examples(head.standardised(validation.x), validation.targets, validation.learned)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        parts = _held_out_parts(inner, judge, seed)
+        folds = _held_out_parts(inner, judge, seed)
         fit = _fit_hidden if head.settings["n_hidden"] else _fit_linear
-        penalty, logits, targets = fit(head, inner, judge, parts, loss)
+        penalty, logits, targets = fit(head, inner, judge, folds, loss)
     calibration = calibrate(logits, targets, exclusive=head.settings["exclusive"])
     head.slope.copy_(calibration.slope)
     head.offset.copy_(calibration.offset)
     if not all(bool(torch.isfinite(values).all()) for values in head.state_dict().values()):
         raise FolksongError("the head's weights became infinite; are the embeddings finite, and the losses?")
-    return FittedHead(head.eval(), penalty, len(logits))
+    return FittedHead(head.eval(), penalty, len(logits), calibration.loss)
 
 
-def standardise(head: EmbeddingHead, x: Tensor) -> None:
-    """Give a head the mean and scale of embeddings (n, n_features); a feature that is constant becomes 0."""
+def standardise(head: EmbeddingHead, x: Tensor, parts: Sequence[int] = ()) -> None:
+    """Give a head the mean and scale of embeddings (n, n_features); a feature that is constant becomes 0.
+
+    All features together have a mean square length of 1, and so much of it each part (numbers of features).
+    """
     if not bool(torch.isfinite(x).all()):
         raise FolksongError("some embeddings are no finite numbers")
     mean = x.mean(dim=0, dtype=torch.float64)
     deviation = ((x - mean.to(x.dtype)).square().mean(dim=0, dtype=torch.float64)).sqrt()
-    varies = deviation > 1e-6 * mean.abs().clamp(min=1e-30)
-    scale = torch.where(varies, 1 / deviation.clamp(min=1e-30), 0) / math.sqrt(max(int(varies.sum()), 1))
+    varies = deviation > LEAST_DEVIATION * mean.abs().clamp(min=1e-30)
+    sizes = list(parts) or [x.shape[1]]
+    alike = [one.sum().clamp(min=1).expand(len(one)) * len(sizes) for one in torch.split(varies, sizes)]
+    scale = torch.where(varies, 1 / deviation.clamp(min=1e-30), 0) / torch.cat(alike).sqrt()
     head.mean.copy_(mean)
     head.scale.copy_(scale)
 
@@ -131,6 +144,12 @@ def standardise(head: EmbeddingHead, x: Tensor) -> None:
 def is_exclusive(targets: npt.NDArray[np.generic] | Tensor) -> bool:
     """Say whether each track carries exactly one of two or more labels: (n, n_labels) of 0 and 1."""
     return targets.shape[1] > 1 and bool((targets.sum(1) == 1).all())
+
+
+def learns_softmax(targets: npt.NDArray[np.generic], loss: LossSettings) -> bool:
+    """Say whether a head learns the softmax: each track carries one label, and the loss is plain cross-entropy."""
+    plain = loss.chosen == "bce" and loss.weights == "ignore" and not loss.label_smoothing
+    return plain and loss.absent_weight == 1 and is_exclusive(targets)
 
 
 def softmax_loss(logits: Tensor, targets: Tensor) -> Tensor:
@@ -184,16 +203,17 @@ def calibrate(logits: Tensor, targets: Tensor, *, exclusive: bool = False) -> Ca
     """Find slope and offsets that make held-out logits (n, n_labels) probabilities.
 
     Platt 1999, "Probabilistic outputs for support vector machines", with one slope for all labels, and offsets that
-    stay near 0 where few tracks say otherwise.
+    stay near 0 where few tracks say otherwise; of the softmax the slope alone (Guo et al. 2017, "On calibration of
+    modern neural networks"): its offsets cost an instrument classifier a point of accuracy.
     """
     z, y = logits.double(), targets.double()
     start = torch.cat([torch.ones(1), torch.zeros(z.shape[1])]).double()
     values = start.clone().requires_grad_()
 
     def summed_loss(values: Tensor) -> Tensor:
-        moved = values[0] * z + values[1:]
         if exclusive:
-            return -(y * torch.log_softmax(moved, dim=1)).sum()
+            return -(y * torch.log_softmax(values[0] * z, dim=1)).sum()
+        moved = values[0] * z + values[1:]
         return functional.binary_cross_entropy_with_logits(moved, y, reduction="sum")
 
     if len(z):

@@ -8,6 +8,7 @@ V = (XᵀX / n + γ I)⁻¹ XᵀY S / n · (SᵀS + λ I)⁻¹, and a score is x
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +32,7 @@ def fit_joint(
     validation: Examples | None,
     loss_of: TaggingLoss,
     *,
+    parts: Sequence[int] = (),
     seed: int = 0,
 ) -> FittedHead:
     """Fit a head with a joint output layer, whose label vectors it has; arguments as of `fit_head`.
@@ -40,7 +42,7 @@ def fit_joint(
     Raises:
         FolksongError: a number is not finite.
     """
-    standardise(head, training.x)
+    standardise(head, training.x, parts)
     layer, x = joint_output(head), head.standardised(training.x)
     assert layer is not None
     if loss_of.settings.chosen == "ridge":
@@ -57,7 +59,7 @@ def fit_joint(
     head.offset.copy_(found.offset)
     if not all(bool(torch.isfinite(values).all()) for values in head.state_dict().values()):
         raise FolksongError("the head's weights became infinite; are the embeddings finite, and the vectors?")
-    return FittedHead(head.eval(), math.nan, len(seen.x))
+    return FittedHead(head.eval(), math.nan, len(seen.x), found.loss)
 
 
 def solve_closed_form(layer: JointOutput, x: Tensor, targets: Tensor) -> None:

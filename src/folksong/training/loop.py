@@ -20,7 +20,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import numpy as np
 import torch
@@ -35,9 +35,11 @@ from folksong.metrics import summarise
 from folksong.models.checkpoint import read_checkpoint, remove_partial_files, write_checkpoint
 from folksong.models.front_ends import LOG_MEL
 from folksong.models.hardware import keep_memory
+from folksong.models.pretrained.network_with_head import NetworkWithHead
 from folksong.models.tagger import Tagger
 from folksong.runs import Run, write_model_card
 from folksong.shards.loader import Batch
+from folksong.training import fine_tuning
 from folksong.training.batches import TrainingBatches
 from folksong.training.config import Config
 from folksong.training.data import TrainingData, read_run_data
@@ -143,6 +145,8 @@ class TrainingState:
         tagger = tagger.to(processes.device, _float_type(precision))
         small = starts_from_regression(config, len(data.parts["training"]))
         slower = SLOWER if small and config.schedule.kind == "plateau" else 1
+        if config.model.unfreeze:
+            slower = fine_tuning.SLOWER
         optimizer = build_optimizer(
             tagger.parameters(),
             config.optimizer.name,
@@ -167,6 +171,8 @@ class TrainingState:
             logger.info(
                 "%s: going on from epoch %d, step %d", run.path, state.counts.epoch + 1, state.counts.step
             )
+        elif config.model.unfreeze:
+            start_unfrozen(run, state, data, config, processes)
         elif small:
             start_small(state, data, config, processes)
         return state
@@ -380,6 +386,8 @@ def build_tagger(
     front_end: str, data: TrainingData, config: Config, joint: dict[str, Any] | None = None
 ) -> Tagger:
     """Return a new tagger for the data, whose first weights depend on the seed only; `joint` as of `Tagger`."""
+    if config.model.unfreeze:
+        return cast(Tagger, fine_tuning.build_pretrained(front_end, data, config))
     manifest, seconds = data.shards.manifest, config.data.window_seconds
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.runtime.seed)
@@ -475,6 +483,7 @@ def validate(
     """
     if (
         config.schedule.adapt_to_small
+        and not config.model.unfreeze
         and state.counts.step * state.batches.batches_per_step < SETTLED_BATCHES
     ):
         re_estimate_statistics(state, config, processes)
@@ -535,6 +544,18 @@ def start_small(state: TrainingState, data: TrainingData, config: Config, proces
             for x, batch in _on_device(state.batches.for_statistics(data_pass, whole=True), config, processes)
         )
         start_output_layer(state.tagger, batches, _autocast(config.runtime.precision, processes.device))
+
+
+def start_unfrozen(
+    run: Run, state: TrainingState, data: TrainingData, config: Config, processes: Processes
+) -> None:
+    """Let a pretrained network start from its weights and a fitted head; the first process does it for all."""
+    if processes.is_first:
+        windows = state.batches.for_statistics(0, whole=True)
+        batches = ((x, batch["y"]) for x, batch in _on_device(windows, config, processes))
+        autocast = _autocast(config.runtime.precision, processes.device)
+        loss_of = read_loss(run, config.loss)
+        fine_tuning.start_pretrained(cast(NetworkWithHead, state.tagger), batches, data, loss_of, autocast)
 
 
 def re_estimate_statistics(state: TrainingState, config: Config, processes: Processes) -> None:
@@ -604,7 +625,8 @@ def _warn_of_doubts(counts: Counts, data: TrainingData, config: Config) -> None:
     best = next((row for row in reversed(counts.history) if row["best"]), None)
     if best is None:
         return
-    if best["step"] < FEW_STEPS and not starts_from_regression(config, len(data.parts["training"])):
+    fitted = config.model.unfreeze or starts_from_regression(config, len(data.parts["training"]))
+    if best["step"] < FEW_STEPS and not fitted:
         logger.warning(
             "the best network has learned for %d steps only; train for longer, or with more patience",
             best["step"],

@@ -5,6 +5,7 @@ With scikit-learn installed it works in its pipelines, searches and cross-valida
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ except ImportError:
         """What scikit-learn's does of parameters."""
 
         def get_params(self, deep: bool = True) -> dict[str, Any]:
-            return {name: getattr(self, name) for name in ("n_hidden", "n_members", "random_state")}
+            return {name: getattr(self, name) for name in ("n_hidden", "n_members", "random_state", "parts")}
 
         def set_params(self, **params: Any) -> BaseEstimator:
             for name, value in params.items():
@@ -53,11 +54,13 @@ class Probe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         n_hidden: units of a hidden layer; 0 for a linear one.
         n_members: with a hidden layer: how many networks, from other first weights, are averaged.
         random_state: seed of folds, first weights and batches: a whole number; None is 0.
+        parts: features of each of several extractors side by side; see `fit_head`.
 
     Attributes:
         classes_: the classes, or the numbers of the labels.
         head_: the `EmbeddingHead`.
         penalty_: the λ that was chosen.
+        held_out_loss_: mean log-loss of clips that were held out in the choice, by which embeddings can be chosen.
 
     >>> X = np.random.default_rng(0).normal(size=(60, 8))
     >>> Y = np.stack([X[:, 0] > 0, X[:, 1] > 1], axis=1)
@@ -65,10 +68,17 @@ class Probe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     (2, 2)
     """
 
-    def __init__(self, n_hidden: int = 0, n_members: int = 5, random_state: int | None = 0) -> None:
+    def __init__(
+        self,
+        n_hidden: int = 0,
+        n_members: int = 5,
+        random_state: int | None = 0,
+        parts: Sequence[int] = (),
+    ) -> None:
         self.n_hidden = n_hidden
         self.n_members = n_members
         self.random_state = random_state
+        self.parts = parts
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Probe:  # noqa: N803 (scikit-learn's names)
         """Learn from embeddings (n, n_features) and their classes (n,), or labels (n, n_labels) of 0 and 1.
@@ -99,9 +109,10 @@ class Probe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             Examples(torch.from_numpy(x), wanted, wanted),
             None,
             TaggingLoss(LossSettings()),
+            parts=self.parts,
             seed=_seed(self.random_state),
         )
-        self.head_, self.penalty_ = fitted.head, fitted.penalty
+        self.head_, self.penalty_, self.held_out_loss_ = fitted.head, fitted.penalty, fitted.held_out_loss
         return self
 
     def predict_proba(self, X: npt.ArrayLike) -> npt.NDArray[np.float64]:  # noqa: N803

@@ -38,7 +38,8 @@ LEAST_SHARE = 1e-4  # of tracks with a label, for its first bias
 def starts_from_regression(config: Config, n_tracks: int) -> bool:
     """Say whether the output layer of a training on so many tracks starts from a logistic regression."""
     joint = config.model.head == "joint"  # whose output layer is no regression
-    return config.schedule.adapt_to_small and n_tracks <= FEW_TRACKS and not joint
+    new = not (joint or config.model.unfreeze)
+    return config.schedule.adapt_to_small and n_tracks <= FEW_TRACKS and new
 
 
 def heard_often(config: Config, n_tracks: int, n_windows: int) -> bool:

@@ -22,7 +22,7 @@ from folksong.models.pretrained.extractors import contamination
 from folksong.runs import Run, write_model_card
 from folksong.training.config import Config
 from folksong.training.data import TrainingData
-from folksong.training.fit_head import Examples, fit_head, is_exclusive
+from folksong.training.fit_head import Examples, fit_head, learns_softmax
 from folksong.training.fit_joint import fit_joint
 from folksong.training.label_vectors import place_labels
 from folksong.training.loop import TrainingInterrupted
@@ -36,9 +36,6 @@ N_MEMBERS = 5  # networks with a hidden layer that are averaged
 def build_head(data: TrainingData, config: Config, joint: dict[str, Any] | None = None) -> EmbeddingHead:
     """Return a new head for the data; `joint` as of `EmbeddingHead`."""
     hidden = config.model.head == "hidden"
-    plain = joint is None and (
-        config.loss.chosen == "bce" and config.loss.weights == "ignore" and not config.loss.label_smoothing
-    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.runtime.seed)
         return EmbeddingHead(
@@ -46,7 +43,7 @@ def build_head(data: TrainingData, config: Config, joint: dict[str, Any] | None 
             data.space,
             n_hidden=config.model.n_dense_units if hidden else 0,
             n_members=N_MEMBERS if hidden else 1,
-            exclusive=plain and config.loss.absent_weight == 1 and is_exclusive(data.targets_of("training")),
+            exclusive=learns_softmax(data.targets_of("training"), config.loss),
             joint=joint,
         )
 
@@ -105,6 +102,7 @@ def train_head(run: Run, data: TrainingData, config: Config) -> Run:
         training,
         validation if len(validation.x) else None,
         read_loss(run, config.loss, data.label_counts()),
+        parts=embeddings.space.parts,
         seed=config.runtime.seed,
     )
     row: dict[str, Any] = {"epoch": 1, "step": 1, "penalty": fitted.penalty, "held_out": fitted.n_held_out}

@@ -49,7 +49,9 @@ def write_model(folder, shape, toml, axis, operator="ReduceMean", name="model"):
 
 
 @pytest.mark.parametrize("batch", [4, "n"])
-@pytest.mark.parametrize(("frames", "window"), [(20, ""), ("t", "window = 20"), ("t", "")])
+@pytest.mark.parametrize(
+    ("frames", "window"), [(20, ""), ("t", "window = 20"), ("t", ""), ("t", "window = 20\nhop = 15")]
+)
 def test_log_mel(tmp_path, batch, frames, window):
     toml = MEL.format(axes='["window", "frame", "band"]', window=window)
     extractor = get_extractor(write_model(tmp_path, [batch, frames, 96], toml, 1))
@@ -59,7 +61,8 @@ def test_log_mel(tmp_path, batch, frames, window):
     mel = log_mel(SOUND, read_preset("pons2018"))
     assert extractor.space.dimensions == len(vector) == 96
     assert extractor.space.model == "means"
-    starts = [0] if frames == "t" and not window else [0, 14, 28, 43]
+    starts = [0] if frames == "t" and not window else [0, 15, 30, 43] if "hop" in window else [0, 14, 28, 43]
+    assert extractor.space.revision == ("hop 15" if "hop" in window else "")
     length = mel.shape[1] if frames == "t" and not window else 20
     wanted = np.mean([mel[:, start : start + length].mean(1) for start in starts], 0)
     np.testing.assert_allclose(vector, wanted, rtol=1e-4)

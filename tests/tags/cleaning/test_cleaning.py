@@ -103,8 +103,14 @@ def test_listed_merges_match_other_spellings_when_variants_are_merged() -> None:
 
 def test_a_rejected_merge_is_not_made_by_a_later_step() -> None:
     table = table_of([(f"t{n}", "halloween", 1) for n in range(30)] + [("t0", "helloween", 1)])
-    assert clean(table, Recipe((MergeVariants(),))).table.tags.tolist() == ["halloween"]
-    kept = clean(table, Recipe((MergeTags({}, frozenset({"helloween"})), MergeVariants())))
+    proposed = clean(table, Recipe((MergeVariants(),)))  # nothing but the letters speaks for it
+    assert proposed.table.tags.tolist() == ["halloween", "helloween"]
+    assert [(merge.source, merge.target) for merge in proposed.left] == [("helloween", "halloween")]
+    assert clean(table, Recipe((MergeVariants(),)), accept_proposals=True).table.tags.tolist() == [
+        "halloween"
+    ]
+    recipe = Recipe((MergeTags({}, frozenset({"helloween"})), MergeVariants()))
+    kept = clean(table, recipe, accept_proposals=True)
     assert kept.table.tags.tolist() == ["halloween", "helloween"]
 
 
@@ -334,3 +340,59 @@ def test_damaged_change_logs_are_errors(tmp_path: Path) -> None:
     path.write_text('{"format": "folksong.changes", "version": 1, "steps": [{}]}')
     with pytest.raises(FileFormatError, match="a damaged change log"):
         ChangeLog.read(path)
+
+
+def worlds_of(counts: dict[str, int], company: dict[str, tuple[str, ...]]) -> fs.TagTable:
+    rows = [
+        (f"{tag}{n}", other, 1)
+        for tag, count in counts.items()
+        for n in range(count)
+        for other in (tag, *company[tag])
+    ]
+    return table_of(rows)
+
+
+def test_issue17_5_a_curated_vocabulary_is_left_as_it_is() -> None:
+    counts = {
+        "Afrobeat": 300,
+        "Afrobeats": 30,
+        "Nederland": 40,
+        "Nederlands": 400,
+        "R&B": 50,
+        "Lo-Fi": 20,
+        "Rock": 99,
+    }
+    company = {tag: ("Lagos",) if tag.startswith("Afro") else () for tag in counts}
+    table = worlds_of(counts, company)
+    cleaned = clean(table)
+    assert cleaned.table.tags.tolist() == table.tags.tolist()
+    assert {(merge.source, merge.target) for merge in cleaned.left} == {
+        ("Afrobeats", "Afrobeat"), ("Nederland", "Nederlands"),
+    }  # fmt: skip
+    accepted = clean(table, accept_proposals=True)
+    assert not {"Afrobeats", "Nederland"} & {*accepted.table.tags}
+    assert accepted.left == ()
+
+
+def test_issue17_5_shipped_merges_take_the_case_of_the_table() -> None:
+    counts = {"R&B": 50, "RnB": 9, "Female Singer": 20, "Female Voice": 9, "Rock": 99, "jazz": 3}
+    table = worlds_of(counts, dict.fromkeys(counts, ()))
+    assert clean(table).table.tags.tolist() == ["Female Vocalists", "RnB", "Rock", "jazz"]
+    lower = worlds_of({tag.lower(): n for tag, n in counts.items()}, {tag.lower(): () for tag in counts})
+    assert clean(lower).table.tags.tolist() == ["female vocalists", "jazz", "rnb", "rock"]
+
+
+def test_issue17_5_evidence_is_company_or_rarity() -> None:
+    counts = {
+        "hip hop": 90, "hip-hop": 40, "ballad": 60, "ballads": 40, "christian": 300, "christina": 4, "electronic": 300,
+        "eletronic": 4, "idol": 60, "idols": 40,
+    }  # fmt: skip
+    company = {
+        "hip hop": ("rap",), "hip-hop": ("rap",), "ballad": ("slow", "love"), "ballads": ("slow", "love"),
+        "christian": ("gospel", "god", "praise"), "christina": tuple("abcdef"), "electronic": ("synth", "dance"),
+        "eletronic": ("synth", "dance"), "idol": ("tv", "contest"), "idols": ("punk", "loud"),
+    }  # fmt: skip
+    cleaned = clean(worlds_of(counts, company), Recipe((MergeVariants(),)))
+    merged = {tag for step in cleaned.log.steps for tag in step.tags}
+    assert merged == {"hip-hop", "ballads", "eletronic"}
+    assert {merge.source for merge in cleaned.left} == {"christina", "idols"}

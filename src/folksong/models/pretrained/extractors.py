@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 
@@ -54,7 +54,7 @@ def get_extractor(
     *,
     weights: str | os.PathLike[str] | None = None,
     layer: str | None = None,
-    pool: Pool | None = None,
+    pool: Pool | str | None = None,
 ) -> Extractor:
     """Return an extractor with its weights loaded.
 
@@ -63,25 +63,33 @@ def get_extractor(
             them joined by ``+``.
         weights: the wheel of musicnn 0.1.0 or a folder that it was unpacked into; the one that was fetched if None.
         layer: of a network: ``features`` (musicnn), ``pool5`` (vgg), ``penultimate``, ``tags``, …, or several joined
-            by ``+``; the best if None.
-        pool: over frames and windows: ``mean``, ``max``, ``mean+max`` or ``mean+std``; the best if None.
+            by ``+``; the best if None. Of several extractors one for all, or one each, joined by ``, ``.
+        pool: over frames and windows: ``mean``, ``max``, ``mean+max`` or ``mean+std``; the best if None; likewise.
 
     Raises:
         FolksongError: no such extractor, layer or pool, or its weights are not here.
     """
+    if "+" in name and not name.startswith(ONNX_PREFIX):
+        names = name.split("+")
+        of_each = [
+            value.split(", ") if value and ", " in value else [value] * len(names) for value in (layer, pool)
+        ]
+        return _SideBySide(
+            [
+                get_extractor(part, weights=weights, layer=one, pool=cast(Pool, other))
+                for part, one, other in zip(names, *of_each, strict=True)
+            ]
+        )
     if pool is not None and pool not in POOLS:
         raise FolksongError(f"no pool {pool!r}; there are {', '.join(POOLS)}{nearest(pool, POOLS)}")
     if name.startswith(ONNX_PREFIX):
         from folksong.models.pretrained.onnx import OnnxExtractor
 
         return OnnxExtractor(name.removeprefix(ONNX_PREFIX), layer=layer, pool=pool)
-    if "+" in name:
-        parts = [get_extractor(part, weights=weights, layer=layer, pool=pool) for part in name.split("+")]
-        return _SideBySide(parts)
     if name == STATISTICS:
-        from folksong.models.pretrained.statistics import Statistics
+        from folksong.models.pretrained.statistics import LAYER, POOL, Statistics
 
-        if layer is not None or pool is not None:
+        if (layer or LAYER, pool or POOL) != (LAYER, POOL):
             raise FolksongError(
                 "statistics are means and standard deviations, and have no layers or other pools"
             )
@@ -160,6 +168,7 @@ class _SideBySide:
             licence=", ".join(space.licence for space in spaces),
             sha256=", ".join(space.sha256 for space in spaces),
             dimensions=sum(space.dimensions for space in spaces),
+            parts=tuple(space.dimensions for space in spaces),
         )
 
     def __call__(self, samples: Vector) -> Vector:

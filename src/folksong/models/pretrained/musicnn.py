@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from importlib import resources
 from typing import Any, cast
 
@@ -32,6 +31,8 @@ from folksong.shards.window_positions import spread
 
 N_MELS, N_FRAMES, N_TAGS = 96, 187, 50
 EPSILON = 1e-3
+LEAST_EFFECT = 2e-6
+"""Of a filter: the sum of its absolute weights times its norm's scale. What is heard lies within 4 of 0."""
 TIMBRAL_HEIGHTS, TIMBRAL_FRAMES, N_TIMBRAL = (38, 67), 7, 204  # 0.4 and 0.7 of the bands
 TEMPORAL_FRAMES, N_TEMPORAL = (128, 64, 32), 51
 N_MIDDLE, N_DENSE = 64, 200
@@ -44,26 +45,82 @@ Weights = Mapping[str, Array]
 
 
 class PooledFilters(nn.Module):
-    """Filters over frames and bands, rectified and normed; of all bands the highest answer stays."""
+    """Filters over frames and bands, rectified and normed; of all bands the highest answer stays.
+
+    The decay of weights has made most filters of these networks 0 (of musicnn-msd nine of ten): their answer is the
+    same whatever is heard, and only the others are computed (`select`).
+    """
+
+    alive: Tensor
 
     def __init__(self, n_filters: int, length: int, height: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(1, n_filters, (length, height))
         self.norm = nn.BatchNorm2d(n_filters, EPSILON)
         self.padding = (0, 0, (length - 1) // 2, length // 2)
+        self.n_answers = N_MELS - height + 1  # over bands
+        self.register_buffer("alive", torch.ones(n_filters, dtype=torch.bool))
+
+    def select(self) -> None:
+        """Find the filters whose answers vary; one is kept where none does."""
+        effects = self.conv.weight.abs().sum((1, 2, 3)) * self.scale().abs()
+        self.alive.copy_(effects >= effects.max().clamp(max=LEAST_EFFECT))
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """(batch, 1, frames, bands) -> (batch, frames, n_filters)."""
-        answers: Tensor = self.norm(functional.relu(self.conv(functional.pad(pictures, self.padding))))
-        return answers.amax(3).transpose(1, 2)
+        """(batch, 1, frames, bands) -> (batch, frames, n_filters).
+
+        The norm, whose statistics never change, is applied to the answers that are the highest after it.
+        """
+        kernel, bias = self.upright()
+        alive = self.alive.nonzero()[:, 0]
+        answers = functional.conv2d(functional.pad(pictures, self.padding), kernel[alive, None], bias[alive])
+        highest = functional.max_pool2d(answers, (1, self.n_answers)).squeeze(3)
+        every = _with_constant(highest, self.alive, bias) * self.signs()[:, None]
+        normed: Tensor = self.norm(functional.relu(every)[..., None])
+        return normed.squeeze(3).transpose(1, 2)
+
+    def signs(self) -> Tensor:
+        """Return those of the norm's scales (n_filters,)."""
+        return torch.where(self.norm.weight < 0, -1.0, 1.0)
+
+    def scale(self) -> Tensor:
+        """Return the norm's scales (n_filters,)."""
+        return self.norm.weight * torch.rsqrt(cast(Tensor, self.norm.running_var) + EPSILON)
 
     def upright(self) -> tuple[Tensor, Tensor]:
-        """Return the kernel (n_filters, length, height), its sign turned where the norm's scale is negative, and signs.
+        """Return kernel (n_filters, length, height) and bias, their signs turned where the norm's scale is negative.
 
         What is normed highest of the turned answers is the highest.
         """
-        signs = torch.where(self.norm.weight < 0, -1.0, 1.0)
-        return self.conv.weight[:, 0] * signs[:, None, None], signs
+        signs = self.signs()
+        return self.conv.weight[:, 0] * signs[:, None, None], cast(Tensor, self.conv.bias) * signs
+
+
+def _with_constant(answers: Tensor, alive: Tensor, bias: Tensor) -> Tensor:
+    """(batch, alive filters, frames) -> (batch, n_filters, frames): all others answer with their bias."""
+    place = (alive.long().cumsum(0) - 1).clamp(min=0)
+    return torch.where(alive[:, None], answers[:, place], bias[:, None])
+
+
+class VaryingFilters(nn.Conv1d):
+    """Filters over time that keep its length, of which only those are computed whose answers vary."""
+
+    alive: Tensor
+
+    def __init__(self, n_features: int, n_filters: int, length: int) -> None:
+        super().__init__(n_features, n_filters, length, padding=length // 2)
+        self.register_buffer("alive", torch.ones(n_filters, dtype=torch.bool))
+
+    def select(self) -> None:
+        """Find the filters whose answers vary; one is kept where none does."""
+        effects = self.weight.abs().sum((1, 2))
+        self.alive.copy_(effects >= effects.max().clamp(max=LEAST_EFFECT))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, n_features, frames) -> (batch, n_filters, frames)."""
+        alive, bias = self.alive.nonzero()[:, 0], cast(Tensor, self.bias)
+        answers = functional.conv1d(x, self.weight[alive], bias[alive], padding=self.padding)
+        return _with_constant(answers, self.alive, bias)
 
 
 class _Fast:
@@ -71,21 +128,22 @@ class _Fast:
 
     def __init__(self, timbral: list[PooledFilters], temporal: list[PooledFilters]) -> None:
         blocks = [*timbral, *temporal]
-        kernels, signs = zip(*(block.upright() for block in blocks), strict=True)
+        kernels = [block.upright()[0][block.alive] for block in blocks]
         self.timbral = ManyBandFilters(kernels[: len(timbral)], N_MELS)
         self.temporal = OneBandFilters([kernel[:, :, 0] for kernel in kernels[len(timbral) :]])
-        self.signs = torch.cat(signs)
-        self.bias = torch.cat([cast(Tensor, block.conv.bias) for block in blocks]) * self.signs
-        norms = [block.norm for block in blocks]
-        scales = [norm.weight * torch.rsqrt(cast(Tensor, norm.running_var) + EPSILON) for norm in norms]
-        means = [cast(Tensor, norm.running_mean) for norm in norms]
-        self.scale = torch.cat(scales)
-        self.offset = torch.cat([norm.bias for norm in norms]) - torch.cat(means) * self.scale
+        self.alive = torch.cat([block.alive for block in blocks]).nonzero()[:, 0]
+        self.signs = torch.cat([block.signs() for block in blocks])
+        self.bias = torch.cat([block.upright()[1] for block in blocks])
+        self.scale = torch.cat([block.scale() for block in blocks])
+        means = torch.cat([cast(Tensor, block.norm.running_mean) for block in blocks])
+        self.offset = torch.cat([block.norm.bias for block in blocks]) - means * self.scale
 
     def __call__(self, pictures: Tensor) -> Tensor:
         """(batch, 1, frames, bands) -> (batch, frames, all filters)."""
-        highest = torch.cat([self.timbral(pictures[:, 0]), self.temporal(pictures[:, 0])], 2)
-        answers = highest.add_(self.bias).mul_(self.signs).relu_()
+        found = torch.cat([self.timbral(pictures[:, 0]), self.temporal(pictures[:, 0])], 2)
+        answers = self.bias.repeat(*found.shape[:2], 1)
+        answers[:, :, self.alive] += found
+        answers.mul_(self.signs).relu_()
         return answers.mul_(self.scale).add_(self.offset)
 
 
@@ -103,9 +161,7 @@ class Musicnn(nn.Module):
             PooledFilters(N_TIMBRAL, TIMBRAL_FRAMES, height) for height in TIMBRAL_HEIGHTS
         )
         self.temporal = nn.ModuleList(PooledFilters(N_TEMPORAL, length, 1) for length in TEMPORAL_FRAMES)
-        self.middle = nn.ModuleList(
-            nn.Conv1d(n, N_MIDDLE, 7, padding=3) for n in (n_front, N_MIDDLE, N_MIDDLE)
-        )
+        self.middle = nn.ModuleList(VaryingFilters(n, N_MIDDLE, 7) for n in (n_front, N_MIDDLE, N_MIDDLE))
         self.middle_norms = nn.ModuleList(nn.BatchNorm1d(N_MIDDLE, EPSILON) for _ in range(3))
         self.pool_norm = nn.BatchNorm1d(2 * self.n_features, EPSILON)
         self.dense = nn.Linear(2 * self.n_features, N_DENSE)
@@ -151,6 +207,8 @@ class Musicnn(nn.Module):
             _fill_norm(norm, weights, number)
         for number, conv in enumerate(convs):
             _fill(conv, weights, _numbered("conv2d", number), _picture if number < len(blocks) else _sequence)
+        for filters in (*blocks, *self.middle):
+            cast(PooledFilters, filters).select()
         _fill(self.dense, weights, "dense", _dense)
         _fill(self.output, weights, "dense_1", _dense)
 
@@ -203,12 +261,13 @@ class Vgg(nn.Module):
         return self.eval().requires_grad_(False)
 
 
-PRESET = replace(read_preset("pons2018"), name="musicnn", pad_mode="reflect")
+PRESET = read_preset("musicnn")
 """Spectrograms as the package computed them, but never in its 16-bit floats, which loud music overflows."""
 WINDOW_SECONDS = N_FRAMES * PRESET.hop_length / PRESET.sample_rate  # 2.992
 WINDOWS_AT_ONCE = 10
 LICENCE = "ISC"
 DEFAULT_LAYERS = {"musicnn": "features", "vgg": "pool3+pool4+pool5"}
+DEFAULT_POOL: Pool = "mean+max"
 
 
 def read_network(name: str, weights: str | os.PathLike[str] | None = None) -> tuple[Musicnn | Vgg, str]:
@@ -220,12 +279,17 @@ def read_network(name: str, weights: str | os.PathLike[str] | None = None) -> tu
     """
     kind, corpus = name.split("-")
     found = read_weights(f"{corpus.upper()}_{kind}", weights)
-    network = Musicnn() if kind == "musicnn" else Vgg()
+    network = new_network(name)
     try:
         network.load(found.tensors)
     except FileFormatError as error:
         raise FileFormatError(f"{name}: {error}") from error
     return network.prepare(), found.sha256
+
+
+def new_network(name: str) -> Musicnn | Vgg:
+    """Return a network of a name's kind with random weights."""
+    return Musicnn() if name.startswith("musicnn") else Vgg()
 
 
 def windows_of(spectrogram: npt.NDArray[np.float32]) -> Iterator[npt.NDArray[np.float32]]:
@@ -283,7 +347,7 @@ class MusicnnExtractor:
     ) -> None:
         keep_memory()
         self.network, sha256 = read_network(name, weights)
-        self.pool: Pool = pool or "mean+max"
+        self.pool: Pool = pool or DEFAULT_POOL
         self.layers = (layer or DEFAULT_LAYERS[name.split("-")[0]]).split("+")
         self.sample_rate = PRESET.sample_rate
         with torch.inference_mode():

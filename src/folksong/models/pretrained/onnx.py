@@ -10,6 +10,7 @@ sample_rate = 16000              # Hz
 input = "log-mel"                # or "samples"
 axes = ["window", "frame", "band"]       # of the input; "window", "sample" of samples; any may be missing but the last
 window = 128                     # frames, or samples; left out: the whole recording at once
+hop = 62                         # from the beginning of one window to the next; left out: side by side
 output = "embeddings"            # its name; (windows, …, features)
 
 [mel]                            # see folksong.audio.log_mel.FeaturePreset
@@ -20,7 +21,7 @@ scaling = "log10"
 gain = 10000
 ```
 
-Windows lie side by side, evenly spread. Where the model's input says of how many windows a batch is, batches are so
+Windows side by side are evenly spread. Where the model's input says of how many windows a batch is, batches are so
 many, the last one filled up with silence that is not counted.
 """
 
@@ -43,7 +44,7 @@ from folksong.embeddings.store import EmbeddingSpace
 from folksong.errors import AudioError, FileFormatError, FolksongError, nearest
 from folksong.files import read_text, sha256_file
 from folksong.models.pretrained.pooling import POOLS, Pool, Pooling, Vector, check_samples
-from folksong.shards.window_positions import spread
+from folksong.shards.window_positions import slide, spread
 
 WINDOWS_AT_ONCE = 8
 AXES = {"log-mel": {"window", "channel", "frame", "band"}, "samples": {"window", "channel", "sample"}}
@@ -58,6 +59,7 @@ class ModelDescription:
     axes: tuple[str, ...]
     input: str = "log-mel"
     window: int | None = None
+    hop: int | None = None
     output: str | None = None
     pool: Pool = "mean"
     revision: str = ""
@@ -75,8 +77,9 @@ class ModelDescription:
             )
         if (self.mel is None) != (self.input == "samples"):
             raise FolksongError("a table [mel] belongs to the input log-mel, and to it only")
-        if self.window is not None and self.window < 1:
-            raise FolksongError(f"window must be 1 or more, not {self.window}")
+        for name, steps in (("window", self.window), ("hop", self.hop)):
+            if steps is not None and steps < 1:
+                raise FolksongError(f"{name} must be 1 or more, not {steps}")
         if self.pool not in POOLS:
             raise FolksongError(f"pool must be one of {', '.join(POOLS)}, not {self.pool!r}")
 
@@ -128,7 +131,7 @@ class OnnxExtractor:
         if not file.is_file():
             raise FolksongError(f"{file}: no such ONNX model")
         self.file, self.description = file, read_description(file.with_suffix(".toml"))
-        self.session, self.sha256 = _session(file)
+        self.session, self.sha256 = open_session(file)
         (heard, *others) = self.session.get_inputs()
         if others:
             raise FileFormatError(f"{file}: takes {1 + len(others)} inputs; a model of one input is needed")
@@ -166,10 +169,11 @@ class OnnxExtractor:
 
     def _space(self) -> EmbeddingSpace:
         hop = 1 if self.description.mel is None else self.description.mel.hop_length
+        apart = self.description.hop
         silence = np.zeros(self.window * hop if self.window else self.sample_rate, np.float32)
         return EmbeddingSpace(
             model=self.description.model,
-            revision=self.description.revision,
+            revision=f"{self.description.revision}{'' if apart is None else f' hop {apart}'}".strip(),
             layer=self.output,
             pool=self.pool,
             sample_rate=self.sample_rate,
@@ -210,7 +214,8 @@ class OnnxExtractor:
         length = self.window or len(steps)
         if len(steps) < length:
             steps = np.take(steps, np.arange(length) % len(steps), axis=0)
-        starts = spread(len(steps), length)
+        hop = self.description.hop
+        starts = spread(len(steps), length) if hop is None else slide(len(steps), length, hop)
         fixed = self.shape.get("window", 1)
         at_once = fixed if isinstance(fixed, int) else WINDOWS_AT_ONCE
         for first in range(0, len(starts), at_once):
@@ -232,8 +237,13 @@ def _arranged(windows: npt.NDArray[np.float32], axes: tuple[str, ...]) -> npt.ND
     )
 
 
-def _session(file: Path) -> tuple[Any, str]:
-    """Return a model as onnxruntime has it, and the SHA-256 of its file, or of its files' hashes if it has several."""
+def open_session(file: Path) -> tuple[Any, str]:
+    """Return a model as onnxruntime has it, and the SHA-256 of its file, or of its files' hashes if it has several.
+
+    Raises:
+        FolksongError: onnxruntime is not installed.
+        FileFormatError: the file is damaged, its weights lie elsewhere, or it uses operators that are not known.
+    """
     try:
         import onnx
         import onnxruntime

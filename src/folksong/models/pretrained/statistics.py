@@ -16,6 +16,7 @@ from folksong.models.pretrained.pooling import Vector, check_samples
 
 PRESET = "urop2019"
 N_COEFFICIENTS = 20
+LAYER, POOL = "log-mel and MFCC", "mean+std"
 
 
 class Statistics:
@@ -27,8 +28,8 @@ class Statistics:
         self.space = EmbeddingSpace(
             model="statistics",
             revision="1",
-            layer="log-mel and MFCC",
-            pool="mean+std",
+            layer=LAYER,
+            pool=POOL,
             sample_rate=self.sample_rate,
             window_seconds=None,
             licence="MIT",

@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from folksong.tags.cleaning.change_log import ChangeLog, StepLog, changes_path
 from folksong.tags.cleaning.recipe import Recipe, default_recipe, read_recipe
+from folksong.tags.cleaning.spelling import Merge
+from folksong.tags.cleaning.steps import MergeVariants
 from folksong.tags.sources.read_tags import Tags, as_table, write_tags
 from folksong.tags.table import TagTable
 
@@ -16,10 +19,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Cleaned:
-    """A cleaned table and how it came about."""
+    """A cleaned table and how it came about; `left`: merges that only letters speak for, to review."""
 
     table: TagTable
     log: ChangeLog
+    left: tuple[Merge, ...] = ()
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write the table (SQLite, CSV, TSV or Parquet by the name's ending) and the log beside it."""
@@ -32,6 +36,7 @@ def clean(
     recipe: Recipe | str | os.PathLike[str] | None = None,
     *,
     source: str | None = None,
+    accept_proposals: bool = False,
     progress: bool = False,
 ) -> Cleaned:
     """Apply a recipe to a table.
@@ -43,6 +48,8 @@ def clean(
         tags: a tag table, or where to read it.
         recipe: the steps, or the file that has them; by default the recipe that ships in the package.
         source: where the tags came from, kept in the log; by default the path, if one is given.
+        accept_proposals: merge spellings that nothing but their letters speaks for, too
+            (`folksong.tags.cleaning.evidence`).
         progress: show progress bars.
     """
     table = as_table(tags)
@@ -50,7 +57,8 @@ def clean(
         recipe = default_recipe() if recipe is None else read_recipe(recipe)
     if source is None:
         source = "" if isinstance(tags, TagTable) else os.fspath(tags)
-    sha256, context = table.sha256(), replace(recipe.context, progress=progress)
+    sha256, context = table.sha256(), recipe.context
+    context = replace(context, accept_proposals=accept_proposals, progress=progress)
     logs: list[StepLog] = []
     changed = True
     while changed:
@@ -65,4 +73,5 @@ def clean(
                     "%s: %d tags renamed or merged, %d dropped, %d tracks left out, %d tags imply others; %r",
                     step.name, merged, len(log.tags) - merged, len(log.tracks), len(log.implied), table,
                 )  # fmt: skip
-    return Cleaned(table, ChangeLog(tuple(logs), source, sha256))
+    left = (step.proposals(table, context) for step in recipe.steps if isinstance(step, MergeVariants))
+    return Cleaned(table, ChangeLog(tuple(logs), source, sha256), tuple(chain.from_iterable(left)))

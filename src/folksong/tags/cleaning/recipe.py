@@ -145,7 +145,8 @@ def _merge(do: str, folder: Path, merges: Pairs = None, files: Texts = (), shipp
     accepted = {tag: to for part in reviewed for tag, to in part.accepted.items()} | dict(merges or {})
     rejected = {tag for part in reviewed for tag in part.rejected} - (merges or {}).keys()
     kept = {tag: to for tag, to in accepted.items() if tag != to and tag not in rejected}
-    return MergeTags(kept, frozenset(rejected))
+    own = {tag for part in reviewed[len(shipped) :] for tag in part.accepted} | (merges or {}).keys()
+    return MergeTags(kept, frozenset(rejected), frozenset(kept.keys() - own))
 
 
 def _list(
@@ -224,6 +225,7 @@ def _resolve_aliases(steps: list[Step]) -> list[Step]:
         MergeTags(
             {name: ends[name] for source in step.merges if (name := plain(source)) in ends},
             frozenset(map(plain, step.rejected)),
+            frozenset(map(plain, step.shipped)),
         )
         if isinstance(step, MergeTags)
         else step

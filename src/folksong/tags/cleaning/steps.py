@@ -7,7 +7,7 @@ its steps in any order; phases come first, and within a phase the recipe's order
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import ClassVar
@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from folksong.errors import FolksongError
 from folksong.tags.cleaning.change_log import ADD_IMPLIED, StepLog
-from folksong.tags.cleaning.spelling import canonical_form, fold_case, unify_blanks, variants
+from folksong.tags.cleaning.evidence import with_evidence
+from folksong.tags.cleaning.spelling import Merge, canonical_form, fold_case, unify_blanks, variants
 from folksong.tags.cooccurrence import contained
 from folksong.tags.table import TagTable, rename_tags
 
@@ -42,13 +43,15 @@ class Context:
     """What a step knows of the other steps of its recipe, and how the recipe is applied.
 
     What aliases make (`targets`), and tags of which a merge was rejected, stay themselves. `by_form`: a recipe with
-    spelling variants compares tags by their canonical form.
+    spelling variants compares tags by their canonical form. `accept_proposals`: merge
+    spellings that only their letters speak for, too.
     """
 
     targets: frozenset[str] = frozenset()
     rejected: frozenset[str] = frozenset()
     by_form: bool = False
     weights: str = "maximum"
+    accept_proposals: bool = False
     progress: bool = False
 
     def form(self, ignore_case: bool) -> Callable[[str], str]:
@@ -124,45 +127,84 @@ class FoldCase(TextStep):
 
 @dataclass(frozen=True)
 class MergeTags(Step):
-    """Explicit merges: a reviewed proposal, a shipped list, pairs of the recipe."""
+    """Explicit merges: a reviewed proposal, a shipped list, pairs of the recipe.
+
+    Args:
+        merges: tag -> what it becomes.
+        rejected: tags that stay themselves.
+        shipped: tags whose merge is a shipped list's: it is for joining tags, not for renaming one, and what it makes
+            is written as the table writes it.
+    """
 
     merges: Mapping[str, str]
     rejected: frozenset[str] = frozenset()
+    shipped: frozenset[str] = frozenset()
     name: ClassVar[str] = "merge"
     phase = Phase.ALIAS
 
     def renaming(self, table: TagTable, context: Context) -> Renaming:
-        by_form: dict[str, set[str]] = {}
+        by_form: dict[str, set[tuple[str, bool]]] = {}
         for source, target in self.merges.items() if context.by_form else ():
-            by_form.setdefault(canonical_form(source), set()).add(target)
+            by_form.setdefault(canonical_form(source), set()).add((target, source in self.shipped))
         found: Renaming = {}
+        joined: dict[str, list[str]] = {}
         for tag in table.tags:
             if tag in self.merges:
-                found[tag] = (self.merges[tag], "listed merge")
+                target, shipped, reason = self.merges[tag], tag in self.shipped, "listed merge"
             elif by_form and tag not in context.targets and tag not in context.rejected:
                 targets = by_form.get(canonical_form(tag), set())
-                if len(targets) == 1:  # spelt like tags that are merged into different ones: left alone
-                    found[tag] = (next(iter(targets)), "listed merge, in another spelling")
-        return found
+                if len({target for target, _ in targets}) != 1:
+                    continue  # spelt like tags that are merged into different ones: left alone
+                target, shipped = min(targets)
+                reason = "listed merge, in another spelling"
+            else:
+                continue
+            found[tag] = (target, reason)
+            if shipped:
+                joined.setdefault(target, []).append(tag)
+        return self._as_the_table_writes(table, found, joined) if joined else found
+
+    def _as_the_table_writes(
+        self, table: TagTable, found: Renaming, joined: Mapping[str, Sequence[str]]
+    ) -> Renaming:
+        written: dict[str, str] = {}
+        for tag in table.popularity().tags:
+            written.setdefault(fold_case(tag), tag)
+        capitals = 2 * sum(tag[:1].isupper() for tag in table.tags) > table.n_tags
+        for target, tags in joined.items():
+            cased = (
+                " ".join(word[:1].upper() + word[1:] for word in target.split(" ")) if capitals else target
+            )
+            there = target if target in table.tag_index else written.get(fold_case(target))
+            if len({*tags, there} - {None}) < 2:
+                cased = tags[0]
+            for tag in tags:
+                found[tag] = (there or cased, found[tag][1])
+        return {tag: to for tag, to in found.items() if tag != to[0]}
 
 
 @dataclass(frozen=True)
 class MergeVariants(Step):
-    """Spelling variants become the most popular of them."""
+    """Spelling variants become the most popular of them, where more than their letters speaks for it."""
 
     min_count: int = 1
     mistyped: bool = True
     name: ClassVar[str] = "merge-variants"
     phase = Phase.CANONICAL
 
-    def renaming(self, table: TagTable, context: Context) -> Renaming:
-        merges = variants(
+    def proposals(self, table: TagTable, context: Context) -> tuple[Merge, ...]:
+        """Return all merges that the letters propose."""
+        return variants(
             table,
             min_count=self.min_count,
             mistyped=self.mistyped,
             preferred=context.targets | context.rejected,
             progress=context.progress,
         )
+
+    def renaming(self, table: TagTable, context: Context) -> Renaming:
+        merges = self.proposals(table, context)
+        merges = merges if context.accept_proposals else with_evidence(table, merges)
         return {merge.source: (merge.target, merge.reason) for merge in merges}
 
 

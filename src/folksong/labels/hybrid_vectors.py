@@ -1,0 +1,207 @@
+"""What the hybrid label space is made of: tags as vectors of company and words, and those that belong together.
+
+1. Spelling variants are merged; the raw spellings stay as aliases.
+2. Tags of the same word stems ("relax", "relaxing"; "favourite songs", "fave songs") are linked, unless their
+   co-occurrence vectors contradict ("blues" and "blue" is such a risk, "country" and "countries" another).
+3. Where word vectors are given, the co-occurrence vector that ridge regression predicts from a tag's words
+   (`folksong.embeddings.ridge`) is added to the tag's own, as if it had been counted a few times: it decides on rare
+   tags and leaves frequent ones alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from folksong.embeddings.ppmi import MIN_CONTEXT_COUNT, ppmi_vectors
+from folksong.embeddings.ridge import predict_from_words
+from folksong.embeddings.tags import embed_tags
+from folksong.embeddings.words import WordVectors
+from folksong.errors import FolksongError
+from folksong.labels.analysis.pairs import Pair
+from folksong.labels.kmeans import frequent_tags
+from folksong.labels.wording import stems_of
+from folksong.tags.cleaning.evidence import SURE, freely_spelt
+from folksong.tags.cleaning.spelling import variants
+from folksong.tags.table import TagTable, rename_tags
+
+logger = logging.getLogger(__name__)
+
+Numbers = npt.NDArray[np.int64]
+Matrix = npt.NDArray[np.float64]
+
+LEAST_COSINE_OF_STEMS = 0.05
+MEANING_COUNTS = 6.0
+MOST_MEANING = 1e6
+
+
+@dataclass(frozen=True, eq=False)
+class HybridVectors:
+    """Tags, their vectors, and which of them belong together for sure.
+
+    Attributes:
+        tags: (n,) canonical spellings, most popular first.
+        counts: (n,) their counts.
+        vectors: (n, d) co-occurrence and words joined, rows of length 1.
+        leaders: (n,) the row of the most popular tag that each is linked to (its own where it is alone).
+        aliases: raw spelling -> tag.
+        words: (n, m) their word vectors, rows of length 1 or zeros; None without.
+    """
+
+    tags: tuple[str, ...]
+    counts: Numbers
+    vectors: Matrix
+    leaders: Numbers
+    aliases: Mapping[str, str]
+    words: Matrix | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class TagGroups:
+    """Groups of tags that share their label, most popular first.
+
+    Attributes:
+        names: (n,) the most popular tag of each.
+        wordings: (n,) the words of all its tags.
+        counts: (n,) their counts.
+        points: (n, d) where they lie; only the directions count.
+        apart: row -> rows with which it must share no label.
+    """
+
+    names: Sequence[str]
+    wordings: Sequence[str]
+    counts: Numbers
+    points: Matrix
+    apart: Mapping[int, Set[int]]
+
+
+def hybrid_vectors(
+    table: TagTable,
+    vectors: WordVectors | None,
+    *,
+    threshold: int = 2,
+    meaning: float = MEANING_COUNTS,
+    dimension: int = 60,
+    weighted: bool = False,
+    merge_spellings: bool = True,
+    link_stems: bool = True,
+) -> HybridVectors:
+    """Return the tags' vectors, and link those of the same stems; arguments as for `hybrid`."""
+    if not 0 <= meaning <= MOST_MEANING:
+        raise FolksongError(
+            f"the weight of meaning must be a number from 0 to {MOST_MEANING:g}, not {meaning}"
+        )
+    aliases: dict[str, str] = {}
+    if merge_spellings:
+        merges = variants(table, mistyped=False)
+        sure = SURE if not freely_spelt(table, merges) else {merge.reason for merge in merges}
+        aliases = {merge.source: merge.target for merge in merges if merge.reason in sure}
+        table = rename_tags(table, aliases)
+    tags = frequent_tags(table, threshold)
+    if not tags:
+        remedy = "lower the threshold" if threshold and table.n_counts else "there are no tags"
+        raise FolksongError(f"no tag has more than {threshold} counts; {remedy}")
+    own = ppmi_vectors(table, tags, dimension=dimension, weighted=weighted).astype(np.float64)
+    counts = np.array([table.counts[table.tag_index[tag]] for tag in tags], np.int64)
+    joined = own
+    if vectors is not None:
+        embedded = embed_tags(tags, vectors)
+        words = np.zeros((len(tags), vectors.dimension), np.float32)  # zeros where no word has a vector
+        row_of = {tag: row for row, tag in enumerate(tags)}
+        words[[row_of[tag] for tag in embedded.tags]] = embedded.vectors
+        if own.any():
+            predicted = predict_from_words(words, own, counts >= MIN_CONTEXT_COUNT)
+            joined = own + predicted * np.where(own.any(axis=1), meaning / counts, 1.0)[:, None]
+        else:
+            logger.warning("no two tags share a track: the labels go by word vectors alone")
+            joined = words.astype(np.float64)
+    placed = np.flatnonzero(joined.any(axis=1))
+    kept = tuple(tags[row] for row in placed)
+    if not kept:
+        raise FolksongError(
+            f"none of the {len(tags)} tags with more than {threshold} counts shares a track with another, so that "
+            "there is no co-occurrence to go by; give word vectors, or build labels of the most popular tags"
+        )
+    if len(kept) < len(tags):
+        logger.info("%d of %d tags have neither co-occurrence nor a vector", len(tags) - len(kept), len(tags))
+    joined = joined[placed] / np.linalg.norm(joined[placed], axis=1, keepdims=True)
+    leaders = _link_stems(kept, own[placed]) if link_stems else np.arange(len(kept))
+    members = set(kept)
+    return HybridVectors(
+        *(kept, counts[placed], joined, leaders, {r: t for r, t in sorted(aliases.items()) if t in members}),
+        words=None if vectors is None else words[placed].astype(np.float64),
+    )
+
+
+def _link_stems(tags: Sequence[str], vectors: Matrix) -> Numbers:
+    leaders = np.arange(len(tags))
+    first: dict[tuple[str, ...], int] = {}
+    for row, tag in enumerate(tags):  # most popular first, so that the leader of a group is
+        stems = stems_of(tag)
+        leader = first.setdefault(stems, row) if stems else row
+        if leader != row and vectors[row] @ vectors[leader] >= LEAST_COSINE_OF_STEMS:
+            leaders[row] = leader
+    return leaders
+
+
+def _link_pairs(leaders: Numbers, pairs: Sequence[Pair], rows: Mapping[str, int]) -> Numbers:
+    leaders = leaders.copy()
+    for pair in pairs:
+        if pair.first not in rows or pair.second not in rows:
+            missing = pair.second if pair.first in rows else pair.first
+            logger.warning(
+                "the pair %r and %r is passed over: %r, spelt so, is no tag with enough counts",
+                *(pair.first, pair.second, missing),
+            )
+        elif pair.relation == "same":
+            one, other = leaders[rows[pair.first]], leaders[rows[pair.second]]
+            leaders[leaders == max(one, other)] = min(one, other)
+    return leaders
+
+
+def _apart(pairs: Sequence[Pair], rows: Mapping[str, int], leaders: Numbers) -> dict[int, set[int]]:
+    """Return leader -> leaders that must not be in its cluster."""
+    apart: dict[int, set[int]] = {}
+    for pair in pairs:
+        if pair.relation == "apart" and pair.first in rows and pair.second in rows:
+            one, other = int(leaders[rows[pair.first]]), int(leaders[rows[pair.second]])
+            if one == other:
+                raise FolksongError(
+                    f"{pair.first!r} and {pair.second!r} must be apart, but other pairs, their spelling or their stems "
+                    "put them together; remove a pair, or leave spellings unmerged and stems unlinked"
+                )
+            apart.setdefault(one, set()).add(other)
+            apart.setdefault(other, set()).add(one)
+    return apart
+
+
+def group_tags(placed: HybridVectors, leaders: Numbers, pairs: Sequence[Pair]) -> tuple[TagGroups, list[int]]:
+    """Return the groups of linked tags, each at its tags' weighted mean, and each tag's group (-1: it has none)."""
+    rows = {tag: row for row, tag in enumerate(placed.tags)}
+    rows |= {raw: rows[tag] for raw, tag in placed.aliases.items()}
+    leaders = _link_pairs(leaders, pairs, rows)
+    apart = _apart(pairs, rows, leaders)
+    points = np.zeros_like(placed.vectors)
+    np.add.at(points, leaders, placed.vectors * np.sqrt(placed.counts)[:, None])
+    heads = np.unique(leaders)
+    heads = heads[np.linalg.norm(points[heads], axis=1) > 1e-9]
+    row_of = {head: row for row, head in enumerate(heads.tolist())}
+    tags_of: dict[int, list[str]] = {}
+    for tag, leader in zip(placed.tags, leaders.tolist(), strict=True):
+        tags_of.setdefault(leader, []).append(tag)
+    groups = TagGroups(
+        tuple(placed.tags[head] for head in heads),
+        tuple(" ".join(tags_of[head]) for head in row_of),
+        np.bincount(leaders, placed.counts, minlength=len(leaders))[heads].astype(np.int64),
+        points[heads],
+        {
+            row_of[one]: {row_of[rival] for rival in rivals if rival in row_of}
+            for one, rivals in apart.items()
+            if one in row_of
+        },
+    )
+    return groups, [row_of.get(leader, -1) for leader in leaders.tolist()]
