@@ -554,7 +554,7 @@ def start_unfrozen(
         windows = state.batches.for_statistics(0, whole=True)
         batches = ((x, batch["y"]) for x, batch in _on_device(windows, config, processes))
         autocast = _autocast(config.runtime.precision, processes.device)
-        loss_of = read_loss(run, config.loss)
+        loss_of = read_loss(run, config.loss, data.label_counts())
         fine_tuning.start_pretrained(cast(NetworkWithHead, state.tagger), batches, data, loss_of, autocast)
 
 
