@@ -2,9 +2,10 @@
 
     python benchmarks/bench_extract.py [--audio FILE] [--repeats 7] [--recordings 24]
 
-The peer has the same decoder and spectrogram, and the network as one writes it down (convolutions, then the maximum
-over bands), in the same run. Then many recordings with one and with two processes. Needs the weights (`folksong models
-fetch musicnn`). ``--audio`` takes half a minute from the middle of a recording instead of a synthetic chord.
+The peer has the same decoder and spectrogram, and the network as one writes it down (all filters' convolutions, then
+the maximum over bands), in the same run. Then many recordings with one and with two processes. Needs the weights
+(`folksong models fetch musicnn`). ``--audio`` takes half a minute from the middle of a recording instead of a synthetic
+chord.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ NETWORK, MODEL = "MSD_musicnn", "musicnn-msd"
 def plain_network() -> Musicnn:
     network = Musicnn()
     network.load(read_weights(NETWORK).tensors)
+    for filters in (*network.timbral, *network.temporal, *network.middle):
+        filters.alive.fill_(True)
     return network.eval().requires_grad_(False)
 
 

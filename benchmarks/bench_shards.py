@@ -30,9 +30,8 @@ import torch
 
 from folksong.shards.encoding import store_audio
 from folksong.shards.format import encode_example, frame
-from folksong.shards.index import build_index, write_index
+from folksong.shards.index import Manifest, ShardFile, build_index, write_index
 from folksong.shards.loader import WindowDataset, WindowLoader
-from folksong.shards.manifest import Manifest, ShardFile
 from folksong.shards.reader import ShardReader
 
 RATE = 16000

@@ -16,9 +16,11 @@ from folksong.files import (
     is_locked,
     locked,
     open_regular,
+    parse_toml,
     read_json,
     sha256_file,
     write_json,
+    written_by,
 )
 
 
@@ -155,3 +157,71 @@ def test_b1_an_output_is_no_pipe_and_no_folder(tmp_path):
     for name, kind in (("pipe", "a pipe, socket or device"), (".", "a folder")):
         with pytest.raises(FolksongError, match=f"is {kind}, where a file is to be written"):
             check_output(tmp_path / name, "maker", force=True)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "9" * 10_000, "{"], ids=["deep", "long", "cut"])
+def test_16_c6_json_and_toml_that_no_one_writes_are_refused_by_name(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(FileFormatError, match=r"x\.json: not valid JSON"):
+        read_json(tmp_path / "x.json")
+    with pytest.raises(FileFormatError, match=r"x\.toml: not valid TOML"):
+        parse_toml(f"value = {text}", tmp_path / "x.toml")
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_16_c9_an_output_is_its_makers_whenever_that_is_stopped(
+    tmp_path: Path, monkeypatch, moment: str
+) -> None:
+    target = tmp_path / "x.csv"
+    for content in ("first", "second"):
+        with written_by("tags clean", [target]), atomic_write(target, "w") as stream:
+            stream.write(content)
+        check_output(target, "tags clean")
+
+    replace = Path.replace
+
+    def stopped(self: Path, other: Path) -> None:
+        if moment == "after" or other != target:
+            replace(self, other)
+        if other == target:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", stopped)
+    with (
+        pytest.raises(KeyboardInterrupt),
+        written_by("tags clean", [target]),
+        atomic_write(target, "w") as stream,
+    ):
+        stream.write("third")
+    monkeypatch.undo()
+    assert target.read_text() == ("second" if moment == "before" else "third")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.csv"]
+    check_output(target, "tags clean")
+    with pytest.raises(FolksongError, match="tags propose did not write it"):
+        check_output(target, "tags propose")
+    target.write_text("by hand")
+    with pytest.raises(FolksongError, match="did not write it"):
+        check_output(target, "tags clean")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="files that are open cannot be removed there")
+def test_16_c9_what_killed_writers_left_goes_with_the_next_writing(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from folksong.files import atomic_path\n"
+        "with atomic_path(sys.argv[1]) as path: path.write_bytes(b'half'); print('begun', flush=True); time.sleep(60)"
+    )
+    writers = {}
+    for name in ("killed.json", "alive.json"):
+        command = [sys.executable, "-c", code, str(tmp_path / name)]
+        writers[name] = subprocess.Popen(command, stdout=subprocess.PIPE)
+        assert writers[name].stdout.readline() == b"begun\n"
+    writers["killed.json"].kill()
+    writers["killed.json"].wait()
+    (tmp_path / ".mine.part").write_text("no file of ours")
+    for path in tmp_path.glob(".*.part"):
+        os.utime(path, (1e9, 1e9))
+    write_json(tmp_path / "x.json", {})
+    left = sorted(path.name.split(".")[1] for path in tmp_path.iterdir() if path.name.endswith(".part"))
+    writers["alive.json"].kill()
+    writers["alive.json"].wait()
+    assert left == ["alive", "mine"]

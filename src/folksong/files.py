@@ -15,10 +15,12 @@ import math
 import mmap
 import numbers
 import os
+import re
 import secrets
 import shutil
 import socket
 import stat
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,6 +31,7 @@ from filelock import FileLock, Timeout
 from folksong.errors import FileFormatError, FolksongError
 
 HASH_BLOCK_BYTES = 1 << 20
+SECONDS_TO_LOCK = 1.0  # at most, for a process that begins to write a file
 MAPPED_BYTES = 32 << 20  # larger files are mapped rather than read
 
 
@@ -66,10 +69,13 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = target.with_name(f".{shown}.{secrets.token_hex(4)}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-        yield temporary
+        with temporary.open("xb") as held:
+            _lock_and_sweep(held.fileno(), target.parent)
+            yield temporary
         with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
+        if (maker := _makers.get(os.path.realpath(target))) is not None:
+            _note_output(target, maker, [sha256_file(temporary), *_hashes_by(target, maker)])
         temporary.replace(target)
         _sync_folder(target.parent)
     except OSError as error:
@@ -77,6 +83,29 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _lock_and_sweep(descriptor: int, folder: Path) -> None:
+    """Lock a file that is being written; remove those that no one locks, since their writers were killed."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return
+    with suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fspath(folder) in _swept:
+            return
+        _swept.add(os.fspath(folder))
+        now = os.fstat(descriptor).st_mtime
+        for entry in os.scandir(folder):
+            if _PART.fullmatch(entry.name) and now - entry.stat().st_mtime > SECONDS_TO_LOCK:
+                with suppress(OSError, FolksongError), open_regular(entry.path) as left:
+                    fcntl.flock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    Path(entry.path).unlink()
+
+
+_PART = re.compile(r"\..*\.[0-9a-f]{8}\.part", re.DOTALL)
+_swept: set[str] = set()  # folders, once a process
 
 
 @contextmanager
@@ -161,22 +190,42 @@ def check_output(
         )
 
 
+_makers: dict[str, str] = {}  # path of an output -> what writes it, while that runs
+
+
+@contextmanager
+def written_by(maker: str, paths: Iterable[str | os.PathLike[str]]) -> Iterator[None]:
+    """Note that `maker` wrote these files, of each just before it is there, so that no kill comes between."""
+    keys = [os.path.realpath(path) for path in paths]
+    _makers.update(dict.fromkeys(keys, maker))
+    try:
+        yield
+    finally:
+        for key in keys:
+            _makers.pop(key, None)
+
+
 def remember_output(path: str | os.PathLike[str], maker: str) -> None:
     """Note that `maker` wrote a file as it is now; without a writable cache folder nothing is noted."""
     target = Path(path)
     if target.is_file():
-        with suppress(FolksongError):
-            write_json(
-                _note_of(target),
-                {"path": str(target.resolve()), "maker": maker, "sha256": sha256_file(target)},
-            )
+        _note_output(target, maker, [sha256_file(target)])
+
+
+def _note_output(target: Path, maker: str, hashes: list[str]) -> None:
+    with suppress(FolksongError):
+        write_json(_note_of(target), {"path": str(target.resolve()), "maker": maker, "sha256": hashes})
+
+
+def _hashes_by(target: Path, maker: str) -> list[str]:
+    return [sha256_file(target)] if target.is_file() and _made_by(target) == maker else []
 
 
 def _made_by(target: Path) -> str | None:
     """Return who wrote a file, None where that is unknown or the file was changed since."""
     try:
         note = read_json(_note_of(target))
-        return str(note["maker"]) if note["sha256"] == sha256_file(target) else None
+        return str(note["maker"]) if sha256_file(target) in note["sha256"] else None
     except (FolksongError, KeyError, TypeError):
         return None
 
@@ -278,12 +327,26 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         FolksongError: the file is missing or unreadable.
         FileFormatError: it is not JSON; the message gives line and column.
     """
+    text = read_text(path)
     try:
-        return json.loads(read_text(path))
+        return json.loads(text)
     except json.JSONDecodeError as error:
-        raise FileFormatError(
-            f"{path}: not valid JSON (line {error.lineno}, column {error.colno}: {error.msg})"
-        ) from error
+        where = f"line {error.lineno}, column {error.colno}: {error.msg}"
+        raise FileFormatError(f"{path}: not valid JSON ({where})") from error
+    except (ValueError, RecursionError) as error:  # a number of a book's length, endless brackets
+        raise FileFormatError(f"{path}: not valid JSON ({error})") from error
+
+
+def parse_toml(text: str, path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return what a TOML text says; `path` is for the message.
+
+    Raises:
+        FileFormatError: it is not TOML.
+    """
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise FileFormatError(f"{path}: not valid TOML ({error})") from error
 
 
 def read_document(

@@ -32,7 +32,7 @@ from folksong.audio.log_mel import FeaturePreset
 from folksong.drawing import fill_template
 from folksong.embeddings.store import EmbeddingSpace
 from folksong.errors import FileFormatError, FolksongError
-from folksong.files import atomic_write, check_signature, read_document, write_signed
+from folksong.files import atomic_write, check_signature, read_document, read_text, write_signed
 from folksong.labels.space import LabelSpace
 from folksong.splits import Split
 
@@ -235,14 +235,15 @@ class Run:
         """Return the epochs' figures, as `metrics_path` holds them; an undefined one is None.
 
         Raises:
-            FileFormatError: a line is not JSON.
+            FileFormatError: a line is not a JSON object.
         """
         if not self.metrics_path.exists():
             return []
-        lines = self.metrics_path.read_text(encoding="utf-8").splitlines()
         try:
-            return [json.loads(line) for line in lines if line.strip()]
-        except json.JSONDecodeError as error:
+            return [
+                dict(json.loads(line)) for line in read_text(self.metrics_path).split("\n") if line.strip()
+            ]
+        except (ValueError, TypeError, RecursionError) as error:
             raise FileFormatError(
                 f"{self.metrics_path}: damaged ({error}); it holds one JSON object a line"
             ) from error

@@ -116,8 +116,10 @@ def test_blanks_after_all_commas_are_no_part_of_the_names(tmp_path):
             ("track_1", "14/214.mp3", "artist_14"),
         ),
         ("clip_id\tguitar\tmp3_path\n2\t1\tf/x.mp3\n", ("2", "f/x.mp3", None)),
+        (",track_id,npz_path\r\n0,TR1,1/2/12.npz\r\n", ("TR1", "1/2/12.npz", None)),
+        ("track_id,npz_path,file_path\nTR1,12.npz,1/2/12.mp3\n", ("TR1", "1/2/12.mp3", None)),
     ],
-    ids=["MTG-Jamendo", "MagnaTagATune"],
+    ids=["MTG-Jamendo", "MagnaTagATune", "npz", "mp3 beside npz"],
 )
 def test_23_9_columns_of_other_collections(tmp_path, content, track):
     (tmp_path / "a.tsv").write_text(content)

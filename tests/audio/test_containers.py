@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import struct
 
 import av
@@ -333,3 +334,36 @@ def test_a_region_reads_as_a_file_of_its_own(tmp_path):
         region.seek(start)
         assert region.read(length) == expected[start : start + length]
     assert region.seek(-3, os.SEEK_END) == 17
+
+
+ONE_BEHIND_ANOTHER = {
+    "wav": {"format": "WAV"}, "flac": {"format": "FLAC"}, "aiff": {"format": "AIFF"}, "au": {"format": "AU"},
+    "caf": {"format": "CAF"}, "w64": {"format": "W64"}, "m4a": {},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ONE_BEHIND_ANOTHER)
+def test_16_d2_recordings_put_one_behind_another_are_heard_whole(tmp_path, kind):
+    made = [
+        encoded("mp4", "aac", samples) if kind == "m4a" else written(samples, **ONE_BEHIND_ANOTHER[kind])
+        for samples in (sound(2, 440), sound(3, 880))
+    ]
+    apart = [read(tmp_path, content).samples for content in made]
+    found = read(tmp_path, b"".join(made))
+    assert found.damage is None
+    np.testing.assert_array_equal(found.samples, np.concatenate(apart))
+
+
+@pytest.mark.parametrize("kind", ["caf", "w64", "au", "aiff", "wav"])
+def test_16_d4_a_cut_recording_is_told(tmp_path, kind):
+    content = written(sound(4), **ONE_BEHIND_ANOTHER[kind])
+    found = read(tmp_path, content[: len(content) // 2])
+    assert found.seconds == pytest.approx(2, abs=0.1)
+    assert re.search(r"holds \d+ of the \d+ bytes that it promises", found.damage)
+
+
+def test_16_d4_an_au_file_whose_size_was_never_filled_in(tmp_path):
+    content = written(sound(2), format="AU", subtype="PCM_16")
+    found = read(tmp_path, content[:8] + bytes(4) + content[12:])
+    assert found.damage is None
+    np.testing.assert_array_equal(found.samples, read(tmp_path, content).samples)

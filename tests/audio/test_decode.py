@@ -148,6 +148,28 @@ def test_an_mp3_behind_a_large_tag(tmp_path):
     assert read_recording(tmp_path / "b.mp3").damage is None
 
 
+@pytest.mark.parametrize("stored", ["mono", "channels", "integers"])
+def test_samples_that_numpy_stored(tmp_path, stored):
+    sound = stereo(22050)
+    arrays = {"mono": sound.mean(axis=1), "channels": sound.T, "integers": (sound.T * 32767).astype(np.int16)}
+    np.savez(tmp_path / "a.npz", array=arrays[stored], sr=22050, split=np.zeros((1, 2), int))
+    write(tmp_path / "a.wav", sound, 22050)
+    expected, found = decode(tmp_path / "a.wav"), decode(tmp_path / "a.npz")
+    assert snr_db(expected, found) > 70
+    assert len(found) == len(expected)
+    assert read_recording(tmp_path / "a.npz").damage is None
+
+
+def test_archives_without_sound(tmp_path):
+    np.savez(tmp_path / "a.npz", samples=np.zeros(9))
+    np.savez(tmp_path / "b.npz", array=np.array([{}, {}]), sr=16000)
+    np.savez(tmp_path / "c.npz", array=np.zeros((2, 2, 2)), sr=16000)
+    (tmp_path / "d.npz").write_bytes((tmp_path / "c.npz").read_bytes()[:200])
+    for name, message in (("a", "whole arrays `array`"), ("b", "whole"), ("c", "no samples"), ("d", "whole")):
+        with pytest.raises(AudioError, match=f"{name}.npz: .*{message}"):
+            decode(tmp_path / f"{name}.npz")
+
+
 BROKEN = {
     "empty.mp3": (b"", "empty file .0 bytes."),
     "text.mp3": (

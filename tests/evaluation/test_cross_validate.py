@@ -9,17 +9,20 @@ from folksong.errors import FolksongError
 from folksong.evaluation import cross_validate as module
 from folksong.evaluation.cross_validate import cross_validate
 from folksong.evaluation.evaluate import read_evaluation
+from folksong.labels.space import LabelSpace
 from folksong.runs import Run
 from folksong.tags.sources.read_tags import read_tags
 
 
 def validate(tiny_run, out, **options):
     run = Run.open(tiny_run.folder)
-    settings = {"epochs": 1, "n_dense_units": 8, "n_filters": 1, "window_seconds": 1.25, "batch_size": 4}
+    settings = {
+        "labels": run.labels, "tags": tiny_run.tags, "n_folds": 3, "adapt_to_small": False, "precision": "32",
+        "epochs": 1, "n_dense_units": 8, "n_filters": 1, "window_seconds": 1.25, "batch_size": 4,
+    }  # fmt: skip
     return cross_validate(
-        "log-mel-spectrogram", tiny_run.shards, out=out, tags=tiny_run.tags, config=None, progress=False,
-        labels=run.labels, **{"n_folds": 3, "adapt_to_small": False, "precision": "32", **settings, **options},
-    )  # fmt: skip
+        "log-mel-spectrogram", tiny_run.shards, out=out, config=None, progress=False, **settings | options
+    )
 
 
 def test_every_track_is_tested_once_by_a_network_that_never_heard_it(tiny_run, tmp_path):
@@ -60,14 +63,24 @@ def test_it_goes_on_where_it_stopped(tiny_run, tmp_path, monkeypatch):
 
 def test_a_folder_with_folds_of_other_settings_is_left_alone(tiny_run, tmp_path):
     validate(tiny_run, tmp_path / "out")
-    with pytest.raises(FolksongError, match=r"fold-1: holds a run of other tracks or settings"):
+    with pytest.raises(FolksongError, match=r"fold-1: holds a run of other (tracks|settings)"):
         validate(tiny_run, tmp_path / "out", learning_rate=0.1)
-    with pytest.raises(FolksongError, match=r"fold-1: holds a run of other tracks or settings"):
+    with pytest.raises(FolksongError, match=r"fold-1: holds a run of other (tracks|settings)"):
         validate(tiny_run, tmp_path / "out", loss="asymmetric")
     again = validate(tiny_run, tmp_path / "out", loss="bce")  # what the default is
     assert again.n_tracks == read_evaluation(tmp_path / "out" / "evaluation").n_tracks
-    with pytest.raises(FolksongError, match=r"fold-1: holds a run of other tracks or settings"):
+    with pytest.raises(FolksongError, match=r"fold-1: holds a run of other (tracks|settings)"):
         validate(tiny_run, tmp_path / "out", n_folds=4)
+    table = read_tags(tiny_run.tags)
+    validate(tiny_run, tmp_path / "out", tags=table)  # the same, as a table
+    fewer = LabelSpace(Run.open(tiny_run.folder).labels.labels[:2])
+    for other, options in {
+        "labels": {"labels": fewer},
+        "tags": {"tags": table.select_tags(table.tags[1:])},
+        "settings": {"window_seconds": 1.0},
+    }.items():
+        with pytest.raises(FolksongError, match=rf"fold-1: holds a run of other {other}"):
+            validate(tiny_run, tmp_path / "out", **options)
 
 
 def test_more_folds_than_tracks_are_refused(tiny_run, tmp_path):

@@ -21,9 +21,11 @@ from folksong.evaluation.charts import frontier_charts
 from folksong.evaluation.evaluate import current_evaluation
 from folksong.evaluation.report import render, render_markdown, write_report
 from folksong.evaluation.report_data import collect, describe_space, doubtful_tags, heard_together
+from folksong.evaluation.report_tables import sections
 from folksong.evaluation.scores import ScoredTracks
 from folksong.files import write_signed
 from folksong.labels.space import Label, LabelSpace
+from folksong.labels.subgenres import GenreClustering
 from folksong.metrics import best_thresholds
 from folksong.runs import Run
 
@@ -180,6 +182,40 @@ def test_analyses_are_parts_of_the_report(runs, tmp_path):
     assert "| pitched | noisy |" in text.replace("---:", "")
     charts = Page(render(report, "x")).charts
     assert {"densities-0", "run-0-normalised"} <= charts.keys()
+
+
+def test_labels_stand_beside_their_most_popular_tags(runs, tmp_path):
+    shutil.copytree(runs[0].path, tmp_path / "whole")
+    shutil.copytree(runs[0].path, tmp_path / "tags")
+    whole = LabelSpace.read(tmp_path / "whole" / "labels.json")
+    provenance = {"builder": "main_tags", "of": dict(whole.provenance)}
+    replace(whole, provenance=provenance).write(tmp_path / "tags" / "labels.json")
+    found = collect([tmp_path / "tags", tmp_path / "whole"], n_resamples=5)
+    (section,) = [one for one in sections(found) if one.title.startswith("Each cluster beside")]
+    assert section.title.endswith("whole, log-mel-spectrogram")
+    evaluation = current_evaluation(runs[0], "test")
+    assert [row[0] for row in section.rows] == [label.name for label in evaluation.labels]
+    first = evaluation.labels[0]
+    assert section.rows[0][2:] == [f"{first.pr_auc.value:.3f}", str(first.tracks)] * 2
+
+
+def test_divided_genres_have_silhouettes_and_t_sne(report):
+    go = pytest.importorskip("plotly.graph_objects", reason="it checks the names of properties")
+    distances = 1 - np.kron(np.eye(3), np.ones((2, 2)))
+    tags = ("a", "b<i>", "c", "d", "e", "f")
+    genre = GenreClustering(
+        Label("rock", ("rock", *tags)), "rock", tags, np.arange(6) // 2, distances, {3: 1.0}
+    )
+    small = GenreClustering(Label("jazz", ("jazz",)), "jazz", ())
+    page = Page(render(report, "x", genres={"4.1, rock": genre, "4.1, jazz": small}))
+    assert "How genres were divided" in render(report, "x", genres={"4.1, rock": genre})
+    assert "How genres were divided" not in render(report, "x", genres={"4.1, jazz": small})
+    bars, plane = page.charts["genres-0"], page.charts["genres-1"]
+    assert bars["data"][0]["x"] == [1.0] * 6
+    assert set(bars["data"][0]["y"]) == {"a", "b&lt;i&gt;", "c", "d", "e", "f"}
+    assert len({*plane["data"][0]["marker"]["color"]}) == 3
+    for content in (bars, plane):
+        go.Figure(content)
 
 
 def test_no_name_can_break_out_of_the_page(report):

@@ -12,8 +12,20 @@ import pytest
 from folksong.errors import FileFormatError, FolksongError
 from folksong.evaluation.analyses import read_tag_groups
 from folksong.evaluation.report import write_report
-from folksong.experiment import read_plan, run_experiment
-from folksong.experiment.published import COLUMNS, FIGURES, beside_published, published_section
+from folksong.experiment import Cell, CellResult, read_plan, run_experiment
+from folksong.experiment.prepare import SPLIT_NAME, build_spaces, space_file
+from folksong.experiment.published import (
+    COLUMNS,
+    FIGURES,
+    beside_published,
+    genre_clusterings,
+    published_section,
+)
+from folksong.experiment.read_plan import make_plan
+from folksong.labels.space import Label, LabelSpace
+from folksong.splits import Split
+from folksong.tags.sources.read_tags import read_tags, write_tags
+from folksong.tags.table import TagTable
 
 HEADER = "\t".join(COLUMNS)
 EARLIER = Path(__file__).resolve().parents[3] / "shared" / "data" / "earlier-project"
@@ -126,3 +138,32 @@ def test_a_damaged_file_is_named(done, content, message):
         beside_published(plan.model_copy(update={"published": "wrong.tsv"}), results)
     with pytest.raises(FolksongError, match="no such file of published figures"):
         beside_published(plan.model_copy(update={"published": "none"}), results)
+
+
+def test_genres_are_divided_again_as_the_experiment_divided_them(tmp_path):
+    names = ["rock", *(f"{kind} {number}" for kind in "abcde" for number in range(3))]
+    pairs = [(f"t{track}", "rock") for track in range(60)]
+    pairs += [(f"t{track}", f"{'abcde'[track % 5]} {number}") for track in range(60) for number in range(3)]
+    write_tags(TagTable.from_pairs(*zip(*pairs, strict=True)), tmp_path / "tags.csv")
+    LabelSpace((Label("rock", tuple(names)),)).write(tmp_path / "genres.labels.json")
+    content = {
+        "data": {"tags": "tags.csv", "groups": "top100"},
+        "spaces": {
+            "genres": {"builder": "file", "path": "genres.labels.json"},
+            "inside": {"builder": "npmi", "of": "genres", "population": "pairs"},
+        },
+        "grid": [{"spaces": ["inside"], "front_ends": ["waveform"]}],
+    }
+    plan = make_plan(content, tmp_path, "plan")
+    assert read_tag_groups(plan.beside(plan.data.groups))["rock"] == "genre"
+    split = Split(tuple(f"t{track}" for track in range(50)), ("t50",), ("t51",))
+    split.write(tmp_path / SPLIT_NAME)
+    table = read_tags(tmp_path / "tags.csv").select_tracks(split.training)
+    spaces = build_spaces(plan, table, split.sha256())
+    for name, space in spaces.items():
+        space.write(tmp_path / "spaces" / space_file(name, space.sha256()))
+    cell = Cell("inside", "waveform", "bce", 0, {"labels": spaces["inside"].sha256()})
+    found = genre_clusterings(plan, tmp_path, [CellResult(cell, tmp_path, "done")])
+    assert list(found) == ["inside, rock"]
+    assert set(found["inside, rock"].clusters) == {label.tags for label in spaces["inside"].labels}
+    assert len(spaces["inside"]) == 5

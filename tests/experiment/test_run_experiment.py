@@ -110,14 +110,14 @@ def test_recordings_become_shards_once(tiny_run, plan, tmp_path):
         "data": {"audio": str(tiny_run.audio), "shards": {}},
         "grid": [{"spaces": ["top"], "front_ends": [MEL]}],
     }
-    opened = read_plan(plan)
-    changed = read_plan(
-        plan, {**given, "data": {**given["data"], "settings": str(opened.place("config.json"))}}
-    )
+    (tmp_path / "config.json").write_text(json.dumps({**SETTINGS, "tfrecords": {"n_mels": 64}}))
+    settings = {"settings": str(tmp_path / "config.json")}
+    changed = read_plan(plan, {**given, "data": {**given["data"], **settings}})
     changed = changed.model_copy(update={"data": changed.data.model_copy(update={"shards": {}})})
     (found,) = run_experiment(changed, tmp_path / "out")
     assert found.status == "done", found.error
     manifest = tmp_path / "out/shards" / MEL / "manifest.json"
+    assert json.loads(manifest.read_text())["preset"]["n_mels"] == 64  # what the settings say
     written = manifest.stat().st_mtime_ns
     assert [again.status for again in run_experiment(changed, tmp_path / "out")] == ["kept"]
     assert manifest.stat().st_mtime_ns == written

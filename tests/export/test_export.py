@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from folksong.audio.log_mel import log_mel, read_preset
 from folksong.cli import main
 from folksong.errors import FileFormatError, FolksongError
+from folksong.export import keras_file
 from folksong.export.folder import export_folder, read_folder, write_folder
 from folksong.export.keras_file import import_keras, read_checkpoint_weights, read_keras_weights
 from folksong.export.onnx import Spectrogram, export_onnx
@@ -239,9 +240,7 @@ def write_checkpoint_of(prefix, tagger_layers, write_checkpoint):
 
 @pytest.mark.parametrize("form", ["mymodel.h5", "epoch3-1.index"])
 @pytest.mark.parametrize("front_end", FRONT_ENDS)
-def test_keras_files_give_the_outputs_of_keras(
-    front_end, form, keras_golden, tmp_path, monkeypatch, write_checkpoint
-):
+def test_keras_files_give_the_outputs_of_keras(front_end, form, keras_golden, tmp_path, write_checkpoint):
     module, golden = keras_golden
     layers = {}
     for key, shapes in golden.items():
@@ -256,16 +255,45 @@ def test_keras_files_give_the_outputs_of_keras(
         found = read_checkpoint_weights(tmp_path / form)
     assert {name for name, arrays in found.items() if arrays} == set(layers)
     labels = LabelSpace(tuple(Label(f"l{n}", (f"l{n}",)) for n in range(module.SIZES["n_labels"])))
-    from dataclasses import replace
-
-    from folksong.export import keras_file
-
-    preset = replace(read_preset("urop2019"), n_mels=module.SIZES["n_mels"])
-    monkeypatch.setattr(keras_file, "read_preset", lambda name: preset)
     model = read_folder(import_keras(tmp_path / form, tmp_path / "out", labels))
     with torch.inference_mode():
         scores = torch.sigmoid(model.tagger(torch.from_numpy(module.inputs(front_end)))).numpy()
     np.testing.assert_allclose(scores, golden[front_end], atol=1e-4)
+
+
+def test_a_keras_model_of_the_earlier_projects_sizes_becomes_a_tagger(tmp_path):
+    """128 mel bands and 32 base filters: laid out as Keras has them, read back, and heard with."""
+    torch.manual_seed(1)
+    tagger = Tagger("log-mel-spectrogram", SPACE, n_mels=128, n_filters=32, n_dense_units=500).eval()
+    state = {name: value.numpy() for name, value in tagger.state_dict().items()}
+    as_keras = {
+        keras_file._picture: lambda kernel: kernel.transpose(2, 3, 1, 0),
+        keras_file._curve: lambda kernel: kernel[:, :, 0].transpose(2, 1, 0),
+        keras_file._sequence: lambda kernel: kernel.transpose(3, 1, 2, 0),
+        keras_file._dense: lambda kernel: kernel.T,
+        keras_file._pooled: lambda kernel: np.stack(np.split(kernel.T, 2), axis=1).reshape(kernel.T.shape),
+    }
+    weights = {}
+    for layer, (module, turn) in keras_file.keras_layers(tagger).items():
+        if turn is None:
+            names = ("weight", "bias", "running_mean", "running_var")
+            weights[layer] = [state[f"{module}.{name}"] for name in names]
+        else:
+            weights[layer] = [as_keras[turn](state[f"{module}.weight"]), state[f"{module}.bias"]]
+    assert weights["conv1_spec"][0].shape == (115, 7, 1, 32)
+    assert weights["conv1_back"][0].shape[1] == 29 * 32
+    write_keras_file(tmp_path / "mymodel.h5", weights)
+    folder = import_keras(tmp_path / "mymodel.h5", tmp_path / "out", SPACE)
+    model = read_folder(folder)
+    x = torch.randn(2, 128, 80)
+    with torch.inference_mode():
+        torch.testing.assert_close(model.tagger(x), tagger(x), atol=0, rtol=0)
+    heard = load_tagger(folder).scores(sound(16))
+    assert heard.shape == (len(SPACE),)
+    weights["conv1_spec"][0] = weights["conv1_spec"][0][:114]
+    write_keras_file(tmp_path / "cut.h5", weights)
+    with pytest.raises(FolksongError, match=r"no number of mel bands has filters over \[114, 51\] bands"):
+        import_keras(tmp_path / "cut.h5", tmp_path / "other", SPACE)
 
 
 def test_files_that_are_no_keras_models(tmp_path):

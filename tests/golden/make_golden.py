@@ -35,9 +35,8 @@ import folksong as fs
 
 # All that is not in the public interface. Where a module moves, adapt this place; nothing below names a module.
 from folksong.demo.corpus import Corpus, CorpusSettings, write_corpus
-from folksong.shards.loader import WindowDataset, WindowLoader
+from folksong.shards.loader import WindowDataset, WindowLoader, epoch_order, window_starts
 from folksong.shards.reader import ShardReader
-from folksong.shards.window_positions import epoch_order, window_starts
 from folksong.tags.cleaning.clean import clean
 from folksong.tags.cleaning.recipe import default_recipe
 from folksong.training.config import Config

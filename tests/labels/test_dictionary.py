@@ -99,7 +99,7 @@ def hostile_pickles(witness):
 
 
 @pytest.mark.parametrize("name", list(hostile_pickles("x")))
-def test_hostile_pickles_are_refused_by_name(tmp_path, name):
+def test_16_c4_hostile_pickles_are_refused_by_name(tmp_path, name):
     witness = tmp_path / "witness"
     data, message = hostile_pickles(witness)[name]
     (tmp_path / "a.pkl").write_bytes(data)
@@ -138,7 +138,7 @@ def test_damaged_pickles(tmp_path):
             read_tag_dictionary(path)
 
 
-def test_no_promise_of_a_pickle_takes_memory_or_time(tmp_path):
+def test_16_c4_no_promise_of_a_pickle_takes_memory_or_time(tmp_path):
     memo = b"\x80\x02}r\xff\xff\xff\xff."  # a memo of four thousand million places
     long_text = b"\x80\x04\x8d" + struct.pack("<Q", 1 << 33) + b"rock"
     unhashable = b"\x80\x02})K\x00s."

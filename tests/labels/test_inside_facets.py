@@ -144,3 +144,14 @@ def test_issue17_a_curated_table_keeps_meanings(curated, one, other, together):
     space = hybrid(curated, None)
     assert bool(set(space.labels_of(one)) & set(space.labels_of(other))) is together
     assert not {"Afrobeats", "Nederlands"} & space.aliases.keys()
+
+
+def test_issue17_kinds_of_genre_join_wider_ones_and_no_other():
+    tracks = {f"a{n}": ["jazz", "bebop" if n % 2 else "swing", "zorbcore"] for n in range(90)}
+    tracks |= {f"b{n}": ["reggae", "dancehall"] for n in range(60)} | {f"c{n}": ["reggae"] for n in range(60)}
+    tracks |= {f"d{n}": ["bebop", "soul"] for n in range(3)}
+    space = hybrid(table_of(tracks), None, n_clusters=2, without=("name", "opinion"))
+    assert {label.name for label in space.labels} == {"reggae", "jazz"}
+    assert space.labels_of("bebop") == space.labels_of("swing") == space.labels_of("jazz")
+    assert space.labels_of("dancehall") == space.labels_of("reggae")
+    assert not space.labels_of("soul")

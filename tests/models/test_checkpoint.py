@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from zipfile import ZIP_DEFLATED, ZipFile
+
 import numpy as np
 import pytest
 import torch
@@ -26,3 +28,40 @@ def test_c6_what_is_no_checkpoint_is_said(tmp_path, content):
     (tmp_path / "x.ckpt").write_bytes(content)
     with pytest.raises(FileFormatError, match="cut or damaged"):
         read_checkpoint(tmp_path / "x.ckpt")
+
+
+def rewritten(path, change):
+    """Write the parts of a checkpoint's archive anew, as ``change(name, content)`` gives them."""
+    with ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with ZipFile(path, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, change(name, content))
+
+
+HOSTILE = {
+    "a million nested tuples as a key": b"\x80\x02}(K\x01" + b"\x85" * 1_000_000 + b"K\x01u.",
+    "2^60 steps to hash": b"\x80\x02}(K\x01"
+    + b"".join(b"q%ch%c\x86" % (number, number) for number in range(60))
+    + b"K\x01u.",
+    "4 GB in nine bytes": b"\x8e" + (4 << 30).to_bytes(8, "little"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_16_c4_a_checkpoint_asks_for_no_endless_time_or_memory(tmp_path, name):
+    path = tmp_path / "best.ckpt"
+    write_checkpoint(path, {"tagger": {"weight": torch.arange(3.0)}})
+    rewritten(path, lambda part, content: HOSTILE[name] if part.endswith("data.pkl") else content)
+    with pytest.raises(
+        FileFormatError, match=r"best.ckpt: cut or damaged \((tuples within|expected 4294967296)"
+    ):
+        read_checkpoint(path)
+
+
+def test_16_c4_a_compressed_checkpoint_is_not_unpacked(tmp_path):
+    path = tmp_path / "best.ckpt"
+    with ZipFile(path, "w", ZIP_DEFLATED) as archive:
+        archive.writestr("best/data.pkl", bytes(1 << 20))
+    with pytest.raises(FileFormatError, match="compressed archive"):
+        read_checkpoint(path)

@@ -10,15 +10,7 @@ import pytest
 import torch
 
 from folksong.errors import FolksongError
-from folksong.export.keras_file import (
-    _curve,
-    _dense,
-    _picture,
-    _pooled,
-    _sequence,
-    keras_layers,
-    load_keras_weights,
-)
+from folksong.export.keras_file import load_keras_weights
 from folksong.models.tagger import Tagger
 
 HERE = Path(__file__).parent
@@ -75,31 +67,3 @@ def test_weights_of_another_shape_are_refused_by_name(golden):
     weights["dense2_back"] = []
     with pytest.raises(FolksongError, match=r"'dense2_back' has 0 arrays instead of 2"):
         load_keras_weights(tagger, weights)
-
-
-def test_the_earlier_projects_sizes_are_taken_over():
-    """128 mel bands and 32 base filters: laid out as Keras has them, and read back."""
-    sizes = {"n_mels": 128, "n_filters": 32, "n_dense_units": 500}
-    torch.manual_seed(1)
-    tagger, other = (Tagger("log-mel-spectrogram", 50, **sizes).eval() for _ in range(2))
-    state = {name: value.numpy() for name, value in tagger.state_dict().items()}
-    as_keras = {
-        _picture: lambda kernel: kernel.transpose(2, 3, 1, 0),
-        _curve: lambda kernel: kernel[:, :, 0].transpose(2, 1, 0),
-        _sequence: lambda kernel: kernel.transpose(3, 1, 2, 0),
-        _dense: lambda kernel: kernel.T,
-        _pooled: lambda kernel: np.stack(np.split(kernel.T, 2), axis=1).reshape(kernel.T.shape),
-    }
-    weights = {}
-    for layer, (module, turn) in keras_layers(tagger).items():
-        if turn is None:
-            names = ("weight", "bias", "running_mean", "running_var")
-            weights[layer] = [state[f"{module}.{name}"] for name in names]
-        else:
-            weights[layer] = [as_keras[turn](state[f"{module}.weight"]), state[f"{module}.bias"]]
-    assert weights["conv1_spec"][0].shape == (115, 7, 1, 32)
-    assert weights["conv1_back"][0].shape == (7, 29 * 32, 1, 512)
-    load_keras_weights(other, weights)
-    x = torch.randn(2, 128, 80)
-    with torch.inference_mode():
-        torch.testing.assert_close(other(x), tagger(x), atol=0, rtol=0)

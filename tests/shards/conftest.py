@@ -12,8 +12,7 @@ import soundfile
 
 from folksong.audio.catalogue import Track
 from folksong.shards.format import encode_example, frame
-from folksong.shards.index import build_index
-from folksong.shards.manifest import Manifest, ShardFile
+from folksong.shards.index import Manifest, ShardFile, build_index
 from folksong.tags.table import TagTable
 
 RATE = 16000

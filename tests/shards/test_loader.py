@@ -12,9 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from folksong.errors import FolksongError
-from folksong.shards.loader import Batch, WindowDataset, WindowLoader
+from folksong.shards.loader import (
+    Batch,
+    WindowDataset,
+    WindowLoader,
+    epoch_order,
+    rank_batches,
+    window_starts,
+)
 from folksong.shards.reader import ShardReader
-from folksong.shards.window_positions import epoch_order, rank_batches, window_starts
 
 Shards = tuple[Path, list[npt.NDArray[np.float32]]]
 TARGETS = sp.csr_matrix(np.eye(12, 5, dtype=np.float32) + np.eye(12, 5, 2, dtype=np.float32))

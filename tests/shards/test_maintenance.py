@@ -13,9 +13,8 @@ import pytest
 
 from folksong.errors import FileFormatError, FolksongError
 from folksong.shards.format import frame
-from folksong.shards.index import build_index, index_path
+from folksong.shards.index import Manifest, build_index, index_path
 from folksong.shards.maintenance import merge_shards, read_one_hot_tags, repair_shards
-from folksong.shards.manifest import Manifest
 from folksong.shards.reader import ShardReader
 from folksong.shards.verify import verify_shards
 

@@ -17,9 +17,8 @@ import pytest
 
 from folksong.audio.log_mel import read_preset
 from folksong.errors import FileFormatError, FolksongError
-from folksong.shards.index import build_index, index_path, read_index, write_index
+from folksong.shards.index import Manifest, ShardFile, build_index, index_path, read_index, write_index
 from folksong.shards.maintenance import read_one_hot_tags, repair_shards
-from folksong.shards.manifest import Manifest, ShardFile
 from folksong.shards.reader import ShardReader
 from folksong.tags.sources.lastfm import write_lastfm
 from folksong.tags.table import TagTable

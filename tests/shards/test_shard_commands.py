@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from folksong.audio.catalogue import Track
 from folksong.cli import main
-from folksong.shards.manifest import Manifest
+from folksong.shards.index import Manifest
 from folksong.shards.reader import ShardReader
 from folksong.tags.sources.lastfm import write_lastfm
 from folksong.tags.table import TagTable

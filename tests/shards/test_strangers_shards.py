@@ -15,9 +15,8 @@ import pytest
 
 from folksong.audio.catalogue import Track
 from folksong.errors import FileFormatError, FolksongError
-from folksong.shards.index import index_path, read_index, write_index
+from folksong.shards.index import Manifest, ShardFile, index_path, read_index, write_index
 from folksong.shards.maintenance import repair_shards
-from folksong.shards.manifest import Manifest, ShardFile
 from folksong.shards.reader import ShardReader
 from folksong.shards.verify import describe_shards, verify_shards
 from folksong.shards.writer import write_shards
@@ -149,3 +148,10 @@ def test_c2_a_database_number_without_bounds_is_no_database(
     repair_shards(tmp_path)
     assert ShardReader(tmp_path).manifest.n_tag_databases == 0
     assert time.monotonic() - begin < 5
+
+
+def test_16_c5_a_manifest_without_its_number_of_tracks_is_refused(shards: Shards) -> None:
+    folder, _ = shards
+    edit(folder, lambda content: content.pop("n_tracks"), forge=True)
+    with pytest.raises(FileFormatError, match=r"manifest\.json: damaged \(KeyError: 'n_tracks'\)"):
+        Manifest.read(folder)

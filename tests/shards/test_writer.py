@@ -19,7 +19,7 @@ from folksong.audio.decode import decode
 from folksong.audio.log_mel import log_mel, read_preset
 from folksong.errors import FolksongError
 from folksong.shards import writer
-from folksong.shards.manifest import Manifest
+from folksong.shards.index import Manifest
 from folksong.shards.reader import ShardReader
 from folksong.shards.writer import write_shards
 from folksong.tags.table import TagTable

@@ -19,8 +19,8 @@ import soundfile
 from folksong.audio.catalogue import Track, scan_folder
 from folksong.errors import FolksongError
 from folksong.files import locked
+from folksong.shards.index import Manifest
 from folksong.shards.maintenance import merge_shards, repair_shards
-from folksong.shards.manifest import Manifest
 from folksong.shards.reader import ShardReader
 from folksong.shards.writer import write_shards
 

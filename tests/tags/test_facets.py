@@ -116,3 +116,18 @@ def test_lists_have_sources_and_no_tag_twice():
         assert tag == " ".join(tag.lower().split()), tag
     assert listed("deutsch") == "place"
     assert fs.tags.facets is facets
+
+
+def test_issue17_a_tag_that_names_a_track_is_a_name_where_tracks_are_artists():
+    pairs = [
+        ("The%20Wombles", "casting crowns"),
+        ("Casting%20Crowns", "the wombles"),
+        ("2006", "2006"),
+        ("Rock", "rock"),
+    ]
+    found = facets(fs.TagTable.from_pairs(*zip(*pairs, strict=True)))
+    reason = dict(zip(found.tags, found.reasons, strict=True))
+    assert [(found.of(tag), reason[tag]) for tag in ("casting crowns", "the wombles")] == [
+        ("name", "track")
+    ] * 2
+    assert (found.of("2006"), found.of("rock")) == ("era", "genre")

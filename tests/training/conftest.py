@@ -14,8 +14,7 @@ from folksong.audio.log_mel import read_preset
 from folksong.models import tagger as network
 from folksong.runs import Run
 from folksong.shards.format import encode_example, frame
-from folksong.shards.index import build_index
-from folksong.shards.manifest import Manifest, ShardFile
+from folksong.shards.index import Manifest, ShardFile, build_index
 from folksong.training.config import Config
 from folksong.training.train import train
 

@@ -7,7 +7,8 @@ import logging
 import pytest
 import torch
 
-from folksong.models.checkpoint import load_model, read_checkpoint
+from folksong.errors import FileFormatError
+from folksong.models.checkpoint import load_model, read_checkpoint, write_checkpoint
 from folksong.shards.loader import WindowDataset
 from folksong.shards.reader import ShardReader
 from folksong.training import loop, small_collections
@@ -126,3 +127,24 @@ def test_a16_a1_too_few_steps_and_constant_scores_are_said(train_small, config, 
 def test_a16_a4_a_stopped_training_ends_a_script_without_a_traceback(train_small):
     assert issubclass(TrainingInterrupted, SystemExit)
     assert "can be resumed" in str(TrainingInterrupted(train_small()))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"step": "x"}, {"epoch": -5}, {"history": [3]}, {"optimizer": {}}, {"schedule": None}, {"tagger": 7}],
+    ids=str,
+)
+def test_16_c6_an_edited_checkpoint_is_not_gone_on_with(train_small, change):
+    run = train_small()
+    content = read_checkpoint(run.last_checkpoint)
+    write_checkpoint(run.last_checkpoint, {**content, **change})
+    with pytest.raises(FileFormatError, match=r"last\.ckpt: damaged, or of another training"):
+        resume(run)
+
+
+def test_16_c6_figures_of_epochs_that_are_none_are_named(train_small):
+    run = train_small()
+    for content in (b"\xff\n", b"3\n", b'{"epoch": 1', b"[" * 100_000):
+        run.metrics_path.write_bytes(content)
+        with pytest.raises(FileFormatError, match=r"metrics\.jsonl"):
+            run.best_row()

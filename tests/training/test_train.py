@@ -140,8 +140,9 @@ def test_a_killed_training_resumes_to_the_same_bits(train_small, shards, config,
     words = [KILLED, shards, tmp_path / "killed", tmp_path / "config.json", 8]
     killed = subprocess.run([sys.executable, "-c", *map(str, words)], check=False, capture_output=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
-    left = tmp_path / "killed" / "checkpoints" / ".last.ckpt.abc.part"
+    left = tmp_path / "killed" / "checkpoints" / ".last.ckpt.0123abcd.part"
     left.write_bytes(b"half")
+    os.utime(left, (1e9, 1e9))
     run = Run.open(tmp_path / "killed")
     assert read_checkpoint(run.last_checkpoint)["step"] == 6
     resumed = resume(run)

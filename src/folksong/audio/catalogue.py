@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 # Names of columns by their letters and digits, the preferred first.
 TRACK_COLUMNS = ("trackid", "tid", "clipid", "recordingid", "songid")
-PATH_COLUMNS = ("mp3path", "path", "filepath", "filename", "file")
+PATH_COLUMNS = ("mp3path", "path", "filepath", "filename", "file", "npzpath")
 ARTIST_COLUMNS = ("artistid", "artist", "artistname")  # an id is the same for all spellings of a name
 ROOT_COMMENT = "# root: "
 

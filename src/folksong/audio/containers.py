@@ -1,9 +1,9 @@
-"""What the containers of sound say of themselves, and where they are wrong: wav, aiff, au and Ogg.
+"""What the containers of sound say of themselves, and where they are wrong: wav, aiff, au, caf and Ogg.
 
 Decoders take sizes at their word. A recorder that was switched off, or a program that wrote into a pipe, leaves sizes
 of 0, all ones or some other large number; then the sound goes on to the end of the file. A file that holds fewer bytes
-than it promises was cut, which libsndfile takes in silence. Ogg streams may follow one another in a file (chained), of
-which libsndfile reads the first.
+than it promises was cut, which libsndfile takes in silence. Recordings may follow one another in a file (chained Ogg,
+files put one behind another), of which decoders read the first.
 """
 
 from __future__ import annotations
@@ -28,7 +28,18 @@ OGG_PAGE_BYTES_MAX = 27 + 255 + 255 * 255
 _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 Order = Literal["little", "big"]
 _RIFF_ORDERS: dict[bytes, Order] = {b"RIFF": "little", b"RIFX": "big", b"RF64": "little", b"BW64": "little"}
-_OGG_FIRST_PAGE = re.compile(rb"OggS\x00[\x02\x06]", re.DOTALL)
+_BEGINNINGS = {
+    "ogg": re.compile(rb"OggS\x00[\x02\x06]"),
+    "flac": re.compile(rb"fLaC[\x00\x80]\x00\x00\x22"),
+    "wav": re.compile(
+        rb"R(?:IFF|F64).{4}WAVE[a-zA-Z][a-zA-Z0-9]{2}[ \w]|riff\x2e\x91\xcf\x11.{16}wave", re.DOTALL
+    ),
+    "aiff": re.compile(rb"FORM.{4}AIF[FC]", re.DOTALL),
+    "m4a": re.compile(rb"\x00\x00\x00.ftyp", re.DOTALL),
+    "au": re.compile(rb"\.snd\x00\x00[\x00-\x03].{5}\x00\x00\x00[\x01-\x1b]\x00", re.DOTALL),
+    "caf": re.compile(rb"caff\x00\x01\x00\x00desc"),
+}
+"""How a recording of each format begins, long enough to be no accident in the middle of another."""
 
 
 class Region(io.RawIOBase):
@@ -157,14 +168,30 @@ def _is_chunk(stream: IO[bytes], position: int, size: int) -> bool:
 
 
 def describe_cut(stream: IO[bytes], name: str, start: int, end: int) -> str | None:
-    """Return what is missing at the end of an aiff, au or Ogg file, or None where nothing seems to be."""
+    """Return what is missing at the end of an aiff, au, caf, w64 or Ogg file, or None where nothing seems to be."""
     stream.seek(start)
-    head = stream.read(12)
+    head = stream.read(24)
+    if name == "wav" and head.startswith(b"riff"):
+        return _missing(end - start, int.from_bytes(head[16:24], "little"))
+    if name == "caf":
+        return _missing(end - start, _caf_size(stream, start))
     if name == "aiff":
         return _missing(end - start, int.from_bytes(head[4:8], "big") + 8)
     if name == "au":
         return _missing(end - start, int.from_bytes(head[4:8], "big") + int.from_bytes(head[8:12], "big"))
     return _describe_cut_ogg(stream, start, end) if name == "ogg" else None
+
+
+def _caf_size(stream: IO[bytes], start: int) -> int:
+    """Return how many bytes a caf file has up to the end of its sound; 0 if it does not say."""
+    position = 8
+    for _ in range(CHUNKS_MAX):
+        stream.seek(start + position)
+        name, length = stream.read(4), int.from_bytes(stream.read(8), "big", signed=True)
+        position += 12 + length
+        if name == b"data" or length < 0:
+            return position if length > 0 else 0
+    return 0
 
 
 def _describe_cut_ogg(stream: IO[bytes], start: int, end: int) -> str | None:
@@ -207,18 +234,27 @@ def is_asf_broadcast(head: bytes) -> bool:
     return 88 <= flags < len(head) and bool(head[flags] & 1)
 
 
-def ogg_links(stream: IO[bytes], start: int, size: int) -> list[tuple[int, int]]:
-    """Return (first byte, byte after the last) of each of the Ogg streams that follow one another in a file.
+def unfilled_au(stream: IO[bytes], start: int) -> Mapping[int, bytes]:
+    """Return the right size (that of an unknown length) of an au file that holds none; see `Region`."""
+    stream.seek(start + 8)
+    return {8: b"\xff" * 4} if stream.read(4) == bytes(4) else {}
 
-    Streams that run side by side (a picture beside the sound) begin with pages that touch, and count as one.
+
+def links(stream: IO[bytes], name: str, start: int, size: int) -> list[tuple[int, int]]:
+    """Return (first byte, byte after the last) of each of the recordings that follow one another in a file.
+
+    Ogg streams that run side by side (a picture beside the sound) begin with pages that touch, and count as one.
     """
+    if name not in _BEGINNINGS:
+        return [(start, size)]
     content = content_of(stream)
     starts = [start]
     follows = start
-    for found in _OGG_FIRST_PAGE.finditer(content, start):
+    for found in _BEGINNINGS[name].finditer(content, start):
         position = found.start()
-        if position != follows and position > start:
+        if position > start and (name != "ogg" or position != follows):
             starts.append(position)
-        n_lengths = content[position + 26] if position + 27 <= size else 0
-        follows = position + 27 + n_lengths + sum(content[position + 27 : position + 27 + n_lengths])
+        if name == "ogg":
+            n_lengths = content[position + 26] if position + 27 <= size else 0
+            follows = position + 27 + n_lengths + sum(content[position + 27 : position + 27 + n_lengths])
     return list(zip(starts, [*starts[1:], size], strict=True))

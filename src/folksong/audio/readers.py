@@ -4,12 +4,15 @@ The format is told by the file's content behind any tag, never by its name, and 
 read. Mono is the mean of the channels whatever the decoder: miniaudio for mp3 (in wav too), libsndfile for wav, flac,
 ogg, opus, aiff, au and caf, FFmpeg through PyAV for m4a, aac, webm, wma and for what libsndfile refuses (Speex and FLAC
 in Ogg). mp3 goes to miniaudio rather than to libsndfile's mpg123, which is a little faster but writes to stderr.
+Samples in NumPy's ``.npz`` are read as the base project of the earlier one stored them.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import zipfile
+import zlib
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -26,6 +29,8 @@ Samples = npt.NDArray[np.float32]
 Blocks = Generator[Samples, None, None]
 
 BLOCK_FRAMES = 1 << 14
+MOST_NPZ_BYTES = 4 << 30
+ZIP_MAGIC = b"PK\x03\x04"
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000, 768_000
 SNIFF_BYTES = 1 << 16
 TAGS_MAX = 100
@@ -115,6 +120,9 @@ def _open(file: Path, stream: IO[bytes]) -> RecordingStream:
     size = stream.seek(0, os.SEEK_END)
     if not size:
         raise AudioError(f"{file}: an empty file (0 bytes); download or copy it again, or leave it out")
+    stream.seek(0)
+    if stream.read(len(ZIP_MAGIC)) == ZIP_MAGIC:
+        return _open_npz(file, stream)
     start, name = _identify(stream, size)
     if name is None:
         stream.seek(0)
@@ -125,24 +133,33 @@ def _open(file: Path, stream: IO[bytes]) -> RecordingStream:
         )
     if name == "mp3":
         return _open_mpeg(file, content_of(stream))
+    first, *others = containers.links(stream, name, start, size)
+    source = _open_link(file, stream, name, *first)
+    if others:
+        source.blocks = _chained_blocks(source, source.blocks, stream, others)
+    return source
+
+
+def _open_link(file: Path, stream: IO[bytes], name: str, start: int, end: int) -> RecordingStream:
+    """Open one of the recordings that follow one another in a file."""
     if name in FFMPEG_FORMATS:
         stream.seek(start)
         promises = name != "aac" and not (
             name == "wma" and containers.is_asf_broadcast(stream.read(SNIFF_BYTES))
         )
-        return _open_ffmpeg(file, name, Region(stream, start, size), promises=promises)
-    if name == "ogg":
-        return _open_ogg(file, stream, containers.ogg_links(stream, start, size))
-    layout = containers.read_wav(stream, start, size) if name == "wav" else None
+        return _open_ffmpeg(file, name, Region(stream, start, end), promises=promises)
+    layout = containers.read_wav(stream, start, end) if name == "wav" else None
     if layout is None:
-        cut = containers.describe_cut(stream, name, start, size)
-        end = containers.end_without_tags(stream, size) if name == "flac" else size
-        return _open_sndfile(file, name, Region(stream, start, end), cut)
+        cut = containers.describe_cut(stream, name, start, end)
+        if name == "flac":
+            end = containers.end_without_tags(stream, end)
+        unfilled = containers.unfilled_au(stream, start) if name == "au" else {}
+        return _open_sndfile(file, name, Region(stream, start, end, unfilled), cut)
     if layout.coding in containers.MPEG_IN_WAV:
         stream.seek(layout.start)
         return _open_mpeg(file, stream.read(layout.end - layout.start))
     patches = {place - start: patch for place, patch in layout.patches.items()}
-    return _open_sndfile(file, name, Region(stream, start, size, patches), layout.damage)
+    return _open_sndfile(file, name, Region(stream, start, end, patches), layout.damage)
 
 
 def _identify(stream: IO[bytes], size: int) -> tuple[int, str | None]:
@@ -313,29 +330,18 @@ def _segment_blocks(data: mpeg.Content, segment: mpeg.Segment, source: Recording
             lib.ma_dr_mp3_uninit(decoder)
 
 
-def _open_ogg(file: Path, stream: IO[bytes], links: Sequence[tuple[int, int]]) -> RecordingStream:
-    """Open the Ogg streams that follow one another; later ones are brought to the first one's rate."""
-    regions = [
-        (Region(stream, begin, end), containers.describe_cut(stream, "ogg", begin, end))
-        for begin, end in links
-    ]
-    source = _open_sndfile(file, "ogg", *regions[0])
-    if len(regions) > 1:
-        source.blocks = _chained_blocks(file, source, source.blocks, regions[1:])
-    return source
-
-
 def _chained_blocks(
-    file: Path, source: RecordingStream, first: Blocks, rest: Sequence[tuple[Region, str | None]]
+    source: RecordingStream, first: Blocks, stream: IO[bytes], others: Sequence[tuple[int, int]]
 ) -> Blocks:
+    """Yield the blocks of recordings that follow one another; later ones are brought to the first one's rate."""
     import soxr
 
     yield from first
-    for number, (region, cut) in enumerate(rest, 2):
+    for number, (begin, end) in enumerate(others, 2):
         try:
-            part = _open_sndfile(file, "ogg", region, cut)
+            part = _open_link(source.path, stream, source.format, begin, end)
         except AudioError as error:
-            source.lost.append(f"its part {number}: {str(error).removeprefix(f'{file}: ')}")
+            source.lost.append(f"its part {number}: {str(error).removeprefix(f'{source.path}: ')}")
             continue
         if part.source_rate == source.source_rate:
             yield from part.blocks
@@ -358,11 +364,13 @@ def _open_sndfile(file: Path, name: str, region: Region, cut: str | None) -> Rec
     except (soundfile.LibsndfileError, RuntimeError) as error:
         reason = getattr(error, "error_string", str(error))
         try:
-            return _open_ffmpeg(file, name, region)
+            other = _open_ffmpeg(file, name, region)
         except AudioError:
             raise AudioError(
                 f"{file}: damaged, or a kind of {name} that cannot be read ({reason}); get or convert it again"
             ) from error
+        other.lost += [cut] if cut else []
+        return other
     source = RecordingStream(file, name, int(sound.samplerate), int(sound.channels))
     source.expected_seconds = sound.frames / sound.samplerate
     source.lost = [cut] if cut else []
@@ -394,6 +402,43 @@ def _sndfile_blocks(sound: Any, source: RecordingStream) -> Blocks:
         _tell_end(source, decoded, reason)
     elif sound.frames < 1 << 62:  # libsndfile's "unknown length" is 2**63 - 1
         _tell_short(source, decoded)
+
+
+def _open_npz(file: Path, stream: IO[bytes]) -> RecordingStream:
+    """Open ``array``, (samples,) or (channels, samples), and ``sr``, Hz, of NumPy's archive."""
+    stream.seek(0)
+    try:
+        with zipfile.ZipFile(stream) as archive:
+            if archive.getinfo("array.npy").file_size > MOST_NPZ_BYTES:
+                raise AudioError(f"{file}: samples of more than {MOST_NPZ_BYTES >> 30} GiB are not read")
+        stream.seek(0)
+        with np.load(stream, allow_pickle=False) as arrays:
+            rate, samples = int(arrays["sr"]), arrays["array"]
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        KeyError,
+        EOFError,
+        RuntimeError,
+        MemoryError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        raise AudioError(
+            f"{file}: an archive without whole arrays `array` (samples) and `sr` (Hz), which recordings in .npz have "
+            f"({str(error)[:80]})"
+        ) from error
+    if samples.dtype.kind not in "fi" or samples.ndim not in (1, 2) or not samples.size:
+        raise AudioError(f"{file}: its array {samples.shape} of {samples.dtype} holds no samples of sound")
+    if samples.dtype.kind == "i":
+        samples = samples / -float(np.iinfo(samples.dtype).min)
+    channels = samples.ndim == 2 and int(np.argmin(samples.shape))
+    source = RecordingStream(file, "npz", rate, 1 if samples.ndim == 1 else samples.shape[channels])
+    mono = (samples if samples.ndim == 1 else samples.mean(axis=channels)).astype(np.float32)
+    source.expected_seconds = len(mono) / rate
+    source.blocks = (mono[start : start + BLOCK_FRAMES] for start in range(0, len(mono), BLOCK_FRAMES))
+    return source
 
 
 def _tell_end(source: RecordingStream, decoded: int, reason: object) -> None:

@@ -23,7 +23,7 @@ import click
 
 from folksong.cli.parameters import FLAGS, WORDS, LibraryFunction, ManyValues, parameters, read_function
 from folksong.errors import FolksongError
-from folksong.files import check_output, describe_os_error, remember_output
+from folksong.files import check_output, describe_os_error, remember_output, written_by
 
 UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters but tab and line feed, line separators, bidirectional marks, lone surrogates."""
@@ -234,7 +234,8 @@ class FolksongCommand(click.Command):
         if any(parameter.name == "progress" for function in self.library for parameter in function.taken):
             ctx.params["progress"] = wants_progress()
         try:
-            result = super().invoke(ctx)
+            with written_by(ctx.command_path, outputs):
+                result = super().invoke(ctx)
         except KeyboardInterrupt:
             more = f" {self.resumable}; run the same command again to continue." if self.resumable else ""
             note(f"Stopped.{more}")

@@ -104,7 +104,7 @@ def _show_plans(plan: str | None, write_plan: str | None, show_list: bool) -> No
 
 def _echo_cells(plan: Any, results: Any, folder: Path) -> tuple[list[Any], list[Any], dict[str, Any]]:
     """Print what became of the cells; return the finished runs, the failures and what the report tells besides."""
-    from folksong.experiment.published import published_section
+    from folksong.experiment.published import genre_clusterings, published_section
 
     rows = [
         (*(found.cell.space, found.cell.front_end, found.cell.loss, found.cell.seed, found.status),
@@ -118,7 +118,9 @@ def _echo_cells(plan: Any, results: Any, folder: Path) -> tuple[list[Any], list[
         failed,
         {
             "truth": None if plan.data.truth is None else plan.place(plan.data.truth),
+            "tag_groups": None if plan.data.groups is None else plan.beside(plan.data.groups),
             "more": [] if plan.published is None else [published_section(plan, results)],
+            "genres": {} if plan.published is None else genre_clusterings(plan, folder, results),
         },
     )
 

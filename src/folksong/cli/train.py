@@ -162,7 +162,7 @@ def _speak(verbose: int) -> None:
 
 
 def _train(options: dict[str, Any]) -> Any:
-    from folksong.shards.manifest import Manifest
+    from folksong.shards.index import Manifest
     from folksong.training.data import LegacyLabels, tags_to_remove
 
     front_end, shards, folder = (options.pop(name) for name in ("frontend", "shards", "folder"))

@@ -18,6 +18,7 @@ from folksong.evaluation.analyses import density
 from folksong.evaluation.figures import Average, Evaluation
 from folksong.evaluation.plots import (
     BLUE,
+    COLOURS,
     GREY,
     VERMILION,
     axis_around,
@@ -28,6 +29,8 @@ from folksong.evaluation.plots import (
 from folksong.evaluation.report_data import Report, ReportGroup, describe_space, heard_together
 from folksong.files import json_value
 from folksong.labels.analysis.cooccurrence import LabelCooccurrence
+from folksong.labels.analysis.plots import has_tsne, tsne
+from folksong.labels.subgenres import GenreClustering, silhouette_samples
 
 Chart = dict[str, Any]
 
@@ -255,6 +258,38 @@ def density_charts(report: Report) -> dict[str, Chart]:
             barmode="overlay",
             xaxis={"range": [0, 1]},
         )
+    return found
+
+
+def genre_charts(clusterings: Mapping[str, GenreClustering]) -> dict[str, Chart]:
+    """Return the silhouette of each tag of a genre, cluster by cluster, and its tags by t-SNE, where that is there."""
+    found = {}
+    for title, genre in clusterings.items():
+        if genre.numbers is None:
+            continue
+        colours = [COLOURS[number % len(COLOURS)] for number in genre.numbers]
+        names = distinct_names([plotly_text(short_name(tag, 28)) for tag in genre.tags])
+        values = silhouette_samples(genre.distances, genre.numbers)
+        order = np.lexsort((-values, genre.numbers))
+        bars = {"x": values[order].tolist(), "y": [names[tag] for tag in order], "orientation": "h"}
+        found[f"{title}: silhouettes"] = chart(
+            [{**bars, "type": "bar", "marker": {"color": [colours[tag] for tag in order]}}],
+            x=f"silhouette; mean {genre.silhouette:.3f} of {len(np.unique(genre.numbers))} clusters",
+            y="",
+            height=max(360, 120 + 14 * len(names)),
+            yaxis={"autorange": "reversed", "tickfont": {"size": 10}, "showgrid": False, "dtick": 1},
+        )
+        if has_tsne():
+            (x, y), bare = tsne(genre).T.tolist(), {"showticklabels": False, "showgrid": False}
+            dots = {**_points(x, y, names), "mode": "markers+text", "text": names}
+            dots |= {
+                "marker": {"color": colours, "size": 7},
+                "textfont": {"size": 10},
+                "textposition": "top center",
+            }
+            room = 0.2 * (max(x) - min(x))  # for names at the edges of a narrow page
+            sides = {"range": [min(x) - room, max(x) + room], **bare}
+            found[f"{title}: t-SNE"] = chart([dots], x="", y="", height=640, xaxis=sides, yaxis=bare)
     return found
 
 

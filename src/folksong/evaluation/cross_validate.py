@@ -23,7 +23,7 @@ from folksong.runs import CONFIG_NAME, Run
 from folksong.splits import Split, make_folds
 from folksong.tags.table import TagTable
 from folksong.training.config import Config
-from folksong.training.data import LegacyLabels, open_records, read_record_tags
+from folksong.training.data import LegacyLabels, open_records, read_record_tags, sha256_of_records
 from folksong.training.resume import resume
 from folksong.training.train import train
 
@@ -71,12 +71,12 @@ def cross_validate(
     given = config if isinstance(config, Config) else Config() if config is None else Config.read(config)
     settings = given.with_changes(**changes)
     space = LabelSpace.read(labels) if isinstance(labels, str | os.PathLike) else labels
-    folds = _folds(front_end, shards, settings, tags, space, artists, n_folds)
+    folds, inputs = _folds(front_end, shards, settings, tags, space, artists, n_folds)
     runs = []
     for number, split in enumerate(folds, 1):
         folder = Path(out, f"fold-{number}")
         logger.info("fold %d of %d: %s", number, n_folds, folder)
-        run = _earlier_run(folder, split, settings)
+        run = _earlier_run(folder, split, settings, inputs)
         if run is None:
             run = train(
                 front_end, shards, out=folder, labels=space, tags=tags, split=split, config=settings,
@@ -96,8 +96,8 @@ def _folds(
     space: LabelSpace | LegacyLabels | None,
     artists: Mapping[str, str] | None,
     n_folds: int,
-) -> list[Split]:
-    """Return the parts of each fold, of the tracks that have a record."""
+) -> tuple[list[Split], dict[str, str]]:
+    """Return the parts of each fold, of the tracks that have a record, and the hashes of what they learn from."""
     reader = open_records(shards, front_end, settings.data)
     table = read_record_tags(
         reader,
@@ -105,26 +105,39 @@ def _folds(
         database=settings.data.database,
         min_weight=settings.data.min_weight,
     )
-    return make_folds(
+    inputs = {"shards": sha256_of_records(reader), "tags": table.sha256()}
+    if isinstance(space, LabelSpace):
+        inputs["labels"] = space.sha256()
+    folds = make_folds(
         table.select_tracks(list(dict.fromkeys(reader.track_ids))),
         n_folds=n_folds,
         artists=artists,
         space=space if isinstance(space, LabelSpace) else None,
         seed=settings.runtime.seed,
     )
+    return folds, inputs
 
 
-def _earlier_run(folder: Path, split: Split, settings: Config) -> Run | None:
+def _earlier_run(folder: Path, split: Split, settings: Config, inputs: Mapping[str, str]) -> Run | None:
     """Return the run that an interrupted call has begun in `folder`."""
     if not (folder / CONFIG_NAME).exists():
         return None
     run = Run.open(folder)
-    # What `train` settles in the run's own settings (the loss by its name) is settled here too.
+    held = {
+        "shards": run.config["shards"]["manifest_sha256"],
+        "tags": run.config["tags"]["table_sha256"],
+        "labels": run.config["labels_sha256"],
+    }
+    other = [name for name, sha256 in inputs.items() if held[name] != sha256]
+    other += ["tracks"] if run.split.sha256() != split.sha256() else []
+    # What `train` settles in the run's own settings (the loss by its name, where its tags lie) is settled here too.
     kept, wanted = run.config["settings"], settings.with_changes(loss=settings.loss.chosen).to_dict()
-    same = all(kept[section] == wanted[section] for section in ("model", "loss", "optimizer", "schedule"))
-    if run.split.sha256() != split.sha256() or not same:
+    wanted["data"]["tags"] = kept["data"]["tags"]
+    if any(kept[section] != wanted[section] for section in kept if section != "runtime"):
+        other.append("settings")
+    if other:
         raise FolksongError(
-            f"{folder}: holds a run of other tracks or settings; choose another folder, or remove this one"
+            f"{folder}: holds a run of other {' and '.join(other)}; choose another folder, or remove this one"
         )
     return run
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
@@ -24,6 +25,7 @@ from folksong.evaluation.charts import (
     curve_charts,
     density_charts,
     frontier_charts,
+    genre_charts,
     heat_charts,
     prevalence_charts,
 )
@@ -38,6 +40,7 @@ from folksong.evaluation.report_data import (
 )
 from folksong.evaluation.report_tables import Section, markdown_table, number, sections, table_words
 from folksong.files import atomic_write
+from folksong.labels.subgenres import GenreClustering
 from folksong.runs import Run
 
 PAGE = files("folksong.evaluation") / "page"
@@ -53,6 +56,7 @@ def write_report(
     pictures: str | os.PathLike[str] | None = None,
     markdown: str | os.PathLike[str] | None = None,
     more: Sequence[Section] = (),
+    genres: Mapping[str, GenreClustering] | None = None,
     **collecting: Any,
 ) -> Path:
     """Write the report of `runs` as one HTML file; runs without an up-to-date evaluation are evaluated.
@@ -65,6 +69,7 @@ def write_report(
         pictures: a folder that gets PNGs: the frontier, and the labels of the first seed of each group.
         markdown: a file that gets the tables in Markdown.
         more: further tables, which come first.
+        genres: what a genre is called -> how its tags were divided: adds silhouettes and t-SNE.
         collecting: ``part``; ``n_resamples`` of the bootstraps; ``truth``, a CSV of what tags mean
             (`folksong.evaluation.analyses.read_truth`); ``tag_groups``, a file of groups of tags (`read_tag_groups`
             there); ``audio``, the recordings, a track list or a folder, which the page names and plays where they lie;
@@ -75,7 +80,7 @@ def write_report(
     """
     report = collect(runs, **collecting)
     with atomic_write(path, "w") as stream:
-        stream.write(render(report, title, more, Path(path).parent))
+        stream.write(render(report, title, more, Path(path).parent, genres or {}))
     if markdown is not None:
         with atomic_write(markdown, "w") as stream:
             stream.write(render_markdown(report, title, more))
@@ -97,7 +102,11 @@ def render_markdown(report: Report, title: str, more: Sequence[Section] = ()) ->
 
 
 def render(
-    report: Report, title: str, more: Sequence[Section] = (), folder: str | os.PathLike[str] = "."
+    report: Report,
+    title: str,
+    more: Sequence[Section] = (),
+    folder: str | os.PathLike[str] = ".",
+    genres: Mapping[str, GenreClustering] = MappingProxyType({}),
 ) -> str:
     """Return the page as HTML; its links to recordings start from `folder`."""
     from plotly.offline import get_plotlyjs
@@ -113,6 +122,7 @@ def render(
     look = (PAGE / "template.json").read_text(encoding="utf-8").strip()
     parts = {
         "frontier": choice("frontier", frontier_charts(report)),
+        "genres": choice("genres", genre_charts(genres)),
         "densities": choice("densities", density_charts(report)),
         "curves": choice("curves", curve_charts(report)),
         "runs": [_run(row, entry, charts, choice, recordings) for row, entry in enumerate(report.runs)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import tomllib
 from collections.abc import Sequence
@@ -32,7 +33,7 @@ def sections(report: Report) -> list[Section]:
         found.append(_pair_section(report))
     if report.tag_groups:
         found.append(_tag_group_section(report))
-    found += [_decision_section(report), _imbalance_section(report)]
+    found += [*_main_tag_sections(report), _decision_section(report), _imbalance_section(report)]
     if any(group.recovery is not None for group in report.groups):
         found.append(_recovery_section(report))
     return found
@@ -115,6 +116,35 @@ def _tag_group_section(report: Report) -> Section:
         cells = {one.name: f"{one.pr_auc:.3f} of {one.labels}" for one in of_run}
         rows.append([entry.group.name, entry.group.front_end, *(cells.get(name, "–") for name in names)])
     return _section("tag_groups", rows, names)
+
+
+def _main_tag_sections(report: Report) -> list[Section]:
+    """Return a table for each label space that is here beside that of its labels' most popular tags."""
+    found = []
+    for tags, entry in itertools.product(report.groups, report.groups):
+        space, main = entry.group, tags.group
+        of = (
+            main.labels.provenance.get("of") if main.labels.provenance.get("builder") == "main_tags" else None
+        )
+        if of != dict(space.labels.provenance) or space.front_end != main.front_end:
+            continue
+        pairs = zip(
+            report.first_seed(entry).evaluation.labels, report.first_seed(tags).evaluation.labels, strict=True
+        )
+        rows = [
+            [
+                *(whole.name, str(len(label.tags))),
+                *(
+                    number(whole.pr_auc.value),
+                    f"{whole.tracks:,}",
+                    number(tag.pr_auc.value),
+                    f"{tag.tracks:,}",
+                ),
+            ]
+            for (whole, tag), label in zip(pairs, space.labels.labels, strict=True)
+        ]
+        found.append(_section("main_tags", rows, space=space.name, tags=main.name, front_end=main.front_end))
+    return found
 
 
 def _decision_section(report: Report) -> Section:

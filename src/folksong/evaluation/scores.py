@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,7 +100,7 @@ class ScoredTracks:
             )
         except FileNotFoundError as error:
             raise FolksongError(f"{describe_os_error(error, path)}; evaluate the run first") from error
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, FolksongError) as error:
+        except Exception as error:  # a damaged archive provokes nearly all there are
             raise FileFormatError(
                 f"{Path(path)}: not the scores of an evaluation, or damaged ({error}); evaluate the run again"
             ) from error

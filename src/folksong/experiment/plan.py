@@ -60,6 +60,7 @@ class Data(Section):
         settings: a ``config.json`` as `folksong train --config` takes it, in the place of the plan's own `settings`.
         truth: a CSV with the columns ``tag`` and ``concept`` (and ``kind``): what each tag means, if that is known; the
             report then says how well each label space recovers it.
+        groups: a file of groups of tags, or ``top100``: the report then has PR-AUC by these.
     """
 
     tags: str | None = None
@@ -73,6 +74,7 @@ class Data(Section):
     min_weight: float | None = None
     settings: str | None = None
     truth: str | None = None
+    groups: str | None = None
 
 
 class Space(BaseModel):
@@ -239,8 +241,12 @@ class Plan(Section):
             if name is not None and name not in given:
                 raise FolksongError(f"data.vectors: none called {name!r}{nearest(name, list(given))}")
             given = given[name] if name is not None else next(iter(given.values()))
-        beside = self.place(given)
-        return beside if beside.exists() else given
+        return self.beside(given)
+
+    def beside(self, name: str) -> Path | str:
+        """Return the path of a file of the plan's, or the name as it is where there is none: it may ship."""
+        path = self.place(name)
+        return path if path.exists() else name
 
 
 def check_names(plan: Plan) -> None:

@@ -22,10 +22,11 @@ from folksong.experiment.plan import Plan, Space
 from folksong.files import locked, sha256_file, sha256_json
 from folksong.labels.dictionary import read_legacy_space
 from folksong.labels.space import LabelSpace
-from folksong.shards.manifest import MANIFEST_NAME
+from folksong.models.front_ends import LOG_MEL
+from folksong.shards.index import MANIFEST_NAME
 from folksong.splits import Split, make_split
 from folksong.tags.table import TagTable
-from folksong.training.config import JOINT_LOSSES, Config, LossSettings
+from folksong.training.config import JOINT_LOSSES, Config, DataSettings, LossSettings
 
 TAKES_VECTORS = ("semantic", *JOINT_LOSSES)
 SPLIT_NAME = "plan.split.json"
@@ -116,7 +117,7 @@ def prepare(plan: Plan, folder: Path, *, also: Iterable[str] = (), progress: boo
         else:
             artists = None if data.artists is None else read_artists(plan.place(data.artists))
             split = make_split(table, fractions=data.fractions, artists=artists)
-        plan = _with_shards(plan, table, folder, progress)
+        plan = _with_shards(plan, table, config.data, folder, progress)
         spaces = build_spaces(plan, table.select_tracks(split.training), split.sha256(), also=also)
         cells = make_cells(plan, spaces, config, table_sha256=table.sha256(), split_sha256=split.sha256())
         split.write(folder / SPLIT_NAME)
@@ -131,8 +132,8 @@ def _read_config(plan: Plan) -> Config:
     return Config.from_dict(plan.settings, "settings")
 
 
-def _with_shards(plan: Plan, table: TagTable, out: Path, progress: bool) -> Plan:
-    """Return the plan with shards for all its front-ends; write those that it does not name."""
+def _with_shards(plan: Plan, table: TagTable, settings: DataSettings, out: Path, progress: bool) -> Plan:
+    """Return the plan with shards for all its front-ends; write those that it does not name, as the settings say."""
     from folksong.audio.catalogue import read_catalogue, scan_folder
     from folksong.prediction.embed_audio import embed_audio
     from folksong.shards.writer import write_shards
@@ -153,7 +154,17 @@ def _with_shards(plan: Plan, table: TagTable, out: Path, progress: bool) -> Plan
         if front_end == EMBEDDINGS:
             embed_audio(tracks, folder, plan.data.extractor, progress=progress)
         else:
-            write_shards(tracks, folder, table, audio_format=front_end, progress=progress)
+            mels = settings.n_mels if front_end == LOG_MEL else None
+            rate = settings.sample_rate or 16000
+            write_shards(
+                tracks,
+                folder,
+                table,
+                audio_format=front_end,
+                sample_rate=rate,
+                n_mels=mels,
+                progress=progress,
+            )
         shards[front_end] = str(folder)
     return plan.model_copy(update={"data": plan.data.model_copy(update={"shards": shards})})
 

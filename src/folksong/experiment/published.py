@@ -1,4 +1,4 @@
-"""Published figures beside an experiment's own, table by table.
+"""Published figures beside an experiment's own, table by table, and how its genres were divided.
 
 A file of published figures is tab-separated with the columns ``space``, ``front_end``, ``table``, ``what``, ``labels``
 and the four averages; ``space`` is the name of a label space of the plan. ``thesis`` ships in the package: every result
@@ -14,12 +14,18 @@ from importlib.resources import files
 from pathlib import Path
 from statistics import fmean
 
+from folksong import labels
 from folksong.errors import FileFormatError, FolksongError
 from folksong.evaluation.evaluate import read_evaluation
 from folksong.evaluation.groups import PLAIN_LOSS
 from folksong.evaluation.report_tables import Section
 from folksong.experiment.plan import Plan
+from folksong.experiment.prepare import SPLIT_NAME, space_file
 from folksong.experiment.run_experiment import CellResult
+from folksong.labels.space import LabelSpace
+from folksong.labels.subgenres import GenreClustering
+from folksong.splits import Split
+from folksong.tags.sources.read_tags import read_tags
 
 FIGURES = ("micro_pr_auc", "micro_roc_auc", "macro_pr_auc", "macro_roc_auc")
 COLUMNS = ("space", "front_end", "table", "what", "labels", *FIGURES)
@@ -105,6 +111,28 @@ def published_section(plan: Plan, results: Iterable[CellResult]) -> Section:
             for row in beside_published(plan, results)
         ],
     )
+
+
+def genre_clusterings(plan: Plan, folder: Path, results: Iterable[CellResult]) -> dict[str, GenreClustering]:
+    """Return "space, genre" -> how the tags of a genre were divided, of the label spaces inside genres that were used.
+
+    They are built again from the tags of the training part, as the experiment in `folder` built them.
+    """
+    used = {result.cell.space: result.cell.space_file for result in results}
+    inside = {name: file for name, file in used.items() if plan.spaces[name].builder in ("npmi", "skipgram")}
+    if not inside:
+        return {}
+    table = read_tags(plan.place(str(plan.data.tags)), min_weight=plan.data.min_weight)
+    table = table.select_tracks(Split.read(folder / SPLIT_NAME).training)
+    found: dict[str, GenreClustering] = {}
+    for name, file in inside.items():
+        space = plan.spaces[name]
+        of = space_file(str(space.of), LabelSpace.read(folder / "spaces" / file).provenance["genres_sha256"])
+        genres, divided = LabelSpace.read(folder / "spaces" / of), list[GenreClustering]()
+        build = labels.npmi if space.builder == "npmi" else labels.skipgram
+        build(table, genres, on_genre=divided.append, **space.arguments)
+        found |= {f"{name}, {one.genre.name}": one for one in divided}
+    return found
 
 
 def _number(value: float | None) -> str:

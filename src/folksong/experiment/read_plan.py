@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from folksong.embeddings.store import EMBEDDINGS
 from folksong.errors import FileFormatError, FolksongError, nearest
 from folksong.experiment.plan import Data, Grid, Plan, Search, Training, at_key, check_names
-from folksong.files import read_text
+from folksong.files import parse_toml, read_text
 
 ENDING = ".toml"
 HEAD_SEEDS = list(range(10))
@@ -49,19 +49,15 @@ def read_plan(
 def read_content(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Path]:
     """Return what a plan says, laid over what it extends, and the folder where its paths start."""
     file = Path(path)
-    try:
-        # results may lie in a folder of the plan's name
-        if not file.is_file() and os.fspath(path) in shipped_plans():
-            content, folder = tomllib.loads(shipped_plan(os.fspath(path))), Path.cwd()
-        elif not file.exists():
-            raise FolksongError(
-                f"{file}: no such file or folder; plans that ship with folksong are {', '.join(shipped_plans())}"
-            )
-        else:
-            content = tomllib.loads(read_text(file))
-            folder = file.absolute().parent
-    except tomllib.TOMLDecodeError as error:
-        raise FileFormatError(f"{file}: not valid TOML ({error})") from error
+    # results may lie in a folder of the plan's name
+    if not file.is_file() and os.fspath(path) in shipped_plans():
+        content, folder = parse_toml(shipped_plan(os.fspath(path)), file), Path.cwd()
+    elif not file.exists():
+        raise FolksongError(
+            f"{file}: no such file or folder; plans that ship with folksong are {', '.join(shipped_plans())}"
+        )
+    else:
+        content, folder = parse_toml(read_text(file), file), file.absolute().parent
     base = content.pop("extends", None)
     if base is None:
         return content, folder
@@ -147,7 +143,7 @@ def read_settings(texts: Iterable[str]) -> dict[str, Any]:
 def _read_setting(key: str, value: str) -> dict[str, Any]:
     try:
         found = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         found = value
     return at_key(key, found)
 

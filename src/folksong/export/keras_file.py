@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,14 @@ from folksong.errors import FileFormatError, FolksongError
 from folksong.export.folder import write_folder
 from folksong.files import describe_os_error, open_regular, sha256_file
 from folksong.labels.space import LabelSpace
-from folksong.models.front_ends import LOG_MEL, WAVEFORM, WAVEFORM_FILTERS, LogMelFrontEnd
+from folksong.models.front_ends import (
+    LOG_MEL,
+    TIMBRAL_LENGTHS,
+    TIMBRAL_SHARES,
+    WAVEFORM,
+    WAVEFORM_FILTERS,
+    LogMelFrontEnd,
+)
 from folksong.models.pretrained.tf_checkpoint import is_tf_checkpoint, read_tf_checkpoint
 from folksong.models.tagger import Tagger
 from folksong.prediction.windows import AudioInput
@@ -31,7 +39,8 @@ Weights = dict[str, list[npt.NDArray[np.float32]]]
 
 MOST_WEIGHTS = 1 << 28
 ARRAYS = ("kernel", "gamma", "bias", "beta", "moving_mean", "moving_variance")  # of a layer, in Keras' order
-HIGHEST_TIMBRAL_SHARE = 0.9  # of the mel bands, which a kernel of conv1_spec spans
+TIMBRAL_FIRST = ("conv1_spec", f"conv{1 + len(TIMBRAL_LENGTHS)}_spec")  # of each of TIMBRAL_SHARES
+USUAL_MELS = sorted(range(1, 513), key=lambda n_mels: n_mels % 8 != 0)
 
 
 def read_keras_weights(path: str | os.PathLike[str]) -> Weights:
@@ -85,7 +94,11 @@ def read_checkpoint_weights(path: str | os.PathLike[str]) -> Weights:
 
 
 def keras_sizes(weights: Mapping[str, list[npt.NDArray[np.float32]]], n_mels: int) -> dict[str, Any]:
-    """Return the arguments of a `Tagger` for these weights."""
+    """Return the arguments of a `Tagger` for these weights.
+
+    The heights of the timbral filters say how many mel bands they were made for; where several numbers fit, that is
+    `n_mels`, or else a multiple of 8.
+    """
     missing = [name for name in ("dense1_back", "dense2_back") if len(weights.get(name, ())) != 2]
     if missing or not ("conv0_wave" in weights or "conv1_spec" in weights):
         found = ", ".join(list(weights)[:5]) or "none"
@@ -96,11 +109,11 @@ def keras_sizes(weights: Mapping[str, list[npt.NDArray[np.float32]]], n_mels: in
     }
     if "conv0_wave" in weights:
         return {"front_end": WAVEFORM, **sizes}
-    height, _, _, n_filters = weights["conv1_spec"][0].shape
-    if height != int(HIGHEST_TIMBRAL_SHARE * n_mels):
-        raise FolksongError(
-            f"its tallest filter spans {height} mel bands, which {n_mels} bands do not give; choose another preset"
-        )
+    heights = [weights[layer][0].shape[0] for layer in TIMBRAL_FIRST if weights.get(layer)]
+    fitting = (n for n in (n_mels, *USUAL_MELS) if [int(share * n) for share in TIMBRAL_SHARES] == heights)
+    if (n_mels := next(fitting, 0)) == 0:
+        raise FolksongError(f"no number of mel bands has filters over {heights} bands, as this model")
+    n_filters = weights[TIMBRAL_FIRST[0]][0].shape[3]
     return {"front_end": LOG_MEL, **sizes, "n_filters": n_filters, "n_mels": n_mels}
 
 
@@ -121,7 +134,7 @@ def import_keras(
         path: ``mymodel.h5``, a Keras model or its weights, or a TensorFlow checkpoint's ``.index``.
         folder: where to.
         labels: the outputs, in order.
-        preset: features of a log-mel model.
+        preset: features of a log-mel model, but for the number of mel bands, which its filters tell.
         window_seconds: its window.
         sample_rate: Hz, of a waveform model.
 
@@ -138,6 +151,7 @@ def import_keras(
     tagger = Tagger(labels=labels, **sizes)
     load_keras_weights(tagger, weights)
     log_mel = sizes["front_end"] == LOG_MEL
+    features = replace(features, n_mels=sizes.get("n_mels", features.n_mels))
     rate = features.sample_rate if log_mel else sample_rate
     audio = AudioInput(rate, window_seconds, features if log_mel else None)
     file = f"{os.fspath(path).removesuffix('.index')}.data-00000-of-00001" if checkpoint else path

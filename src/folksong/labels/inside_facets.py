@@ -76,24 +76,12 @@ def inside_facets(
     without: frozenset[str],
 ) -> tuple[tuple[Label, ...], dict[str, int]]:
     """Return the labels by facet, the most popular first, and the counts left out of each facet."""
-    if unknown := without - {*FACETS}:
-        raise FolksongError(f"there is no facet {', '.join(sorted(unknown))}; facets are {', '.join(FACETS)}")
     of_tag = [_sure_facet(facets, tag) for tag in placed.tags]
     leaders = _link_meanings(placed, of_tag)
     groups, group_of = group_tags(placed, leaders, pairs)
     row_of = {tag: row for row, tag in enumerate(placed.tags)}
     of_group = [of_tag[row_of[name]] for name in groups.names]
-    wanted = np.array([facet != UNKNOWN and facet not in without for facet in of_group], bool)
-    if not wanted.any() and not without:
-        logger.warning("nothing is known of what the tags are about: they are divided as they are")
-        wanted[:] = True
-    least_tracks = min(LEAST_TRACKS, max(2, table.n_tracks // 200))
-    frequent = np.flatnonzero(wanted & (groups.counts >= least_tracks))[:MOST_CANDIDATES]
-    if not len(frequent):
-        raise FolksongError(
-            f"no tag of the facets to keep has {least_tracks} counts or more, so that a label could be learned; keep "
-            "more facets, or build labels of the most popular tags"
-        )
+    wanted, frequent = _candidates(groups, of_group, table, without)
     units = groups.points / np.linalg.norm(groups.points, axis=1, keepdims=True)
     words = None if placed.words is None else placed.words[[row_of[name] for name in groups.names]]
     meanings = [
@@ -113,7 +101,9 @@ def inside_facets(
     least += RARE * (groups.counts < FREQUENT)
     drowned = groups.counts[:, None] > groups.counts[frequent]  # a name must hold for its label's tracks
     alike[(alike < least[:, None]) & ~narrower | drowned] = 0
-    found = facility_location(alike, frequent, np.where(wanted, groups.counts, 0), n_labels)
+    # what is left out sets no other standard
+    told = wanted | np.array([facet != UNKNOWN for facet in of_group])
+    found = facility_location(alike, frequent, np.where(told, groups.counts, 0), n_labels)
     label_of = np.where(wanted & (found.likeness > 0), found.label, -1)
     _keep_apart(groups, label_of, alike[:, np.searchsorted(frequent, found.chosen)])
     members: dict[int, list[int]] = {}
@@ -139,6 +129,26 @@ def inside_facets(
         "counts left out, by facet: %s", ", ".join(f"{facet} {n:,}" for facet, n in costs.items()) or "none"
     )
     return tuple(sorted(labels, key=lambda label: order[label.facet])), costs
+
+
+def _candidates(
+    groups: TagGroups, of_group: Sequence[str], table: TagTable, without: frozenset[str]
+) -> tuple[npt.NDArray[np.bool_], Numbers]:
+    """Return which groups may be in a label, (n,) truths, and the rows of those frequent enough to be one."""
+    if unknown := without - {*FACETS}:
+        raise FolksongError(f"there is no facet {', '.join(sorted(unknown))}; facets are {', '.join(FACETS)}")
+    wanted = np.array([facet != UNKNOWN and facet not in without for facet in of_group], bool)
+    if not wanted.any() and not without:
+        logger.warning("nothing is known of what the tags are about: they are divided as they are")
+        wanted[:] = True
+    least_tracks = min(LEAST_TRACKS, max(2, table.n_tracks // 200))
+    frequent = np.flatnonzero(wanted & (groups.counts >= least_tracks))[:MOST_CANDIDATES]
+    if not len(frequent):
+        raise FolksongError(
+            f"no tag of the facets to keep has {least_tracks} counts or more, so that a label could be learned; keep "
+            "more facets, or build labels of the most popular tags"
+        )
+    return wanted, frequent
 
 
 def _sure_facet(facets: TagFacets, tag: str) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import pickletools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
-from zipfile import BadZipFile, ZipFile, is_zipfile
+from zipfile import ZIP_STORED, BadZipFile, ZipFile, is_zipfile
 
 import torch
 from torch import nn
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from folksong.runs import Run
 
 FORMAT = "folksong.checkpoint"
+MOST_ITEMS = 1000  # of a tuple and those in it; a tensor's is of about 20
 NETWORK = "network"  # key of the settings of a network that others trained
 
 
@@ -38,9 +40,19 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not is_zipfile(path):  # what torch.save writes is one; anything else would be tried as an old format
         raise FileFormatError(f"{path}: cut or damaged (not what torch.save writes)")
     try:
-        with ZipFile(path) as archive:  # torch.load does not compare the CRCs of the weights
-            if (damaged := archive.testzip()) is not None:
+        with ZipFile(path) as archive:
+            members = archive.infolist()
+            if any(member.compress_type != ZIP_STORED for member in members):
+                raise BadZipFile("a compressed archive")
+            if len({member.filename for member in members}) < len(members):
+                raise BadZipFile("two parts have one name")
+            if (
+                damaged := archive.testzip()
+            ) is not None:  # torch.load does not compare the CRCs of the weights
                 raise BadZipFile(f"the CRC of {damaged} is wrong")
+            for member in members:
+                if member.filename.endswith(".pkl"):
+                    _check_pickle(archive.read(member))
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # PyTorch's reader fails in many ways on what it does not expect
         cause = (str(error).splitlines() or [type(error).__name__])[0][:100]
@@ -50,10 +62,30 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     return content
 
 
-def remove_partial_files(folder: Path) -> None:
-    """Remove what a process that was killed while it wrote a checkpoint left in `folder`."""
-    for path in folder.glob(".*.ckpt.*.part"):
-        path.unlink(missing_ok=True)
+def _check_pickle(data: bytes) -> None:
+    """Refuse what PyTorch's reader of plain values does not: tuples in tuples that take endless time or stack to hash.
+
+    The values are counted, never made: each stands on the stack as its number of items, those of its tuples included.
+    """
+    stack: list[int] = []  # 0 is a mark
+    memo: dict[object, int] = {}
+    for opcode, argument, _ in pickletools.genops(data):
+        if opcode.name in ("BINGET", "LONG_BINGET"):
+            stack.append(memo[argument])
+        elif opcode.name in ("BINPUT", "LONG_BINPUT"):
+            memo[argument] = stack[-1]
+        else:
+            before, items = opcode.stack_before, 1
+            if pickletools.markobject in before:
+                before = before[: before.index(pickletools.markobject)]
+                while top := stack.pop():
+                    items += top
+            items += sum(stack.pop() for _ in before)
+            if not opcode.name.startswith("TUPLE"):
+                items = 1
+            if items > MOST_ITEMS:
+                raise ValueError("tuples within tuples, which no checkpoint has")
+            stack += [int(one is not pickletools.markobject) and items for one in opcode.stack_after]
 
 
 def load_model(run: Run, *, checkpoint: str | os.PathLike[str] | None = None) -> Tagger:

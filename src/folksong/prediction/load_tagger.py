@@ -24,6 +24,7 @@ from folksong.models.pretrained.musicnn import (
 from folksong.models.tagger import Tagger
 from folksong.prediction.asked_tags import ask_for
 from folksong.prediction.head_tagger import HeadTagger
+from folksong.prediction.onnx_tagger import OnnxTagger
 from folksong.prediction.predictor import BATCH_SIZE, LoadedTagger, find_device, settled
 from folksong.prediction.thresholds import stored_thresholds
 from folksong.prediction.windows import AudioInput
@@ -58,8 +59,7 @@ def load_tagger(
         batch_size: windows scored at once.
         precision: ``"auto"``, ``"32"``, ``"bf16"`` or ``"16"`` (see `LoadedTagger`), likewise.
         tags: of a run in the joint space: what to score instead of its labels, any words.
-        scoring: how tracks are scored; None takes the definition that the run's thresholds were tuned on, or the run's
-            own. Tuned thresholds are used with that definition only.
+        scoring: how tracks are scored; None takes the run's definition, or that of its thresholds, used with it only.
 
     Raises:
         FolksongError: the folder is no run, or the run has no checkpoint yet.
@@ -69,12 +69,10 @@ def load_tagger(
         raise FolksongError(f"{run}: no run in the joint space, which any tag can be asked of")
     if chosen.type == "cpu":
         keep_memory()  # doubles the speed of the waveform network
-    if not isinstance(run, Run) and str(run) in NETWORKS and not Path(run).exists():
+    if str(run) in NETWORKS and not Path(str(run)).exists():
         return _pretrained(str(run), chosen, hop_seconds, batch_size, precision)
-    if not isinstance(run, Run) and Path(run).suffix == ".onnx" and Path(run).is_file():
-        from folksong.prediction.onnx_tagger import OnnxTagger
-
-        return OnnxTagger(run)
+    if str(run).endswith(".onnx") and Path(str(run)).is_file():
+        return OnnxTagger(str(run))
     if not isinstance(run, Run) and (Path(run) / DESCRIPTION_NAME).is_file():
         from folksong.export.folder import read_folder  # which imports this package
 

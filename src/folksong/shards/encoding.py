@@ -29,8 +29,17 @@ from folksong.errors import AudioError, FolksongError
 from folksong.files import sha256_file
 from folksong.recordings import printable
 from folksong.shards.format import FOOTER_BYTES, HEADER_BYTES, encode_example
-from folksong.shards.index import AUDIO_KEY, SCALE_KEY, TAGS_KEY, TRACK_ID_KEY, encode_text, write_records
-from folksong.shards.manifest import AUDIO_FORMATS, STORAGES, ShardFile
+from folksong.shards.index import (
+    AUDIO_FORMATS,
+    AUDIO_KEY,
+    SCALE_KEY,
+    STORAGES,
+    TAGS_KEY,
+    TRACK_ID_KEY,
+    ShardFile,
+    encode_text,
+    write_records,
+)
 
 Item = TypeVar("Item")
 

@@ -4,6 +4,10 @@ A batch is a dict: ``x`` float32 (batch, samples) or (batch, n_mels, frames), ``
 int64 (batch,), the position in the dataset. Windows are copied from the memory map straight into the batch: no sample
 is made on its own and collated afterwards.
 
+Which record comes when, and which window of it, are pure functions of (seed, epoch, record), the same on any machine.
+A step's global batch is cut into equal parts, one a rank, so that what is trained on does not depend on the number of
+processes, and no record is lost or comes twice.
+
 Workers are threads: making a batch is copying memory, during which NumPy holds no lock, and a thread writes into the
 consumer's own memory where a process would have to send the batch. Batches are written into reused buffers (a fresh
 one costs a page fault every 4 KB); a buffer is taken again only when nothing refers to its batch any more.
@@ -29,9 +33,10 @@ from torch.utils.data import Dataset
 
 from folksong.errors import FolksongError
 from folksong.shards.reader import ShardReader
-from folksong.shards.window_positions import Indices, epoch_order, rank_batches, window_starts
 
 MAX_BUFFERS = 32
+
+Indices = npt.NDArray[np.int64]
 
 
 class Batch(TypedDict):
@@ -299,3 +304,52 @@ def _references_of_an_idle_buffer() -> int:
 
 
 _IDLE_REFERENCES = _references_of_an_idle_buffer()
+
+
+def epoch_order(n: int, *, shuffle: bool, seed: int, epoch: int) -> Indices:
+    """Return the order (n,) in which an epoch visits its records."""
+    if not shuffle:
+        return np.arange(n)
+    return np.random.default_rng([seed, epoch]).permutation(n)
+
+
+def rank_batches(
+    order: Indices, batch_size: int, *, drop_last: bool, rank: int = 0, world_size: int = 1
+) -> list[Indices]:
+    """Return one rank's batches of an epoch that visits the records in the `order` (n,).
+
+    With `drop_last` the last, incomplete global batch is left out. Else the ranks share it as evenly as they can, and
+    some may have one batch fewer: training over several ranks wants `drop_last`.
+    """
+    step = batch_size * world_size
+    whole = len(order) // step
+    batches = [
+        order[start + rank * batch_size : start + (rank + 1) * batch_size]
+        for start in range(0, whole * step, step)
+    ]
+    rest = np.array_split(order[whole * step :], world_size)[rank]
+    return batches if drop_last or not len(rest) else [*batches, rest]
+
+
+def window_starts(
+    indices: Indices, n_steps: Indices, window_steps: int, *, random: bool, seed: int, epoch: int
+) -> Indices:
+    """Return where the windows of records (n,) of so many steps (n,) begin; 0 where one is not longer than the window.
+
+    With `random` uniform over the record, anew in each epoch; else the centre.
+    """
+    room: Indices = np.maximum(n_steps - window_steps, 0)
+    if not random:
+        return room // 2
+    key = _mix(np.uint64(seed & (2**64 - 1)) ^ _mix(np.asarray(epoch, np.uint64)))
+    uniform = (_mix(indices.astype(np.uint64) ^ key) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    starts: Indices = np.minimum((uniform * (room + 1)).astype(np.int64), room)
+    return starts
+
+
+def _mix(value: npt.NDArray[np.uint64] | np.uint64) -> npt.NDArray[np.uint64]:
+    """Return the output function of SplitMix64 (Steele, Lea & Flood 2014) of `value`."""
+    mixed = np.atleast_1d(np.asarray(value, np.uint64)) + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))

@@ -24,8 +24,18 @@ from folksong.errors import FileFormatError, FolksongError
 from folksong.files import is_locked
 from folksong.shards.encoding import free_bytes, make_encoding
 from folksong.shards.format import ContentError
-from folksong.shards.index import ShardIndex, map_file, read_index, write_index, write_records
-from folksong.shards.manifest import AUDIO_FORMATS, MANIFEST_NAME, WRITING_NAME, Manifest, ShardFile
+from folksong.shards.index import (
+    AUDIO_FORMATS,
+    MANIFEST_NAME,
+    WRITING_NAME,
+    Manifest,
+    ShardFile,
+    ShardIndex,
+    map_file,
+    read_index,
+    write_index,
+    write_records,
+)
 from folksong.shards.plan import number_of_files
 from folksong.shards.reader import ShardReader
 from folksong.shards.verify import ExaminedShard, examine_shard

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import TypeAdapter
 
 from folksong.errors import FolksongError
@@ -28,9 +29,7 @@ from folksong.shards.encoding import (
     TrackProblem,
     TrackTags,
 )
-from folksong.shards.index import index_path
-from folksong.shards.manifest import AUDIO_FORMATS, WRITING_NAME
-from folksong.shards.window_positions import Indices
+from folksong.shards.index import AUDIO_FORMATS, WRITING_NAME, index_path
 from folksong.tags.table import TagTable
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ class Plan:
     duplicates: tuple[TrackProblem, ...]
     tables: Sequence[TagTable]
     encoding: Encoding
-    order: Sequence[Indices]
+    order: Sequence[npt.NDArray[np.int64]]
     seed: int
     tags_sha256: tuple[str, ...]
     fingerprint: str

@@ -22,6 +22,9 @@ from folksong.files import read_json, write_json
 from folksong.shards.format import Bytes, iterate_records, parse_example, read_record, whole_record
 from folksong.shards.index import (
     AUDIO_KEY,
+    STORAGES,
+    Manifest,
+    ShardFile,
     ShardIndex,
     ShardTags,
     build_index,
@@ -30,7 +33,6 @@ from folksong.shards.index import (
     storage_of,
     write_index,
 )
-from folksong.shards.manifest import STORAGES, Manifest, ShardFile
 from folksong.tags.table import TagTable
 
 logger = logging.getLogger(__name__)

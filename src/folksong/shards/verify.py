@@ -24,13 +24,14 @@ from folksong.shards.format import (
 )
 from folksong.shards.index import (
     IndexBuilder,
+    Manifest,
+    ShardFile,
     ShardIndex,
     index_path,
     map_file,
     read_index,
     sha256_of,
 )
-from folksong.shards.manifest import Manifest, ShardFile
 from folksong.shards.reader import ShardReader, remember_checked, stamp
 
 SEARCH_BLOCK_BYTES = 1 << 20

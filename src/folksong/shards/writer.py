@@ -33,8 +33,7 @@ from folksong.shards.encoding import (
     stamp_of,
     write_shard,
 )
-from folksong.shards.index import index_path
-from folksong.shards.manifest import MANIFEST_NAME, WRITING_NAME, Manifest
+from folksong.shards.index import MANIFEST_NAME, WRITING_NAME, Manifest, index_path
 from folksong.shards.plan import Plan, make_plan
 from folksong.shards.reader import CHECKED_NAME, read_checked, remember_checked
 from folksong.tags.sources.read_tags import as_table

@@ -25,8 +25,7 @@ import torch
 
 from folksong.errors import FolksongError
 from folksong.models.front_ends import LOG_MEL
-from folksong.shards.loader import Batch, WindowDataset, WindowLoader
-from folksong.shards.window_positions import Indices
+from folksong.shards.loader import Batch, Indices, WindowDataset, WindowLoader
 from folksong.training.config import AugmentationSettings, Config
 from folksong.training.data import TrainingData
 

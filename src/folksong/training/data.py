@@ -25,7 +25,7 @@ from folksong.labels import Label, LabelSpace, all_tags, drop, top
 from folksong.labels.dictionary import read_legacy_space
 from folksong.models.front_ends import FRONT_ENDS, LOG_MEL
 from folksong.runs import Run
-from folksong.shards.manifest import MANIFEST_NAME
+from folksong.shards.index import MANIFEST_NAME
 from folksong.shards.reader import ShardReader
 from folksong.splits import PARTS, Split, make_split
 from folksong.tags.sources.read_tags import read_tags

@@ -26,8 +26,6 @@ from folksong.training.fit_head import Examples, Loss, fit_head, learns_softmax
 
 logger = logging.getLogger(__name__)
 
-SLOWER = 0.03
-"""Learning rate, relative to that of the settings: 3e-5 of their 1e-3."""
 LEAST_DEVIATION = 1e-3
 """Of a feature, relative to the largest one's, that the head uses."""
 

@@ -24,15 +24,16 @@ from typing import Any, NoReturn, cast
 
 import numpy as np
 import torch
+from pydantic import NonNegativeInt, TypeAdapter
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from folksong.errors import FolksongError
+from folksong.errors import FileFormatError, FolksongError
 from folksong.files import atomic_write, json_value
 from folksong.metrics import summarise
-from folksong.models.checkpoint import read_checkpoint, remove_partial_files, write_checkpoint
+from folksong.models.checkpoint import read_checkpoint, write_checkpoint
 from folksong.models.front_ends import LOG_MEL
 from folksong.models.hardware import keep_memory
 from folksong.models.pretrained.network_with_head import NetworkWithHead
@@ -144,9 +145,7 @@ class TrainingState:
         place_labels(tagger, run)
         tagger = tagger.to(processes.device, _float_type(precision))
         small = starts_from_regression(config, len(data.parts["training"]))
-        slower = SLOWER if small and config.schedule.kind == "plateau" else 1
-        if config.model.unfreeze:
-            slower = fine_tuning.SLOWER
+        slower = SLOWER if config.model.unfreeze or (small and config.schedule.kind == "plateau") else 1
         optimizer = build_optimizer(
             tagger.parameters(),
             config.optimizer.name,
@@ -164,10 +163,8 @@ class TrainingState:
             batches,
             Counts(),
         )
-        if processes.is_first:
-            remove_partial_files(run.last_checkpoint.parent)
         if run.last_checkpoint.exists():
-            state.load(read_checkpoint(run.last_checkpoint))
+            state.load(read_checkpoint(run.last_checkpoint), run.last_checkpoint)
             logger.info(
                 "%s: going on from epoch %d, step %d", run.path, state.counts.epoch + 1, state.counts.step
             )
@@ -193,11 +190,20 @@ class TrainingState:
         content = {name: part.state_dict() for name, part in parts.items()}
         write_checkpoint(run.last_checkpoint, {**content, **asdict(self.counts)})
 
-    def load(self, content: dict[str, Any]) -> None:
-        """Take up what `save` wrote."""
-        for name in ("tagger", "optimizer", "schedule", "scaler"):
-            getattr(self, name).load_state_dict(content[name])
-        self.counts = Counts(**{name: content[name] for name in asdict(self.counts)})
+    def load(self, content: dict[str, Any], path: Path) -> None:
+        """Take up what `save` wrote into `path`.
+
+        Raises:
+            FileFormatError: it is something else.
+        """
+        try:
+            for name in ("tagger", "optimizer", "schedule", "scaler"):
+                getattr(self, name).load_state_dict(content[name])
+            counts = {name: content[name] for name in asdict(self.counts)}
+            self.counts = TypeAdapter(Counts).validate_python(counts)
+        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise FileFormatError(f"{path}: damaged, or of another training ({reason})") from error
 
 
 @dataclass
@@ -207,14 +213,14 @@ class Counts:
     `best` is the best figure that decides, `stop_reference` what early stopping compares with.
     """
 
-    step: int = 0
-    epoch: int = 0
+    step: NonNegativeInt = 0
+    epoch: NonNegativeInt = 0
     loss_sum: float = 0.0
-    loss_count: int = 0
+    loss_count: NonNegativeInt = 0
     history: list[dict[str, Any]] = field(default_factory=list)
     best: float = -math.inf
     stop_reference: float = -math.inf
-    epochs_without_improvement: int = 0
+    epochs_without_improvement: NonNegativeInt = 0
 
     @property
     def mean_loss(self) -> float:

@@ -28,7 +28,7 @@ FEW_TRACKS = 200
 """Of a training part, with which the output layer starts from a logistic regression."""
 HEARD_OFTEN = 100
 """Windows of each of few tracks: what they have to teach is learned, and early stopping ends it."""
-SLOWER = 0.1  # learning rate with few tracks, relative to that of the settings
+SLOWER = 0.1  # learning rate with few tracks and of pretrained weights, relative to that of the settings
 WINDOWS_PER_TRACK = 6  # that the regression sees
 PENALTY = 10.0  # λ of the sum over windows of the cross-entropies + λ/2 ‖w‖², for inputs of variance 1
 MAX_ITERATIONS = 200

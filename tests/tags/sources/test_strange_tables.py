@@ -10,6 +10,7 @@ import pytest
 import folksong as fs
 from folksong.errors import FileFormatError, FolksongError, UnclearSourceError
 from folksong.tags.sources.delimited import read_artists
+from folksong.tags.sources.read_tags import write_tags
 from folksong.tags.tag_lists import read_track_ids
 
 
@@ -221,3 +222,38 @@ def test_c2_only_files_and_folders_are_opened(tmp_path: Path) -> None:
         fs.read_tags(tmp_path / "pipe.csv")
     with pytest.raises(FolksongError, match="pipe"):
         read_artists(tmp_path / "pipe.csv")
+
+
+def test_16_c6_a_lone_carriage_return_in_a_table_is_named(tmp_path):
+    (tmp_path / "x.csv").write_bytes(b"track_id,tag,weight\na,rock\r,,5,7\n")
+    with pytest.raises(FileFormatError, match=r"x\.csv: not a well-formed table"):
+        fs.read_tags(tmp_path / "x.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('track_id,tag\na,12" vinyl\nb,7" single\n', {("a", '12" vinyl'): 1, ("b", '7" single'): 1}),
+        ("track_id,tag\r\na,rock\rb,pop\nc,jazz\r\n", {("a", "rock"): 1, ("b", "pop"): 1, ("c", "jazz"): 1}),
+        ("index,track_id,rock,pop\n0,a,1,0\n1,b,0,1\n", {("a", "rock"): 1, ("b", "pop"): 1}),
+        ("level_0,track_id,tag\n0,a,rock\n1,b,pop\n", {("a", "rock"): 1, ("b", "pop"): 1}),
+        ("track_id,index,rock\na,1,0\nb,0,1\n", {("a", "index"): 1, ("b", "rock"): 1}),
+    ],
+)
+def test_16_d6_what_programs_and_people_leave_in_tables(tmp_path, text, expected):
+    assert pairs_of(fs.read_tags(written(tmp_path, text))) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["track_id,tag,weight\na,rock,inf\nb,pop,nan\n", "track_id,rock,pop\na,0,0\n"]
+)
+def test_16_d6_a_table_of_which_nothing_is_left_is_refused(tmp_path, text):
+    with pytest.raises(FileFormatError, match="no tags; the table is empty"):
+        fs.read_tags(written(tmp_path, text))
+
+
+def test_16_d6_a_database_without_a_tag_is_told(tmp_path, caplog):
+    table = fs.read_tags(written(tmp_path, "track_id,tag\na,rock\n"))
+    write_tags(table.select_tags([]), tmp_path / "x.db")
+    assert fs.read_tags(tmp_path / "x.db").n_tags == 0
+    assert "x.db: holds no tag of any track" in caplog.text

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from folksong.drawing import short_name, write_picture
 from folksong.labels.subgenres import GenreClustering, silhouette_samples
@@ -22,7 +23,7 @@ def write_plots(clusterings: Sequence[GenreClustering], folder: str | os.PathLik
 
     Where scikit-learn is installed (``folksong[map]``), also ``tsne-*.png``.
     """
-    with_tsne = importlib.util.find_spec("sklearn") is not None
+    with_tsne = has_tsne()
     written: list[Path] = []
     for number, clustering in enumerate(clusterings):
         if clustering.numbers is None:
@@ -37,6 +38,11 @@ def write_plots(clusterings: Sequence[GenreClustering], folder: str | os.PathLik
             written.append(Path(folder, f"tsne-{name}"))
             plot_tsne(clustering, written[-1])
     return written
+
+
+def has_tsne() -> bool:
+    """Say whether scikit-learn is there."""
+    return importlib.util.find_spec("sklearn") is not None
 
 
 def plot_silhouette(clustering: GenreClustering, path: str | os.PathLike[str]) -> None:
@@ -85,17 +91,29 @@ def plot_dendrogram(clustering: GenreClustering, path: str | os.PathLike[str]) -
     write_picture(figure, path, dpi=DPI)
 
 
-def plot_tsne(clustering: GenreClustering, path: str | os.PathLike[str], *, seed: int = 0) -> None:
-    """Plot the tags in two dimensions by t-SNE of their distances, coloured by cluster."""
-    from matplotlib.figure import Figure
+def tsne(clustering: GenreClustering, *, seed: int = 0) -> npt.NDArray[np.float32]:
+    """Return the tags in two dimensions by t-SNE (van der Maaten and Hinton 2008) of their distances: (n, 2).
+
+    It needs scikit-learn (``folksong[map]``).
+    """
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
-    assert clustering.numbers is not None
     perplexity = min(30.0, (len(clustering.tags) - 1) / 3)
     settings = {"metric": "precomputed", "init": "random", "method": "exact"}
     with threadpool_limits(1):  # threads only wait for each other on so few tags
-        plane = TSNE(perplexity=perplexity, random_state=seed, **settings).fit_transform(clustering.distances)
+        plane: npt.NDArray[np.float32] = TSNE(
+            perplexity=perplexity, random_state=seed, **settings
+        ).fit_transform(clustering.distances)
+    return plane
+
+
+def plot_tsne(clustering: GenreClustering, path: str | os.PathLike[str], *, seed: int = 0) -> None:
+    """Plot the tags by `tsne`, coloured by cluster."""
+    from matplotlib.figure import Figure
+
+    assert clustering.numbers is not None
+    plane = tsne(clustering, seed=seed)
     figure = Figure(figsize=(9, 9), layout="constrained")
     axes = figure.subplots()
     axes.scatter(plane[:, 0], plane[:, 1], c=[f"C{number % 10}" for number in clustering.numbers], s=20)

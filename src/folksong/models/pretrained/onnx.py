@@ -29,7 +29,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -42,7 +41,7 @@ from threadpoolctl import threadpool_limits
 from folksong.audio.log_mel import FeaturePreset, log_mel
 from folksong.embeddings.store import EmbeddingSpace
 from folksong.errors import AudioError, FileFormatError, FolksongError, nearest
-from folksong.files import read_text, sha256_file
+from folksong.files import parse_toml, read_text, sha256_file
 from folksong.models.pretrained.pooling import POOLS, Pool, Pooling, Vector, check_samples
 from folksong.shards.window_positions import slide, spread
 
@@ -92,7 +91,7 @@ def read_description(path: str | os.PathLike[str]) -> ModelDescription:
         FileFormatError: it is not TOML, or a setting is unknown, missing, or impossible; the message names it.
     """
     try:
-        content: dict[str, Any] = tomllib.loads(read_text(path))
+        content = parse_toml(read_text(path), path)
         known = [field.name for field in fields(ModelDescription)]
         for key in content:
             if key not in known:
@@ -105,7 +104,7 @@ def read_description(path: str | os.PathLike[str]) -> ModelDescription:
                 {"name": content["model"], "sample_rate": content["sample_rate"], **mel}
             )
         return ModelDescription(**{**content, "axes": tuple(content["axes"])}, mel=mel)
-    except (FolksongError, TypeError, tomllib.TOMLDecodeError) as error:
+    except (FolksongError, TypeError) as error:
         if isinstance(error, FolksongError) and str(path) in str(error):
             raise
         raise FileFormatError(f"{path}: {error}") from error

@@ -7,7 +7,6 @@ a circle, a tag that is to be kept and dropped, a step that would undo another.
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from pydantic import Field, ValidationError, validate_call
 
 from folksong.audio.msd import read_duplicates, read_mismatches
 from folksong.errors import FileFormatError, FolksongError, nearest
-from folksong.files import read_text
+from folksong.files import parse_toml, read_text
 from folksong.tags.cleaning.change_log import ADD_IMPLIED
 from folksong.tags.cleaning.merges import read_merges, shipped_merges
 from folksong.tags.cleaning.steps import (
@@ -82,10 +81,7 @@ def default_recipe() -> Recipe:
 
 
 def _parse(text: str, path: str | os.PathLike[str], folder: Path) -> Recipe:
-    try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise FileFormatError(f"{path}: not valid TOML ({error})") from error
+    content = parse_toml(text, path)
     unknown = [name for name in content if name not in ("weights", "step")]
     if unknown:
         raise FileFormatError(

@@ -93,7 +93,7 @@ def read_delimited(
     dropped = Dropped(path)
     dropped.add("the track id is empty", len(frame) - len(known))
     table = (_wide_table if found.tag is None else _long_table)(known, found, dropped, min_weight)
-    if not table.n_tracks:
+    if not table.weights.nnz:
         raise FileFormatError(f"{path}: no tags; the table is empty")
     return table
 

@@ -119,8 +119,9 @@ def _read_csv(path: str | os.PathLike[str], data: bytes, separator: str, quotes:
             io.BytesIO(data), separator=separator, quote_char='"' if quotes else None, infer_schema=False
         )
     except pl.exceptions.PolarsError as error:
-        if "more fields" in str(error):
-            raise _too_many_cells(path, split_lines(path, data, separator, quotes)) from error
+        lines = split_lines(path, data, separator, quotes)
+        if max(map(len, lines)) > len(lines[0]):
+            raise _too_many_cells(path, lines) from error
         raise UnclearSourceError(
             f"{path}: not a well-formed table ({str(error).splitlines()[0][:200]}); it was read with separator "
             f"{separator!r} and quotes {'on' if quotes else 'off'}: choose others",
@@ -186,8 +187,8 @@ def table_text(
     Comments (lines that start with ``#``) before the header and Excel's ``sep=;`` are left out.
     """
     data = utf8_bytes(path, data, encoding)
-    if b"\n" not in data:
-        data = data.replace(b"\r", b"\n")  # as spreadsheets of old ended lines
+    if b"\n" not in data or b'"' not in data:
+        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")  # as spreadsheets of old ended lines
     first, _, rest = data.partition(b"\n")
     if first[:4].lower() == b"sep=" and len(first.rstrip(b"\r")) == 5:
         separator, data = separator or chr(first[4]), rest
@@ -249,8 +250,9 @@ def find_separator(path: str | os.PathLike[str], data: bytes) -> str:
 def quotes_are_closed(data: bytes, separator: str) -> bool:
     """Say whether each cell that starts with a quotation mark is a well-formed quoted cell.
 
-    A tab-separated file often has quotation marks as plain characters (``"weird al" yankovic``); reading these as
-    quoting would swallow the lines up to the next mark.
+    Where none does, marks are plain characters (``12" vinyl``). A tab-separated file often has quotation marks as plain
+    characters at the start too (``"weird al" yankovic``); reading these as quoting would swallow the lines up to the
+    next mark.
     """
     edge = re.escape(separator.encode())
     start = re.compile(rb"(?:^|[\n" + edge + rb'])"')
@@ -264,7 +266,7 @@ def quotes_are_closed(data: bytes, separator: str) -> bool:
         if cell is None:
             return False
         place = cell.end()
-    return True
+    return place > 0
 
 
 def split_lines(
@@ -294,7 +296,7 @@ def _too_many_cells(path: str | os.PathLike[str], lines: list[list[str]]) -> Fil
 
 def _without_index(frame: pl.DataFrame) -> pl.DataFrame:
     """Leave out the index of a pandas frame, if it is just 0, 1, …; another one may be the track ids."""
-    for name in PANDAS_INDEX:
+    for name in (*PANDAS_INDEX, "index", "level_0"):
         if name in frame.columns and len(frame.columns) > 1:
             numbers = frame[name].cast(pl.Int64, strict=False)
             if (numbers == pl.int_range(len(frame), eager=True)).fill_null(False).all():

@@ -174,10 +174,11 @@ def _read(
     try:
         if delimited:
             return read_delimited(path, min_weight=min_weight, layout=layout, **options)
-        if found == "lastfm":
-            return read_lastfm(path, min_weight=min_weight)
-        if found == "dumps":
-            return read_dumps(path, min_weight=min_weight)
+        if found in ("lastfm", "dumps"):
+            table = (read_lastfm if found == "lastfm" else read_dumps)(path, min_weight=min_weight)
+            if not table.weights.nnz:
+                logger.warning("%s: holds no tag of any track", path)
+            return table
         return read_library(path, **options) if library else read_folders(path)
     except UnclearSourceError as error:
         error.source, error.options = path, {**options, **error.options}
