@@ -15,11 +15,13 @@ from folksong.evaluation.compare import compare as compare
 from folksong.evaluation.cross_validate import cross_validate as cross_validate
 from folksong.evaluation.evaluate import evaluate as evaluate
 from folksong.evaluation.tune_thresholds import tune_thresholds as tune_thresholds
+from folksong.evaluation.unseen import evaluate_unseen as evaluate_unseen
 from folksong.experiment.run_experiment import run_experiment as run_experiment
 from folksong.labels.space import LabelSpace as LabelSpace
 from folksong.models.tagger import Tagger as Tagger
 from folksong.prediction.embed_audio import embed_audio as embed_audio
 from folksong.prediction.load_tagger import load_tagger as load_tagger
+from folksong.prediction.search import search as search
 from folksong.runs import Run as Run
 from folksong.shards.writer import write_shards as write_shards
 from folksong.splits import Split as Split

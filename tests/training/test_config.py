@@ -218,7 +218,7 @@ def test_config_commands(tmp_path):
     assert runner.invoke(main, ["config", "init", file, "--force"]).exit_code == 0
     listed = runner.invoke(main, ["config"]).output
     assert 'schedule.kind = "plateau"' in listed
-    assert "One of bce, semantic, asymmetric." in listed
+    assert "One of bce, semantic, asymmetric, contrastive, hinge, ridge." in listed
     assert "data.augmentation.gain_db = 0.0" in listed
     checked = runner.invoke(main, ["config", "check", file])
     assert json.loads(checked.output) == Config().to_dict()

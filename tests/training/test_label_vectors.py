@@ -9,7 +9,7 @@ import pytest
 
 from folksong.embeddings.words import StoredVectors
 from folksong.labels import Label, LabelSpace
-from folksong.training.train import embed_labels
+from folksong.training.label_vectors import embed_labels
 
 WORDS = {"rock": [3.0, 4.0], "rap": [0.0, 2.0], "metal": [1.0, 0.0], "anti": [-1.0, 0.0]}
 VECTORS = StoredVectors(tuple(WORDS), np.array(list(WORDS.values()), np.float32), "words")

@@ -192,7 +192,10 @@ def test_the_semantic_loss_never_lies_below_cross_entropy_nor_above_its_bound(se
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"kind": "semantics"}, "Input should be 'bce', 'semantic' or 'asymmetric'"),
+        (
+            {"kind": "semantics"},
+            "Input should be 'bce', 'semantic', 'asymmetric', 'contrastive', 'hinge' or 'ridge'",
+        ),
         ({"weights": "softly"}, "Input should be 'ignore', 'soft' or 'sample'"),
         ({"gamma": -1.0}, "gamma\n.*greater than or equal to 0"),
         ({"absent_weight": 2.0}, "absent_weight\n.*less than or equal to 1"),

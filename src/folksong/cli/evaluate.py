@@ -10,6 +10,7 @@ import click
 
 import folksong as fs
 from folksong.cli.command import (
+    Count,
     File,
     FolksongCommand,
     Output,
@@ -26,7 +27,7 @@ SHOWN_LABELS = 5
 @click.command(cls=FolksongCommand, of="evaluation.evaluate:evaluate", without=("level", "write"))
 def evaluate(
     run: File, *, tune: bool = False, beta: Positive = 1.0, threshold: Share | None = None, plot: Output | None = None,
-    as_json: bool = False, **settings: Any,
+    unseen: bool = False, repeats: Count = 5, as_json: bool = False, **settings: Any,
 ) -> None:  # fmt: skip
     """Measure the best network of RUN: ROC-AUC and PR-AUC, macro, micro and per label, with 95% intervals.
 
@@ -38,6 +39,9 @@ def evaluate(
     --threshold tuned` prints the labels that reach theirs. Evaluation and prediction score tracks by one definition of
     windows and precision, stored with the run; where thresholds were tuned on another (--hop, --precision), by that.
 
+    --unseen: of a run with the head joint, how well it scores tags that its training never had, beside random vectors,
+    the nearest tag that it had, and the hybrid label that holds it; it is trained --repeats times anew for that.
+
     Example:
       folksong evaluate runs/log-mel
       folksong evaluate runs/log-mel --tune
@@ -46,6 +50,8 @@ def evaluate(
     Args:
         tune: First find each label's threshold that maximises F on the validation part, and keep them in the run.
         beta: In tuning, recall counts so many times as much as precision.
+        unseen: Measure tags that were left out of the training.
+        repeats: With --unseen: divisions into seen and unseen tags.
         part: The part of the run's split to measure.
         shards (DIR): Where the shards are now.  [default: as in training]
         tags (SOURCE): A tag table to measure against.  [default: as in training]
@@ -57,6 +63,9 @@ def evaluate(
     """
     from folksong.evaluation.evaluate import evaluation_to_dict
 
+    if unseen:
+        _evaluate_unseen(run, repeats, as_json, settings)
+        return
     tuned = None
     if tune:
         same = {name: settings[name] for name in ("shards", "device", "batch_size", "progress")}
@@ -77,6 +86,29 @@ def evaluate(
     echo_evaluation(found)
     if settings["shards"] is None:
         _echo_control(run, found.part)
+
+
+def _evaluate_unseen(run: str, repeats: int, as_json: bool, settings: dict[str, Any]) -> None:
+    taken = {name: settings[name] for name in ("part", "n_resamples", "seed", "progress")}
+    found = fs.evaluate_unseen(run, repeats=repeats, **taken)
+    if as_json:
+        echo_json(found.to_dict())
+        return
+    click.echo(
+        f"{found.run}, {found.part} part: {found.n_tracks:,} tracks, {found.repeats} divisions of the tags; with "
+        f"{found.level:.0%} intervals over tracks\n"
+    )
+    rows = [
+        (
+            row.group, f"{row.n_tags:.0f}", row.system, row.figures["macro_roc_auc"].text(),
+            row.figures["macro_pr_auc"].text(),
+            row.joint_more["macro_roc_auc"].text("+") if row.joint_more else "",
+        )
+        for row in found.rows
+    ]  # fmt: skip
+    echo_table(
+        rows, ("tags", "number", "scored by", "macro ROC-AUC", "macro PR-AUC", "joint space: more ROC-AUC")
+    )
 
 
 def _echo_control(run: str, part: str) -> None:

@@ -1,7 +1,8 @@
-"""``folksong predict`` and ``export``: a trained tagger in use, here and elsewhere.
+"""``folksong predict``, ``search`` and ``export``: a trained tagger in use, here and elsewhere.
 
 Args:
     files (FILE...):
+    tags (TAG...): Of a run in the joint space (head joint): score these instead of its labels, any words.
     top (N): The N best labels of each file.  [default: 5; all with --threshold, --json or --csv]
     threshold (T|tuned): Only labels with a score of at least T, or of their own thresholds (`folksong evaluate
         --tune` finds them).
@@ -40,6 +41,7 @@ from folksong.cli.command import (
     Output,
     echo_csv,
     echo_json,
+    echo_table,
     note,
     shown,
     wants_progress,
@@ -89,6 +91,7 @@ def predict(
 
     Example:
       folksong predict runs/log-mel song.mp3 --top 3
+      folksong predict runs/joint song.mp3 --tags "slow sad piano" "desert blues"
       folksong predict runs/log-mel music/ --csv > tags.csv
       folksong predict runs/log-mel music/ --write-tags --threshold tuned --dry-run
     """
@@ -207,6 +210,40 @@ def _print_json(predictions: Iterator[Any], top: int | None, threshold: Any) -> 
 
 
 _PRINTERS = {None: _print_table, "csv": _print_csv, "json": _print_json}
+
+
+@click.command(cls=FolksongCommand, of="prediction.search:search", without=("on_error",))
+def search(
+    run: File, folder: Folder, query: str, *, top: Count = 10, csv: bool = False, **settings: Any
+) -> None:  # fmt: skip
+    """Print the recordings of FOLDER that sound most like QUERY, words of any kind, by a RUN in the joint space.
+
+    Recordings are heard once; where they lie is kept in the run. Cosines from -1 to 1 are printed, best first.
+
+    Example:
+      folksong search runs/any music/ "desert blues"
+
+    Args:
+        top: So many.
+    """
+    failed: list[str] = []
+
+    def report(file: str, error: FolksongError) -> None:
+        failed.append(file)
+        message = str(error)
+        note(message if message.startswith(file) else f"{file}: {message}")
+
+    rows = [
+        (printable(name), score)
+        for name, score in fs.search(run, folder, query, top=top, on_error=report, **settings)
+    ]
+    if csv:
+        echo_csv(((name, f"{score:.6f}") for name, score in rows), ("file", "score"))
+    else:
+        echo_table(rows, ("recording", "cosine"), floats=".3f")
+    if failed:
+        note(f"{len(failed)} could not be heard")
+        raise click.exceptions.Exit(1)
 
 
 @click.group(cls=FolksongGroup)

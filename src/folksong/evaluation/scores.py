@@ -21,6 +21,7 @@ from folksong.errors import FileFormatError, FolksongError
 from folksong.files import atomic_path, describe_os_error
 from folksong.models.checkpoint import load_head
 from folksong.prediction import load_tagger
+from folksong.prediction.asked_tags import ask_for
 from folksong.prediction.windows import score_clips
 from folksong.runs import Run, Scoring
 from folksong.shards.reader import ShardReader
@@ -139,10 +140,9 @@ def score_part(
     table = read_run_tags(run, reader, tags)
     track_ids = tuple(reader.track_ids[record] for record in records)
     targets = rows_of_tracks(run.labels.encode(table), table, track_ids).toarray().astype(np.uint8)
-    if isinstance(reader, Embeddings):
-        scores = _score_embeddings(run, reader.vectors(track_ids))
-    else:
-        scores = _score_shards(run, reader, records, scoring, device, batch_size, progress)
+    scores = score_records(
+        run, reader, records, scoring, device=device, batch_size=batch_size, progress=progress
+    )
     measured = np.asarray(targets.any(axis=1))
     if run.config.get("keep_unlabelled", False):
         measured[:] = True
@@ -151,22 +151,27 @@ def score_part(
     return ScoredTracks(track_ids, run.labels.names, targets, scores, measured)
 
 
-def _score_embeddings(run: Run, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    with torch.inference_mode():
-        scores: npt.NDArray[np.float32] = torch.sigmoid(load_head(run)(torch.from_numpy(vectors))).numpy()
-    return scores
-
-
-def _score_shards(
+def score_records(
     run: Run,
-    reader: ShardReader,
+    reader: ShardReader | Embeddings,
     records: npt.NDArray[np.int64],
     scoring: Scoring,
-    device: str | None,
-    batch_size: int,
-    progress: bool,
+    *,
+    tags: tuple[str, ...] = (),
+    device: str | None = None,
+    batch_size: int = 32,
+    progress: bool = False,
 ) -> npt.NDArray[np.float32]:
-    tagger = load_tagger(run, device=device, batch_size=batch_size, scoring=scoring)
+    """Return a run's scores of some records, (n_records, n_labels); of a run in the joint space, those of `tags`."""
+    if isinstance(reader, Embeddings):
+        head = load_head(run)
+        if tags:
+            ask_for(head, run, tags)
+        vectors = reader.vectors(reader.track_ids[record] for record in records)
+        with torch.inference_mode():
+            of_tracks: npt.NDArray[np.float32] = torch.sigmoid(head(torch.from_numpy(vectors))).numpy()
+        return of_tracks
+    tagger = load_tagger(run, device=device, batch_size=batch_size, tags=tags, scoring=scoring)
     found = score_clips(
         tagger.model,
         (ShardClip(reader, int(record)) for record in records),

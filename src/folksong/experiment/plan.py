@@ -18,7 +18,17 @@ from folksong.training.config import Precision
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 FrontEnd = Literal["waveform", "log-mel-spectrogram", "embeddings"]
 Builder = Literal[
-    "file", "dictionary", "top", "drop", "kmeans", "main_tags", "genres", "npmi", "skipgram", "hybrid"
+    "file",
+    "dictionary",
+    "top",
+    "all_tags",
+    "drop",
+    "kmeans",
+    "main_tags",
+    "genres",
+    "npmi",
+    "skipgram",
+    "hybrid",
 ]
 Epochs = Annotated[int, Field(ge=1)]
 Value = bool | int | float | str

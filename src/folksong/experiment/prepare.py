@@ -26,8 +26,9 @@ from folksong.models.front_ends import LOG_MEL
 from folksong.shards.index import MANIFEST_NAME
 from folksong.splits import Split, make_split
 from folksong.tags.table import TagTable
-from folksong.training.config import Config, DataSettings, LossSettings
+from folksong.training.config import JOINT_LOSSES, Config, DataSettings, LossSettings
 
+TAKES_VECTORS = ("semantic", *JOINT_LOSSES)
 SPLIT_NAME = "plan.split.json"
 
 
@@ -225,6 +226,8 @@ def _build(
         return read_legacy_space(path, table, remove=removed, provenance=provenance, **more)
     if builder == "top":
         return labels.top(table, provenance=provenance, **more)
+    if builder == "all_tags":
+        return labels.all_tags(table, provenance=provenance, **more)
     if builder == "kmeans":
         return labels.kmeans(table, vectors(space.vectors), keep_with=start, provenance=provenance, **more)
     if builder == "hybrid":
@@ -287,7 +290,7 @@ def make_cells(
                 "tags": table_sha256,
                 "split": split_sha256,
                 "loss": options.model_dump(mode="json"),
-                "vectors": str(plan.vectors()) if options.chosen == "semantic" else None,
+                "vectors": str(plan.vectors()) if options.chosen in TAKES_VECTORS else None,
                 "settings": config.to_dict(),
                 "training": plan.training.of(front_end, grid.epochs),
                 "min_weight": plan.data.min_weight,

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from folksong.errors import FolksongError
 from folksong.evaluation.groups import EXPERIMENT_FORMAT, EXPERIMENT_NAME, EXPERIMENT_VERSION
 from folksong.experiment.plan import Plan
-from folksong.experiment.prepare import SPLIT_NAME, Cell, loss_of, prepare
+from folksong.experiment.prepare import SPLIT_NAME, TAKES_VECTORS, Cell, loss_of, prepare
 from folksong.experiment.read_plan import read_plan
 from folksong.files import locked, write_json
 from folksong.training.config import Config
@@ -166,7 +166,7 @@ def _train_and_evaluate(plan: Plan, folder: Path, config: Config, cell: Cell, pl
                 min_weight=plan.data.min_weight,
                 **cell.inputs["training"],
                 loss=loss,
-                vectors=plan.vectors() if loss.chosen == "semantic" else None,
+                vectors=plan.vectors() if loss.chosen in TAKES_VECTORS else None,
                 seed=cell.seed,
             )
         evaluate(run)

@@ -29,7 +29,7 @@ from folksong.labels.npmi import npmi
 from folksong.labels.skipgram import skipgram
 from folksong.labels.space import Coverage, Label, LabelSpace
 from folksong.labels.spherical_kmeans import SphericalKMeans
-from folksong.labels.top import SUBJECTIVE_TAGS, drop, main_tags, top
+from folksong.labels.top import SUBJECTIVE_TAGS, all_tags, drop, main_tags, top
 
 __all__ = [
     "SUBJECTIVE_TAGS",
@@ -42,6 +42,7 @@ __all__ = [
     "PairControls",
     "PairScores",
     "SphericalKMeans",
+    "all_tags",
     "control_scores",
     "cooccurrence",
     "diff",

@@ -1,4 +1,6 @@
-"""Models 1 and 2: the most popular tags, and those less the subjective ones; the most popular tag of each label."""
+"""Models 1, 2 and 6: the most popular tags, those less the subjective ones, and all tags; the most popular tag of each
+label.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,9 @@ from typing import Any
 
 from folksong.errors import FolksongError, nearest
 from folksong.labels.space import Label, LabelSpace
+from folksong.tags.cleaning.spelling import variants
 from folksong.tags.sources.read_tags import Tags, as_table
+from folksong.tags.table import rename_tags
 from folksong.tags.tag_lists import shipped_list
 
 logger = logging.getLogger(__name__)
@@ -67,6 +71,23 @@ def top(
             **(provenance or {}),
         },
     )
+
+
+def all_tags(tags: Tags, *, provenance: Mapping[str, Any] | None = None) -> LabelSpace:
+    """Build a label space of every tag in use, most popular first (Model 6); spellings of one tag are one label.
+
+    Args:
+        tags: as of `top`.
+        provenance: likewise.
+
+    Raises:
+        FolksongError: no track has a tag.
+    """
+    table = as_table(tags)
+    aliases = {merge.source: merge.target for merge in variants(table, mistyped=False)}
+    merged = rename_tags(table, aliases)
+    made_of = {"builder": "all_tags", "table_sha256": table.sha256(), **(provenance or {})}
+    return top(merged, max(int((merged.counts > 0).sum()), 1), aliases=aliases, provenance=made_of)
 
 
 def drop(space: LabelSpace, tags: Iterable[str], ignore_case: bool = False) -> LabelSpace:

@@ -7,6 +7,7 @@ weights were not fitted to.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from folksong.embeddings.store import EMBEDDINGS
 from folksong.errors import FolksongError
 from folksong.labels.space import LabelSpace
+from folksong.models.joint import JointOutput
 
 DROPOUT = 0.5
 LEAST_ABSENT = 1e-7  # probability that a label is absent, whose logarithm is taken
@@ -29,6 +31,7 @@ class EmbeddingHead(nn.Module):
         n_hidden: units of the hidden layer; 0 for a linear head.
         n_members: how many are averaged.
         exclusive: a track carries exactly one label: scores are the softmax over all labels, so that they sum to 1.
+        joint: of a head in the joint space: what `JointOutput` takes; None for others.
 
     Raises:
         FolksongError: a size below 1.
@@ -47,6 +50,7 @@ class EmbeddingHead(nn.Module):
         n_hidden: int = 0,
         n_members: int = 1,
         exclusive: bool = False,
+        joint: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         n_labels = labels if isinstance(labels, int) else len(labels)
@@ -66,6 +70,10 @@ class EmbeddingHead(nn.Module):
         self.register_buffer("scale", torch.ones(n_features))
         self.register_buffer("slope", torch.ones(()))
         self.register_buffer("offset", torch.zeros(n_labels))
+        if joint is not None:
+            self.settings["joint"] = dict(joint)
+            self.members = nn.ModuleList([JointOutput(n_features, n_labels, **joint)])
+            return
         self.members = nn.ModuleList(
             nn.Sequential(
                 nn.Linear(n_features, n_hidden), nn.ReLU(), nn.Dropout(DROPOUT), nn.Linear(n_hidden, n_labels)
@@ -87,6 +95,7 @@ class EmbeddingHead(nn.Module):
                 f"the head has {settings['n_labels']} outputs, but the label space has {len(labels)} labels"
             )
         sizes = {name: settings[name] for name in ("n_hidden", "n_members", "exclusive")}
+        sizes["joint"] = settings.get("joint")
         return cls(settings["n_features"], labels or settings["n_labels"], **sizes)
 
     def standardised(self, x: Tensor) -> Tensor:

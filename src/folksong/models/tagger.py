@@ -6,6 +6,7 @@ the batch, nor on the level of the recording. The back-end is that of Pons et al
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ from folksong.models.front_ends import (
     init_fan_in_,
 )
 from folksong.models.heads import softmax_logits
+from folksong.models.joint import JointOutput
 
 N_FILTERS = 512
 LENGTH = 7  # steps a filter spans
@@ -69,7 +71,7 @@ class BackEnd(nn.Module):
         self.dense = nn.Linear(2 * N_FILTERS, n_dense_units)
         self.norm = nn.BatchNorm1d(n_dense_units, eps=self.adapt.norm.eps, momentum=self.adapt.norm.momentum)
         self.dropout2 = nn.Dropout(DROPOUT)
-        self.output = nn.Linear(n_dense_units, n_labels)
+        self.output: nn.Module = nn.Linear(n_dense_units, n_labels)
         init_fan_in_(self.dense)
         init_fan_in_(self.output)
 
@@ -117,6 +119,7 @@ class Tagger(nn.Module):
         n_filters: base number of filters of the log-mel front-end.
         n_dense_units: size of the hidden dense layer.
         exclusive: a track carries exactly one label: scores are the softmax over all labels, so that they sum to 1.
+        joint: of a network in the joint space: what `JointOutput`, its output layer, takes; None for others.
 
     Raises:
         FolksongError: no such front-end, no labels, or a size below 1.
@@ -135,6 +138,7 @@ class Tagger(nn.Module):
         n_filters: int = 16,
         n_dense_units: int = 500,
         exclusive: bool = False,
+        joint: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         if front_end not in FRONT_ENDS:
@@ -165,6 +169,9 @@ class Tagger(nn.Module):
             WaveformFrontEnd() if front_end == WAVEFORM else LogMelFrontEnd(n_mels, n_filters)
         )
         self.back_end = BackEnd(self.front_end.width, n_labels, n_dense_units)
+        if joint is not None:
+            self.settings["joint"] = dict(joint)
+            self.back_end.output = JointOutput(n_dense_units, n_labels, **joint)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @classmethod
@@ -179,8 +186,13 @@ class Tagger(nn.Module):
             raise FolksongError(
                 f"the tagger has {settings['n_labels']} outputs, but the label space has {len(labels)} labels"
             )
-        exclusive = bool(settings.get("exclusive"))  # runs made before know none
-        return cls(settings["front_end"], labels or settings["n_labels"], **sizes, exclusive=exclusive)
+        return cls(
+            settings["front_end"],
+            labels or settings["n_labels"],
+            exclusive=bool(settings.get("exclusive")),  # runs made before know none
+            joint=settings.get("joint"),
+            **sizes,
+        )
 
     @property
     def minimum_steps(self) -> int:

@@ -8,12 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from folksong.audio.decode import decode
 from folksong.embeddings.store import EmbeddingSpace
 from folksong.errors import AudioError, FolksongError
 from folksong.models.checkpoint import load_head
 from folksong.models.pretrained.extractors import Extractor, get_extractor
+from folksong.prediction.asked_tags import ask_for
 from folksong.prediction.predictor import SILENCE_PEAK, LoadedTagger, Prediction
 from folksong.prediction.thresholds import stored_thresholds
 from folksong.prediction.windows import AudioInput, Scores
@@ -25,19 +27,27 @@ class HeadTagger(LoadedTagger):
 
     Args:
         run: a run on embeddings.
+        tags: of a run in the joint space: what to score instead of its labels.
 
     Raises:
         FolksongError: there is no extractor that makes embeddings of the run's space.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, tags: tuple[str, ...] = ()) -> None:
         assert run.space is not None
-        self.head, self.labels = load_head(run), run.labels.names
+        self.head, self.labels = load_head(run), tags or run.labels.names
+        if tags:
+            ask_for(self.head, run, tags)
         self.extractor = find_extractor(run.space, str(run.config["embeddings"]["extractor"]), run.path)
-        tuned = stored_thresholds(run)
+        tuned = None if tags else stored_thresholds(run)
         self.thresholds = None if tuned is None else tuned.array(self.labels)
         self.device = torch.device("cpu")
         self.audio = AudioInput(self.extractor.sample_rate, run.window_seconds)
+
+    @property
+    def network(self) -> nn.Module:
+        """The head."""
+        return self.head
 
     def __repr__(self) -> str:
         return f"HeadTagger({self.extractor.space}, {len(self.labels)} labels)"
@@ -51,7 +61,7 @@ class HeadTagger(LoadedTagger):
     def _heard(self, samples: npt.NDArray[np.float32]) -> Scores:
         with torch.inference_mode():
             vector = torch.from_numpy(self.extractor(samples))
-            found: Scores = torch.sigmoid(self.head(vector[None]))[0].numpy()
+            found: Scores = self.link(self.head(vector[None]))[0].numpy()
         return found
 
     def _predict(self, file: str | os.PathLike[str], threads: ThreadPoolExecutor | None = None) -> Prediction:

@@ -22,12 +22,13 @@ from folksong.models.pretrained.musicnn import (
     read_tags_of,
 )
 from folksong.models.tagger import Tagger
+from folksong.prediction.asked_tags import ask_for
 from folksong.prediction.head_tagger import HeadTagger
 from folksong.prediction.onnx_tagger import OnnxTagger
 from folksong.prediction.predictor import BATCH_SIZE, LoadedTagger, find_device, settled
 from folksong.prediction.thresholds import stored_thresholds
 from folksong.prediction.windows import AudioInput
-from folksong.runs import Run, Scoring
+from folksong.runs import CONFIG_NAME, Run, Scoring
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ def load_tagger(
     hop_seconds: float | None = None,
     batch_size: int = BATCH_SIZE,
     precision: str | None = None,
+    tags: tuple[str, ...] = (),
     scoring: Scoring | None = None,
 ) -> LoadedTagger:
     """Load a run's best network, or an exported model, for prediction.
@@ -56,12 +58,15 @@ def load_tagger(
         hop_seconds: from the beginning of one window to the next, in the place of the stored definition's.
         batch_size: windows scored at once.
         precision: ``"auto"``, ``"32"``, ``"bf16"`` or ``"16"`` (see `LoadedTagger`), likewise.
+        tags: of a run in the joint space: what to score instead of its labels, any words.
         scoring: how tracks are scored; None takes the run's definition, or that of its thresholds, used with it only.
 
     Raises:
         FolksongError: the folder is no run, or the run has no checkpoint yet.
     """
-    chosen = find_device(device)
+    chosen, tags = find_device(device), tuple(tags)
+    if tags and not (isinstance(run, Run) or (Path(run) / CONFIG_NAME).is_file()):
+        raise FolksongError(f"{run}: no run in the joint space, which any tag can be asked of")
     if chosen.type == "cpu":
         keep_memory()  # doubles the speed of the waveform network
     if str(run) in NETWORKS and not Path(str(run)).exists():
@@ -77,10 +82,12 @@ def load_tagger(
     else:
         opened = run if isinstance(run, Run) else Run.open(run)
         if opened.space is not None:
-            return HeadTagger(opened)
+            return HeadTagger(opened, tags)
         model, labels = load_model(opened), opened.labels
+        if tags:
+            ask_for(model, opened, tags)
         audio = AudioInput(opened.sample_rate, opened.window_seconds, opened.preset)
-        tuned = stored_thresholds(opened)
+        tuned = None if tags else stored_thresholds(opened)
         thresholds = None if tuned is None else tuned.array(labels.names)
         stored = opened.scoring if tuned is None else tuned.scoring
         _hint_at_little_training(opened)
@@ -91,7 +98,7 @@ def load_tagger(
             logger.warning("%s: %s", run.path if isinstance(run, Run) else run, OTHER_SCORING)
     return LoadedTagger(
         model,
-        labels.names,
+        tags or labels.names,
         audio,
         hop_seconds=wanted.hop_seconds,
         device=chosen,

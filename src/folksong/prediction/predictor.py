@@ -16,11 +16,13 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor, nn
 
 from folksong.audio.decode import LongRecording, decode, is_long
 from folksong.errors import AudioError, FolksongError
 from folksong.models.hardware import choose_precision
 from folksong.models.inference import prepared
+from folksong.models.joint import listen
 from folksong.models.tagger import Tagger
 from folksong.prediction.windows import AudioInput, Clip, Scores, listening_threads, score_clips
 from folksong.runs import Scoring
@@ -86,6 +88,9 @@ class LoadedTagger:
         FolksongError: labels, preset or window do not fit the network, or its weights are no finite numbers.
     """
 
+    link: Callable[[Tensor], Tensor] = staticmethod(torch.sigmoid)
+    """From logits to scores."""
+
     def __init__(
         self,
         model: Tagger,
@@ -111,6 +116,16 @@ class LoadedTagger:
     def __repr__(self) -> str:
         kind = self.model.settings["front_end"]
         return f"LoadedTagger({kind}, {len(self.labels)} labels, windows of {self.audio.window_seconds:g} s)"
+
+    @property
+    def network(self) -> nn.Module:
+        """What gives the logits."""
+        return self.model
+
+    def listen(self) -> None:
+        """Give, in the place of scores, where recordings lie in the joint space of the network (Model 6)."""
+        self.labels = tuple(map(str, range(listen(self.network))))
+        self.link, self.thresholds = _as_it_is, None
 
     def tag(self, file: str | os.PathLike[str], top: int | None = None) -> list[tuple[str, float]]:
         """Return a recording's (label, score) pairs, best first.
@@ -188,6 +203,7 @@ class LoadedTagger:
             batch_size=self.batch_size,
             autocast=self.autocast,
             threads=threads,
+            link=self.link,
         )
         return scores
 
@@ -206,6 +222,10 @@ class LoadedTagger:
         scores = self._score(clip, threads)
         seconds = n_samples / self.audio.sample_rate
         return Prediction(os.fspath(file), seconds, self.labels, scores, silent=peak < SILENCE_PEAK)
+
+
+def _as_it_is(x: Tensor) -> Tensor:
+    return x
 
 
 def find_device(wanted: str | torch.device | None = None) -> torch.device:

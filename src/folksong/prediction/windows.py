@@ -12,7 +12,7 @@ depend on how many there are.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -132,6 +132,7 @@ def score_clips(
     batch_size: int = 32,
     autocast: torch.dtype | None = None,
     threads: ThreadPoolExecutor | None = None,
+    link: Callable[[Tensor], Tensor] = torch.sigmoid,
 ) -> Iterator[Scores]:
     """Yield the scores of each clip, (n_labels,) float32 in 0 to 1, in the order of the clips.
 
@@ -147,6 +148,7 @@ def score_clips(
         batch_size: windows collected before they are scored; a GPU hears them at once.
         autocast: multiply matrices in this type; None stays in float32.
         threads: see `listening_threads`; own ones if None.
+        link: from a window's logits to its scores.
 
     Raises:
         FolksongError: a size is below 1, or a clip holds no audio.
@@ -175,10 +177,10 @@ def score_clips(
                 clip.window_into(start, batch[len(owners)])
                 owners.append(pending[-1])
                 if len(owners) == batch_size:
-                    _score(model, batch, owners, autocast, listeners)
+                    _score(model, batch, owners, autocast, listeners, link)
             yield from _finished(pending)
         if owners:
-            _score(model, batch, owners, autocast, listeners)
+            _score(model, batch, owners, autocast, listeners, link)
         yield from _finished(pending)
 
 
@@ -188,6 +190,7 @@ def _score(
     owners: list[_Pending],
     autocast: torch.dtype | None,
     threads: ThreadPoolExecutor,
+    link: Callable[[Tensor], Tensor],
 ) -> None:
     """Score the windows of `batch` that have an owner, and give each owner its scores."""
     device = next(model.parameters()).device
@@ -196,7 +199,7 @@ def _score(
     def hear(windows: Tensor) -> Scores:
         with torch.inference_mode(), torch.autocast(device.type, autocast, enabled=autocast is not None):
             logits = model(windows.to(device))
-            scores: Scores = torch.sigmoid(logits.float()).cpu().numpy()
+            scores: Scores = link(logits.float()).cpu().numpy()
             return scores
 
     parts = torch.split(torch.from_numpy(batch[: len(owners)]), at_once)

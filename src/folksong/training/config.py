@@ -24,6 +24,7 @@ from folksong.files import atomic_write, read_text
 logger = logging.getLogger(__name__)
 
 CONFIG_NAME = "config.json"
+JOINT_LOSSES = ("contrastive", "hinge", "ridge")
 
 Count = Annotated[int, Field(ge=1)]
 NonNegativeCount = Annotated[int, Field(ge=0)]
@@ -45,14 +46,20 @@ class ModelSettings(Section):
     Args:
         n_dense_units: of the hidden dense layer; of a head's too.
         n_filters: base number of filters of the log-mel front-end.
-        head: of embeddings: linear, or several networks with one hidden layer, averaged.
+        head: ``joint`` places sounds and tags in one space (`folksong.models.joint`), on any front-end. Of embeddings
+            also ``hidden``: several networks with one hidden layer, averaged.
+        tag_side: of the joint space, what a tag is known by: its ``words``' vectors; co-occurrence, ``ppmi`` or
+            ``skipgram``; ``both`` words and ppmi; ``random``, the control.
+        n_joint_units: numbers of a place in the joint space.
         unfreeze: the network that is trained on: ``musicnn-mtt``, ``musicnn-msd``, ``vgg-mtt`` or ``vgg-msd``, instead
             of a new one, on log-mel-spectrograms of the preset ``musicnn``.
     """
 
     n_dense_units: Count = 500
     n_filters: Count = 16
-    head: Literal["linear", "hidden"] = "linear"
+    head: Literal["linear", "hidden", "joint"] = "linear"
+    tag_side: Literal["both", "words", "ppmi", "skipgram", "random"] = "both"
+    n_joint_units: Count = 128
     unfreeze: Literal["musicnn-mtt", "musicnn-msd", "vgg-mtt", "vgg-msd"] | None = None
 
 
@@ -130,8 +137,9 @@ class LossSettings(Section):
     """A loss and its numbers; `folksong.training.losses` has the formulas.
 
     Args:
-        kind: None takes the semantic loss where there are vectors, else binary cross-entropy.
-        vectors: word vectors for the semantic loss.
+        kind: None takes the semantic loss where there are vectors, else binary cross-entropy. ``contrastive`` (the
+            head ``joint``'s own), ``hinge`` and ``ridge`` are of the joint space, and imply it.
+        vectors: word vectors for the semantic loss, or for the joint space.
         gamma: semantic: weight of the distance in meaning; 0 is plain binary cross-entropy.
         weights: what the tags' weights (0 to 100) are for: ``ignore``; ``soft``: targets of weight / 100; ``sample``:
             the weight / 100 multiplies the loss of a label that is there.
@@ -142,7 +150,7 @@ class LossSettings(Section):
         margin: asymmetric: negatives below this probability add nothing.
     """
 
-    kind: Literal["bce", "semantic", "asymmetric"] | None = None
+    kind: Literal["bce", "semantic", "asymmetric", "contrastive", "hinge", "ridge"] | None = None
     vectors: str | None = None
     gamma: NonNegative = 1.0
     weights: Literal["ignore", "soft", "sample"] = "ignore"
@@ -154,12 +162,17 @@ class LossSettings(Section):
 
     @property
     def chosen(self) -> str:
-        """``bce``, ``semantic`` or ``asymmetric``."""
+        """The kind, or what it is where none is given."""
         return self.kind or ("bce" if self.vectors is None else "semantic")
+
+    @property
+    def is_joint(self) -> bool:
+        """Whether it is a loss of the joint space."""
+        return self.kind in JOINT_LOSSES
 
     @model_validator(mode="after")
     def _vectors_belong_to_the_semantic_loss(self) -> LossSettings:
-        if self.vectors is not None and self.chosen != "semantic":
+        if self.vectors is not None and self.chosen != "semantic" and not self.is_joint:
             raise ValueError(f"the loss {self.kind} takes no word vectors; leave them out")
         return self
 
@@ -281,6 +294,19 @@ class Config(Section):
     runtime: RuntimeSettings = RuntimeSettings()
 
     @model_validator(mode="after")
+    def _head_has_its_loss(self) -> Config:
+        if self.model.head == "joint" and self.model.unfreeze:
+            raise ValueError(
+                "a pretrained network is trained on with an output a label, not with the head joint"
+            )
+        if (self.model.head == "joint") != self.loss.is_joint:
+            raise ValueError(
+                f"the head {self.model.head} does not learn by the loss {self.loss.chosen}; those of the joint space "
+                f"are {', '.join(JOINT_LOSSES)}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _schedule_moves(self) -> Config:
         schedule, rate = self.schedule, self.optimizer.learning_rate
         if schedule.kind == "cosine" and schedule.cosine_min_lr >= rate:
@@ -306,7 +332,7 @@ class Config(Section):
             )
         written: dict[str, str] = {}
         try:
-            return cls.model_validate_json(json.dumps(_translate(content, written, source)))
+            return cls.model_validate_json(json.dumps(_joint(_translate(content, written, source))))
         except ValidationError as error:
             problems = "; ".join(_explain(problem, written) for problem in error.errors())
             raise FileFormatError(f"{source}: {problems}") from error
@@ -425,6 +451,17 @@ def _translate(content: Mapping[str, Any], written: dict[str, str], source: str)
                     _merge_into(sections, section, {"kind": "cyclic"})
                 if key == "merge" and "merge_as" not in values:
                     _merge_into(sections, section, {"merge_as": "together"})
+    return sections
+
+
+def _joint(sections: dict[str, Any]) -> dict[str, Any]:
+    """Return the sections with what head and loss of the joint space say of each other."""
+    model, loss = sections.get("model", {}), sections.get("loss", {})
+    if isinstance(model, Mapping) and isinstance(loss, Mapping):
+        if loss.get("kind") in JOINT_LOSSES and model.get("head", "linear") == "linear":
+            return {**sections, "model": {**model, "head": "joint"}}
+        if model.get("head") == "joint" and loss.get("kind") is None:
+            return {**sections, "loss": {**loss, "kind": JOINT_LOSSES[0]}}
     return sections
 
 

@@ -21,7 +21,7 @@ import scipy.sparse as sp
 from folksong.embeddings.store import DESCRIPTION_NAME, EMBEDDINGS, Embeddings, read_embeddings
 from folksong.errors import FolksongError, nearest
 from folksong.files import sha256_file
-from folksong.labels import Label, LabelSpace, drop, top
+from folksong.labels import Label, LabelSpace, all_tags, drop, top
 from folksong.labels.dictionary import read_legacy_space
 from folksong.models.front_ends import FRONT_ENDS, LOG_MEL
 from folksong.runs import Run
@@ -103,6 +103,10 @@ class TrainingData:
     def learned_of(self, part: str) -> sp.csr_matrix:
         """Return what the loss sees of a part, likewise."""
         return self.learned[self.parts[part]]
+
+    def label_counts(self) -> list[int]:
+        """Return how many training tracks carry each label, in their order."""
+        return [int(count) for count in self.targets_of("training").getnnz(axis=0)]
 
     def counts(self) -> dict[str, Any]:
         """Return the numbers that a run keeps: records, unlabelled records and absent labels by part."""
@@ -320,7 +324,13 @@ def prepare(
             provenance=provenance,
         )
     else:
-        if space is None:
+        if (
+            space is None
+            and config.model.head == "joint"
+            and settings.top == DataSettings.model_fields["top"].default
+        ):
+            space = all_tags(learnable, provenance=provenance)
+        elif space is None:
             space = build_space(settings, learnable, provenance=provenance)
         if settings.remove:
             space = drop(space, settings.remove)

@@ -45,6 +45,7 @@ from folksong.training.batches import TrainingBatches
 from folksong.training.config import Config
 from folksong.training.data import TrainingData, read_run_data
 from folksong.training.distributed import Processes, joined
+from folksong.training.label_vectors import place_labels
 from folksong.training.losses import TaggingLoss, read_loss
 from folksong.training.optimizer import build_optimizer
 from folksong.training.schedule import Schedule
@@ -142,9 +143,12 @@ class TrainingState:
         batch_size = config.data.batch_size * int(run.config["processes"])
         batches = build_batches(data, config, processes, batch_size)
         precision = config.runtime.precision
-        tagger = build_tagger(run.front_end, data, config).to(processes.device, _float_type(precision))
+        tagger = build_tagger(run.front_end, data, config, run.config["tagger"].get("joint"))
+        place_labels(tagger, run)
+        tagger = tagger.to(processes.device, _float_type(precision))
         small = starts_from_regression(config, len(data.parts["training"]))
-        slower = SLOWER if config.model.unfreeze or (small and config.schedule.kind == "plateau") else 1
+        slower = fine_tuning.SLOWER if config.model.unfreeze else 1.0
+        slower = SLOWER if small and config.schedule.kind == "plateau" else slower
         optimizer = build_optimizer(
             tagger.parameters(),
             config.optimizer.name,
@@ -275,7 +279,9 @@ def fit(
     """
     counts, batches, schedule, runtime = state.counts, state.batches, config.schedule, config.runtime
     tagger, network = state.tagger, processes.share(state.tagger)
-    loss_of = read_loss(run, config.loss).to(processes.device, _float_type(runtime.precision))
+    loss_of = read_loss(run, config.loss, data.label_counts()).to(
+        processes.device, _float_type(runtime.precision)
+    )
     per_step, steps_per_epoch = batches.batches_per_step, batches.steps_per_epoch
     n_validated = len(data.parts["validation"])
     validates = n_validated > 0
@@ -385,8 +391,10 @@ def build_batches(
     return TrainingBatches(data, config, batch_size, rank=processes.rank, world_size=processes.world_size)
 
 
-def build_tagger(front_end: str, data: TrainingData, config: Config) -> Tagger:
-    """Return a new tagger for the data, whose first weights depend on the seed only."""
+def build_tagger(
+    front_end: str, data: TrainingData, config: Config, joint: dict[str, Any] | None = None
+) -> Tagger:
+    """Return a new tagger for the data, whose first weights depend on the seed only; `joint` as of `Tagger`."""
     if config.model.unfreeze:
         return cast(Tagger, fine_tuning.build_pretrained(front_end, data, config))
     manifest, seconds = data.shards.manifest, config.data.window_seconds
@@ -399,6 +407,7 @@ def build_tagger(front_end: str, data: TrainingData, config: Config) -> Tagger:
             n_filters=config.model.n_filters,
             n_dense_units=config.model.n_dense_units,
             exclusive=has_exclusive_scores(config, data),
+            joint=joint,
         )
     steps = manifest.steps(seconds)
     if steps < tagger.minimum_steps:
@@ -556,7 +565,7 @@ def start_unfrozen(
         windows = state.batches.for_statistics(0, whole=True)
         batches = ((x, batch["y"]) for x, batch in _on_device(windows, config, processes))
         autocast = _autocast(config.runtime.precision, processes.device)
-        loss_of = read_loss(run, config.loss)
+        loss_of = read_loss(run, config.loss, data.label_counts())
         fine_tuning.start_pretrained(cast(NetworkWithHead, state.tagger), batches, data, loss_of, autocast)
 
 

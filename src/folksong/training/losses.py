@@ -14,6 +14,8 @@ easy ones (p below a margin) not at all.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -22,6 +24,7 @@ from torch.nn import functional
 from folksong.errors import FolksongError
 from folksong.runs import Run
 from folksong.training.config import LossSettings
+from folksong.training.joint_losses import band_weights, calibrating, contrastive, hinge
 
 
 def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
@@ -73,11 +76,18 @@ def asymmetric_loss(
     return TaggingLoss(settings).forward(logits, targets)
 
 
-def read_loss(run: Run, settings: LossSettings) -> TaggingLoss:
-    """Return the loss that the settings choose, with the label vectors that the run keeps for it."""
-    if settings.chosen != "semantic":
+def read_loss(run: Run, settings: LossSettings, counts: Sequence[int]) -> TaggingLoss:
+    """Return the loss that the settings choose, with the label vectors that the run keeps for it.
+
+    Args:
+        run: the run.
+        settings: which loss.
+        counts: (n_labels,) how many training tracks carry each label.
+    """
+    if settings.chosen != "semantic" and not settings.is_joint:
         return TaggingLoss(settings)
-    return TaggingLoss(settings, torch.from_numpy(np.load(run.label_vectors_path, allow_pickle=False)))
+    vectors = torch.from_numpy(np.load(run.label_vectors_path, allow_pickle=False))
+    return TaggingLoss(settings, vectors, torch.tensor(counts))
 
 
 def widened(x: Tensor) -> Tensor:
@@ -90,21 +100,27 @@ class TaggingLoss(nn.Module):
 
     Args:
         settings: which loss, and its numbers.
-        label_vectors: (n_labels, dimension), for the semantic loss.
+        label_vectors: (n_labels, dimension), for the semantic loss and those of the joint space.
+        counts: (n_labels,) tracks that carry each label, for those of the joint space.
 
     Raises:
-        FolksongError: the semantic loss without vectors.
+        FolksongError: a loss that needs vectors without them.
     """
 
     similarities: Tensor
     has_vector: Tensor
+    label_weights: Tensor
 
-    def __init__(self, settings: LossSettings, label_vectors: Tensor | None = None) -> None:
+    def __init__(
+        self, settings: LossSettings, label_vectors: Tensor | None = None, counts: Tensor | None = None
+    ) -> None:
         super().__init__()
         self.settings = settings
-        if settings.chosen == "semantic":
+        if settings.is_joint and counts is not None:
+            self.register_buffer("label_weights", band_weights(counts), persistent=False)
+        if settings.chosen == "semantic" or settings.is_joint:
             if label_vectors is None:
-                raise FolksongError("the semantic loss needs label vectors")
+                raise FolksongError(f"the {settings.chosen} loss needs label vectors")
             similarities, has_vector = _similarities(label_vectors)
             self.register_buffer("similarities", similarities, persistent=False)
             self.register_buffer("has_vector", has_vector, persistent=False)
@@ -114,6 +130,11 @@ class TaggingLoss(nn.Module):
         z = widened(logits)
         given = targets.to(z.dtype)
         present = given > 0
+        if self.settings.is_joint:
+            nearest = nearest_similarity(present, self.similarities, self.has_vector)
+            negatives = (1 - nearest.clamp(min=0)).masked_fill(~self.has_vector, 1)
+            ranks = hinge if self.settings.chosen == "hinge" else contrastive
+            return ranks(z, given, self.label_weights, negatives) + calibrating(z, given)
         # With weights as sample weights, a target is the weight of a label that is simply there.
         t = present.to(z.dtype) if self.settings.weights == "sample" else given
         smoothing = self.settings.label_smoothing
@@ -130,7 +151,7 @@ class TaggingLoss(nn.Module):
         """Whether it comes to binary cross-entropy of targets, and then is that bit for bit."""
         settings = self.settings
         weighs = settings.chosen == "semantic" and settings.gamma > 0
-        return not (settings.chosen == "asymmetric" or weighs) and (
+        return not (settings.chosen == "asymmetric" or settings.is_joint or weighs) and (
             settings.weights != "sample" and settings.absent_weight == 1
         )
 

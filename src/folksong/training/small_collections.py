@@ -37,7 +37,7 @@ FEW_TRACKS = 200
 """Of a training part, with which the output layer starts from a logistic regression."""
 HEARD_OFTEN = 100
 """Windows of each of few tracks: what they have to teach is learned, and early stopping ends it."""
-SLOWER = 0.01  # learning rate with few tracks and of pretrained weights, relative to that of the settings
+SLOWER = 0.01  # learning rate with few tracks, relative to that of the settings
 WINDOWS_PER_TRACK = 6  # that the regression sees
 PENALTY = 10.0  # λ of the sum over windows of the cross-entropies + λ/2 ‖w‖², for inputs of variance 1
 MAX_ITERATIONS = 200
@@ -51,7 +51,9 @@ LEAST_SHARE = 1e-4  # of tracks with a label, for its first bias
 
 def starts_from_regression(config: Config, n_tracks: int) -> bool:
     """Say whether the output layer of a training on so many tracks starts from a logistic regression."""
-    return config.schedule.adapt_to_small and n_tracks <= FEW_TRACKS and not config.model.unfreeze
+    joint = config.model.head == "joint"  # whose output layer is no regression
+    new = not (joint or config.model.unfreeze)
+    return config.schedule.adapt_to_small and n_tracks <= FEW_TRACKS and new
 
 
 def heard_often(config: Config, n_tracks: int, n_windows: int) -> bool:
@@ -154,10 +156,11 @@ def start_dense_layers(
         )
     exclusive = bool(tagger.settings["exclusive"])
     weight, bias = fit_logistic(hidden[:, :n_units], torch.cat(wanted), PENALTY, exclusive=exclusive)
+    output = cast(nn.Linear, back_end.output)
     with torch.no_grad():
-        back_end.output.weight.zero_()
-        back_end.output.weight[:, :n_units].copy_(weight)
-        back_end.output.bias.copy_(bias)
+        output.weight.zero_()
+        output.weight[:, :n_units].copy_(weight)
+        output.bias.copy_(bias)
 
 
 def _principal_components(x: Tensor, most: int) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,6 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -15,15 +14,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from folksong.embeddings.read_vectors import read_vectors
 from folksong.embeddings.store import EMBEDDINGS
-from folksong.embeddings.tags import embed_tags
 from folksong.embeddings.words import WordVectors
 from folksong.errors import FolksongError
 from folksong.files import atomic_write
 from folksong.labels.space import LabelSpace
+from folksong.labels.top import drop
 from folksong.models.hardware import choose_precision
 from folksong.runs import CONFIG_NAME, LABEL_VECTORS_NAME, Run
 from folksong.splits import Split
@@ -39,6 +37,7 @@ from folksong.training.data import (
     sha256_of_records,
 )
 from folksong.training.distributed import Processes
+from folksong.training.label_vectors import LabelVectors, joint_settings, semantic_vectors, tag_side
 from folksong.training.loop import build_batches, build_tagger, run_training
 from folksong.training.schedule import check_warmup
 from folksong.training.train_head import build_head, describe_embeddings, finish_head
@@ -74,7 +73,7 @@ def train(
             section says.
         tags: tag table, or where to read one; None takes the records' own tags.
         split: the parts, or their file; None makes them.
-        vectors: word vectors, or where to read them, for the semantic loss, which they imply.
+        vectors: word vectors, or where to read them: for the joint space, or for the semantic loss, which they imply.
         config: settings, or a file or folder to read them from; None takes the defaults.
         progress: show a bar an epoch; None shows it on a terminal.
         changes: settings by their keys, whatever their section: ``epochs=3``, ``seed=1``, ``loss="asymmetric"``,
@@ -90,6 +89,8 @@ def train(
     if tags is not None and not isinstance(tags, TagTable):
         changes["tags"] = Path(tags).absolute()
     settings = settings.with_changes(**changes)
+    if settings.loss.kind == "ridge" and front_end != EMBEDDINGS:
+        raise FolksongError("ridge is a closed form for embeddings; networks learn by contrastive or hinge")
     if settings.loss.chosen == "semantic" and settings.loss.vectors is None:
         raise FolksongError("the semantic loss needs word vectors; none are named")
 
@@ -142,10 +143,17 @@ def _begin(given: _Inputs, settings: Config, processes: Processes) -> tuple[Run,
         else Split.read(given.split),
     )
     label_vectors = None
-    if config.loss.vectors is not None:
-        label_vectors = _embed_labels(
-            data, given.vectors if isinstance(given.vectors, WordVectors) else config.loss.vectors
-        )
+    if (
+        config.model.head == "joint"
+        and config.loss.vectors is not None
+        and Path(config.loss.vectors).exists()
+    ):
+        config = config.with_changes(vectors=Path(config.loss.vectors).absolute())  # new tags need them
+    vectors = given.vectors if isinstance(given.vectors, WordVectors) else config.loss.vectors
+    if config.model.head == "joint":
+        data, label_vectors = _with_tag_side(data, table, config, vectors, own_labels=given.labels is None)
+    elif vectors is not None:
+        label_vectors = semantic_vectors(data, vectors)
     description = _check_and_describe(given.front_end, data, config, processes, label_vectors)
     if not (folder / CONFIG_NAME).exists():
         if own is not None:
@@ -163,60 +171,30 @@ def _as_stored(table: TagTable) -> TagTable:
         return read_tags(Path(folder, TAGS_NAME), cache=False).select_tracks(table.track_ids)
 
 
-def _embed_labels(data: TrainingData, source: WordVectors | AnyPath) -> LabelVectors:
-    """Return the labels' vectors for the semantic loss, with a warning that names the labels without one."""
-    vectors = source if isinstance(source, WordVectors) else read_vectors(source)
-    found = embed_labels(data.space, vectors, data.tag_counts)
-    if len(found.missing) == len(data.space):
-        raise FolksongError(f"{found.source}: it has a vector for none of the {len(data.space)} labels")
-    if found.missing:
+def _with_tag_side(
+    data: TrainingData,
+    table: TagTable,
+    config: Config,
+    vectors: WordVectors | AnyPath | None,
+    *,
+    own_labels: bool,
+) -> tuple[TrainingData, LabelVectors]:
+    """Return the data and what their labels are known by; of labels made here, those that are known."""
+    words = vectors if isinstance(vectors, WordVectors) or vectors is None else read_vectors(vectors)
+    for _ in range(2):
+        found = tag_side(data, words, config.model.tag_side, config.runtime.seed)
+        if not found.missing:
+            break
+        what = "are left out" if own_labels else "score alike"
         logger.warning(
-            "%d of %d labels have no vector in %s; they count as in plain cross-entropy: %s",
-            len(found.missing), len(data.space), found.source, ", ".join(map(repr, found.missing)),
+            "%d of %d labels have no vector and %s: %s",
+            len(found.missing), len(data.space), what, ", ".join(map(repr, found.missing[:10])),
         )  # fmt: skip
-    return found
-
-
-@dataclass(frozen=True, eq=False)
-class LabelVectors:
-    """What labels mean, for the semantic loss.
-
-    Args:
-        vectors: (n_labels, dimension) float32, rows of length 1; zeros for a label that has none.
-        missing: names of the labels without a vector.
-        source: what the vectors came from.
-        sha256: hash of that source.
-    """
-
-    vectors: npt.NDArray[np.float32]
-    missing: tuple[str, ...]
-    source: str
-    sha256: str
-
-
-def embed_labels(
-    space: LabelSpace, vectors: WordVectors, counts: Mapping[str, int] | None = None
-) -> LabelVectors:
-    """Give each label the mean of its tags' unit vectors, weighted by their counts and scaled to length 1.
-
-    Without a count for any tag of a label, its tags weigh equally.
-    """
-    tags = list(dict.fromkeys(tag for label in space.labels for tag in label.tags))
-    embedded = embed_tags(tags, vectors)
-    row_of = {tag: row for row, tag in enumerate(embedded.tags)}
-    means = np.zeros((len(space), embedded.vectors.shape[1]), np.float64)
-    for number, label in enumerate(space.labels):
-        known = [tag for tag in label.tags if tag in row_of]
-        weights = np.array([(counts or {}).get(tag, 0) for tag in known], np.float64)
-        if not weights.any():
-            weights = np.ones(len(known))
-        if known:
-            means[number] = weights @ embedded.vectors[[row_of[tag] for tag in known]]
-    lengths = np.linalg.norm(means, axis=1)
-    found = lengths > 0
-    means[found] /= lengths[found, None]
-    missing = tuple(name for name, has in zip(space.names, found, strict=True) if not has)
-    return LabelVectors(means.astype(np.float32), missing, embedded.source, embedded.sha256)
+        if not own_labels:
+            break
+        space = drop(data.space, found.missing)
+        data = prepare(data.reader, table, config, labels=space, split=data.split)
+    return data, found
 
 
 def _check_and_describe(
@@ -227,7 +205,9 @@ def _check_and_describe(
     label_vectors: LabelVectors | None,
 ) -> dict[str, Any]:
     """Check that the training can begin, and return what goes into the run's config.json."""
-    network = build_head(data, config) if front_end == EMBEDDINGS else build_tagger(front_end, data, config)
+    joint = joint_settings(config, label_vectors)
+    build = build_head if front_end == EMBEDDINGS else partial(build_tagger, front_end)
+    network = build(data, config, joint)
     if front_end == EMBEDDINGS:
         facts = describe_embeddings(data)
     else:

@@ -23,6 +23,8 @@ from folksong.runs import Run, write_model_card
 from folksong.training.config import Config
 from folksong.training.data import TrainingData
 from folksong.training.fit_head import Examples, fit_head, learns_softmax
+from folksong.training.fit_joint import fit_joint
+from folksong.training.label_vectors import place_labels
 from folksong.training.loop import TrainingInterrupted
 from folksong.training.losses import read_loss
 
@@ -31,8 +33,8 @@ logger = logging.getLogger(__name__)
 N_MEMBERS = 5  # networks with a hidden layer that are averaged
 
 
-def build_head(data: TrainingData, config: Config) -> EmbeddingHead:
-    """Return a new head for the data."""
+def build_head(data: TrainingData, config: Config, joint: dict[str, Any] | None = None) -> EmbeddingHead:
+    """Return a new head for the data; `joint` as of `EmbeddingHead`."""
     hidden = config.model.head == "hidden"
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.runtime.seed)
@@ -42,6 +44,7 @@ def build_head(data: TrainingData, config: Config) -> EmbeddingHead:
             n_hidden=config.model.n_dense_units if hidden else 0,
             n_members=N_MEMBERS if hidden else 1,
             exclusive=learns_softmax(data.targets_of("training"), config.loss),
+            joint=joint,
         )
 
 
@@ -91,11 +94,14 @@ def train_head(run: Run, data: TrainingData, config: Config) -> Run:
     if (warning := contamination(embeddings.space.model, embeddings.track_ids, tags)) is not None:
         logger.warning("%s", warning)
     training, validation = (_examples(data, part) for part in ("training", "validation"))
-    fitted = fit_head(
-        build_head(data, config),
+    head = build_head(data, config, run.config["tagger"].get("joint"))
+    place_labels(head, run)
+    fit = fit_joint if config.model.head == "joint" else fit_head
+    fitted = fit(
+        head,
         training,
         validation if len(validation.x) else None,
-        read_loss(run, config.loss),
+        read_loss(run, config.loss, data.label_counts()),
         parts=embeddings.space.parts,
         seed=config.runtime.seed,
     )
@@ -113,7 +119,8 @@ def train_head(run: Run, data: TrainingData, config: Config) -> Run:
     write_checkpoint(run.best_checkpoint, state)
     with atomic_write(run.metrics_path, "w") as stream:
         stream.write(json.dumps(row) + "\n")
-    kind = "hidden layers" if config.model.head == "hidden" else f"λ {fitted.penalty:.1e}"
+    kinds = {"hidden": "hidden layers", "joint": f"joint space, {config.loss.kind}"}
+    kind = kinds.get(config.model.head, f"λ {fitted.penalty:.1e}")
     write_model_card(run, [row], f"A head ({kind}, chosen on {fitted.n_held_out} held-out tracks).")
     logger.info(
         "head of %d labels on %d tracks (%s) in %.1f s; the run is in %s",
