@@ -26,8 +26,8 @@ from folksong.training.fit_head import Examples, Loss, fit_head, learns_softmax
 
 logger = logging.getLogger(__name__)
 
-LEAST_DEVIATION = 1e-3
 SLOWER = 0.1  # learning rate of pretrained weights, relative to that of the settings
+LEAST_DEVIATION = 1e-3
 """Of a feature, relative to the largest one's, that the head uses."""
 
 
