@@ -56,7 +56,7 @@ def test_a16_a1_few_tracks_are_told_apart_from_the_first_steps_on(train_small, c
     assert reached[0] > reached[1]
     assert small.history()[0]["validation_loss"] < large.history()[0]["validation_loss"]
     rates = [run.history()[0]["learning_rate"] for run in (small, large)]
-    assert rates == pytest.approx([0.0003, 0.003])
+    assert rates == pytest.approx([0.00003, 0.003])
 
 
 def test_a16_a1_a_small_training_resumes_to_the_same_bits(train_small, config):
