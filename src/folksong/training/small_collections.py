@@ -35,7 +35,7 @@ SETTLED_BATCHES = 1000
 """After so many, batch norm's running statistics hold nothing of their beginning."""
 FEW_TRACKS = 200
 """Of a training part, with which the output layer starts from a logistic regression."""
-HEARD_OFTEN = 100
+HEARD_OFTEN = 30
 """Windows of each of few tracks: what they have to teach is learned, and early stopping ends it."""
 SLOWER = 0.01  # learning rate with few tracks, relative to that of the settings
 WINDOWS_PER_TRACK = 6  # that the regression sees
