@@ -55,7 +55,7 @@ from folksong.evaluation.scores import ScoredTracks
 from folksong.experiment import read_plan, shipped_plan
 from folksong.export.folder import export_folder
 from folksong.export.keras_file import read_keras_weights
-from folksong.files import read_json, write_json, write_signed
+from folksong.files import sha256_json, write_json
 from folksong.labels.analysis.pairs import read_pairs
 from folksong.labels.dictionary import read_tag_dictionary
 from folksong.labels.genres import read_genres
@@ -125,11 +125,12 @@ def change_json(text: str, draw: Any) -> bytes:
 
 def signed_again(path: Path) -> bool:
     """Sign a changed JSON object anew, if it was signed (a manifest's hash may be left out)."""
-    content = read_json(path)
+    content = json.loads(path.read_bytes())
     if not isinstance(content, dict) or not content.keys() & {"sha256", HASH_KEY}:
         return False
     unsigned = {key: value for key, value in content.items() if key not in ("sha256", HASH_KEY)}
-    (write_json if HASH_KEY in content else write_signed)(path, unsigned)
+    signature = {} if HASH_KEY in content else {"sha256": sha256_json(unsigned)}
+    path.write_text(json.dumps({**unsigned, **signature}))
     return True
 
 
