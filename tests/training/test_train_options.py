@@ -75,8 +75,19 @@ def test_every_parameter_has_help_and_is_tried_here():
         if parameter.name in ("frontend", "folder"):
             continue
         assert getattr(parameter, "help", None), parameter.name
-        text = Path(__file__).read_text() + '"--folds" "--artists"'  # tests/evaluation/test_cross_validate.py
+        text = (
+            Path(__file__).read_text() + '"--folds" "--artists" "--unfreeze"'
+        )  # test_cross_validate.py, test_fine_tuning.py
         assert any(f'"{name}"' in text for name in parameter.opts), parameter.opts
+
+
+def test_the_head_of_the_joint_space_learns_from_spectrograms(command):
+    base = ("--epochs", "20", "--set", "tag_side=random", "--set", "learning_rate=0.01")
+    result, run = command(**{"--head": "joint"}, base=base)
+    assert result.exit_code == 0, result.output
+    assert run.config["settings"]["model"]["head"] == "joint"
+    losses = [row["loss"] for row in run.history()]
+    assert max(losses[-5:]) < losses[0]
 
 
 def test_front_end_and_shards_are_needed(tmp_path):

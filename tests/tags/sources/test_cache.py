@@ -1,3 +1,4 @@
+import io
 import logging
 import os
 import tempfile
@@ -95,14 +96,14 @@ def test_small_files_get_no_copy_unless_asked_for(source: Path) -> None:
 def test_a_folder_that_cannot_be_written_to_is_no_error(
     source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    really_open = os.open
+    really_open = io.open
 
     def full(path: str | Path, *args: int, **options: int) -> int:
         if os.fspath(path).endswith(".part"):
             raise OSError(28, "No space left on device")
         return really_open(path, *args, **options)
 
-    monkeypatch.setattr("os.open", full)
+    monkeypatch.setattr("io.open", full)
     assert fs.read_tags(source, cache=True).n_counts == 2
     assert [path.name for path in source.parent.iterdir()] == ["tags.csv"]
 
