@@ -63,7 +63,7 @@ def get_extractor(
             them joined by ``+``.
         weights: the wheel of musicnn 0.1.0 or a folder that it was unpacked into; the one that was fetched if None.
         layer: of a network: ``features`` (musicnn), ``pool5`` (vgg), ``penultimate``, ``tags``, …, or several joined
-            by ``+``; the best if None. Of several extractors one for all, or one each, joined by ``, ``.
+            by ``+``; the best if None. Of several extractors one for all, or one each, joined by a comma and a blank.
         pool: over frames and windows: ``mean``, ``max``, ``mean+max`` or ``mean+std``; the best if None; likewise.
 
     Raises:
