@@ -114,8 +114,7 @@ def hybrid_vectors(
         row_of = {tag: row for row, tag in enumerate(tags)}
         words[[row_of[tag] for tag in embedded.tags]] = embedded.vectors
         if own.any():
-            predicted = predict_from_words(words, own, counts >= MIN_CONTEXT_COUNT)
-            joined = own + predicted * np.where(own.any(axis=1), meaning / counts, 1.0)[:, None]
+            joined = with_predicted(own, words, counts, meaning)
         else:
             logger.warning("no two tags share a track: the labels go by word vectors alone")
             joined = words.astype(np.float64)
@@ -135,6 +134,16 @@ def hybrid_vectors(
         *(kept, counts[placed], joined, leaders, {r: t for r, t in sorted(aliases.items()) if t in members}),
         words=None if vectors is None else words[placed].astype(np.float64),
     )
+
+
+def with_predicted(
+    own: Matrix, words: npt.NDArray[np.float32], counts: Numbers, meaning: float = MEANING_COUNTS
+) -> Matrix:
+    """Return co-occurrence vectors (n, d) plus what words (n, m) predict of them, as if counted `meaning` times."""
+    predicted = predict_from_words(words, own, counts >= MIN_CONTEXT_COUNT)
+    weight = np.where(own.any(axis=1), meaning / np.maximum(counts, 1), 1.0)
+    joined: Matrix = own + predicted * weight[:, None]
+    return joined
 
 
 def _link_stems(tags: Sequence[str], vectors: Matrix) -> Numbers:

@@ -117,11 +117,20 @@ def fit_head(
         fit = _fit_hidden if head.settings["n_hidden"] else _fit_linear
         penalty, logits, targets = fit(head, inner, judge, folds, loss)
     calibration = calibrate(logits, targets, exclusive=head.settings["exclusive"])
-    head.slope.copy_(calibration.slope)
-    head.offset.copy_(calibration.offset)
+    return finish(head, calibration, penalty, len(logits), doubted="losses")
+
+
+def finish(
+    head: EmbeddingHead, found: Calibration, penalty: float, n_held_out: int, *, doubted: str
+) -> FittedHead:
+    """Calibrate a head whose weights are fitted, and check that all its numbers are finite."""
+    head.slope.copy_(found.slope)
+    head.offset.copy_(found.offset)
     if not all(bool(torch.isfinite(values).all()) for values in head.state_dict().values()):
-        raise FolksongError("the head's weights became infinite; are the embeddings finite, and the losses?")
-    return FittedHead(head.eval(), penalty, len(logits), calibration.loss)
+        raise FolksongError(
+            f"the head's weights became infinite; are the embeddings finite, and the {doubted}?"
+        )
+    return FittedHead(head.eval(), penalty, n_held_out, found.loss)
 
 
 def standardise(head: EmbeddingHead, x: Tensor, parts: Sequence[int] = ()) -> None:

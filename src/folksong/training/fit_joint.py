@@ -14,10 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from folksong.errors import FolksongError
 from folksong.models.heads import EmbeddingHead
 from folksong.models.joint import JointOutput, joint_output
-from folksong.training.fit_head import Examples, FittedHead, calibrate, standardise
+from folksong.training.fit_head import Examples, FittedHead, calibrate, finish, standardise
 from folksong.training.losses import TaggingLoss
 
 EPOCHS, BATCH_SIZE, LEAST_STEPS, MOST_STEPS = 60, 128, 300, 3000
@@ -54,12 +53,7 @@ def fit_joint(
     seen = training if validation is None else validation
     with torch.inference_mode():
         logits = layer.eval()(head.standardised(seen.x))
-    found = calibrate(logits, seen.targets)
-    head.slope.copy_(found.slope)
-    head.offset.copy_(found.offset)
-    if not all(bool(torch.isfinite(values).all()) for values in head.state_dict().values()):
-        raise FolksongError("the head's weights became infinite; are the embeddings finite, and the vectors?")
-    return FittedHead(head.eval(), math.nan, len(seen.x), found.loss)
+    return finish(head, calibrate(logits, seen.targets), math.nan, len(seen.x), doubted="vectors")
 
 
 def solve_closed_form(layer: JointOutput, x: Tensor, targets: Tensor) -> None:

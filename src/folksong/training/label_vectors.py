@@ -16,12 +16,11 @@ from torch import nn
 
 from folksong.embeddings.ppmi import MIN_CONTEXT_COUNT, ppmi_vectors
 from folksong.embeddings.read_vectors import read_vectors
-from folksong.embeddings.ridge import predict_from_words
 from folksong.embeddings.skipgram import train_skipgram
 from folksong.embeddings.tags import embed_tags
 from folksong.embeddings.words import WordVectors
 from folksong.errors import FolksongError
-from folksong.labels.hybrid_vectors import MEANING_COUNTS
+from folksong.labels.hybrid_vectors import with_predicted
 from folksong.labels.space import LabelSpace
 from folksong.models.joint import joint_output
 from folksong.runs import Run
@@ -129,7 +128,7 @@ def tag_side(data: TrainingData, vectors: WordVectors | None, side: str, seed: i
         parts = [np.random.default_rng(seed).normal(size=(len(space), RANDOM_NUMBERS))]
     elif side != "words":
         own = _company(space, data.targets_of("training"), side, seed)
-        joined = own if words is None else _with_predicted(own, words.vectors, counts)
+        joined = own if words is None else with_predicted(own, words.vectors, counts)
         lengths = np.linalg.norm(joined, axis=1, keepdims=True)
         parts.append(np.divide(joined, lengths, out=np.zeros_like(joined), where=lengths > 1e-9))
     found = np.concatenate(parts, axis=1).astype(np.float32)
@@ -151,16 +150,6 @@ def _company(space: LabelSpace, targets: sp.csr_matrix, side: str, seed: int) ->
         return np.where(counts[:, None] > 0, found, 0).astype(np.float64)
     frequent = max(min(MIN_CONTEXT_COUNT, int(np.sort(counts)[-2])), 1)
     return ppmi_vectors(table, space.names, min_context_count=frequent).astype(np.float64)
-
-
-def _with_predicted(
-    own: npt.NDArray[np.float64], words: npt.NDArray[np.float32], counts: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float64]:
-    """Return co-occurrence vectors with what words predict of them, as of the hybrid labels."""
-    predicted = predict_from_words(words, own, counts >= MIN_CONTEXT_COUNT)
-    weight = np.where(own.any(axis=1), MEANING_COUNTS / np.maximum(counts, 1), 1.0)
-    joined: npt.NDArray[np.float64] = own + predicted * weight[:, None]
-    return joined
 
 
 def _check_distinct(space: LabelSpace, vectors: npt.NDArray[np.float32]) -> None:

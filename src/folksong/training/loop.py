@@ -18,6 +18,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, NoReturn, cast
@@ -546,13 +547,10 @@ def start_small(state: TrainingState, data: TrainingData, config: Config, proces
         len(data.parts["training"]), state.learning_rate,
     )  # fmt: skip
     if processes.is_first:
+        windows = _on_device(windows_of_few(data, config), config, processes)
+        batches = ((x, batch["y"].to(processes.device)) for x, batch in windows)
         autocast = _autocast(config.runtime.precision, processes.device)
-        kind = (processes.device, _float_type(config.runtime.precision))
-        batches = ((x.to(*kind), y.to(processes.device)) for x, y in windows_of_few(data, config))
-
-        def settle() -> None:
-            re_estimate_statistics(state, data, config, processes)
-
+        settle = partial(re_estimate_statistics, state, data, config, processes)
         settle()
         start_dense_layers(state.tagger, batches, autocast, settle)
 
@@ -573,14 +571,14 @@ def re_estimate_statistics(
     state: TrainingState, data: TrainingData, config: Config, processes: Processes
 ) -> None:
     """Give batch norm the statistics of the training part; they depend on weights, seed and epoch only."""
+    few = starts_from_regression(config, len(data.parts["training"]))
+    batches = (
+        windows_of_few(data, config, most=STATISTICS_WINDOWS)
+        if few
+        else state.batches.for_statistics(state.counts.epoch)
+    )
     autocast = _autocast(config.runtime.precision, processes.device)
-    if starts_from_regression(config, len(data.parts["training"])):
-        kind = (processes.device, _float_type(config.runtime.precision))
-        windows = (x.to(*kind) for x, _ in windows_of_few(data, config, most=STATISTICS_WINDOWS))
-    else:
-        batches = _on_device(state.batches.for_statistics(state.counts.epoch), config, processes)
-        windows = (x for x, _ in batches)
-    estimate_statistics(state.tagger, windows, autocast)
+    estimate_statistics(state.tagger, (x for x, _ in _on_device(batches, config, processes)), autocast)
 
 
 def _on_device(

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from folksong.models.tagger import Tagger
+from folksong.shards.loader import Batch
 from folksong.shards.window_positions import spread
 from folksong.training.config import Config
 from folksong.training.data import TrainingData
@@ -34,7 +35,7 @@ from folksong.training.optimizer import minimise
 SETTLED_BATCHES = 1000
 """After so many, batch norm's running statistics hold nothing of their beginning."""
 FEW_TRACKS = 200
-"""Of a training part, with which the output layer starts from a logistic regression."""
+"""Of a training part, with which the dense layers start from a logistic regression."""
 HEARD_OFTEN = 30
 """Windows of each of few tracks: what they have to teach is learned, and early stopping ends it."""
 SLOWER = 0.01  # learning rate with few tracks, relative to that of the settings
@@ -50,7 +51,7 @@ LEAST_SHARE = 1e-4  # of tracks with a label, for its first bias
 
 
 def starts_from_regression(config: Config, n_tracks: int) -> bool:
-    """Say whether the output layer of a training on so many tracks starts from a logistic regression."""
+    """Say whether the dense layers of a training on so many tracks start from a logistic regression."""
     joint = config.model.head == "joint"  # whose output layer is no regression
     new = not (joint or config.model.unfreeze)
     return config.schedule.adapt_to_small and n_tracks <= FEW_TRACKS and new
@@ -88,10 +89,8 @@ def estimate_statistics(tagger: Tagger, windows: Iterable[Tensor], autocast: Any
         norm.momentum = momentum
 
 
-def windows_of_few(
-    data: TrainingData, config: Config, *, most: int | None = None
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield batches of windows and targets of the training part: side by side, the same whenever asked.
+def windows_of_few(data: TrainingData, config: Config, *, most: int | None = None) -> Iterator[Batch]:
+    """Yield batches of windows of the training part: side by side, the same whenever asked.
 
     There are `WINDOWS_PER_TRACK` of a track at most, and `most` of all, evenly chosen.
     """
@@ -109,14 +108,12 @@ def windows_of_few(
         rows, starts = part.T
         x = np.empty((len(rows), *reader.window_shape(length)), np.float32)
         reader.windows_into(records[rows], starts, x)
-        yield torch.from_numpy(x), torch.from_numpy(targets[rows].toarray())
+        y = torch.from_numpy(targets[rows].toarray())
+        yield Batch(x=torch.from_numpy(x), y=y, index=torch.from_numpy(rows))
 
 
 def start_dense_layers(
-    tagger: Tagger,
-    batches: Iterable[tuple[Tensor, Tensor]],
-    autocast: Any,
-    settle: Callable[[], None] = lambda: None,
+    tagger: Tagger, batches: Iterable[tuple[Tensor, Tensor]], autocast: Any, settle: Callable[[], None]
 ) -> None:
     """Let the dense layers be a logistic regression on what the convolutions, pooled over time, tell of windows.
 
