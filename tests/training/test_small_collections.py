@@ -103,6 +103,7 @@ def test_a16_a1_batch_norm_re_estimated_after_the_start_leaves_its_scores(train_
 
     def remembered(tagger, windows, autocast):
         estimate_statistics(tagger, windows, autocast)
+        assert not any(module.training for module in tagger.modules())
         found.append(
             {name: value.clone() for name, value in tagger.state_dict().items() if "running" in name}
         )

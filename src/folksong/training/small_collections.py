@@ -14,7 +14,6 @@ speaks against all others.
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
@@ -87,6 +86,7 @@ def estimate_statistics(tagger: Tagger, windows: Iterable[Tensor], autocast: Any
             tagger(x)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
+        norm.eval()
 
 
 def windows_of_few(data: TrainingData, config: Config, *, most: int | None = None) -> Iterator[Batch]:
@@ -148,9 +148,8 @@ def start_dense_layers(
             deviation.sqrt().repeat(2)[:n_units] * rectified.std(dim=0, correction=0)
         )
         settle()
-        hidden = copy.deepcopy(back_end.norm).double()(
-            functional.relu(copy.deepcopy(back_end.dense).double()(pooled))
-        )
+        rectified = functional.relu(back_end.dense(pooled.to(back_end.dense.weight.dtype)))
+        hidden = back_end.norm(rectified).double()
     exclusive = bool(tagger.settings["exclusive"])
     weight, bias = fit_logistic(hidden[:, :n_units], torch.cat(wanted), PENALTY, exclusive=exclusive)
     output = cast(nn.Linear, back_end.output)
