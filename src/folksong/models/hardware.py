@@ -13,7 +13,7 @@ import logging
 import os
 import platform
 import sys
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from functools import cache
 
 import torch
@@ -71,13 +71,22 @@ def has_bf16_cpu() -> bool:
 def one_thread(*, blas: bool = False) -> AbstractContextManager[object]:
     """Let this thread's PyTorch work without the help of others; as a context, until its end.
 
-    With `blas` NumPy's matrix products too; their number of threads is the whole process's.
+    With `blas` matrix products too, NumPy's and PyTorch's; their number of threads is the whole process's.
     """
-    torch.get_num_threads()  # at its first use in a thread, PyTorch sets the number that is set below
+    threads = (
+        torch.get_num_threads()
+    )  # at its first use in a thread, PyTorch sets the number that is set below
     limited: AbstractContextManager[object] = _controller().limit(
         limits=1, user_api=None if blas else "openmp"
     )
-    return limited
+    if not blas:
+        return limited
+    # PyTorch's MKL keeps the number that it was once told by `torch.set_num_threads`, whatever OpenMP is told.
+    stack = ExitStack()
+    stack.enter_context(limited)
+    torch.set_num_threads(1)
+    stack.callback(torch.set_num_threads, threads)
+    return stack
 
 
 @cache

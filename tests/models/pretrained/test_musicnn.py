@@ -129,14 +129,17 @@ def test_the_features_are_mean_and_max_of_what_the_network_gives(wheel, sound):
     np.testing.assert_allclose(vector[753:], features.max((0, 1)), atol=1e-5)
 
 
-def test_any_number_of_threads_gives_the_same_features(wheel, sound):
-    extractor = MusicnnExtractor("musicnn-msd", weights=wheel)
+@pytest.mark.parametrize(("name", "seconds"), [("musicnn-msd", None), ("vgg-mtt", 2), ("vgg-msd", 2)])
+def test_any_number_of_threads_gives_the_same_features(wheel, sound, name, seconds):
+    extractor = MusicnnExtractor(name, weights=wheel)
+    sound = sound if seconds is None else sound[: seconds * extractor.sample_rate]
     found, before = [], torch.get_num_threads()
     try:
         for n_threads in (1, 2, 3):
             torch.set_num_threads(n_threads)
             found.append(extractor(sound))
     finally:
+        assert torch.get_num_threads() == n_threads
         torch.set_num_threads(before)
     np.testing.assert_array_equal(found[0], found[1])
     np.testing.assert_array_equal(found[0], found[2])
