@@ -94,6 +94,14 @@ def test_a_part_may_be_empty_and_tracks_without_labels_are_dealt_too() -> None:
     assert [len(split.part(name)) for name in PARTS] == [90, 10, 0]
 
 
+def test_no_part_stays_empty_where_each_label_is_on_one_track_alone() -> None:
+    names, targets = [f"t{row}" for row in range(8)], sp.identity(8, dtype=int, format="csr")
+    split = make_split(targets, names, fractions=(80, 10, 10))
+    assert [len(split.part(part)) for part in ("training", "validation", "test")] == [6, 1, 1]
+    with_singles = sp.hstack([targets, np.ones((8, 1), int)]).tocsr()
+    assert len(make_split(with_singles, names, fractions=(80, 20, 0)).validation) >= 1
+
+
 def test_labels_of_a_space_are_balanced() -> None:
     table = fs.TagTable.from_pairs([f"t{n}" for n in range(40)], ["x" if n < 20 else "y" for n in range(40)])
     space = fs.labels.top(table, 1)

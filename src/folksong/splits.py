@@ -317,18 +317,17 @@ def _deal(
     with_size = sp.csr_matrix(sp.hstack([counts, sizes[:, None]]))
     starts, labels, numbers = with_size.indptr.tolist(), with_size.indices.tolist(), with_size.data.tolist()
 
-    def give(group: int) -> None:
-        held = [(labels[place], numbers[place]) for place in range(starts[group], starts[group + 1])]
-        best, best_gain = -1, -math.inf
-        for part in parts:
-            gain = 0.0
-            for label, number in held:
-                gain += number * (wanted[label][part] - number / 2) * scale[label][part]
-            if gain > best_gain:
-                best, best_gain = part, gain
-        result[group] = best
-        for label, number in held:
-            wanted[label][best] -= number
+    def gain(group: int, part: int) -> float:
+        total = 0.0  # added one by one: `sum` rounds otherwise from Python 3.12 on, and splits are the same for all
+        for place in range(starts[group], starts[group + 1]):
+            label, number = labels[place], numbers[place]
+            total += number * (wanted[label][part] - number / 2) * scale[label][part]
+        return total
+
+    def give(group: int, part: int) -> None:
+        result[group] = part
+        for place in range(starts[group], starts[group + 1]):
+            wanted[labels[place]][part] -= numbers[place]
 
     open_labels = remaining > 0
     while open_labels.any():
@@ -339,13 +338,19 @@ def _deal(
         here, amount = here[free], amount[free]
         # Big groups first: the small ones then even out what the big ones left uneven.
         for group in here[np.lexsort((rank[here], -amount))].tolist():
-            give(group)
+            give(group, max(parts, key=lambda part: gain(group, part)))
         remaining -= np.asarray(counts[here].sum(axis=0)).ravel().astype(np.int64)
         open_labels &= remaining > 0
         open_labels[label] = False
     left = np.flatnonzero(result < 0)
     for group in left[np.lexsort((rank[left], -sizes[left]))].tolist():
-        give(group)
+        give(group, max(parts, key=lambda part: gain(group, part)))
+    for part in parts:
+        # Labels that few tracks carry all go to the largest part: where that left another empty, it gives one back.
+        n_groups_of = np.bincount(result, minlength=len(shares))
+        if not n_groups_of[part] and n_groups_of.max() > 1:
+            of_largest = np.flatnonzero(result == n_groups_of.argmax()).tolist()
+            give(max(of_largest, key=lambda group: gain(group, part)), part)
     return result
 
 
