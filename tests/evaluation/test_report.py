@@ -258,6 +258,20 @@ def test_one_run_has_no_common_ground(runs, tmp_path):
     assert "difference" not in page.cells
 
 
+def test_a_common_ground_where_nothing_is_defined_is_left_out(report):
+    def without_figures(ground):
+        unknown = [replace(one.figures["macro_roc_auc"], value=float("nan")) for one in ground.groups]
+        groups = zip(ground.groups, unknown, strict=True)
+        return replace(
+            ground,
+            groups=tuple(replace(one, figures={**one.figures, "macro_roc_auc": nan}) for one, nan in groups),
+        )
+
+    shown = len(sections(report))
+    blank = replace(report, grounds=tuple(map(without_figures, report.grounds)))
+    assert len(sections(blank)) == shown - len(report.grounds)
+
+
 def test_doubtful_tags_are_those_furthest_on_the_wrong_side():
     """The one track of a label that is heard in nothing, and the one that is heard and carries nothing."""
     targets = np.array([[1, 0], [1, 0], [0, 1], [0, 1], *[[0, 0]] * 6], np.uint8)

@@ -28,7 +28,8 @@ class Section:
 
 def sections(report: Report) -> list[Section]:
     """Return all tables of a report, those that need several groups only where there are several."""
-    found = [_own_section(report), *map(_ground_section, report.grounds)]
+    found = [_own_section(report)]
+    found += [_ground_section(ground) for ground in report.grounds if _is_measured(ground)]
     if report.pairs:
         found.append(_pair_section(report))
     if report.tag_groups:
@@ -70,6 +71,11 @@ def _own_section(report: Report) -> Section:
             ]
         )
     return _section("own", rows, level=f"{report.level:.0%}")
+
+
+def _is_measured(ground: Comparison) -> bool:
+    """Return whether anything is defined: a single tag that all the tracks carry cannot be ranked."""
+    return not all(math.isnan(one.figures["macro_roc_auc"].value) for one in ground.groups)
 
 
 def _ground_section(ground: Comparison) -> Section:
