@@ -19,6 +19,7 @@ from folksong.evaluation.unseen import evaluate_unseen as evaluate_unseen
 from folksong.experiment.run_experiment import run_experiment as run_experiment
 from folksong.labels.space import LabelSpace as LabelSpace
 from folksong.models.tagger import Tagger as Tagger
+from folksong.official_splits import read_official_split as read_official_split
 from folksong.prediction.embed_audio import embed_audio as embed_audio
 from folksong.prediction.load_tagger import load_tagger as load_tagger
 from folksong.prediction.search import search as search

@@ -6,6 +6,7 @@ Modules of this package import nothing heavy at the top, so that ``folksong --he
 from __future__ import annotations
 
 import click
+from click.core import ParameterSource
 
 import folksong as fs
 from folksong import __version__
@@ -56,7 +57,7 @@ def doctor(*, as_json: bool = False) -> None:
 @click.command(cls=FolksongCommand)
 def split(
     source: File, out: Output, *, fractions: tuple[float, ...] = (80.0, 10.0, 10.0), artists: File | None = None,
-    artist_column: str | None = None, labels: File | None = None, seed: int = 0,
+    artist_column: str | None = None, labels: File | None = None, seed: int = 0, official: tuple[File, ...] = (),
 ) -> None:  # fmt: skip
     """Deal the tracks of the tag source SOURCE out to three parts and write them as OUT.
 
@@ -64,6 +65,7 @@ def split(
 
     Example:
       folksong split lastfm_tags.db my.split.json --fractions 80 10 10 --artists tracks.csv
+      folksong split autotagging.tsv jamendo.split.json --official splits/split-0/autotagging-*.tsv
 
     Args:
         fractions (A B C): Shares of training, validation and test tracks.
@@ -71,19 +73,40 @@ def split(
         artist_column (NAME): The column of artists in that file.  [default: usual names]
         labels (FILE): Balance these labels.  [default: the 100 most popular tags]
         seed: Of the order in which equals are dealt.
+        official (FILE...): The parts as a data set publishes them, in the place of dealing: the lists of MTG-Jamendo,
+            the Million Song Dataset or GTZAN, told apart by train, valid and test in their names, or a single file
+            that holds all parts (MagnaTagATune's annotations_final.csv).
     """
+    if official:
+        asked = click.get_current_context().get_parameter_source
+        dealing = [
+            name
+            for name in ("fractions", "artists", "labels", "seed")
+            if asked(name) is ParameterSource.COMMANDLINE
+        ]
+        if dealing:
+            raise click.UsageError(f"--official takes the parts as they are; leave --{dealing[0]} out")
+        found = fs.read_official_split(source, *official)
+        found.write(out)
+        _echo_parts(found)
+        click.echo(f"{out}: the parts of {', '.join(found.provenance['official'])}")
+        return
     from folksong.tags.sources.delimited import read_artists
 
     known = read_artists(artists, artist_column=artist_column) if artists else None
     space = fs.LabelSpace.read(labels) if labels else None
     found = fs.splits.make_split(source, fractions=fractions, artists=known, space=space, seed=seed)
     found.write(out)
+    _echo_parts(found)
+    click.echo(f"{out}: {'by artist' if found.by_artist else 'no artists known'}, seed {seed}")
+
+
+def _echo_parts(found: fs.Split) -> None:
     sizes = [len(found.part(name)) for name in fs.splits.PARTS]
     shares = [
         (name, size, f"{size / sum(sizes):.2%}") for name, size in zip(fs.splits.PARTS, sizes, strict=True)
     ]
     echo_table(shares, ("part", "tracks", "share"))
-    click.echo(f"{out}: {'by artist' if found.by_artist else 'no artists known'}, seed {seed}")
 
 
 @click.group(
