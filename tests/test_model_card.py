@@ -33,3 +33,6 @@ def test_16_c7_the_card_holds_no_html_and_no_escapes(tiny_run, tmp_path):
     assert "!\\[pixel\\](http://x)" in card
     assert "new # Heading" in card
     assert "a\\|b" in card
+    assert (
+        str(tiny_run.shards.parent) not in card
+    )  # a card may be published; whose folders these are is nobody's business

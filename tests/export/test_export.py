@@ -114,24 +114,24 @@ def test_damaged_folders_are_named(run, tmp_path):
     weights = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(weights[:-10])
     with pytest.raises(
-        FileFormatError, match=r"model\.safetensors: not the weights that model\.json describes"
+        FileFormatError, match=r"model\.safetensors: not the weights that config\.json describes"
     ):
         read_folder(folder)
     (folder / "model.safetensors").unlink()
     with pytest.raises(FolksongError, match=r"model\.safetensors: no such file"):
         read_folder(folder)
-    content = json.loads((folder / "model.json").read_text())
+    content = json.loads((folder / "config.json").read_text())
     del content["audio"]
-    write_signed(folder / "model.json", content)
+    write_signed(folder / "config.json", content)
     with pytest.raises(FileFormatError, match="damaged"):
         read_folder(folder)
 
 
 def test_16_b1_other_files_of_these_names_stay(run, tmp_path):
-    (tmp_path / "model.json").write_text('{"mine": 1}')
-    with pytest.raises(FolksongError, match=r"model\.json: is there already and no exported model"):
+    (tmp_path / "config.json").write_text('{"mine": 1}')
+    with pytest.raises(FolksongError, match=r"config\.json: is there already and no exported model"):
         export_folder(run, tmp_path)
-    assert (tmp_path / "model.json").read_text() == '{"mine": 1}'
+    assert (tmp_path / "config.json").read_text() == '{"mine": 1}'
     (tmp_path / "notes.onnx").write_text("mine")
     result = CliRunner().invoke(main, ["export", "onnx", str(run.path), str(tmp_path / "notes.onnx")])
     assert (result.exit_code, (tmp_path / "notes.onnx").read_text()) == (1, "mine")
@@ -140,13 +140,13 @@ def test_16_b1_other_files_of_these_names_stay(run, tmp_path):
 @pytest.mark.parametrize("key", ["labels", "audio", "tagger", "aliases", "weights_sha256", "made_from"])
 def test_16_c1_an_edited_description_is_refused(run, tmp_path, key):
     folder = export_folder(run, tmp_path / "out")
-    content = json.loads((folder / "model.json").read_text())
+    content = json.loads((folder / "config.json").read_text())
     if key == "labels":
         content[key].reverse()
     else:
         content[key] = {"Rock": "jazz"}
-    (folder / "model.json").write_text(json.dumps(content))
-    with pytest.raises(FileFormatError, match=r"model\.json: was edited"):
+    (folder / "config.json").write_text(json.dumps(content))
+    with pytest.raises(FileFormatError, match=r"config\.json: was edited"):
         load_tagger(folder, device="cpu")
 
 
@@ -156,9 +156,9 @@ def test_16_c1_an_edited_description_is_refused(run, tmp_path, key):
 def test_16_c9_damaged_safetensors_are_named(run, tmp_path, header):
     folder = export_folder(run, tmp_path / "out")
     (folder / "model.safetensors").write_bytes(header)
-    content = json.loads((folder / "model.json").read_text())
+    content = json.loads((folder / "config.json").read_text())
     content["weights_sha256"] = hashlib.sha256(header).hexdigest()
-    write_signed(folder / "model.json", content)
+    write_signed(folder / "config.json", content)
     with pytest.raises(FileFormatError, match=r"model\.safetensors: not weights of the network"):
         load_tagger(folder, device="cpu")
 

@@ -92,6 +92,16 @@ def test_tags_are_written_into_files(run, music, tmp_path):
     assert mutagen.File(tmp_path / "1.flac")["grouping"] == ["noise"]
 
 
+def test_an_exported_folder_predicts_as_its_run_does(run, music, tmp_path):
+    invoke("export", "safetensors", run.path, tmp_path / "out")
+    taggers = [load_tagger(folder) for folder in (run.path, tmp_path / "out")]
+    one, other = (tagger.predict(music / "noise" / "1.flac").scores for tagger in taggers)
+    np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(*(tagger.thresholds for tagger in taggers))
+    with pytest.raises(FolksongError, match="no run in the joint space"):
+        load_tagger(tmp_path / "out", tags=("noise",))
+
+
 def test_tuned_thresholds_are_kept(run):
     assert load_tagger(run).thresholds.shape == (len(KINDS),)
     assert "threshold" in invoke("evaluate", run.path, "--tune").stdout.lower()

@@ -253,7 +253,7 @@ def export() -> None:
 
 @export.command
 def safetensors(run: File, folder: Folder) -> None:
-    """Write RUN's best tagger into FOLDER: weights as safetensors, all else (labels, thresholds, preset) as JSON.
+    """Write RUN's best tagger into FOLDER: safetensors, a card, and JSON (labels, thresholds, preset).
 
     Example:
       folksong export safetensors runs/mel models/mel
@@ -261,6 +261,24 @@ def safetensors(run: File, folder: Folder) -> None:
     from folksong.export.folder import export_folder
 
     click.echo(f"wrote {export_folder(fs.Run.open(run), folder)}")
+
+
+@export.command(of="export.hub:push_to_hub")
+def hub(model: File, name: str, **settings: Any) -> None:
+    """Upload MODEL, a run or an exported folder, to the Hugging Face Hub as NAME, hf://user/name.
+
+    Example:
+      folksong export hub runs/mel hf://me/mel --dry-run
+
+    Args:
+        private: A repository that is made is only its owner's.
+        dry_run: Only print what would be uploaded.
+    """
+    from folksong.export.hub import push_to_hub
+
+    listed = push_to_hub(model, name, **settings)
+    echo_table(listed, ("file", "bytes"))
+    click.echo(f"{'would upload' if settings.get('dry_run') else 'uploaded'} {len(listed)} files to {name}")
 
 
 @export.command

@@ -1,4 +1,5 @@
 """A trained tagger for use elsewhere: a folder of safetensors and JSON, or an ONNX graph."""
 
-DESCRIPTION_NAME = "model.json"
-"""By this file in it an exported folder is known."""
+DESCRIPTION_NAME = "config.json"
+"""Of an exported folder, as in models that Hugging Face keeps."""
+FORMAT = "folksong.model"

@@ -1,8 +1,8 @@
-"""A tagger as a folder of two files: ``model.safetensors`` (weights) and ``model.json`` (everything else).
+"""A tagger as a folder in Hugging Face's layout: ``model.safetensors``, ``config.json`` and a card, ``README.md``.
 
-``model.json`` holds the labels with their tags, thresholds where they were tuned, the network's sizes, the audio's
-sample rate, window and feature preset, and the hashes of what the tagger was made from, of the weights and of all this
-itself: labels in another order would give confident wrong names.
+``config.json`` holds the labels with their tags, thresholds where they were tuned, the network's sizes, the audio's
+sample rate, window and feature preset or the space of a head's embeddings, and the hashes of what the tagger was made
+from, of the weights and of all this itself: labels in another order would give confident wrong names.
 """
 
 from __future__ import annotations
@@ -14,40 +14,67 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from torch import nn
 
 from folksong.audio.log_mel import FeaturePreset
+from folksong.embeddings.store import EmbeddingSpace
 from folksong.errors import FileFormatError, FolksongError
-from folksong.export import DESCRIPTION_NAME
-from folksong.files import atomic_path, check_signature, read_document, read_json, sha256_file, write_signed
+from folksong.export import DESCRIPTION_NAME, FORMAT
+from folksong.files import (
+    atomic_path,
+    atomic_write,
+    check_signature,
+    read_document,
+    read_json,
+    sha256_file,
+    write_signed,
+)
 from folksong.labels.space import LabelSpace, read_label, write_label
-from folksong.models.checkpoint import load_model, tagger_from_settings
+from folksong.models.checkpoint import load_head, load_model, tagger_from_settings
+from folksong.models.heads import EmbeddingHead
 from folksong.models.tagger import Tagger
 from folksong.prediction.thresholds import stored_thresholds
 from folksong.prediction.windows import AudioInput
 from folksong.runs import Run, Scoring
 
-FORMAT = "folksong.model"
 VERSION = 1
 WEIGHTS_NAME = "model.safetensors"
+CARD_NAME = "README.md"
+CARD_HEAD = """---
+library_name: folksong
+pipeline_tag: audio-classification
+tags:
+- music
+- music-tagging
+---
+
+"""
+CARD_BODY = """# A music tagger
+
+`fs.load_tagger(folder)` and `folksong predict FOLDER song.mp3` use it; its labels are in config.json.
+"""
 
 
 @dataclass(frozen=True, eq=False)
 class ExportedModel:
     """What an exported folder holds; thresholds (n_labels,) if they were tuned, on scores made as `scoring` says.
 
-    `made_from` are hashes of labels, split, tags and shards, and versions.
+    `made_from` are hashes of labels, split, tags and shards, and versions; a head has the space of its embeddings, and
+    the name of the extractor that makes them.
     """
 
-    tagger: Tagger
+    tagger: Tagger | EmbeddingHead
     labels: LabelSpace
     audio: AudioInput
     thresholds: npt.NDArray[np.float64] | None
     scoring: Scoring
     made_from: dict[str, Any]
+    space: EmbeddingSpace | None
+    extractor: str | None
 
 
 def export_folder(run: Run, folder: str | os.PathLike[str]) -> Path:
-    """Write a run's best tagger as safetensors and JSON; the JSON last."""
+    """Write a run's best tagger as safetensors, its card and JSON; the JSON last."""
     tuned = stored_thresholds(run)
     made_from = {
         "folksong": run.config["folksong"],
@@ -57,26 +84,31 @@ def export_folder(run: Run, folder: str | os.PathLike[str]) -> Path:
         "shards_sha256": run.config["shards"]["manifest_sha256"],
         "checkpoint_sha256": sha256_file(run.best_checkpoint) if run.best_checkpoint.exists() else None,
     }
+    on_embeddings = run.space is not None
     return write_folder(
         folder,
-        load_model(run),
-        AudioInput(run.sample_rate, run.window_seconds, run.preset),
+        load_head(run) if on_embeddings else load_model(run),
+        AudioInput(run.sample_rate, run.window_seconds, None if on_embeddings else run.preset),
         thresholds=None if tuned is None else tuned.array(run.labels.names),
         scoring=run.scoring if tuned is None else tuned.scoring,
         made_from=made_from,
+        space=run.space,
+        extractor=str(run.config["embeddings"]["extractor"]) if on_embeddings else None,
+        card=run.model_card_path.read_text(encoding="utf-8") if run.model_card_path.is_file() else CARD_BODY,
     )
 
 
 def write_folder(
     folder: str | os.PathLike[str],
-    tagger: Tagger,
+    tagger: Tagger | EmbeddingHead,
     audio: AudioInput,
     *,
+    card: str = CARD_BODY,
     thresholds: npt.NDArray[np.float64] | None = None,
     scoring: Scoring | None = None,
-    made_from: dict[str, Any] | None = None,
+    **more: Any,
 ) -> Path:
-    """Write a tagger that has a label space, with thresholds (n_labels,); see `export_folder`."""
+    """Write a tagger that has a label space, with thresholds (n_labels,), and what more an `ExportedModel` has."""
     safetensors = _safetensors()
     if tagger.labels is None:
         raise FolksongError("a tagger without a label space cannot be exported")
@@ -85,6 +117,9 @@ def write_folder(
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tagger.state_dict().items()}
     with atomic_path(path / WEIGHTS_NAME) as temporary:
         safetensors.torch.save_file(tensors, temporary, metadata={"format": "pt"})
+    with atomic_write(path / CARD_NAME, "w") as stream:
+        stream.write(CARD_HEAD + card)
+    space = more.get("space")
     values = [None] * len(tagger.labels) if thresholds is None else np.asarray(thresholds).tolist()
     description = {
         "format": FORMAT,
@@ -101,23 +136,26 @@ def write_folder(
             for label, value in zip(tagger.labels.labels, values, strict=True)
         ],
         "aliases": dict(tagger.labels.aliases),
-        "made_from": made_from or {},
+        "made_from": more.get("made_from") or {},
+        **({} if space is None else {"embeddings": {"space": asdict(space), "extractor": more["extractor"]}}),
         "weights_sha256": sha256_file(path / WEIGHTS_NAME),
     }
     write_signed(path / DESCRIPTION_NAME, description)
     return path
 
 
+def is_exported(folder: str | os.PathLike[str]) -> bool:
+    """Return whether a folder holds an exported model."""
+    try:
+        return bool(read_json(Path(folder) / DESCRIPTION_NAME).get("format") == FORMAT)
+    except (FolksongError, AttributeError):
+        return False
+
+
 def _check_ours(path: Path) -> None:
     """Refuse a folder whose files of these names are not an exported model."""
-    for name in (DESCRIPTION_NAME, WEIGHTS_NAME):
-        if not (path / name).exists():
-            continue
-        try:
-            ours = read_json(path / DESCRIPTION_NAME).get("format") == FORMAT
-        except (FolksongError, AttributeError):
-            ours = False
-        if not ours:
+    for name in (DESCRIPTION_NAME, WEIGHTS_NAME, CARD_NAME):
+        if (path / name).exists() and not is_exported(path):
             raise FolksongError(
                 f"{path / name}: is there already and no exported model; choose another folder"
             )
@@ -142,7 +180,13 @@ def read_folder(folder: str | os.PathLike[str]) -> ExportedModel:
             content["aliases"],
         )
         values = [entry["threshold"] for entry in content["labels"]]
-        tagger = tagger_from_settings(content["tagger"], labels)
+        made_of, extractor, space = content.get("embeddings"), None, None
+        tagger: Tagger | EmbeddingHead
+        if made_of is None:
+            tagger = tagger_from_settings(content["tagger"], labels)
+        else:
+            tagger, extractor = EmbeddingHead.from_settings(content["tagger"], labels), made_of["extractor"]
+            space = EmbeddingSpace(**{**made_of["space"], "parts": tuple(made_of["space"]["parts"])})
         heard = content["audio"]
         preset = None if heard["preset"] is None else FeaturePreset.from_dict(heard["preset"])
         audio = AudioInput(int(heard["sample_rate"]), float(heard["window_seconds"]), preset)
@@ -154,10 +198,10 @@ def read_folder(folder: str | os.PathLike[str]) -> ExportedModel:
         ) from error
     _load_weights(tagger, path / WEIGHTS_NAME, wanted)
     thresholds = None if None in values else np.array(values, np.float64)
-    return ExportedModel(tagger.eval(), labels, audio, thresholds, scoring, made_from)
+    return ExportedModel(tagger.eval(), labels, audio, thresholds, scoring, made_from, space, extractor)
 
 
-def _load_weights(tagger: Tagger, path: Path, sha256: str) -> None:
+def _load_weights(tagger: nn.Module, path: Path, sha256: str) -> None:
     if not path.is_file():
         raise FolksongError(f"{path}: no such file; it belongs beside {DESCRIPTION_NAME}")
     if sha256_file(path) != sha256:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -14,6 +15,7 @@ from folksong.audio.decode import decode
 from folksong.embeddings.store import EmbeddingSpace
 from folksong.errors import AudioError, FolksongError
 from folksong.models.checkpoint import load_head
+from folksong.models.heads import EmbeddingHead
 from folksong.models.pretrained.extractors import Extractor, get_extractor
 from folksong.prediction.asked_tags import ask_for
 from folksong.prediction.predictor import SILENCE_PEAK, LoadedTagger, Prediction
@@ -26,23 +28,40 @@ class HeadTagger(LoadedTagger):
     """A head with its extractor; it hears on the CPU, in 32 bits.
 
     Args:
-        run: a run on embeddings.
-        tags: of a run in the joint space: what to score instead of its labels.
-
-    Raises:
-        FolksongError: there is no extractor that makes embeddings of the run's space.
+        head: the head.
+        labels: of its scores.
+        extractor: makes the embeddings that it takes.
+        thresholds: (n_labels,); None if there are none.
+        window_seconds: of the extractor.
     """
 
-    def __init__(self, run: Run, tags: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        head: EmbeddingHead,
+        labels: Sequence[str],
+        extractor: Extractor,
+        thresholds: npt.NDArray[np.float64] | None,
+        window_seconds: float,
+    ) -> None:
+        self.head, self.labels, self.extractor = head, tuple(labels), extractor
+        self.thresholds, self.device = thresholds, torch.device("cpu")
+        self.audio = AudioInput(extractor.sample_rate, window_seconds)
+
+    @classmethod
+    def of_run(cls, run: Run, tags: tuple[str, ...] = ()) -> HeadTagger:
+        """Load a run on embeddings; of one in the joint space, with what to score instead of its labels.
+
+        Raises:
+            FolksongError: there is no extractor that makes embeddings of the run's space.
+        """
         assert run.space is not None
-        self.head, self.labels = load_head(run), tags or run.labels.names
+        head = load_head(run)
         if tags:
-            ask_for(self.head, run, tags)
-        self.extractor = find_extractor(run.space, str(run.config["embeddings"]["extractor"]), run.path)
+            ask_for(head, run, tags)
+        extractor = find_extractor(run.space, str(run.config["embeddings"]["extractor"]), run.path)
         tuned = None if tags else stored_thresholds(run)
-        self.thresholds = None if tuned is None else tuned.array(self.labels)
-        self.device = torch.device("cpu")
-        self.audio = AudioInput(self.extractor.sample_rate, run.window_seconds)
+        thresholds = None if tuned is None else tuned.array(run.labels.names)
+        return cls(head, tags or run.labels.names, extractor, thresholds, run.window_seconds)
 
     @property
     def network(self) -> nn.Module:

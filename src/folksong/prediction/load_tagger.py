@@ -10,9 +10,9 @@ from typing import cast
 import torch
 
 from folksong.errors import FolksongError
-from folksong.export import DESCRIPTION_NAME
 from folksong.models.checkpoint import load_model
 from folksong.models.hardware import keep_memory
+from folksong.models.heads import EmbeddingHead
 from folksong.models.pretrained.extractors import NETWORKS, trained_on
 from folksong.models.pretrained.musicnn import (
     PRESET,
@@ -23,7 +23,7 @@ from folksong.models.pretrained.musicnn import (
 )
 from folksong.models.tagger import Tagger
 from folksong.prediction.asked_tags import ask_for
-from folksong.prediction.head_tagger import HeadTagger
+from folksong.prediction.head_tagger import HeadTagger, find_extractor
 from folksong.prediction.onnx_tagger import OnnxTagger
 from folksong.prediction.predictor import BATCH_SIZE, LoadedTagger, find_device, settled
 from folksong.prediction.thresholds import stored_thresholds
@@ -52,8 +52,9 @@ def load_tagger(
     """Load a run's best network, or an exported model, for prediction.
 
     Args:
-        run: the run, or its folder, or a folder or an ``.onnx`` file that `folksong export` wrote; or a pretrained
-            network by its name: ``musicnn-msd``, ``musicnn-mtt``, ``vgg-msd``, ``vgg-mtt`` (50 tags each).
+        run: the run, or its folder, or a folder or an ``.onnx`` file that `folksong export` wrote, or such a folder on
+            the Hugging Face Hub, ``hf://user/name[@revision]``; or a pretrained network by its name: ``musicnn-msd``,
+            ``musicnn-mtt``, ``vgg-msd``, ``vgg-mtt`` (50 tags each).
         device: ``"cpu"``, ``"cuda"``, …; a GPU where there is one if None.
         hop_seconds: from the beginning of one window to the next, in the place of the stored definition's.
         batch_size: windows scored at once.
@@ -64,8 +65,14 @@ def load_tagger(
     Raises:
         FolksongError: the folder is no run, or the run has no checkpoint yet.
     """
+    from folksong.export.folder import is_exported, read_folder  # which import this package
+    from folksong.export.hub import SCHEME, fetch_model
+
     chosen, tags = find_device(device), tuple(tags)
-    if tags and not (isinstance(run, Run) or (Path(run) / CONFIG_NAME).is_file()):
+    if str(run).startswith(SCHEME):
+        run = fetch_model(str(run))
+    folder = not isinstance(run, Run) and is_exported(run)
+    if tags and (folder or not (isinstance(run, Run) or (Path(run) / CONFIG_NAME).is_file())):
         raise FolksongError(f"{run}: no run in the joint space, which any tag can be asked of")
     if chosen.type == "cpu":
         keep_memory()  # doubles the speed of the waveform network
@@ -73,16 +80,20 @@ def load_tagger(
         return _pretrained(str(run), chosen, hop_seconds, batch_size, precision)
     if str(run).endswith(".onnx") and Path(str(run)).is_file():
         return OnnxTagger(str(run))
-    if not isinstance(run, Run) and (Path(run) / DESCRIPTION_NAME).is_file():
-        from folksong.export.folder import read_folder  # which imports this package
-
-        exported = read_folder(run)
-        model, labels, audio = exported.tagger, exported.labels, exported.audio
+    if folder:
+        exported = read_folder(cast(str, run))
+        if exported.space is not None:
+            extractor = find_extractor(exported.space, str(exported.extractor), run)
+            head = cast(EmbeddingHead, exported.tagger)
+            return HeadTagger(
+                head, exported.labels.names, extractor, exported.thresholds, exported.audio.window_seconds
+            )
+        model, labels, audio = cast(Tagger, exported.tagger), exported.labels, exported.audio
         thresholds, stored = exported.thresholds, exported.scoring
     else:
         opened = run if isinstance(run, Run) else Run.open(run)
         if opened.space is not None:
-            return HeadTagger(opened, tags)
+            return HeadTagger.of_run(opened, tags)
         model, labels = load_model(opened), opened.labels
         if tags:
             ask_for(model, opened, tags)
