@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 
 from folksong.errors import FolksongError
 from folksong.training.config import LossSettings
-from folksong.training.losses import TaggingLoss, asymmetric_loss, binary_cross_entropy, semantic_bce
+from folksong.training.losses import (
+    TaggingLoss,
+    asymmetric_loss,
+    binary_cross_entropy,
+    nearest_similarity,
+    semantic_bce,
+)
 
 BATCH, LABELS, DIMENSION = 5, 7, 4
 
@@ -212,3 +218,13 @@ def test_16_c9_wrong_options_are_refused(values, message):
 def test_the_semantic_loss_needs_vectors():
     with pytest.raises(FolksongError, match="needs label vectors"):
         TaggingLoss(LossSettings(kind="semantic"))
+
+
+def test_ten_thousand_labels_need_no_matrix_of_their_square() -> None:
+    n_labels, present = 10_000, torch.zeros(4, 10_000, dtype=torch.bool)
+    present[:, :3] = True
+    loss = TaggingLoss(LossSettings(kind="semantic"), torch.randn(n_labels, 8))
+    assert sum(buffer.numel() for buffer in loss.buffers()) < 10 * n_labels
+    found = nearest_similarity(present, loss.unit_vectors, loss.has_vector)
+    expected = (loss.unit_vectors @ loss.unit_vectors[:3].T).amax(dim=1)
+    torch.testing.assert_close(found, expected.expand(4, -1))

@@ -8,9 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from scipy import special
 
 import folksong as fs
 from folksong.errors import FolksongError
+from folksong.models.heads import EmbeddingHead
+from folksong.training.fit_head import standardise
 
 sklearn = pytest.importorskip("sklearn", reason="pip install scikit-learn")
 from sklearn.linear_model import LogisticRegression  # noqa: E402
@@ -41,6 +45,31 @@ def test_few_clips_of_ten_classes_as_well_as_logistic_regression() -> None:
     np.testing.assert_allclose(scores.sum(axis=1), 1, rtol=1e-6)
     assert roc_auc_score(y[test], scores, multi_class="ovr") >= wanted - 0.005
     assert (probe.predict(x[test]) == probe.classes_[scores.argmax(axis=1)]).all()
+
+
+def test_features_of_a_long_tail_are_heard_better_than_by_logistic_regression() -> None:
+    x, y = clips(360, 10, 300, 6.0)
+    x = np.exp(x / 2)  # as maxima over windows are: some clips hold nearly all of a feature's variance
+    training, test = slice(0, 160), slice(160, None)
+    scaler = StandardScaler().fit(x[training])
+    theirs = LogisticRegression(max_iter=2000).fit(scaler.transform(x[training]), y[training])
+    wanted = theirs.score(scaler.transform(x[test]), y[test])
+    assert fs.Probe().fit(x[training], y[training]).score(x[test], y[test]) > wanted + 0.05
+
+
+def test_bent_features_run_straight_between_quantiles_and_end_at_the_least_and_the_largest() -> None:
+    rng = np.random.default_rng(0)
+    rare = (np.arange(200) == 7).astype(np.float32)
+    x = torch.from_numpy(np.stack([np.exp(rng.normal(size=200)), rare, np.full(200, 3)], axis=1)).float()
+    head = EmbeddingHead(3, 1)
+    standardise(head, x)
+    bent = head.bent(x)
+    middle = head.bent(x.quantile(torch.tensor(special.ndtr(np.array([-0.5, 0.5]))).float(), dim=0))
+    torch.testing.assert_close(middle[:, 0], torch.tensor([2.0, 3.0]), atol=2e-3, rtol=0)
+    torch.testing.assert_close(head.bent(x[:1] * 1e6)[0, 0], bent[:, 0].amax())
+    assert bent[7, 1] > 0
+    assert not bent[np.arange(200) != 7, 1].any()  # rarer than the outer quantiles, heard all the same
+    assert not head.standardised(x)[:, 2].any()
 
 
 def test_rare_labels_of_weak_features_not_below_a_regression_for_each() -> None:

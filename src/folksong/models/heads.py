@@ -1,8 +1,9 @@
 """Heads: from the embedding of a recording to one logit a label, without any network before it.
 
 A head is linear, or has one hidden layer; then several of them, trained from other first weights, are averaged. It
-standardises its input itself, and its scores are calibrated: logit' = slope · logit + offset, found on tracks that its
-weights were not fitted to.
+standardises its input itself, each feature first bent to about a normal distribution: straight between quantiles of
+the training part, ended at its least and largest value, so that no outlier weighs much. Its scores are calibrated:
+logit' = slope · logit + offset, found on tracks that its weights were not fitted to.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from folksong.labels.space import LabelSpace
 from folksong.models.joint import JointOutput
 
 DROPOUT = 0.5
+N_KNOTS, LAST_KNOT = 6, 2.5
+"""Quantiles that a feature is bent at: where a normal distribution has −2.5, −1.5, … 2.5 standard deviations."""
 LEAST_ABSENT = 1e-7  # probability that a label is absent, whose logarithm is taken
 
 
@@ -37,6 +40,7 @@ class EmbeddingHead(nn.Module):
         FolksongError: a size below 1.
     """
 
+    knots: Tensor
     mean: Tensor
     scale: Tensor
     slope: Tensor
@@ -66,6 +70,8 @@ class EmbeddingHead(nn.Module):
             "n_members": n_members,
             "exclusive": exclusive,
         }
+        knots = torch.linspace(-LAST_KNOT, LAST_KNOT, N_KNOTS)
+        self.register_buffer("knots", knots[:, None].repeat(1, n_features))
         self.register_buffer("mean", torch.zeros(n_features))
         self.register_buffer("scale", torch.ones(n_features))
         self.register_buffer("slope", torch.ones(()))
@@ -99,8 +105,17 @@ class EmbeddingHead(nn.Module):
         return cls(settings["n_features"], labels or settings["n_labels"], **sizes)
 
     def standardised(self, x: Tensor) -> Tensor:
-        """Return embeddings (batch, n_features) with the training part's mean 0 and mean square length 1."""
-        return (x.to(self.mean.dtype) - self.mean) * self.scale
+        """Return embeddings (batch, n_features) bent, and of the training part's mean 0 and mean square length 1."""
+        return (self.bent(x.to(self.mean.dtype)) - self.mean) * self.scale
+
+    def bent(self, x: Tensor) -> Tensor:
+        """Return features (batch, n_features) as standard deviations above their least value."""
+        widths = self.knots[1:] - self.knots[:-1]
+        slopes = torch.where(widths > 0, 2 * LAST_KNOT / (N_KNOTS - 1) / widths, 0)
+        bent = torch.zeros_like(x)
+        for low, width, slope in zip(self.knots, widths, slopes, strict=False):
+            bent = bent + torch.minimum((x - low).clamp(min=0), width) * slope
+        return bent
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, n_features) -> logits (batch, n_labels), whose sigmoid is the score of a label.

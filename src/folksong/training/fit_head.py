@@ -20,12 +20,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy import special
 from torch import Tensor, nn
 from torch.nn import functional
 
 from folksong.errors import FolksongError
 from folksong.metrics import summarise
-from folksong.models.heads import EmbeddingHead
+from folksong.models.heads import LAST_KNOT, N_KNOTS, EmbeddingHead
 from folksong.training.config import LossSettings
 from folksong.training.optimizer import minimise
 
@@ -39,9 +40,8 @@ PATIENCE = 2  # steps of λ without an improvement
 MAX_ITERATIONS = 60
 ITERATIONS_ON_THE_WAY, TOLERANCE_ON_THE_WAY = 20, 1e-5  # of λs that are only looked at
 LEAST_SHARE = 1e-4
-LEAST_DEVIATION = (
-    2e-5  # of a feature, relative to its mean: less is rounding in 32 bits, which would count as much
-)
+LEAST_DEVIATION = 2e-5
+"""Of a feature, relative to its size: less is rounding in 32 bits, which would count as much."""
 OFFSET_PENALTY = 2.0  # tracks' worth of doubt that a label's offset in the calibration is 0
 BATCH_SIZE, LEARNING_RATE, MOST_EPOCHS, EPOCHS_PATIENCE = 128, 1e-3, 200, 8
 HIDDEN_DECAY = 1e-2
@@ -134,12 +134,14 @@ def finish(
 
 
 def standardise(head: EmbeddingHead, x: Tensor, parts: Sequence[int] = ()) -> None:
-    """Give a head the mean and scale of embeddings (n, n_features); a feature that is constant becomes 0.
+    """Give a head the knots, mean and scale of embeddings (n, n_features); a feature that is constant becomes 0.
 
     All features together have a mean square length of 1, and so much of it each part (numbers of features).
     """
     if not bool(torch.isfinite(x).all()):
         raise FolksongError("some embeddings are no finite numbers")
+    head.knots.copy_(_knots(x))
+    x = head.bent(x)
     mean = x.mean(dim=0, dtype=torch.float64)
     deviation = ((x - mean.to(x.dtype)).square().mean(dim=0, dtype=torch.float64)).sqrt()
     varies = deviation > LEAST_DEVIATION * mean.abs().clamp(min=1e-30)
@@ -148,6 +150,17 @@ def standardise(head: EmbeddingHead, x: Tensor, parts: Sequence[int] = ()) -> No
     scale = torch.where(varies, 1 / deviation.clamp(min=1e-30), 0) / torch.cat(alike).sqrt()
     head.mean.copy_(mean)
     head.scale.copy_(scale)
+
+
+def _knots(x: Tensor) -> Tensor:
+    """Return what `EmbeddingHead` bends features (n, n_features) at: (N_KNOTS, n_features), in rising order."""
+    shares = special.ndtr(np.linspace(-LAST_KNOT, LAST_KNOT, N_KNOTS))
+    shares[[0, -1]] = 0, 1
+    some = x[:: math.ceil(len(x) / MANY_TRACKS)]
+    knots = torch.from_numpy(np.quantile(some.numpy(), shares, axis=0))
+    widths = knots.diff(dim=0)
+    widths[widths < LEAST_DEVIATION * knots.abs().amax(dim=0)] = 0
+    return torch.cat([knots[:1], knots[:1] + widths.cumsum(dim=0)])
 
 
 def is_exclusive(targets: npt.NDArray[np.generic] | Tensor) -> bool:

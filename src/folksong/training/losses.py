@@ -107,7 +107,7 @@ class TaggingLoss(nn.Module):
         FolksongError: a loss that needs vectors without them.
     """
 
-    similarities: Tensor
+    unit_vectors: Tensor
     has_vector: Tensor
     label_weights: Tensor
 
@@ -121,9 +121,11 @@ class TaggingLoss(nn.Module):
         if settings.chosen == "semantic" or settings.is_joint:
             if label_vectors is None:
                 raise FolksongError(f"the {settings.chosen} loss needs label vectors")
-            similarities, has_vector = _similarities(label_vectors)
-            self.register_buffer("similarities", similarities, persistent=False)
-            self.register_buffer("has_vector", has_vector, persistent=False)
+            vectors = torch.nan_to_num(widened(label_vectors))
+            lengths = vectors.norm(dim=1, keepdim=True)
+            unit = vectors / lengths.clamp(min=torch.finfo(vectors.dtype).tiny)
+            self.register_buffer("unit_vectors", unit, persistent=False)
+            self.register_buffer("has_vector", lengths.squeeze(1) > 0, persistent=False)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         """(batch, n_labels) logits and targets -> scalar."""
@@ -131,7 +133,7 @@ class TaggingLoss(nn.Module):
         given = targets.to(z.dtype)
         present = given > 0
         if self.settings.is_joint:
-            nearest = nearest_similarity(present, self.similarities, self.has_vector)
+            nearest = nearest_similarity(present, self.unit_vectors, self.has_vector)
             negatives = (1 - nearest.clamp(min=0)).masked_fill(~self.has_vector, 1)
             ranks = hinge if self.settings.chosen == "hinge" else contrastive
             return ranks(z, given, self.label_weights, negatives) + calibrating(z, given)
@@ -182,32 +184,28 @@ class TaggingLoss(nn.Module):
         """Return what the second term of each label is multiplied by."""
         factor = torch.ones((), device=present.device)
         if self.settings.chosen == "semantic":
-            nearest = nearest_similarity(present, self.similarities, self.has_vector)
+            nearest = nearest_similarity(present, self.unit_vectors, self.has_vector)
             factor = factor + self.settings.gamma * (1 - nearest)
         if self.settings.absent_weight != 1:
             factor = factor * torch.where(present, 1.0, self.settings.absent_weight)
         return factor
 
 
-def nearest_similarity(present: Tensor, similarities: Tensor, has_vector: Tensor) -> Tensor:
+def nearest_similarity(present: Tensor, unit_vectors: Tensor, has_vector: Tensor) -> Tensor:
     """Return max_{j∈T} ωᵢ·ωⱼ for each sample and label: (batch, n_labels); 1 where it is undefined.
 
-    One true label of every sample is looked up at a time, so memory stays at a few (batch, n_labels). `similarities`,
-    (n_labels, n_labels), are the ωᵢ·ωⱼ.
+    Only labels that a sample carries are compared with all, and one of every sample is looked up at a time, so memory
+    stays at a few (batch, n_labels) and (labels carried, n_labels). `unit_vectors`, (n_labels, dimension), are the ω.
     """
     true = present & has_vector
+    carried = true.any(dim=0)
+    similarities = (unit_vectors[carried] @ unit_vectors.T).clamp(-1, 1)
+    row_of = (carried.cumsum(dim=0) - 1).clamp(min=0)
     counts = true.sum(dim=1, keepdim=True)
     most = int(counts.max()) if len(counts) else 0
     order = torch.topk(true.to(torch.uint8), most, dim=1).indices
     nearest = torch.full(present.shape, -1.0, dtype=similarities.dtype, device=present.device)
     for place in range(most):
-        looked_up = similarities[order[:, place]]
+        looked_up = similarities[row_of[order[:, place]]]
         nearest = torch.where(place < counts, torch.maximum(nearest, looked_up), nearest)
     return torch.where((counts > 0) & has_vector, nearest, 1.0)
-
-
-def _similarities(label_vectors: Tensor) -> tuple[Tensor, Tensor]:
-    vectors = torch.nan_to_num(widened(label_vectors))
-    lengths = vectors.norm(dim=1, keepdim=True)
-    unit = vectors / lengths.clamp(min=torch.finfo(vectors.dtype).tiny)
-    return (unit @ unit.T).clamp(-1, 1), lengths.squeeze(1) > 0
