@@ -117,27 +117,20 @@ def evaluate_unseen(
     Raises:
         FolksongError: the run has no joint space or no word vectors, or too few labels have a known word.
     """
-    opened = run if isinstance(run, Run) else Run.open(run)
-    config = Config.from_dict(opened.config["settings"])
-    if config.model.head != "joint":
-        raise FolksongError(f"{opened.path}: only a run with the head joint scores tags that it never had")
-    if config.loss.vectors is None:
-        raise FolksongError(
-            f"{opened.path}: was trained without word vectors, so that no new tag can be asked for"
-        )
     if not 0 < share < 1:
         raise FolksongError(f"the share of unseen labels must be above 0 and below 1, not {share}")
+    opened, config = _open_joint(run)
     counts = np.array(read_run_data(opened, None, config).label_counts())
     whole = score_part(opened, part, opened.scoring)
-    worded = set(embed_tags(opened.labels.names, read_vectors(config.loss.vectors)).tags)
+    worded = set(embed_tags(opened.labels.names, read_vectors(str(config.loss.vectors))).tags)
     measured: dict[tuple[str, str], dict[int, Measured]] = {}
     sizes: dict[str, list[int]] = {}
     trainer = _Trainer(opened, config, part, whole)
     for number in tqdm(range(repeats), desc="divisions", unit="division", disable=not progress):
         unseen = _draw(opened.labels.names, counts, worded, share, np.random.default_rng([seed, number]))
         systems = trainer.systems(f"{seed}-{share:g}-{number + 1}", unseen, seed + number)
-        for group, rows in _groups(counts, unseen).items():
-            carried = np.flatnonzero(rows & whole.targets.any(axis=0))
+        for group, inside in _groups(counts, unseen).items():
+            carried = np.flatnonzero(inside & whole.targets.any(axis=0))
             sizes.setdefault(group, []).append(len(carried))
             for system, scores in systems.items():
                 if not len(carried) or (system.startswith("nearest") and group.startswith("seen")):
@@ -149,16 +142,36 @@ def evaluate_unseen(
                 measured.setdefault((group, system), {})[number] = measure_tracks(
                     tracks, n_resamples, seed=seed
                 )
-    rows_found = []
+    rows = _rows(measured, sizes)
+    result = UnseenEvaluation(os.fspath(opened.path), part, len(whole), repeats, rows, 0.95)
+    write_json(opened.evaluation_dir / f"unseen-{part}.json", result.to_dict())
+    return result
+
+
+def _open_joint(run: Run | str | os.PathLike[str]) -> tuple[Run, Config]:
+    """Return a run in the joint space that word vectors belong to, and its settings; refuse any other."""
+    opened = run if isinstance(run, Run) else Run.open(run)
+    config = Config.from_dict(opened.config["settings"])
+    if config.model.head != "joint":
+        raise FolksongError(f"{opened.path}: only a run with the head joint scores tags that it never had")
+    if config.loss.vectors is None:
+        raise FolksongError(
+            f"{opened.path}: was trained without word vectors, so that no new tag can be asked for"
+        )
+    return opened, config
+
+
+def _rows(
+    measured: Mapping[tuple[str, str], Mapping[int, Measured]], sizes: Mapping[str, Sequence[int]]
+) -> tuple[UnseenRow, ...]:
+    rows = []
     for (group, system), found in measured.items():
         first = measured[group, JOINT]
         more = {} if system == JOINT else {name: difference(first, found, name) for name in FIGURES}
         figures = averages(list(found.values()))
         kept = {name: figures[name] for name in FIGURES}
-        rows_found.append(UnseenRow(group, system, float(np.mean(sizes[group])), kept, more))
-    result = UnseenEvaluation(os.fspath(opened.path), part, len(whole), repeats, tuple(rows_found), 0.95)
-    write_json(opened.evaluation_dir / f"unseen-{part}.json", result.to_dict())
-    return result
+        rows.append(UnseenRow(group, system, float(np.mean(sizes[group])), kept, more))
+    return tuple(rows)
 
 
 def _draw(
