@@ -83,7 +83,7 @@ def measure_tags(given: argparse.Namespace) -> None:
             scored = score_part(run, "test", run.scoring)
             for name, tags in groups.items():
                 tracks = project(scored, space, tags, table, unknown_at_chance=True)
-                measured[name].setdefault(system, {})[seed] = measure_tracks(tracks)
+                measured[name].setdefault(system, {})[seed] = measure_tracks(tracks, given.resamples)
     for name, systems in measured.items():
         print(f"\n{len(groups[name])} {name}, {given.seeds} seeds")
         show(systems)
@@ -123,7 +123,7 @@ def measure_unseen(given: argparse.Namespace) -> None:
         given, "unseen", split=read_split(given, table), head="joint", vectors=VECTORS,
         loss=given.losses.split(",")[0], tag_side=given.sides.split(",")[0],
     )  # fmt: skip
-    found = fs.evaluate_unseen(run, repeats=given.seeds)
+    found = fs.evaluate_unseen(run, repeats=given.seeds, n_resamples=given.resamples)
     print("| tags | system | n | macro ROC-AUC | the joint space has more | macro PR-AUC | more |")
     print("|---|---|---|---|---|---|---|")
     for row in found.rows:
@@ -215,6 +215,7 @@ def main() -> None:
     parser.add_argument("what", choices=("tags", "unseen", "instruments"))
     parser.add_argument("places", type=Path, nargs="+")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--resamples", type=int, default=1000)
     parser.add_argument("--losses", default="contrastive,hinge,ridge")
     parser.add_argument("--sides", default="both,words,ppmi,random")
     given = parser.parse_args()
