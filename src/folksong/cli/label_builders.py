@@ -237,3 +237,19 @@ def dictionary_command(
     remove = read_remove_list(filter_path) if filter_path else fs.labels.SUBJECTIVE_TAGS if filtered else None
     table = fs.read_tags(source)
     write_space(read_legacy_space(dictionary, table, genres=genre_path, remove=remove), out, table)
+
+
+@labels.command("lastgenre")
+def lastgenre_command(
+    space: File, whitelist: Output, tree: Output, settings: Output, *, facet: tuple[str, ...] = ("genre",)
+) -> None:
+    """Write SPACE for beets' lastgenre plugin: WHITELIST, canonicalisation TREE, and SETTINGS to include in beets'.
+
+    Example:
+      folksong labels lastgenre hybrid.labels.json genres.txt genres-tree.yaml lastgenre.yaml
+
+    Args:
+        facet: Only labels of these facets, where the space knows them.
+    """
+    fs.labels.lastgenre(fs.LabelSpace.read(space), whitelist, tree, settings, facets=facet)
+    click.echo(f"wrote {whitelist}, {tree} and {settings}; add `include: [{settings}]` to beets' settings")

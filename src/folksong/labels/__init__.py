@@ -25,6 +25,7 @@ from folksong.labels.genres import (
 )
 from folksong.labels.hybrid import hybrid
 from folksong.labels.kmeans import kmeans
+from folksong.labels.lastgenre import lastgenre
 from folksong.labels.npmi import npmi
 from folksong.labels.skipgram import skipgram
 from folksong.labels.space import Coverage, Label, LabelSpace
@@ -52,6 +53,7 @@ __all__ = [
     "hybrid",
     "keep_genres",
     "kmeans",
+    "lastgenre",
     "main_tags",
     "npmi",
     "propose_genres",
