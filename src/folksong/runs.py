@@ -119,7 +119,8 @@ class Run:
         folder = Path(path)
         file = folder / CONFIG_NAME
         if not folder.is_dir():
-            raise FolksongError(f"{folder}: no such folder; a run is the folder that a training wrote")
+            what = "a file" if folder.exists() else "no such folder"
+            raise FolksongError(f"{folder}: {what}; a run is the folder that a training wrote")
         if not file.is_file():
             raise FolksongError(
                 f"{folder}: no run here (it has no {CONFIG_NAME}); give the folder that a training wrote"

@@ -335,7 +335,8 @@ def _import_hint(error: FolksongError) -> str:
     source, options = getattr(error, "source", None), getattr(error, "options", {})
     if source is None:
         return ""
-    words = [shlex.quote(os.fspath(source)), "tags.db"]
+    out = "tags.db" if not Path("tags.db").exists() else f"{Path(os.fspath(source)).stem}.tags.db"
+    words = [shlex.quote(os.fspath(source)), shlex.quote(out)]
     for name, value in options.items():
         words.append(f"--{'no-' if value is False else ''}{name.replace('_', '-')}")
         words += [] if isinstance(value, bool) else [shlex.quote(str(value))]

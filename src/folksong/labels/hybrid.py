@@ -90,7 +90,7 @@ def hybrid(
     words = None if vectors is None else as_vectors(vectors)
     vector_settings: dict[str, Any] = {"meaning": meaning, "dimension": dimension, "weighted": weighted}
     vector_settings |= {"merge_spellings": merge_spellings, "link_stems": link_stems}
-    placed = hybrid_vectors(table, words, threshold=threshold, **vector_settings)
+    placed = hybrid_vectors(table, words, threshold=threshold, alone=not across_facets, **vector_settings)
     if across_facets:
         n_clusters = n_clusters or CLUSTERS_ACROSS_FACETS
         labels = _across_facets(placed, pairs, n_clusters, n_init, seed)

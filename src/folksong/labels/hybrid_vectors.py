@@ -46,7 +46,7 @@ class HybridVectors:
     Attributes:
         tags: (n,) canonical spellings, most popular first.
         counts: (n,) their counts.
-        vectors: (n, d) co-occurrence and words joined, rows of length 1.
+        vectors: (n, d) co-occurrence and words joined, rows of length 1, or 0 where neither says anything.
         leaders: (n,) the row of the most popular tag that each is linked to (its own where it is alone).
         aliases: raw spelling -> tag.
         words: (n, m) their word vectors, rows of length 1 or zeros; None without.
@@ -89,8 +89,12 @@ def hybrid_vectors(
     weighted: bool = False,
     merge_spellings: bool = True,
     link_stems: bool = True,
+    alone: bool = False,
 ) -> HybridVectors:
-    """Return the tags' vectors, and link those of the same stems; arguments as for `hybrid`."""
+    """Return the tags' vectors, and link those of the same stems; arguments as for `hybrid`.
+
+    `alone` keeps tags of which neither co-occurrence nor words say anything, each standing for itself.
+    """
     if not 0 <= meaning <= MOST_MEANING:
         raise FolksongError(
             f"the weight of meaning must be a number from 0 to {MOST_MEANING:g}, not {meaning}"
@@ -118,16 +122,22 @@ def hybrid_vectors(
         else:
             logger.warning("no two tags share a track: the labels go by word vectors alone")
             joined = words.astype(np.float64)
-    placed = np.flatnonzero(joined.any(axis=1))
-    kept = tuple(tags[row] for row in placed)
-    if not kept:
+    lengths = np.linalg.norm(joined, axis=1, keepdims=True)
+    told = lengths[:, 0] > 0
+    if not told.any():
         raise FolksongError(
-            f"none of the {len(tags)} tags with more than {threshold} counts shares a track with another, so that "
-            "there is no co-occurrence to go by; give word vectors, or build labels of the most popular tags"
+            f"the {len(tags)} tags with more than {threshold} counts share too few tracks, so that there is no "
+            "co-occurrence to go by; give word vectors, or build labels of the most popular tags"
         )
-    if len(kept) < len(tags):
-        logger.info("%d of %d tags have neither co-occurrence nor a vector", len(tags) - len(kept), len(tags))
-    joined = joined[placed] / np.linalg.norm(joined[placed], axis=1, keepdims=True)
+    if not told.all():
+        go_by = "each stands for itself" if vectors is None else "words alone tell what they are like"
+        logger.info(
+            "%d of %d tags share too few tracks with others to be placed by them%s",
+            *((~told).sum(), len(tags), f": {go_by}" if alone else ", and are left out"),
+        )
+    placed = np.arange(len(tags)) if alone else np.flatnonzero(told)
+    kept = tuple(tags[row] for row in placed)
+    joined = joined[placed] / np.where(lengths > 0, lengths, 1)[placed]
     leaders = _link_stems(kept, own[placed]) if link_stems else np.arange(len(kept))
     members = set(kept)
     return HybridVectors(
@@ -188,8 +198,13 @@ def _apart(pairs: Sequence[Pair], rows: Mapping[str, int], leaders: Numbers) -> 
     return apart
 
 
-def group_tags(placed: HybridVectors, leaders: Numbers, pairs: Sequence[Pair]) -> tuple[TagGroups, list[int]]:
-    """Return the groups of linked tags, each at its tags' weighted mean, and each tag's group (-1: it has none)."""
+def group_tags(
+    placed: HybridVectors, leaders: Numbers, pairs: Sequence[Pair], *, alone: bool = False
+) -> tuple[TagGroups, list[int]]:
+    """Return the groups of linked tags, each at its tags' weighted mean, and each tag's group (-1: it has none).
+
+    `alone` keeps groups that lie nowhere.
+    """
     rows = {tag: row for row, tag in enumerate(placed.tags)}
     rows |= {raw: rows[tag] for raw, tag in placed.aliases.items()}
     leaders = _link_pairs(leaders, pairs, rows)
@@ -197,7 +212,8 @@ def group_tags(placed: HybridVectors, leaders: Numbers, pairs: Sequence[Pair]) -
     points = np.zeros_like(placed.vectors)
     np.add.at(points, leaders, placed.vectors * np.sqrt(placed.counts)[:, None])
     heads = np.unique(leaders)
-    heads = heads[np.linalg.norm(points[heads], axis=1) > 1e-9]
+    if not alone:
+        heads = heads[np.linalg.norm(points[heads], axis=1) > 1e-9]
     row_of = {head: row for row, head in enumerate(heads.tolist())}
     tags_of: dict[int, list[str]] = {}
     for tag, leader in zip(placed.tags, leaders.tolist(), strict=True):

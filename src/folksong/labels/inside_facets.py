@@ -78,11 +78,12 @@ def inside_facets(
     """Return the labels by facet, the most popular first, and the counts left out of each facet."""
     of_tag = [_sure_facet(facets, tag) for tag in placed.tags]
     leaders = _link_meanings(placed, of_tag)
-    groups, group_of = group_tags(placed, leaders, pairs)
+    groups, group_of = group_tags(placed, leaders, pairs, alone=True)
     row_of = {tag: row for row, tag in enumerate(placed.tags)}
     of_group = [of_tag[row_of[name]] for name in groups.names]
     wanted, frequent = _candidates(groups, of_group, table, without)
-    units = groups.points / np.linalg.norm(groups.points, axis=1, keepdims=True)
+    lengths = np.linalg.norm(groups.points, axis=1, keepdims=True)
+    units = groups.points / np.where(lengths > 0, lengths, 1)
     words = None if placed.words is None else placed.words[[row_of[name] for name in groups.names]]
     meanings = [
         meaning_of(name, facet) if facet != "use" else ""  # one occasion may suit another

@@ -118,5 +118,6 @@ def _load_weights(network: nn.Module, path: str | os.PathLike[str]) -> None:
         network.load_state_dict(read_checkpoint(path)["tagger"])
     except (AttributeError, KeyError, RuntimeError, TypeError) as error:
         raise FileFormatError(
-            f"{path}: the weights are not of the network that config.json describes"
+            f"{path}: the weights are not of the network that config.json describes; where another version of folksong "
+            "trained it, train it again"
         ) from error

@@ -9,7 +9,7 @@ from typing import cast
 
 import torch
 
-from folksong.errors import FolksongError
+from folksong.errors import FolksongError, nearest
 from folksong.models.checkpoint import load_model
 from folksong.models.hardware import keep_memory
 from folksong.models.heads import EmbeddingHead
@@ -91,6 +91,8 @@ def load_tagger(
         model, labels, audio = cast(Tagger, exported.tagger), exported.labels, exported.audio
         thresholds, stored = exported.thresholds, exported.scoring
     else:
+        if not isinstance(run, Run) and not Path(run).exists() and (hint := nearest(str(run), (*NETWORKS,))):
+            raise FolksongError(f"{run}: no such folder, nor a pretrained network{hint}")
         opened = run if isinstance(run, Run) else Run.open(run)
         if opened.space is not None:
             return HeadTagger.of_run(opened, tags)

@@ -62,7 +62,7 @@ class Explanation:
         """What a person can write to change it: a line for a file of facets, lines for a file of pairs."""
         tag = self.member or self.tag
         said = [f"{tag}\t{self.facet[0]}"] if self.facet else []
-        if self.labels:
+        if self.labels and self.labels[0] != tag:
             said.append(f"apart\t{tag}\t{self.labels[0]}")
         return (*said, f"same\t{tag}\t{self.next_best}") if self.next_best else tuple(said)
 
