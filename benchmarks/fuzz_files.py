@@ -16,6 +16,7 @@ import argparse
 import gzip
 import json
 import logging
+import os
 import pickle
 import resource
 import runpy
@@ -55,6 +56,7 @@ from folksong.evaluation.scores import ScoredTracks
 from folksong.experiment import read_plan, shipped_plan
 from folksong.export.folder import export_folder
 from folksong.export.keras_file import read_keras_weights
+from folksong.export.onnx import export_onnx
 from folksong.files import sha256_json, write_json
 from folksong.labels.analysis.pairs import read_pairs
 from folksong.labels.dictionary import read_tag_dictionary
@@ -194,7 +196,9 @@ def fuzz(name: str, kind: Kind, settings_: argparse.Namespace) -> tuple[dict[str
             outcome = "HANG"
         except MemoryError:
             outcome = "MEMORY"
-        except Exception as error:
+        except BaseException as error:  # a panic of Rust is no Exception
+            if isinstance(error, KeyboardInterrupt):
+                raise
             place = traceback.extract_tb(error.__traceback__)[-1]
             outcome = f"TRACEBACK: {type(error).__name__} at {Path(place.filename).name}:{place.name}"
             examples.setdefault(outcome, traceback.format_exc()[-1500:])
@@ -223,7 +227,9 @@ def make_files(root: Path) -> None:
     fs.write_shards(
         fs.read_catalogue(corpus.tracks_csv), root / "shards", tags=table, audio_format="waveform"
     )
-    export_folder(make_run(root, root / "shards", space), root / "exported")
+    run = make_run(root, root / "shards", space)
+    export_folder(run, root / "exported")
+    export_onnx(run, root / "tagger.onnx")
     rows = [
         f"{track},{tag},{weight:g}\n"
         for track in table.track_ids[:20]
@@ -272,13 +278,14 @@ def make_networks(root: Path) -> None:
     """Make files of numbers: embeddings as others keep them, word vectors, networks of other programs."""
     rows = np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32)
     ids = [f"t{n}" for n in range(len(rows))]
-    np.save(root / "rows.npy", rows)
-    write_json(root / "rows.json", ids)
+    np.save(root / "array.npy", rows)
+    write_json(root / "array.json", ids)
     np.savez(root / "rows.npz", track_ids=np.array(ids), embeddings=rows)
     lines = [",".join([name, *map(str, row)]) for name, row in zip(ids, rows.tolist(), strict=True)]
     (root / "rows.csv").write_text("track_id,a,b,c,d\n" + "\n".join(lines))
     attributes = "".join(f"@attribute {name} numeric\n" for name in "abcd") + "@attribute rock {0,1}\n@data\n"
     (root / "rows.arff").write_text(f"@relation r\n{attributes}1,2,3,4,0\n{{0 1.5,4 1}}\n")
+    pl.DataFrame({"track_id": ids, "embedding": rows.tolist()}).write_parquet(root / "rows.parquet")
     import_embeddings(root / "rows.npz", root / "embeddings")
     head = f"{len(rows)} {rows.shape[1]}\n".encode()
     (root / "vectors.bin").write_bytes(
@@ -375,6 +382,9 @@ def kinds_of(root: Path) -> dict[str, Kind]:
             lambda: ScoredTracks.read(run / "evaluation" / "test.npz").scores.tobytes(), hashed=True
         ),
         "exported model": Kind(exported / "model.json", lambda: fs.load_tagger(exported).labels, hashed=True),
+        "exported ONNX": Kind(
+            root / "tagger.onnx", lambda: fs.load_tagger(root / "tagger.onnx").tag(song), hashed=True
+        ),
         "exported weights": Kind(sorted(exported.glob("*.safetensors"))[0], lambda: fs.load_tagger(exported).labels),
         **tables_of(root), **networks_of(root),
     }  # fmt: skip
@@ -412,8 +422,8 @@ def networks_of(root: Path) -> dict[str, Kind]:
 
     return {
         **{f"import: {name}": Kind(root / name, partial(imported, name))
-           for name in ("rows.npy", "rows.npz", "rows.csv", "rows.arff")},
-        "import: rows.json": Kind(root / "rows.json", partial(imported, "rows.npy")),
+           for name in ("array.npy", "rows.npz", "rows.csv", "rows.arff", "rows.parquet")},
+        "import: array.json": Kind(root / "array.json", partial(imported, "array.npy")),
         "embeddings: description": Kind(folder / "embeddings.json", stored, hashed=True),
         "embeddings: values": Kind(folder / VALUES_NAME, stored, hashed=True),
         "embeddings: ids": Kind(folder / IDS_NAME, stored, hashed=True),
@@ -439,8 +449,10 @@ def main() -> int:
     logging.getLogger("folksong").setLevel(logging.ERROR)
     if arguments.files is not None:
         kinds = kinds_of(arguments.files)
+        answers = os.fdopen(os.dup(1), "w")
+        os.dup2(2, 1)  # C libraries print where they like
         for name in arguments.only:
-            print(json.dumps(fuzz(name, kinds[name], arguments)), flush=True)
+            print(json.dumps(fuzz(name, kinds[name], arguments)), file=answers, flush=True)
         return 0
     with tempfile.TemporaryDirectory(prefix="fuzz_") as folder:
         make_files(Path(folder))

@@ -46,7 +46,7 @@ class Measured:
 def measure(run: Run) -> Measured:
     scored = ScoredTracks.read(run.evaluation_dir / "test.npz")
     scored = scored.select(scored.measured)
-    mistakes = mistakes_in_meaning(scored.targets, scored.scores, np.load(run.label_vectors_path))
+    mistakes = mistakes_in_meaning(scored.targets, scored.scores, run.label_vectors)
     drawn = bootstrap(scored.targets, scored.scores, n_resamples=N_RESAMPLES)
     weights = draw_resamples(len(scored), range(N_RESAMPLES), 0).T.astype(np.float64)
     numbers, distances = weights @ mistakes.numbers, weights @ mistakes.distances

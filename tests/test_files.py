@@ -18,6 +18,7 @@ from folksong.files import (
     open_regular,
     parse_toml,
     read_json,
+    reading,
     sha256_file,
     write_json,
     written_by,
@@ -236,3 +237,26 @@ def test_16_c9_a_clock_that_went_back_removes_nothing_and_stops_nothing(tmp_path
     write_json(tmp_path / "x.json", {"a": 2})
     assert read_json(tmp_path / "x.json") == {"a": 2}
     assert left.exists()
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [lambda: {}["x"], lambda: 1 / 0, lambda: None.name, lambda: [][3], lambda: 3 + "x", lambda: float("x"),
+     lambda: Path("/none").read_bytes()],
+    ids=["key", "zero", "name", "index", "kind", "number", "file"],
+)  # fmt: skip
+def test_16_c6_what_a_file_holds_is_named_with_the_file(failure):
+    with (
+        pytest.raises(
+            FileFormatError, match=r"(a\.json: damaged \(\w+: .*\)|/none: no such file).*; make it anew$"
+        ),
+        reading("a.json", "make it anew"),
+    ):
+        failure()
+
+
+def test_16_c6_a_message_that_names_its_file_stays():
+    for message, shown in (("b.json: cut", "b.json: cut"), ("odd", "a.json: odd")):
+        kind = FileFormatError if "cut" in message else FolksongError
+        with pytest.raises(FileFormatError, match=f"^{shown}$"), reading("a.json"):
+            raise kind(message)

@@ -337,6 +337,29 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         raise FileFormatError(f"{path}: not valid JSON ({error})") from error
 
 
+@contextmanager
+def reading(path: str | os.PathLike[str], remedy: str = "") -> Iterator[None]:
+    """Name the file where the block fails on what it holds: a key that it lacks, a value of another kind.
+
+    Raises:
+        FileFormatError: the block failed.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = describe_os_error(error, error.filename or path)
+        raise FileFormatError(f"{reason}{remedy and f'; {remedy}'}") from error
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        if isinstance(error, FileFormatError) or (
+            isinstance(error, FolksongError) and os.fspath(path) in str(error)
+        ):
+            raise
+        reason = " ".join(str(error).split())[:300]
+        if not isinstance(error, FolksongError):
+            reason = f"damaged ({type(error).__name__}: {reason})"
+        raise FileFormatError(f"{path}: {reason}{remedy and f'; {remedy}'}") from error
+
+
 def parse_toml(text: str, path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return what a TOML text says; `path` is for the message.
 

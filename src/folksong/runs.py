@@ -28,17 +28,29 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from folksong.audio.log_mel import FeaturePreset
 from folksong.drawing import fill_template
 from folksong.embeddings.store import EmbeddingSpace
 from folksong.errors import FileFormatError, FolksongError
-from folksong.files import atomic_write, check_signature, read_document, read_text, write_signed
+from folksong.files import (
+    atomic_write,
+    check_signature,
+    read_document,
+    read_text,
+    reading,
+    sha256_file,
+    write_signed,
+)
 from folksong.labels.space import LabelSpace
 from folksong.splits import Split
 
 FORMAT = "folksong.run"
 VERSION = 1
 CONFIG_NAME = "config.json"
+REMEDY = "put back the file that the training wrote, or train again"
 LABEL_VECTORS_NAME = "label_vectors.npy"
 
 
@@ -61,6 +73,14 @@ class Scoring:
     windows: Literal["track", "centre"] = "track"
     hop_seconds: float | None = None
     precision: str = "32"
+
+    def __post_init__(self) -> None:
+        if self.windows not in ("track", "centre") or not isinstance(self.precision, str):
+            raise FolksongError(
+                f"no way to score tracks: windows {self.windows!r}, precision {self.precision!r}"
+            )
+        if self.hop_seconds is not None and not 0 < self.hop_seconds < float("inf"):
+            raise FolksongError(f"hop_seconds must be a number above 0, not {self.hop_seconds!r}")
 
     def replaced(
         self,
@@ -114,7 +134,7 @@ class Run:
 
         Raises:
             FolksongError: there is no run.
-            FileFormatError: the ``config.json`` is not one of a run, or of another version, or was edited.
+            FileFormatError: the ``config.json`` is not one of a run, or of another version, damaged, or was edited.
         """
         folder = Path(path)
         file = folder / CONFIG_NAME
@@ -132,11 +152,14 @@ class Run:
             f"the {CONFIG_NAME} of a run",
             "settings for a training are another file",
         )
-        missing = [key for key in ("front_end", "tagger", "audio", "shards", "tags") if key not in content]
-        if missing:
-            raise FileFormatError(f"{file}: {', '.join(map(repr, missing))} is missing; the file was edited")
-        check_signature(file, content, "put back the file that the training wrote, or train again")
-        return cls(folder, content)
+        check_signature(file, content, REMEDY)
+        run = cls(folder, content)
+        with reading(file, REMEDY):
+            for name in ("network_settings", "audio_format", "sample_rate", "preset", "space", "window_seconds",
+                         "window_steps", "shards_dir", "scoring"):  # fmt: skip
+                getattr(run, name)
+            str(content["front_end"] + content["tags"]["table_sha256"] + content["shards"]["manifest_sha256"])
+        return run
 
     def __repr__(self) -> str:
         return f"Run({os.fspath(self.path)!r})"
@@ -165,10 +188,17 @@ class Run:
     @cached_property
     def scoring(self) -> Scoring:
         """How its tracks are scored, unless thresholds were tuned on something else."""
-        try:
-            return Scoring(**self.config.get("scoring", {}))
-        except TypeError as error:
-            raise FileFormatError(f"{self.path / CONFIG_NAME}: damaged (scoring: {error})") from error
+        return Scoring(**self.config.get("scoring", {}))
+
+    @property
+    def config_path(self) -> Path:
+        """All of `config`."""
+        return self.path / CONFIG_NAME
+
+    @property
+    def network_settings(self) -> dict[str, Any]:
+        """What the network is built from."""
+        return dict(self.config["tagger"])
 
     @property
     def front_end(self) -> str:
@@ -222,10 +252,14 @@ class Run:
         """Weights and everything that resuming needs."""
         return self.path / "checkpoints" / "last.ckpt"
 
-    @property
-    def label_vectors_path(self) -> Path:
-        """(n_labels, dimension) float32 vectors of the labels, for the semantic loss."""
-        return self.path / LABEL_VECTORS_NAME
+    @cached_property
+    def label_vectors(self) -> npt.NDArray[np.float32]:
+        """(n_labels, dimension) vectors of the labels, for the semantic loss and the joint space."""
+        path = self.path / LABEL_VECTORS_NAME
+        with reading(path, REMEDY):
+            self._check(LABEL_VECTORS_NAME, sha256_file(path), "label_vectors_sha256")
+            found: npt.NDArray[np.float32] = np.load(path, allow_pickle=False)
+        return found
 
     @property
     def metrics_path(self) -> Path:
@@ -240,14 +274,10 @@ class Run:
         """
         if not self.metrics_path.exists():
             return []
-        try:
+        with reading(self.metrics_path, "it holds one JSON object a line"):
             return [
                 dict(json.loads(line)) for line in read_text(self.metrics_path).split("\n") if line.strip()
             ]
-        except (ValueError, TypeError, RecursionError) as error:
-            raise FileFormatError(
-                f"{self.metrics_path}: damaged ({error}); it holds one JSON object a line"
-            ) from error
 
     def best_row(self) -> dict[str, Any]:
         """Return the figures of the epoch whose weights are the best.

@@ -153,3 +153,16 @@ def test_c3_a_recording_beyond_the_limit_is_refused_before_it_is_decoded(tmp_pat
     with pytest.raises(AudioError, match="longer than"):
         read_recording(tmp_path / "x.mp3", max_seconds=30)
     assert decode(tmp_path / "x.mp3").shape == (60 * 16000,)
+
+
+def test_d3_a_fraunhofer_note_is_no_sound(tmp_path):
+    """The decoder does not know it and would begin with a frame of silence."""
+    data = mp3(tmp_path, 4)
+    start = note_at(data) - 36
+    length = mpeg.walk_frames(data).segments[0].note.n_bytes
+    note = b"VBRI" + bytes(10) + struct.pack(">I", mpeg.walk_frames(data).n_frames)
+    head = data[start : start + 4] + bytes(32) + note
+    found = read(tmp_path, data[:start] + head.ljust(length, b"\0") + data[start + length :])
+    without = read(tmp_path, without_note(data))
+    assert found.damage is None
+    np.testing.assert_array_equal(found.samples, without.samples)

@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
-from folksong.audio.workers import Workers, run_guarded
-from folksong.errors import FolksongError
+from folksong.audio import workers
+from folksong.audio.workers import Workers, read_guarded, run_guarded
+from folksong.errors import FileFormatError, FolksongError
 
 BODY = """
 import ctypes, os
@@ -21,6 +22,8 @@ def deed(path, factor):
         open(path, "w").close()
         os._exit(3)
     return path, len(path) * factor
+def read(path):
+    return deed(path, 1)
 def killed(guard):
     os._exit(9)
 """
@@ -77,3 +80,13 @@ def test_a_hang_is_cut_short(deeds):
 def test_workers_killed_from_outside(deeds):
     with pytest.raises(FolksongError, match=r"killed from outside.*fewer jobs"), Workers(1) as workers:
         list(workers.map(deeds.killed, [()]))
+
+
+def test_16_c6_a_reading_that_never_ends_or_crashes_is_an_error(deeds, monkeypatch, tmp_path):
+    monkeypatch.setattr(workers, "SECONDS_OF_A_READING", 0.3)
+    for name in ("plain", "loop", "crash"):
+        (tmp_path / name).write_text("x")
+    assert read_guarded(deeds.read, "plain") == ("plain", 5)
+    for name, reason in (("loop", "takes longer than"), ("crash", "crashes on it")):
+        with pytest.raises(FileFormatError, match=f"{name}: damaged .*{reason}"):
+            read_guarded(deeds.read, name)

@@ -198,6 +198,20 @@ def test_fast_and_slow_parsing_agree(tmp_path, monkeypatch):
     assert fast.words == slow.words
 
 
+def test_16_c6_odd_word2vec_files(tmp_path):
+    """A word that comes twice counts once; a header that promises more than the file has room for asks no memory."""
+    rows = np.arange(12, dtype=np.float32).reshape(4, 3)
+    words = b"".join(
+        name + b" " + row.tobytes() for name, row in zip([b"a", b"b", b"a", b"c"], rows, strict=True)
+    )
+    vectors = read_vectors(write(tmp_path / "twice.bin", b"4 3\n" + words))
+    assert vectors.words == ("a", "b", "c")
+    np.testing.assert_array_equal(vectors.embed(["c", "a"]).vectors, rows[[3, 0]])
+    for header in (b"99999999999999999999 3\n", b"4 9999999999\n", b"5 3\n"):
+        with pytest.raises(FileFormatError, match="not a whole word2vec binary file"):
+            read_vectors(write(tmp_path / "cut.bin", header + words))
+
+
 def test_word2vec_binary(tmp_path, caplog):
     pytest.importorskip("gensim")
     rows = np.array([*VECTORS, [np.nan, 1, 1]], "<f4")

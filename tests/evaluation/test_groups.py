@@ -151,6 +151,10 @@ def test_an_experiments_folder_stands_for_its_cells(experiment, tmp_path):
     write_json(tmp_path / "experiment.json", {**content, "cells": [{"run": "runs/a"}]})
     with pytest.raises(FileFormatError, match=r"experiment.json: damaged .*run the experiment again"):
         open_runs([tmp_path])
+    for name in ("a" * 10_000, "../x", "\0"):
+        write_json(tmp_path / "experiment.json", {**content, "cells": [{**cell, "done": True, "run": name}]})
+        with pytest.raises(FileFormatError, match=r"experiment.json: |File name too long"):
+            open_runs([tmp_path])
 
 
 def test_runs_are_grouped_by_all_but_their_seed(experiment):

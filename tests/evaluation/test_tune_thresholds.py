@@ -72,6 +72,9 @@ def test_missing_and_damaged_thresholds(run):
     write_signed(path, {**content, "labels": [{"name": "tone"}]})
     with pytest.raises(FileFormatError, match=r"thresholds.json: damaged \(KeyError"):
         Thresholds.read(run.path)
+    write_signed(path, {**content, "labels": content["labels"][1:]})
+    with pytest.raises(FileFormatError, match=r"thresholds.json: holds thresholds of other labels"):
+        load_tagger(run, device="cpu")
     write_signed(path, {**content, "version": 99})
     with pytest.raises(FileFormatError, match="version 99"):
         Thresholds.read(run.path)

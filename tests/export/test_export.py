@@ -357,3 +357,45 @@ def test_16_c9_huge_arrays_are_refused_before_they_are_read(tmp_path):
         group.create_dataset("kernel", (1 << 20, 1 << 20), "<f4", chunks=(1024, 1024))
     with pytest.raises(FileFormatError, match=r"huge\.h5: more than .* of weights"):
         read_keras_weights(tmp_path / "huge.h5")
+
+
+def test_16_c1_an_edited_onnx_export_is_refused(tmp_path, run):
+    """Its labels and its weights; that its weights lie in another file is a change too."""
+    onnx = pytest.importorskip("onnx")
+    path = export_onnx(run, tmp_path / "model.onnx")
+    if run.front_end == "waveform":
+        assert load_tagger(path, device="cpu").labels == SPACE.names
+
+    def labels(model):
+        entry = next(entry for entry in model.metadata_props if entry.key == "labels")
+        entry.value = json.dumps(list(reversed(SPACE.names)))
+
+    def weights(model):
+        data = bytearray(model.graph.initializer[0].raw_data)
+        data[1] ^= 1
+        model.graph.initializer[0].raw_data = bytes(data)
+
+    for change in (labels, weights, lambda model: None):
+        model = onnx.load(path)
+        change(model)
+        outside = change is not labels and change is not weights
+        onnx.save(model, tmp_path / "other.onnx", save_as_external_data=outside, size_threshold=0)
+        with pytest.raises(FileFormatError, match=r"other\.onnx: was changed after it was exported"):
+            load_tagger(tmp_path / "other.onnx", device="cpu")
+
+
+def test_16_c6_an_hdf5_file_that_its_library_never_ends_to_read_is_named(tmp_path):
+    """A byte between the values of the attributes sends it round in circles."""
+    h5py = pytest.importorskip("h5py")
+    path = tmp_path / "k.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [b"dense1_back"]
+        layer = file.create_group("dense1_back")
+        layer.attrs["weight_names"] = [b"kernel", b"bias"]
+        layer["kernel"], layer["bias"] = np.zeros((12, 4), np.float32), np.zeros(4, np.float32)
+    assert [len(array) for array in read_keras_weights(path)["dense1_back"]] == [12, 4]
+    content = path.read_bytes()
+    place = content.index(b"kernel", content.index(b"GCOL"))
+    path.write_bytes(content[: place - 14] + b"\r" + content[place - 14 :])
+    with pytest.raises(FileFormatError, match=r"k\.h5: "):
+        read_keras_weights(path)

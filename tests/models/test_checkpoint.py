@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
@@ -9,7 +11,9 @@ import pytest
 import torch
 
 from folksong.errors import FileFormatError
+from folksong.files import write_signed
 from folksong.models.checkpoint import read_checkpoint, write_checkpoint
+from folksong.prediction import load_tagger
 
 
 def test_c6_a_flipped_bit_among_the_weights_is_found(tmp_path):
@@ -65,3 +69,23 @@ def test_16_c4_a_compressed_checkpoint_is_not_unpacked(tmp_path):
         archive.writestr("best/data.pkl", bytes(1 << 20))
     with pytest.raises(FileFormatError, match="compressed archive"):
         read_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("section", "change"),
+    [
+        ("tagger", None), ("tagger", {"n_labels": "5"}), ("tagger", {"n_dense_units": None}), ("audio", 3),
+        ("audio", {"sample_rate": "x"}), ("audio", {"preset": {"name": "x"}}), ("audio", {"window_seconds": -1.0}),
+        ("scoring", {"hop_seconds": "1"}), ("scoring", {"windows": "none"}), ("shards", []), ("front_end", 7),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_16_c6_a_run_signed_anew_with_odd_settings_is_named(tiny_run, tmp_path, section, change):
+    """Whoever edits config.json may sign it too; what is in it still has to fit."""
+    folder = tmp_path / "run"
+    shutil.copytree(tiny_run.folder, folder)
+    content = json.loads((folder / "config.json").read_text())
+    content[section] = {**content[section], **change} if isinstance(change, dict) else change
+    write_signed(folder / "config.json", {key: value for key, value in content.items() if key != "sha256"})
+    with pytest.raises(FileFormatError, match=r"config\.json: "):
+        load_tagger(folder, device="cpu")

@@ -131,14 +131,24 @@ def test_a16_a4_a_stopped_training_ends_a_script_without_a_traceback(train_small
 
 @pytest.mark.parametrize(
     "change",
-    [{"step": "x"}, {"epoch": -5}, {"history": [3]}, {"optimizer": {}}, {"schedule": None}, {"tagger": 7}],
+    [
+        {"step": "x"},
+        {"epoch": -5},
+        {"history": [3]},
+        {"optimizer": {}},
+        {"schedule": None},
+        {"tagger": 7},
+        {"step": 10_000},
+        {"epoch": 0},
+        {"history": []},
+    ],
     ids=str,
 )
 def test_16_c6_an_edited_checkpoint_is_not_gone_on_with(train_small, change):
     run = train_small()
     content = read_checkpoint(run.last_checkpoint)
     write_checkpoint(run.last_checkpoint, {**content, **change})
-    with pytest.raises(FileFormatError, match=r"last\.ckpt: damaged, or of another training"):
+    with pytest.raises(FileFormatError, match=r"last\.ckpt: damaged \("):
         resume(run)
 
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from folksong.errors import FileFormatError, FolksongError
+from folksong.files import write_signed
 from folksong.labels import Label, LabelSpace
 from folksong.models.checkpoint import load_model, read_checkpoint
 from folksong.runs import Run
@@ -323,9 +324,9 @@ def test_folders_that_are_no_runs(tmp_path, train_small):
     (run.path / "config.json").write_text(json.dumps({**content, "version": 99}))
     with pytest.raises(FileFormatError, match="version 99"):
         Run.open(run.path)
-    del content["tagger"]
-    (run.path / "config.json").write_text(json.dumps(content))
-    with pytest.raises(FileFormatError, match="'tagger' is missing"):
+    del content["tagger"], content["sha256"]
+    write_signed(run.path / "config.json", content)
+    with pytest.raises(FileFormatError, match=r"damaged \(KeyError: 'tagger'\)"):
         Run.open(run.path)
 
 

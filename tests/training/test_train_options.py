@@ -526,6 +526,9 @@ def test_custom_loss_embeddings_path_implies_the_semantic_loss(command, glove):
     assert plain.history()[0]["loss"] < run.history()[0]["loss"]
     glove.unlink()  # a resumed run has its own copy
     assert CliRunner().invoke(main, ["train", "--resume", str(run.path), "--epochs", "2"]).exit_code == 0
+    np.save(run.path / "label_vectors.npy", vectors[::-1])  # 16, C1: it would learn on with others
+    result = CliRunner().invoke(main, ["train", "--resume", str(run.path), "--epochs", "3"])
+    assert (result.exit_code, "label_vectors.npy: was changed since" in result.output) == (1, True)
 
 
 def test_gamma_zero_trains_as_binary_cross_entropy(command, glove):

@@ -40,6 +40,7 @@ _NONZERO = re.compile(rb"[^\0]")
 _TAG_STARTS = (b"ID3", b"TAG")
 _TAG_MARKS = (b"APETAGEX", b"LYRICSBEGIN")  # an APE tag may have its mark only at its end
 _NOTE_MARKS = (b"Xing", b"Info")
+_VBRI_PLACE = 36  # of the note that Fraunhofer's encoders write
 _NOTE_PLACES = (36, 21, 13)  # in a frame: stereo; mono or low sample rate; both
 # The first three bytes of a header, less those with a forbidden version, layer or bitrate.
 _SYNC = re.compile(rb"\xff[\xe2-\xe7\xf2-\xf7\xfa-\xff][\x10-\xef]", re.DOTALL)
@@ -56,11 +57,15 @@ class FrameKind:
 
 @dataclass(frozen=True)
 class Note:
-    """A Xing/Info frame: what the encoder noted of its own output (delay: samples before the sound). It is no sound."""
+    """A Xing/Info frame: what the encoder noted of its own output (delay: samples before the sound). It is no sound.
+
+    Of a VBRI frame, which the decoder would take for sound, only the number of frames is known.
+    """
 
     n_bytes: int
     promised_frames: int | None
     delay: int | None
+    is_vbri: bool = False
 
 
 @dataclass(frozen=True)
@@ -344,8 +349,10 @@ def _count(data: Content, start: int, end: int, *, exactly: bool = False) -> int
 
 
 def _read_note(data: Content, position: int) -> Note | None:
-    """Return what the frame at `position` notes if it is a Xing/Info frame."""
+    """Return what the frame at `position` notes if it is a Xing/Info or a VBRI frame."""
     frame = bytes(data[position : position + _length_at(data, position)])
+    if frame[_VBRI_PLACE:].startswith(b"VBRI"):
+        return Note(len(frame), int.from_bytes(frame[50:54], "big") or None, None, is_vbri=True)
     for mark in _NOTE_MARKS:
         found = frame.find(mark, 4, 64)
         if found >= 0:

@@ -14,12 +14,14 @@ import re
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from folksong.audio.workers import read_guarded
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import describe_os_error, open_regular
 
@@ -97,7 +99,9 @@ def read_track_list(path: str | os.PathLike[str]) -> TrackList:
     if magic.startswith(_SQLITE_MAGIC):
         numbers, track_ids, artist_ids = _read_sqlite(file)
     elif magic.startswith(_HDF5_MAGIC):
-        numbers, track_ids, artist_ids = _read_hdf5(file)
+        if find_spec("h5py") is None:
+            raise FolksongError(f"{file}: HDF5 files need h5py; pip install 'folksong[msd]'")
+        numbers, track_ids, artist_ids = read_guarded(_read_hdf5, file)
     else:
         raise FileFormatError(
             f"{file}: neither an SQLite nor an HDF5 file; give the dataset's track_metadata.db or msd_summary_file.h5"
@@ -131,11 +135,9 @@ def _bytes(values: Iterator[Any]) -> npt.NDArray[np.bytes_]:
     return np.array([str(value or "").encode() for value in values] or [b""], np.bytes_)
 
 
-def _read_hdf5(file: Path) -> _Columns:
-    try:
-        import h5py
-    except ImportError as error:
-        raise FolksongError(f"{file}: HDF5 files need h5py; pip install 'folksong[msd]'") from error
+def _read_hdf5(file: str) -> _Columns:
+    import h5py
+
     try:
         with h5py.File(file, "r") as summary:
             metadata, analysis = summary["metadata/songs"], summary["analysis/songs"]

@@ -306,7 +306,7 @@ def _segment_blocks(data: mpeg.Content, segment: mpeg.Segment, source: Recording
 
     start, end = segment.spans[0]
     to_skip = 0
-    if segment.promises_too_few and segment.note is not None:
+    if segment.note is not None and (segment.note.is_vbri or segment.promises_too_few):
         start += segment.note.n_bytes
         to_skip = 0 if segment.note.delay is None else segment.note.delay + mpeg.DECODER_DELAY
     if len(segment.spans) > 1:

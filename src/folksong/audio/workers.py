@@ -29,11 +29,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import IO, Any, Generic, TypeVar
+from pathlib import Path
+from typing import IO, Any, Generic, TypeVar, cast
 
 import joblib
 
-from folksong.errors import FolksongError
+from folksong.errors import FileFormatError, FolksongError
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ Result = TypeVar("Result")
 DEATHS_WITHOUT_CAUSE = 3  # of one task; then something outside kills the workers
 SECONDS_TO_END, SECONDS_TO_END_ALONE = 3.0, 10.0  # for a worker to remove its half-written files
 SECONDS_BETWEEN_LOOKS = 0.2  # for signals
+SECONDS_OF_A_READING, SLOWEST_BYTES_A_SECOND = 3.0, 5e6
 _START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from folksong.audio.workers import serve; serve()"
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
@@ -353,6 +355,19 @@ def run_guarded(
     tasks = ((function, tuple(batch), arguments, limit_seconds) for batch in batches)
     with stoppable(), Workers(jobs) as workers:
         yield from workers.map(_call_for_each, tasks)
+
+
+def read_guarded(function: Callable[[str], Result], path: str | os.PathLike[str]) -> Result:
+    """Return ``function(path)`` from a process of its own, for files on which a C library may crash or never end.
+
+    Raises:
+        FileFormatError: it did.
+    """
+    limit = SECONDS_OF_A_READING + Path(path).stat().st_size / SLOWEST_BYTES_A_SECOND
+    [[outcome]] = run_guarded(function, [[os.fspath(path)]], (), jobs=1, limit_seconds=limit)
+    if outcome.crash is not None:
+        raise FileFormatError(f"{path}: damaged ({outcome.crash})")
+    return cast(Result, outcome.result)
 
 
 def _call_for_each(

@@ -37,7 +37,7 @@ from folksong.errors import FileFormatError, FolksongError, nearest
 from folksong.files import describe_os_error, read_json, read_text, sha256_file
 from folksong.recordings import AUDIO_EXTENSIONS, some_of
 from folksong.tags.sources.delimited import chosen_column, find_column, read_track_column
-from folksong.tags.sources.frames import COLUMNS, SEPARATORS, plain, read_frame
+from folksong.tags.sources.frames import COLUMNS, SEPARATORS, plain, read_frame, read_parquet
 from folksong.tags.sources.read_tags import write_tags
 from folksong.tags.table import TagTable
 
@@ -231,10 +231,7 @@ def _read(source: Path, ids: str | os.PathLike[str] | None, column: str | None) 
     if ending == ".arff":
         return _read_columns(source, *_read_arff(source), column)
     if ending == ".parquet":
-        try:
-            return _read_columns(source, pl.read_parquet(source), None, column)
-        except (pl.exceptions.PolarsError, OSError) as error:
-            raise FileFormatError(f"{source}: not Parquet, or cut ({str(error).splitlines()[0]})") from error
+        return _read_columns(source, read_parquet(source), None, column)
     if ending in TABLE_ENDINGS:
         return _read_columns(source, read_frame(source), None, column)
     raise FolksongError(

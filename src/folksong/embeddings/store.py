@@ -32,6 +32,7 @@ from folksong.files import (
     read_document,
     read_json,
     read_text,
+    reading,
     sha256_file,
     write_json,
     write_signed,
@@ -220,13 +221,10 @@ def read_embeddings(folder: str | os.PathLike[str]) -> Embeddings:
         raise FolksongError(_missing(place))
     content = read_document(file, FORMAT, VERSION, "the description of embeddings", REMEDY)
     check_signature(file, content, REMEDY)
-    try:
+    with reading(file, REMEDY):
         space = EmbeddingSpace(**content["space"])
-        hashes, provenance, shape = (
-            content["files"],
-            content["provenance"],
-            (content["n_tracks"], space.dimensions),
-        )
+        hashes, provenance = content["files"], content["provenance"]
+        shape = content["n_tracks"], space.dimensions
         for name in (VALUES_NAME, IDS_NAME):
             if sha256_file(place / name) != hashes[name]:
                 raise FileFormatError(
@@ -237,10 +235,6 @@ def read_embeddings(folder: str | os.PathLike[str]) -> Embeddings:
             values = np.load(place / VALUES_NAME, mmap_mode="r", allow_pickle=False)
         else:  # an empty file cannot be mapped
             values = np.empty(shape, np.float32)
-    except OSError as error:
-        raise FileFormatError(f"{describe_os_error(error, error.filename or place)}; {REMEDY}") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise FileFormatError(f"{file}: damaged ({type(error).__name__}: {error}); {REMEDY}") from error
     if values.shape != shape or values.dtype.name not in STORAGES:
         raise FileFormatError(
             f"{place / VALUES_NAME}: {values.dtype} of shape {values.shape}, not {shape}; {REMEDY}"

@@ -74,8 +74,7 @@ def read_binary_vectors(path: str | os.PathLike[str], *, progress: bool = False)
         cached = open_cached(path, path.name)
         if cached is not None:
             return cached
-        if not _has_header(head):
-            raise FileFormatError(f"{path}: neither a word2vec binary file nor a fastText model")
+        _check_header(path, head)
         if progress:
             logger.info("%s: reading for the first time", path.name)
         return store_vectors(path, iter([_read_word2vec(path)]), path.name)
@@ -89,16 +88,21 @@ def _read_word2vec(path: Path) -> Block:
         model = keyed_vectors.load_word2vec_format(str(path), binary=True)
     except (EOFError, ValueError, MemoryError) as error:
         raise FileFormatError(f"{path}: not a whole word2vec binary file ({error})") from error
-    finite = np.isfinite(model.vectors).all(axis=1) & np.array(["\n" not in w for w in model.index_to_key])
+    names = model.index_to_key[: len(model.key_to_index)]  # of a word that comes twice the first counts
+    finite = np.isfinite(model.vectors[: len(names)]).all(axis=1) & np.array(["\n" not in w for w in names])
     if not finite.all():
         logger.warning("%s: %d words without a finite vector passed over", path.name, int((~finite).sum()))
-    words = [word for word, good in zip(model.index_to_key, finite, strict=True) if good]
-    return Block(words, np.asarray(model.vectors[finite], np.float32))
+    words = [word for word, good in zip(names, finite, strict=True) if good]
+    return Block(words, np.asarray(model.vectors[: len(names)][finite], np.float32))
 
 
-def _has_header(head: bytes) -> bool:
+def _check_header(path: Path, head: bytes) -> None:
     fields = head.split(b"\n", 1)[0].split()
-    return len(fields) == 2 and all(field.isdigit() for field in fields)
+    if len(fields) != 2 or not all(field.isdigit() for field in fields):
+        raise FileFormatError(f"{path}: neither a word2vec binary file nor a fastText model")
+    n_words, dimension = map(int, fields)
+    if n_words * (4 * dimension + 2) > path.stat().st_size:
+        raise FileFormatError(f"{path}: not a whole word2vec binary file (it promises {n_words} words)")
 
 
 def _gensim(module: str) -> Any:

@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 
 from folksong.embeddings.store import DESCRIPTION_NAME, read_embeddings
-from folksong.errors import FileFormatError, FolksongError
+from folksong.errors import FolksongError
 from folksong.evaluation.figures import FIGURES, Average, Evaluation, LabelFigures, measure
 from folksong.evaluation.scores import ScoredTracks, open_run_records, score_part
-from folksong.files import atomic_write, json_value, read_document, sha256_file, write_json
+from folksong.files import atomic_write, json_value, read_document, reading, sha256_file, write_json
 from folksong.metrics import average_precision, confusion, cooccurrence, roc_auc
 from folksong.models.pretrained.extractors import STATISTICS
 from folksong.prediction.predictor import settled
@@ -245,7 +245,7 @@ def read_evaluation(folder: str | os.PathLike[str], part: str = "test") -> Evalu
     if not path.exists():
         raise FolksongError(f"{path}: not there; evaluate the {part} part of the run first")
     content = read_document(path, FORMAT, VERSION, "an evaluation", "evaluate the run again")
-    try:
+    with reading(path, "evaluate the run again"):
         figures: dict[str, Any] = {name: _read_figure(content[name]) for name in FIGURES}
         return Evaluation(
             **{name: content[name] for name in HEAD},
@@ -255,10 +255,6 @@ def read_evaluation(folder: str | os.PathLike[str], part: str = "test") -> Evalu
             no_negative=tuple(content["no_negative"]),
             tracks=ScoredTracks.read(Path(folder) / f"{part}.npz"),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise FileFormatError(
-            f"{path}: damaged ({type(error).__name__}: {error}); evaluate the run again"
-        ) from error
 
 
 def _read_figure(content: Mapping[str, Any]) -> Average:

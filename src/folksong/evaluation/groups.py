@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from folksong.errors import FileFormatError, FolksongError
-from folksong.files import read_document
+from folksong.errors import FolksongError
+from folksong.files import read_document, reading
 from folksong.labels.space import LabelSpace
 from folksong.runs import Run
 
@@ -81,15 +81,14 @@ def open_runs(paths: Sequence[Run | str | os.PathLike[str]]) -> list[NamedRun]:
             cells = [cell for cell in _read_cells(folder) if cell["done"]]
             if not cells:
                 raise FolksongError(f"{folder}: no cell of this experiment is finished yet")
-            found += [
-                (Run.open(folder / cell["run"]), str(cell["space"]), str(cell["loss"])) for cell in cells
-            ]
+            with reading(folder / EXPERIMENT_NAME):
+                found += [(Run.open(folder / cell["run"]), cell["space"], cell["loss"]) for cell in cells]
             continue
         run = path if isinstance(path, Run) else Run.open(folder)
         above = folder.absolute().parent.parent
         cells = _read_cells(above) if (above / EXPERIMENT_NAME).is_file() else []
         own = next((cell for cell in cells if cell["run"] == f"runs/{folder.name}"), None)
-        found.append((run, None, None) if own is None else (run, str(own["space"]), str(own["loss"])))
+        found.append((run, None, None) if own is None else (run, own["space"], own["loss"]))
     names = _short_names([run for run, _, _ in found])
     return [NamedRun(run, name, *more) for (run, *more), name in zip(found, names, strict=True)]
 
@@ -100,12 +99,11 @@ def _read_cells(folder: Path) -> list[dict[str, Any]]:
     content = read_document(
         file, EXPERIMENT_FORMAT, EXPERIMENT_VERSION, "an experiment", "give the folders of its runs instead"
     )
-    try:
-        return [{key: cell[key] for key in ("run", "space", "loss", "done")} for cell in content["cells"]]
-    except (KeyError, TypeError) as error:
-        raise FileFormatError(
-            f"{file}: damaged ({type(error).__name__}: {error}); run the experiment again"
-        ) from error
+    with reading(file, "run the experiment again"):
+        return [
+            {**{key: str(cell[key]) for key in ("run", "space", "loss")}, "done": cell["done"]}
+            for cell in content["cells"]
+        ]
 
 
 def group_runs(named: Sequence[NamedRun]) -> list[Group]:

@@ -26,6 +26,7 @@ from folksong.files import (
     check_signature,
     read_document,
     read_json,
+    reading,
     sha256_file,
     write_signed,
 )
@@ -174,12 +175,13 @@ def read_folder(folder: str | os.PathLike[str]) -> ExportedModel:
         "export the run again",
     )
     check_signature(path / DESCRIPTION_NAME, content, "export the run again")
-    try:
+    with reading(path / DESCRIPTION_NAME, "export the run again"):
         labels = LabelSpace(
             tuple(read_label(entry, number) for number, entry in enumerate(content["labels"])),
             content["aliases"],
         )
         values = [entry["threshold"] for entry in content["labels"]]
+        thresholds = None if None in values else np.array(values, np.float64)
         made_of, extractor, space = content.get("embeddings"), None, None
         tagger: Tagger | EmbeddingHead
         if made_of is None:
@@ -192,12 +194,7 @@ def read_folder(folder: str | os.PathLike[str]) -> ExportedModel:
         audio = AudioInput(int(heard["sample_rate"]), float(heard["window_seconds"]), preset)
         scoring = Scoring(**content["scoring"])
         wanted, made_from = content["weights_sha256"], content["made_from"]
-    except (KeyError, TypeError, AttributeError) as error:
-        raise FileFormatError(
-            f"{path / DESCRIPTION_NAME}: damaged ({type(error).__name__}: {error})"
-        ) from error
     _load_weights(tagger, path / WEIGHTS_NAME, wanted)
-    thresholds = None if None in values else np.array(values, np.float64)
     return ExportedModel(tagger.eval(), labels, audio, thresholds, scoring, made_from, space, extractor)
 
 

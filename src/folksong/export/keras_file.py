@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import numpy.typing as npt
 import torch
 
 from folksong.audio.log_mel import read_preset
+from folksong.audio.workers import read_guarded
 from folksong.errors import FileFormatError, FolksongError
 from folksong.export.folder import write_folder
 from folksong.files import describe_os_error, open_regular, sha256_file
@@ -45,16 +47,20 @@ USUAL_MELS = sorted(range(1, 513), key=lambda n_mels: n_mels % 8 != 0)
 
 def read_keras_weights(path: str | os.PathLike[str]) -> Weights:
     """Return layer name -> its arrays, in Keras' order, of a model or weights file."""
-    try:
-        import h5py
-    except ImportError:
+    if find_spec("h5py") is None:
         raise FolksongError(
             'Keras files need the package h5py, which is not installed: pip install "folksong[export]"'
-        ) from None
+        )
     try:
         open_regular(path).close()
     except OSError as error:
         raise FolksongError(describe_os_error(error, path)) from error
+    return read_guarded(_read_hdf5, path)
+
+
+def _read_hdf5(path: str) -> Weights:
+    import h5py
+
     try:
         with h5py.File(path, "r") as file:
             root = file.get("model_weights", file)

@@ -29,6 +29,7 @@ from folksong.models.heads import EmbeddingHead
 from folksong.models.pretrained.extractors import NETWORKS
 from folksong.models.pretrained.musicnn import PRESET
 from folksong.models.pretrained.network_with_head import NetworkWithHead
+from folksong.models.pretrained.onnx import HASH_KEY, sha256_of_model
 from folksong.prediction.thresholds import stored_thresholds
 from folksong.runs import Run
 
@@ -163,9 +164,9 @@ def export_onnx(run: Run, path: str | os.PathLike[str]) -> Path:
                 dynamo=False,
             )
         model = onnx.load(str(temporary))
-        for key, value in _metadata(run).items():
-            entry = model.metadata_props.add()
-            entry.key, entry.value = key, json.dumps(value, ensure_ascii=False)
+        metadata = {key: json.dumps(value, ensure_ascii=False) for key, value in _metadata(run).items()}
+        onnx.helper.set_model_props(model, metadata)
+        onnx.helper.set_model_props(model, {**metadata, HASH_KEY: sha256_of_model(model)})
         onnx.checker.check_model(model)
         onnx.save(model, str(temporary))
     return Path(path)

@@ -13,7 +13,7 @@ from torch import nn
 
 from folksong.embeddings.store import EMBEDDINGS
 from folksong.errors import FileFormatError, FolksongError
-from folksong.files import atomic_path
+from folksong.files import atomic_path, reading
 from folksong.labels.space import LabelSpace
 from folksong.models.heads import EmbeddingHead
 from folksong.models.pretrained.network_with_head import NetworkWithHead
@@ -94,7 +94,8 @@ def load_model(run: Run, *, checkpoint: str | os.PathLike[str] | None = None) ->
         raise FolksongError(
             f"{run.path}: learned from embeddings and has a head, not a network that hears audio"
         )
-    tagger = tagger_from_settings(dict(run.config["tagger"]), run.labels)
+    with reading(run.config_path):
+        tagger = tagger_from_settings(run.network_settings, run.labels)
     _load_weights(tagger, run.best_checkpoint if checkpoint is None else checkpoint)
     return tagger.eval()
 
@@ -108,7 +109,8 @@ def tagger_from_settings(settings: dict[str, Any], labels: LabelSpace) -> Tagger
 
 def load_head(run: Run) -> EmbeddingHead:
     """Return the head of a run on embeddings, in evaluation mode; see `load_model`."""
-    head = EmbeddingHead.from_settings(dict(run.config["tagger"]), run.labels)
+    with reading(run.config_path):
+        head = EmbeddingHead.from_settings(run.network_settings, run.labels)
     _load_weights(head, run.best_checkpoint)
     return head.eval()
 

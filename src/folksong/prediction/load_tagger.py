@@ -10,6 +10,7 @@ from typing import cast
 import torch
 
 from folksong.errors import FolksongError, nearest
+from folksong.files import reading
 from folksong.models.checkpoint import load_model
 from folksong.models.hardware import keep_memory
 from folksong.models.heads import EmbeddingHead
@@ -99,7 +100,8 @@ def load_tagger(
         model, labels = load_model(opened), opened.labels
         if tags:
             ask_for(model, opened, tags)
-        audio = AudioInput(opened.sample_rate, opened.window_seconds, opened.preset)
+        with reading(opened.config_path):
+            audio = AudioInput(opened.sample_rate, opened.window_seconds, opened.preset)
         tuned = None if tags else stored_thresholds(opened)
         thresholds = None if tuned is None else tuned.array(labels.names)
         stored = opened.scoring if tuned is None else tuned.scoring

@@ -11,7 +11,8 @@ import numpy.typing as npt
 import torch
 
 from folksong.errors import FileFormatError, FolksongError
-from folksong.models.pretrained.onnx import open_session
+from folksong.files import reading
+from folksong.models.pretrained.onnx import HASH_KEY, open_session, sha256_of_model
 from folksong.models.pretrained.pooling import check_samples
 from folksong.prediction.head_tagger import HeadTagger
 from folksong.prediction.windows import AudioInput, Scores
@@ -39,16 +40,20 @@ class OnnxTagger(HeadTagger):
     def __init__(self, file: str | os.PathLike[str]) -> None:
         self.file = Path(file)
         self.session, _ = open_session(self.file)
+        import onnx  # which is installed, as that told
+
         kept = self.session.get_modelmeta().custom_metadata_map
         (name, *_) = (one.name for one in self.session.get_inputs())
-        try:
+        if (own := kept.get(HASH_KEY)) is None:
+            raise FileFormatError(
+                f"{file}: no tagger that was exported here (no {HASH_KEY!r} in its metadata)"
+            )
+        if own != sha256_of_model(onnx.load(self.file, load_external_data=False)):
+            raise FileFormatError(f"{file}: was changed after it was exported; export the run again")
+        with reading(self.file):
             self.labels = tuple(json.loads(kept["labels"]))
             rate, seconds = json.loads(kept["sample_rate"]), json.loads(kept["window_seconds"])
             found = json.loads(kept.get("thresholds", "null"))
-        except (KeyError, ValueError) as error:
-            raise FileFormatError(
-                f"{file}: no tagger that was exported here (no {error} in its metadata)"
-            ) from error
         if name != "waveform":
             raise FolksongError(f"{file}: takes embeddings, not recordings; its network is not inside")
         self.thresholds = None if found is None else np.array(found, np.float64)

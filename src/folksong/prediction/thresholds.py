@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from folksong.errors import FileFormatError, FolksongError
-from folksong.files import check_signature, read_document, sha256_file, write_signed
+from folksong.files import check_signature, read_document, reading, sha256_file, write_signed
 from folksong.runs import Run, Scoring
 
 logger = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ class Thresholds:
             raise FolksongError(f"{path}: no thresholds yet; tune them first")
         content = read_document(path, FORMAT, VERSION, "thresholds", "tune them again")
         check_signature(path, content, "tune them again")
-        try:
+        with reading(path, "tune them again"):
             return cls(
                 values={entry["name"]: float(entry["threshold"]) for entry in content["labels"]},
                 f={entry["name"]: entry["f"] for entry in content["labels"]},
@@ -88,10 +88,6 @@ class Thresholds:
                     for key in ("beta", "part", "n_tracks", "checkpoint_sha256", "labels_sha256")
                 },
             )
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise FileFormatError(
-                f"{path}: damaged ({type(error).__name__}: {error}); tune them again"
-            ) from error
 
 
 def stored_thresholds(run: Run) -> Thresholds | None:
@@ -106,4 +102,6 @@ def stored_thresholds(run: Run) -> Thresholds | None:
             run.path,
         )
         return None
+    if set(found.values) != set(run.labels.names):
+        raise FileFormatError(f"{run.path / FILE_NAME}: holds thresholds of other labels; tune them again")
     return found

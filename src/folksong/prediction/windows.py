@@ -78,6 +78,12 @@ class AudioInput:
     window_seconds: float
     preset: FeaturePreset | None = None
 
+    def __post_init__(self) -> None:
+        if not (self.sample_rate > 0 and 0 <= self.window_seconds < np.inf):
+            raise FolksongError(
+                f"no network hears windows of {self.window_seconds!r} s at {self.sample_rate!r} Hz"
+            )
+
     def steps(self, seconds: float) -> int:
         """Return the number of samples or frames in so many seconds."""
         return window_steps(seconds, self.sample_rate, self.preset)

@@ -31,6 +31,7 @@ from folksong.files import (
     describe_os_error,
     open_regular,
     read_document,
+    reading,
     sha256_json,
     write_json,
 )
@@ -510,7 +511,7 @@ class Manifest:
         content = read_document(
             path, FORMAT, MANIFEST_VERSION, "a manifest of shards", "writing shards makes one"
         )
-        try:
+        with reading(path):
             manifest = cls(
                 audio_format=content["audio_format"],
                 sample_rate=content["sample_rate"],
@@ -522,8 +523,6 @@ class Manifest:
                 provenance=dict(content["provenance"]),
             )
             own_hash, n_tracks = content.pop(HASH_KEY, None), content["n_tracks"]
-        except (KeyError, TypeError, ValueError) as error:
-            raise FileFormatError(f"{path}: damaged ({type(error).__name__}: {error})") from error
         if manifest.n_tracks != n_tracks:
             raise FileFormatError(f"{path}: n_tracks does not match the files' sum {manifest.n_tracks}")
         if own_hash is not None and own_hash != sha256_json(content):

@@ -182,4 +182,4 @@ def joint_settings(config: Config, vectors: LabelVectors | None) -> dict[str, An
 def place_labels(network: nn.Module, run: Run) -> None:
     """Give the joint output layer of a run's network the vectors of its labels; do nothing where there is none."""
     if (layer := joint_output(network)) is not None:
-        layer.tag_vectors = torch.from_numpy(np.load(run.label_vectors_path, allow_pickle=False))
+        layer.tag_vectors = torch.from_numpy(run.label_vectors)

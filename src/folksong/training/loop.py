@@ -31,8 +31,8 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from folksong.errors import FileFormatError, FolksongError
-from folksong.files import atomic_write, json_value
+from folksong.errors import FolksongError
+from folksong.files import atomic_write, json_value, reading
 from folksong.metrics import summarise
 from folksong.models.checkpoint import read_checkpoint, write_checkpoint
 from folksong.models.front_ends import LOG_MEL
@@ -168,7 +168,7 @@ class TrainingState:
             Counts(),
         )
         if run.last_checkpoint.exists():
-            state.load(read_checkpoint(run.last_checkpoint), run.last_checkpoint)
+            state.load(run)
             logger.info(
                 "%s: going on from epoch %d, step %d", run.path, state.counts.epoch + 1, state.counts.step
             )
@@ -194,20 +194,26 @@ class TrainingState:
         content = {name: part.state_dict() for name, part in parts.items()}
         write_checkpoint(run.last_checkpoint, {**content, **asdict(self.counts)})
 
-    def load(self, content: dict[str, Any], path: Path) -> None:
-        """Take up what `save` wrote into `path`.
+    def load(self, run: Run) -> None:
+        """Take up what `save` wrote.
 
         Raises:
-            FileFormatError: it is something else.
+            FileFormatError: it is something else, or no moment of this training.
         """
-        try:
+        content, told = read_checkpoint(run.last_checkpoint), run.history()
+        with reading(run.last_checkpoint, "begin anew"):
             for name in ("tagger", "optimizer", "schedule", "scaler"):
                 getattr(self, name).load_state_dict(content[name])
             counts = {name: content[name] for name in asdict(self.counts)}
             self.counts = TypeAdapter(Counts).validate_python(counts)
-        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise FileFormatError(f"{path}: damaged, or of another training ({reason})") from error
+            epoch, history = self.counts.epoch, self.counts.history
+            first = epoch * self.batches.steps_per_epoch
+            if (
+                not first <= self.counts.step <= first + self.batches.steps_per_epoch
+                or len(history) != epoch
+                or history[: len(told)] != told
+            ):
+                raise ValueError(f"its steps and figures are not those of {run.metrics_path.name}")
 
 
 @dataclass

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -86,7 +85,7 @@ def read_loss(run: Run, settings: LossSettings, counts: Sequence[int]) -> Taggin
     """
     if settings.chosen != "semantic" and not settings.is_joint:
         return TaggingLoss(settings)
-    vectors = torch.from_numpy(np.load(run.label_vectors_path, allow_pickle=False))
+    vectors = torch.from_numpy(run.label_vectors)
     return TaggingLoss(settings, vectors, torch.tensor(counts))
 
 

@@ -19,7 +19,7 @@ from folksong.embeddings.read_vectors import read_vectors
 from folksong.embeddings.store import EMBEDDINGS
 from folksong.embeddings.words import WordVectors
 from folksong.errors import FolksongError
-from folksong.files import atomic_write
+from folksong.files import atomic_write, sha256_file
 from folksong.labels.space import LabelSpace
 from folksong.labels.top import drop
 from folksong.models.hardware import choose_precision
@@ -161,6 +161,7 @@ def _begin(given: _Inputs, settings: Config, processes: Processes) -> tuple[Run,
         if label_vectors is not None:
             with atomic_write(folder / LABEL_VECTORS_NAME) as stream:
                 np.save(stream, label_vectors.vectors, allow_pickle=False)
+            description["label_vectors_sha256"] = sha256_file(folder / LABEL_VECTORS_NAME)
     return Run.create(folder, description, data.space, data.split), data, config
 
 

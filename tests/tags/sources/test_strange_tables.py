@@ -1,5 +1,6 @@
 """Tables as other people have them: each is read as it is meant, or refused with what to do."""
 
+import contextlib
 import gzip
 import logging
 from pathlib import Path
@@ -56,6 +57,17 @@ def test_d6_the_index_of_a_parquet_file_is_no_tag(tmp_path: Path) -> None:
     lists = pl.DataFrame({"track_id": ["a", "b"], "tags": [["rock"], ["pop"]]})
     lists.write_parquet(tmp_path / "lists.parquet")
     assert pairs_of(fs.read_tags(tmp_path / "lists.parquet")) == ROCK_POP
+
+
+def test_16_c6_a_parquet_file_changed_anywhere_is_read_or_named(tmp_path: Path) -> None:
+    """Some bytes let the reader panic, which is no ordinary exception."""
+    path = tmp_path / "t.parquet"
+    pl.DataFrame({"track_id": ["a", "b"], "tag": ["rock", None], "weight": [1, 2]}).write_parquet(path)
+    content = path.read_bytes()
+    for place in range(len(content)):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :])
+        with contextlib.suppress(fs.FolksongError):
+            fs.read_tags(path, cache=False)
 
 
 def test_d6_a_mixed_one_hot_table_says_which_columns_are_no_tags(

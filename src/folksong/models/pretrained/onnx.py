@@ -41,11 +41,12 @@ from threadpoolctl import threadpool_limits
 from folksong.audio.log_mel import FeaturePreset, log_mel
 from folksong.embeddings.store import EmbeddingSpace
 from folksong.errors import AudioError, FileFormatError, FolksongError, nearest
-from folksong.files import parse_toml, read_text, sha256_file
+from folksong.files import parse_toml, read_text, reading, sha256_file
 from folksong.models.pretrained.pooling import POOLS, Pool, Pooling, Vector, check_samples
 from folksong.shards.window_positions import slide, spread
 
 WINDOWS_AT_ONCE = 8
+HASH_KEY = "sha256"  # of a model's metadata, where folksong exported it
 AXES = {"log-mel": {"window", "channel", "frame", "band"}, "samples": {"window", "channel", "sample"}}
 
 
@@ -90,7 +91,7 @@ def read_description(path: str | os.PathLike[str]) -> ModelDescription:
         FolksongError: there is none.
         FileFormatError: it is not TOML, or a setting is unknown, missing, or impossible; the message names it.
     """
-    try:
+    with reading(path):
         content = parse_toml(read_text(path), path)
         known = [field.name for field in fields(ModelDescription)]
         for key in content:
@@ -104,10 +105,6 @@ def read_description(path: str | os.PathLike[str]) -> ModelDescription:
                 {"name": content["model"], "sample_rate": content["sample_rate"], **mel}
             )
         return ModelDescription(**{**content, "axes": tuple(content["axes"])}, mel=mel)
-    except (FolksongError, TypeError) as error:
-        if isinstance(error, FolksongError) and str(path) in str(error):
-            raise
-        raise FileFormatError(f"{path}: {error}") from error
 
 
 class OnnxExtractor:
@@ -269,6 +266,15 @@ def open_session(file: Path) -> tuple[Any, str]:
         reason = " ".join(str(error).split())[:300]
         raise FileFormatError(f"{file}: onnxruntime cannot load it: {reason}") from error
     return session, hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def sha256_of_model(model: Any) -> str:
+    """Return the hash of all that an ONNX model (a ``ModelProto``) holds, but for the hash among its metadata."""
+    unsigned = type(model)()
+    unsigned.CopyFrom(model)
+    for entry in [entry for entry in unsigned.metadata_props if entry.key == HASH_KEY]:
+        unsigned.metadata_props.remove(entry)
+    return hashlib.sha256(unsigned.SerializeToString(deterministic=True)).hexdigest()
 
 
 def _graphs(graph: Any) -> Iterator[Any]:

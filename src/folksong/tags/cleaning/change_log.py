@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
-from folksong.errors import FileFormatError, FolksongError
-from folksong.files import atomic_write, read_document
+from folksong.errors import FolksongError
+from folksong.files import atomic_write, read_document, reading
 from folksong.tags.sources.read_tags import Tags, as_table
 
 FORMAT = "folksong.changes"
@@ -119,13 +119,10 @@ class ChangeLog:
     def read(cls, path: str | os.PathLike[str]) -> ChangeLog:
         """Read a change log."""
         content = read_document(path, FORMAT, VERSION, "a change log", "cleaning tags writes them")
-        try:
+        with reading(path, "clean the tags again"):
             return TypeAdapter(cls).validate_python(
                 {name: content[name] for name in ("steps", "source", "source_sha256")}
             )
-        except (KeyError, ValidationError) as error:
-            reason = str(error).replace("\n", " ")[:200]
-            raise FileFormatError(f"{path}: a damaged change log ({reason}); clean the tags again") from error
 
 
 def _json(value: Any) -> str:

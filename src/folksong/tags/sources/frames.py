@@ -88,7 +88,7 @@ def read_frame(
     """
     data = read_bytes(path)
     if data.startswith(PARQUET_MAGIC):
-        return _without_index(_read_parquet(path, data))
+        return _without_index(_plain_columns(read_parquet(path, data)))
     data, separator = table_text(path, data, separator, encoding)
     if quotes is None:
         quotes = quotes_are_closed(data, separator)
@@ -304,13 +304,21 @@ def _without_index(frame: pl.DataFrame) -> pl.DataFrame:
     return frame
 
 
-def _read_parquet(path: str | os.PathLike[str], data: bytes) -> pl.DataFrame:
+def read_parquet(path: str | os.PathLike[str], data: bytes | None = None) -> pl.DataFrame:
+    """Read a Parquet file, whose bytes may be at hand.
+
+    Raises:
+        FileFormatError: it is cut or damaged.
+    """
     try:
-        frame = pl.read_parquet(io.BytesIO(data))
-    except (pl.exceptions.PolarsError, OSError) as error:
+        return pl.read_parquet(io.BytesIO(read_bytes(path) if data is None else data))
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise FileFormatError(
             f"{path}: a damaged Parquet file ({str(error).splitlines()[0][:200]}); fetch or write it again"
         ) from error
+
+
+def _plain_columns(frame: pl.DataFrame) -> pl.DataFrame:
     nested = [
         name
         for name, kind in frame.schema.items()
