@@ -26,7 +26,7 @@ from folksong.training.fit_head import Examples, fit_head
 from folksong.training.fit_joint import fit_joint
 from folksong.training.losses import TaggingLoss
 
-JOINT = {"n_tag_numbers": 110, "n_words": 50}
+JOINT = {"n_tag_numbers": 110}
 
 
 def losses(n_labels: int, counts: torch.Tensor) -> tuple[TaggingLoss, TaggingLoss]:

@@ -204,6 +204,15 @@ def json_lines(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+def test_a_new_tag_is_known_by_the_co_occurrence_that_its_words_predict(recordings):
+    run = fs.Run.open(recordings / "run")
+    head = load_head(run)
+    ask_for(head, run, ["storm", "noise", "tone"])
+    storm, noise, tone = (row[2:].numpy() for row in joint_output(head).tag_vectors)
+    assert abs(storm @ storm - 1) < 1e-5
+    assert storm @ noise > storm @ tone + 0.2
+
+
 def test_a_folder_is_searched_and_heard_once(recordings, monkeypatch):
     run, folder = fs.Run.open(recordings / "run"), recordings / "music"
     best = [name for name, _ in search(run, folder, "storm", top=12)]

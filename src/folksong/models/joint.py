@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-HIDDEN = 0.5
 FIRST_SCALE, MOST_SCALE = 1 / 0.07, 100.0
 FIRST_BIAS, BIAS_STEPS = -8.0, 10.0
 """The bias is learned in steps that are so many times larger than those of other weights."""
@@ -29,8 +28,6 @@ class JointOutput(nn.Module):
         n_features: of the network before it.
         n_labels: how many labels.
         n_tag_numbers: numbers of a label's vector.
-        n_words: so many of them, the first ones, say what its words mean. In training the others are hidden from
-            half of the labels, so that the words alone say enough of new ones.
         n_units: d.
         cosine: False: bilinear, see above.
         scale: s; None learns it.
@@ -44,7 +41,6 @@ class JointOutput(nn.Module):
         n_labels: int,
         n_tag_numbers: int,
         *,
-        n_words: int | None = None,
         n_units: int = 128,
         cosine: bool = True,
         scale: float | None = None,
@@ -52,10 +48,10 @@ class JointOutput(nn.Module):
         super().__init__()
         self.settings: dict[str, Any] = {
             "n_tag_numbers": n_tag_numbers,
-            "n_words": n_words,
             "n_units": n_units,
+            "cosine": cosine,
+            "scale": scale,
         }
-        self.settings |= {"cosine": cosine, "scale": scale}
         self.register_buffer("tag_vectors", torch.zeros(n_labels, n_tag_numbers))
         if cosine:
             self.audio: nn.Module = nn.Sequential(nn.LayerNorm(n_features), nn.Linear(n_features, n_units))
@@ -86,14 +82,6 @@ class JointOutput(nn.Module):
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
         return normalize(wide, dim=1) if self.settings["cosine"] else wide
 
-    def _partly_hidden(self) -> Tensor:
-        """Return the labels' vectors, of half of them the words alone."""
-        if self.settings["n_words"] is None:
-            return self.tag_vectors
-        hidden = torch.rand(len(self.tag_vectors), 1, device=self.tag_vectors.device) < HIDDEN
-        company = torch.arange(self.tag_vectors.shape[1], device=hidden.device) >= self.settings["n_words"]
-        return self.tag_vectors.masked_fill(hidden & company, 0)
-
     def forward(self, features: Tensor) -> Tensor:
         """(batch, n_features) -> logits (batch, n_labels); g(a) where the layer was told to `listen`."""
         heard = self.embed_audio(features)
@@ -101,7 +89,7 @@ class JointOutput(nn.Module):
             return heard
         points = self._points
         if self.training or torch.is_grad_enabled() or points is None or points.device != heard.device:
-            points = self.embed_tags(self._partly_hidden() if self.training else self.tag_vectors)
+            points = self.embed_tags(self.tag_vectors)
             self._points = None if self.training or torch.is_grad_enabled() else points
         with torch.autocast(heard.device.type, enabled=False):  # cosines need more digits than 16 bits have
             cosines = heard @ points.to(heard.dtype).T

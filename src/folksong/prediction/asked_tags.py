@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from folksong.embeddings.read_vectors import read_vectors
+from folksong.embeddings.ridge import predict_from_words
 from folksong.embeddings.tags import embed_tags, tag_words
 from folksong.errors import FolksongError
 from folksong.models.joint import ask, joint_output
@@ -56,7 +57,11 @@ def ask_for(network: nn.Module, run: Run, tags: Sequence[str]) -> None:
 
 
 def _new_vectors(run: Run, tags: Sequence[str], learned: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return what tags that no label stands for are known by, (n, m)."""
+    """Return what tags that no label stands for are known by, (n, m).
+
+    These are their words' vectors and, beside them, the co-occurrence vectors that words predict, as learned from the
+    labels.
+    """
     source, side = run.config["settings"]["loss"]["vectors"], run.config["settings"]["model"]["tag_side"]
     if source is None or side in ("ppmi", "skipgram"):
         raise FolksongError(
@@ -81,6 +86,9 @@ def _new_vectors(run: Run, tags: Sequence[str], learned: npt.NDArray[np.float32]
         )
     for tag, unknown in embedded.unknown_words.items():
         logger.warning("%r: unknown to %s and passed over: %s", tag, words_of.source, ", ".join(unknown))
-    found = np.zeros((len(tags), learned.shape[1]), np.float32)
-    found[:, : words_of.dimension] = embedded.vectors
-    return found
+    words = np.concatenate([learned[:, : words_of.dimension], embedded.vectors])
+    company = np.zeros((len(words), learned.shape[1] - words_of.dimension))
+    company[: len(learned)] = learned[:, words_of.dimension :]
+    predicted = predict_from_words(words, company, np.ones(len(words), bool))[len(learned) :]
+    predicted /= np.maximum(np.linalg.norm(predicted, axis=1, keepdims=True), 1e-9)
+    return np.concatenate([embedded.vectors, predicted], axis=1).astype(np.float32)

@@ -43,14 +43,12 @@ class LabelVectors:
         missing: names of the labels without a vector.
         source: what the vectors came from.
         sha256: hash of that source.
-        n_words: so many numbers, the first ones, are of words, where others follow.
     """
 
     vectors: npt.NDArray[np.float32]
     missing: tuple[str, ...]
     source: str
     sha256: str
-    n_words: int | None = None
 
 
 def embed_labels(
@@ -135,8 +133,7 @@ def tag_side(data: TrainingData, vectors: WordVectors | None, side: str, seed: i
     missing = tuple(name for name, row in zip(space.names, found, strict=True) if not row.any())
     _check_distinct(space, found)
     source, sha256 = ("co-occurrence", "") if words is None else (words.source, words.sha256)
-    n_words = parts[0].shape[1] if len(parts) > 1 else None
-    return LabelVectors(found, missing, source, sha256, n_words)
+    return LabelVectors(found, missing, source, sha256)
 
 
 def _company(space: LabelSpace, targets: sp.csr_matrix, side: str, seed: int) -> npt.NDArray[np.float64]:
@@ -172,7 +169,6 @@ def joint_settings(config: Config, vectors: LabelVectors | None) -> dict[str, An
         return None
     return {
         "n_tag_numbers": vectors.vectors.shape[1],
-        "n_words": vectors.n_words,
         "n_units": config.model.n_joint_units,
         "cosine": config.loss.kind != "ridge",
         "scale": HINGE_SCALE if config.loss.kind == "hinge" else None,
