@@ -86,9 +86,9 @@ def _new_vectors(run: Run, tags: Sequence[str], learned: npt.NDArray[np.float32]
         )
     for tag, unknown in embedded.unknown_words.items():
         logger.warning("%r: unknown to %s and passed over: %s", tag, words_of.source, ", ".join(unknown))
-    words = np.concatenate([learned[:, : words_of.dimension], embedded.vectors])
-    company = np.zeros((len(words), learned.shape[1] - words_of.dimension))
+    meanings = np.concatenate([learned[:, : words_of.dimension], embedded.vectors])
+    company = np.zeros((len(meanings), learned.shape[1] - words_of.dimension))
     company[: len(learned)] = learned[:, words_of.dimension :]
-    predicted = predict_from_words(words, company, np.ones(len(words), bool))[len(learned) :]
+    predicted = predict_from_words(meanings, company, np.ones(len(meanings), bool))[len(learned) :]
     predicted /= np.maximum(np.linalg.norm(predicted, axis=1, keepdims=True), 1e-9)
     return np.concatenate([embedded.vectors, predicted], axis=1).astype(np.float32)
