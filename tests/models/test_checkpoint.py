@@ -27,6 +27,13 @@ def test_c6_a_flipped_bit_among_the_weights_is_found(tmp_path):
         read_checkpoint(path)
 
 
+def test_16_c9_the_same_weights_are_the_same_bytes(tmp_path):
+    """A killed training that was run again is compared by them, thresholds and evaluations name their hash."""
+    for name in ("a/best.ckpt", "b/last.ckpt", "a/best.ckpt"):
+        write_checkpoint(tmp_path / name, {"tagger": {"weight": torch.arange(3.0)}})
+    assert (tmp_path / "a/best.ckpt").read_bytes() == (tmp_path / "b/last.ckpt").read_bytes()
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04" + bytes(100), b"\x80\x02."])
 def test_c6_what_is_no_checkpoint_is_said(tmp_path, content):
     (tmp_path / "x.ckpt").write_bytes(content)

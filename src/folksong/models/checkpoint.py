@@ -13,7 +13,7 @@ from torch import nn
 
 from folksong.embeddings.store import EMBEDDINGS
 from folksong.errors import FileFormatError, FolksongError
-from folksong.files import atomic_path, reading
+from folksong.files import atomic_write, reading
 from folksong.labels.space import LabelSpace
 from folksong.models.heads import EmbeddingHead
 from folksong.models.pretrained.network_with_head import NetworkWithHead
@@ -29,8 +29,8 @@ NETWORK = "network"  # key of the settings of a network that others trained
 
 def write_checkpoint(path: str | os.PathLike[str], content: dict[str, Any]) -> None:
     """Write tensors and plain values, whole or not at all. ``content["tagger"]`` is the tagger's state dict."""
-    with atomic_path(path) as temporary:
-        torch.save({"format": FORMAT, **content}, temporary)
+    with atomic_write(path) as stream:  # of a name, PyTorch would write it into the archive
+        torch.save({"format": FORMAT, **content}, stream)
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
