@@ -5,8 +5,6 @@ crowd's information each choice keeps. ``import folksong as fs`` is cheap: every
 first use, and nothing about tags and labels loads torch.
 """
 
-from __future__ import annotations
-
 import ast
 from importlib import import_module
 from importlib.resources import files

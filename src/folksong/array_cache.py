@@ -5,8 +5,6 @@ shapes, checksum, the caller's key and notes), its length and its own checksum. 
 written under another key is simply not used; deleting one is always safe.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import logging

@@ -3,8 +3,6 @@
 Codecs are not looked up but tried: a second of sound is encoded, decoded again and compared.
 """
 
-from __future__ import annotations
-
 import importlib.metadata
 import io
 import os

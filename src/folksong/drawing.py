@@ -1,7 +1,5 @@
 """What all charts share: names that can be shown, pages, and pictures by Matplotlib with the same bytes each time."""
 
-from __future__ import annotations
-
 import html
 import os
 import warnings

@@ -5,8 +5,6 @@ a full disk) sees the old content or the new one and never half of it. What a co
 hash: it may be replaced by the same command as long as nobody changed it.
 """
 
-from __future__ import annotations
-
 import csv
 import errno
 import hashlib

@@ -6,8 +6,6 @@ ending. Hidden files and folders (a name that starts with one dot) do not count;
 the links to it. What is passed over is told in a warning.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 from collections.abc import Iterable, Iterator

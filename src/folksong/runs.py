@@ -13,8 +13,6 @@ evaluation/      what `folksong evaluate` found
 ```
 """
 
-from __future__ import annotations
-
 import html
 import json
 import os
@@ -87,7 +85,7 @@ class Scoring:
         windows: Literal["track", "centre"] | None = None,
         hop_seconds: float | None = None,
         precision: str | None = None,
-    ) -> Scoring:
+    ) -> "Scoring":
         """Return this definition with what is not None in its place."""
         return Scoring(
             self.windows if windows is None else windows,
@@ -111,7 +109,7 @@ class Run:
     @classmethod
     def create(
         cls, path: str | os.PathLike[str], config: Mapping[str, Any], labels: LabelSpace, split: Split
-    ) -> Run:
+    ) -> "Run":
         """Write a new run's folder; ``config.json`` last, so that a folder that has one is whole.
 
         Raises:
@@ -129,7 +127,7 @@ class Run:
         return cls(folder, content)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> Run:
+    def open(cls, path: str | os.PathLike[str]) -> "Run":
         """Read a run's folder.
 
         Raises:

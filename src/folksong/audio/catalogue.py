@@ -6,8 +6,6 @@ below the folder without the ending (`folksong.recordings`). Lines that start wi
 only; ids and paths are taken as they stand, blanks included.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import logging

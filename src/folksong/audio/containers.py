@@ -6,8 +6,6 @@ than it promises was cut, which libsndfile takes in silence. Recordings may foll
 files put one behind another), of which decoders read the first.
 """
 
-from __future__ import annotations
-
 import io
 import os
 import re

@@ -12,8 +12,6 @@ resampled as they come, so that memory holds the mono result and one block, what
 `LongRecording` does without the former too.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 from collections.abc import Iterator

@@ -9,8 +9,6 @@ what is silent in between counts as total and longest silence. (The earlier proj
 file to a journal (``.<catalogue>.journal``), which survives a kill. Both hold for one silence threshold.
 """
 
-from __future__ import annotations
-
 import contextlib
 import csv
 import hashlib
@@ -203,7 +201,7 @@ class KnownFiles:
     _stream: IO[str] | None = None
 
     @classmethod
-    def read(cls, catalogue: Path, silence_db: float) -> KnownFiles:
+    def read(cls, catalogue: Path, silence_db: float) -> "KnownFiles":
         """Read what earlier scans into this catalogue left, finished or not."""
         known = cls(catalogue, silence_db)
         try:

@@ -10,8 +10,6 @@ The presets live in `presets.json`. Decibels are cut off `top_db` below the loud
 `log_mel` is to be given a track, never a window of it.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -114,7 +112,7 @@ class FeaturePreset:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, settings: Mapping[str, Any]) -> FeaturePreset:
+    def from_dict(cls, settings: Mapping[str, Any]) -> "FeaturePreset":
         """Rebuild a preset from `to_dict`."""
         known = [field.name for field in fields(cls)]
         if not isinstance(settings, Mapping):

@@ -7,8 +7,6 @@ channels change on the way, and whether several files were joined. The walk is b
 encoder's note at the start) promises. Bit layout after ISO/IEC 11172-3 and 13818-3 (and the unofficial MPEG 2.5).
 """
 
-from __future__ import annotations
-
 import mmap
 import re
 from collections.abc import Sequence

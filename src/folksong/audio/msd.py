@@ -6,8 +6,6 @@ The previews are named ``1234567.clip.mp3`` after 7digital's number of the track
 the same song. Scans and the cleaning of tags read both here.
 """
 
-from __future__ import annotations
-
 import io
 import os
 import re
@@ -79,7 +77,7 @@ class MsdLists:
         track_list: str | os.PathLike[str] | None = None,
         mismatches: str | os.PathLike[str] | None = None,
         duplicates: str | os.PathLike[str] | None = None,
-    ) -> MsdLists:
+    ) -> "MsdLists":
         """Read those lists whose files are given: `read_track_list`, `read_mismatches`, `read_duplicates`."""
         return cls(
             tracks=None if track_list is None else read_track_list(track_list),

@@ -7,8 +7,6 @@ in Ogg). mp3 goes to miniaudio rather than to libsndfile's mpg123, which is a li
 Samples in NumPy's ``.npz`` are read as the base project of the earlier one stored them.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import zipfile
@@ -89,7 +87,7 @@ class RecordingStream:
         """What could not be read so far, or None; complete when the blocks are at their end."""
         return "; ".join(self.lost) or None
 
-    def __enter__(self) -> RecordingStream:
+    def __enter__(self) -> "RecordingStream":
         return self
 
     def __exit__(self, *error: object) -> None:

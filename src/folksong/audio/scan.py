@@ -6,8 +6,6 @@ into the same catalogue measures only files whose size or time of change is new.
 to a journal line by line, so that a scan which was stopped, or killed, continues where it was.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import os

@@ -9,8 +9,6 @@ again, and nothing is forked from a process that has threads. It ends when its i
 parent.
 """
 
-from __future__ import annotations
-
 import contextlib
 import faulthandler
 import json
@@ -125,7 +123,7 @@ class Workers:
         self._all: list[_Worker] = []
         self._closed = False
 
-    def __enter__(self) -> Workers:
+    def __enter__(self) -> "Workers":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -191,7 +189,7 @@ class Workers:
                 self._idle.append(worker)
                 return result
 
-    def _start(self) -> _Worker:
+    def _start(self) -> "_Worker":
         worker = _Worker()
         self._all.append(worker)
         if self._closed:

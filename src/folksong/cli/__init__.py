@@ -3,8 +3,6 @@
 Modules of this package import nothing heavy at the top, so that ``folksong --help`` answers at once.
 """
 
-from __future__ import annotations
-
 import click
 from click.core import ParameterSource
 

@@ -1,7 +1,5 @@
 """``folksong audio``: recordings on disk, measured and listed."""
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 import click

@@ -3,8 +3,6 @@
 And what they print: text of strangers made harmless, log lines on stderr, tables, JSON and CSV.
 """
 
-from __future__ import annotations
-
 import csv
 import inspect
 import json

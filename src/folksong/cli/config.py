@@ -1,7 +1,5 @@
 """``folksong config``: settings of a training."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from typing import Any, Literal, get_args, get_origin

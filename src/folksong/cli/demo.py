@@ -1,7 +1,5 @@
 """``folksong demo``: the whole path on the embedded corpus."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 import click

@@ -1,7 +1,5 @@
 """``folksong embeddings`` and ``models``: recordings as vectors, by networks that others trained or from anywhere."""
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 import click

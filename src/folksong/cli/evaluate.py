@@ -1,7 +1,5 @@
 """``folksong evaluate | compare | report``: how good runs are, with intervals, and as one page to look at."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 from typing import Any

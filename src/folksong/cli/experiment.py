@@ -17,8 +17,6 @@ Args:
     with_report (--report/--no-report): Write DIR/report.html.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

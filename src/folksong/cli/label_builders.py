@@ -1,7 +1,5 @@
 """``folksong labels kmeans | genres | npmi | skipgram | hybrid | dictionary``: label spaces from tags."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
@@ -116,7 +114,7 @@ def npmi_command(
     """
     from folksong.labels.npmi import LINKAGES
 
-    def build(*given: Any, on_genre: Any, **settings: Any) -> fs.LabelSpace:
+    def build(*given: Any, on_genre: Any, **settings: Any) -> "fs.LabelSpace":
         for linkage in LINKAGES if compare else ():
             found: list[Any] = []
             fs.labels.npmi(*given, **{**settings, "linkage": linkage, "on_genre": found.append})
@@ -147,7 +145,7 @@ def skipgram_command(
 
 
 def _write_subgenres(
-    build: Callable[..., fs.LabelSpace], genres: str, source: str, out: str, plots: str | None, split: str | None,
+    build: Callable[..., "fs.LabelSpace"], genres: str, source: str, out: str, plots: str | None, split: str | None,
     **settings: Any,
 ) -> None:  # fmt: skip
     table, provenance = training_tracks(source, split)

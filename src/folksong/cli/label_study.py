@@ -1,7 +1,5 @@
 """``folksong labels pairs | diff | explain | cooccurrence | stability | map``: label spaces looked at and compared."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from typing import Any, Literal
 

@@ -1,7 +1,5 @@
 """``folksong labels top | filter | show``, and what all commands about label spaces share."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -113,7 +111,7 @@ def given_vectors(source: str | None) -> Any:
     return None if source is None else fs.read_vectors(source, progress=wants_progress())
 
 
-def training_tracks(source: str, split: str | None) -> tuple[fs.TagTable, dict[str, Any]]:
+def training_tracks(source: str, split: str | None) -> tuple["fs.TagTable", dict[str, Any]]:
     """Return the table that labels are learned from, and what their provenance says of it."""
     table = fs.read_tags(source)
     if split is None:
@@ -122,7 +120,7 @@ def training_tracks(source: str, split: str | None) -> tuple[fs.TagTable, dict[s
     return table.select_tracks(parts.training), {"source": source, "split_sha256": parts.sha256()}
 
 
-def write_space(space: fs.LabelSpace, out: str, table: fs.TagTable | None) -> Any:
+def write_space(space: "fs.LabelSpace", out: str, table: "fs.TagTable | None") -> Any:
     """Write a label space and print its size; with a table also what it keeps, which is returned."""
     space.write(out)
     click.echo(f"{out}: {len(space)} labels")
@@ -131,7 +129,7 @@ def write_space(space: fs.LabelSpace, out: str, table: fs.TagTable | None) -> An
     return None if table is None else echo_coverage(space, table)
 
 
-def echo_coverage(space: fs.LabelSpace, table: fs.TagTable) -> Any:
+def echo_coverage(space: "fs.LabelSpace", table: "fs.TagTable") -> Any:
     """Print how much of a table a label space keeps, and return it."""
     kept = space.coverage(table)
     click.echo(

@@ -11,8 +11,6 @@ of the library are read from their source, so that ``--help`` imports nothing he
 can be written on a command line become options, with their entries where the command line has none of its own.
 """
 
-from __future__ import annotations
-
 import ast
 import builtins
 import inspect

@@ -20,8 +20,6 @@ Args:
     dry_run: With --write-tags: only say what would be written.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator
 from functools import partial

@@ -1,7 +1,5 @@
 """``folksong shards``: audio and tags on disk, in the form that training drinks from."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal

@@ -1,7 +1,5 @@
 """``folksong tags propose | recipe | clean | explain``: merges proposed, reviewed, applied and explained."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Any
 

@@ -1,7 +1,5 @@
 """``folksong tags cooccurrence | query``: which tags share tracks, and which tracks carry them."""
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 import click

@@ -1,7 +1,5 @@
 """``folksong tags``: read what listeners wrote, convert it, and say what it looks like."""
 
-from __future__ import annotations
-
 import logging
 from typing import Any, Literal
 
@@ -166,7 +164,7 @@ def facets(source: File, out: Output, *, vectors: str | None = None, facets: Fil
     click.echo(f"{out}: {table.n_tags:,} tags")
 
 
-def _read(source: str, tracks: str | None) -> fs.TagTable:
+def _read(source: str, tracks: str | None) -> "fs.TagTable":
     from folksong.tags.tag_lists import read_track_ids
 
     table = fs.read_tags(source)

@@ -58,8 +58,6 @@ Args:
         3: everything.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal

@@ -13,8 +13,6 @@ truth/entries.csv    track_id, tag, verdict (right, wrong, opinion) of every ent
 ```
 """
 
-from __future__ import annotations
-
 import csv
 import hashlib
 import os

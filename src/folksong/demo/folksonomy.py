@@ -6,8 +6,6 @@ spellings. The crowd as a whole misses some concepts and believes some wrong one
 Weights are counts scaled so that a track's top tag has 100, as last.fm's are.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ A tone is the real part of ``sum_k a_k exp((i w_k - d_k) n)``. Cutting time into
 into one matrix product, ``exp(z_k b q) @ exp(z_k r)`` with n = b q + r, which is far quicker than a sine a partial.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """A piece from its plan: instruments, drums and voice, the mix, the sound of an era's records, and the mp3 file."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import asdict
 from typing import Any

@@ -17,8 +17,6 @@ runs/FRONT-END/         a tagger with tuned thresholds: `folksong predict` and `
 ```
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import math

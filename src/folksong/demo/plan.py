@@ -4,8 +4,6 @@ Everything is drawn from a seed and the names in the recipes, never from positio
 fewer genres holds the same pieces as the full one.
 """
 
-from __future__ import annotations
-
 import hashlib
 import zlib
 from collections.abc import Sequence

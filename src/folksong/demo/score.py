@@ -15,8 +15,6 @@ melody     a tune of one bar that comes back changed at its end
 ========== =====================================================================
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -4,8 +4,6 @@ The formants of a vowel are applied to the whole part at once in the frequency d
 the vowels. Vowels follow the averages of Peterson and Barney (1952).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -5,8 +5,6 @@ Where most lines hold tabs, these separate fields too. In the 840B GloVe files a
 (``. . .``): the last `dimension` fields are the numbers.
 """
 
-from __future__ import annotations
-
 import gzip
 import logging
 import os

@@ -8,8 +8,6 @@ Columns of a table that hold nothing but 0 and 1 (in ARFF: of the type {0,1}) ar
 (CAL500, emotions); they become the folder's own tags, ``tags.db``.
 """
 
-from __future__ import annotations
-
 import csv
 import logging
 import os

@@ -6,8 +6,6 @@ Lin 2002 discount rare pairs). Directions are learned on the frequent tags; rare
 meets by chance on three tracks shapes no axis.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Word vectors from any source: the one way in, which looks at the content and picks the reader."""
 
-from __future__ import annotations
-
 import importlib.util
 import os
 from pathlib import Path

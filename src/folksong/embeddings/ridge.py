@@ -5,8 +5,6 @@ but what a tag of three tracks co-occurs with is mostly chance. The regression g
 alone, in the space of the co-occurrence vectors, so that the two can be added.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 

@@ -5,8 +5,6 @@ sentence-transformers models are published. The tokens' last hidden states are a
 Nothing is ever downloaded.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Sequence

@@ -12,8 +12,6 @@ co-occurrence counts: with n_i samples of input i, of which c_ij have tag j in t
 and a full-batch step costs N × N whatever the number of tracks. The gradients are written out; no torch is needed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple

@@ -7,8 +7,6 @@ a writing is under way the files lie in ``.writing/``; rows are only ever added 
 goes on where it was.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
@@ -108,7 +106,7 @@ class EmbeddingSpace:
         parts = [self.revision, self.layer, self.pool, *heard, f"{self.dimensions} numbers"]
         return f"{self.model} ({', '.join(part for part in parts if part)})"
 
-    def require(self, found: EmbeddingSpace, place: str | os.PathLike[str], wanted_by: object) -> None:
+    def require(self, found: "EmbeddingSpace", place: str | os.PathLike[str], wanted_by: object) -> None:
         """Refuse embeddings of another space, by name.
 
         Args:

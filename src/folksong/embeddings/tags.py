@@ -6,8 +6,6 @@ do not know is retried split at ``-`` and ``/``; what stays unknown adds nothing
 no vector.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import re

@@ -1,7 +1,5 @@
 """Word vectors from a TF-Hub SavedModel folder, such as Wiki-words-250-with-normalization."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

@@ -1,7 +1,5 @@
 """Word vectors in binary files: word2vec's format and fastText models (with their subwords), read by gensim."""
 
-from __future__ import annotations
-
 import logging
 import os
 from collections.abc import Sequence

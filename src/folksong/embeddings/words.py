@@ -4,8 +4,6 @@ A file is parsed once and memory-mapped from the user's cache folder ever after:
 read-only drives.
 """
 
-from __future__ import annotations
-
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence

@@ -7,8 +7,6 @@ figures: over the tags that the space knows, and over all tags of the truth, eac
 alone, so that leaving tags out is no way to a good figure.
 """
 
-from __future__ import annotations
-
 import csv
 import os
 from collections.abc import Mapping, Sequence

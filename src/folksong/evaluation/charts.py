@@ -3,8 +3,6 @@
 ``page/template.json`` holds their look: Plotly's defaults for the layout and for each kind of trace.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

@@ -6,8 +6,6 @@ scores rank the tracks that carry the tag itself. A space that lumps tags togeth
 no longer tell apart.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 

@@ -14,8 +14,6 @@ Since no single ground is fair to all label spaces, there are three:
             space keeps counts here as much as how well it is heard.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace

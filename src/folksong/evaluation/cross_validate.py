@@ -4,8 +4,6 @@ For collections that are too small to keep a test part aside: every track is tes
 heard it nor, where artists are known, anything else by its artist.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 from collections.abc import Mapping, Sequence

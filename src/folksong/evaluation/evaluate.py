@@ -6,8 +6,6 @@ The control of a run on embeddings is a head on plain statistics, of the same tr
 does not beat means and deviations of log-mel and MFCC has learned nothing from its network.
 """
 
-from __future__ import annotations
-
 import csv
 import logging
 import math

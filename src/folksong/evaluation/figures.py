@@ -5,8 +5,6 @@ level is 0.5, that of PR-AUC (average precision) the share of positives, beside 
 is poor for a label of half the tracks and excellent for a rare one.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace

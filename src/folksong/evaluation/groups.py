@@ -5,8 +5,6 @@ seeds: how far the figure would move on other test tracks. The *spread* (least a
 how far it moves when the same network is trained again.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Sequence

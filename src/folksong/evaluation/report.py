@@ -3,8 +3,6 @@
 The page holds Plotly and the charts as JSON; its tables are in its HTML. The same runs give the same bytes.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import os

@@ -1,7 +1,5 @@
 """What a report shows: groups of runs on common ground, and each run's figures, examples and doubtful tags."""
 
-from __future__ import annotations
-
 import json
 import logging
 import os

@@ -1,7 +1,5 @@
 """The tables of a report as rows of text, for its page and for Markdown; ``page/tables.toml`` holds their words."""
 
-from __future__ import annotations
-
 import itertools
 import math
 import tomllib

@@ -3,8 +3,6 @@
 `score_part` computes them from the run's shards; as a file they are ``<part>.npz``.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 from collections.abc import Sequence
@@ -62,7 +60,7 @@ class ScoredTracks:
     def __len__(self) -> int:
         return len(self.track_ids)
 
-    def select(self, rows: Sequence[int] | npt.NDArray[np.integer | np.bool_]) -> ScoredTracks:
+    def select(self, rows: Sequence[int] | npt.NDArray[np.integer | np.bool_]) -> "ScoredTracks":
         """Return the tracks of these rows (numbers, or a mask)."""
         chosen = np.arange(len(self))[np.asarray(rows)]
         return ScoredTracks(
@@ -86,7 +84,7 @@ class ScoredTracks:
             )
 
     @classmethod
-    def read(cls, path: str | os.PathLike[str]) -> ScoredTracks:
+    def read(cls, path: str | os.PathLike[str]) -> "ScoredTracks":
         """Read what `write` wrote."""
         try:
             with np.load(path, allow_pickle=False) as file:

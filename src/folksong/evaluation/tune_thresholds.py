@@ -4,8 +4,6 @@ A multi-label network trained on rare labels seldom scores above 0.5; a threshol
 that were not trained on makes up for it. The test part takes no part in them.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 from dataclasses import replace

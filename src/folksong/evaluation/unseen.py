@@ -9,8 +9,6 @@ are those of the run's split. What else could score an unseen tag:
 - the hybrid label that holds it, by a classifier of the hybrid labels, which are made with all tags.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """A plan of many runs: label spaces x front-ends x losses x seeds, from one file."""
 
-from __future__ import annotations
-
 from folksong.experiment.plan import Plan
 from folksong.experiment.prepare import Cell
 from folksong.experiment.read_plan import read_plan, shipped_plan, shipped_plans

@@ -3,8 +3,6 @@
 `folksong.experiment.read_plan` reads one from a TOML file. Every key is checked.
 """
 
-from __future__ import annotations
-
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -138,7 +136,7 @@ class Range(Section):
     log: bool = False
 
     @model_validator(mode="after")
-    def _in_order(self) -> Range:
+    def _in_order(self) -> "Range":
         if not self.low < self.high:
             raise ValueError(f"low ({self.low}) must be less than high ({self.high})")
         if self.log and self.low <= 0:
@@ -173,7 +171,7 @@ class Search(Section):
     on: str | None = None
 
     @model_validator(mode="after")
-    def _can_be_done(self) -> Search:
+    def _can_be_done(self) -> "Search":
         for key, values in self.parameters.items():
             at_key(key, None)
             if not any(key == place or key.startswith(f"{place}.") for place in SEARCHED):

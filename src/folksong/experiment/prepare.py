@@ -3,8 +3,6 @@
 A cell is one training of the plan, named by a hash of all that goes into it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache

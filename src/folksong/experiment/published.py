@@ -5,8 +5,6 @@ and the four averages; ``space`` is the name of a label space of the plan. ``the
 table of the thesis that folksong continues.
 """
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Paths in a plan are relative to its file. A plan may begin with ``extends = "NAM
 that shipped plan. An unknown key is an error that names the nearest known.
 """
 
-from __future__ import annotations
-
 import os
 import tomllib
 from collections.abc import Iterable, Mapping

@@ -1,7 +1,5 @@
 """An experiment, run: every cell trained and evaluated once, in parallel processes, resumable at any point."""
 
-from __future__ import annotations
-
 import logging
 import os
 import time

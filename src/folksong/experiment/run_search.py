@@ -5,8 +5,6 @@ them: a search that was stopped goes on, one that was extended trains only what 
 processes may be at the same search.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 from collections.abc import Mapping, Sequence

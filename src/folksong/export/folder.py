@@ -5,8 +5,6 @@ sample rate, window and feature preset or the space of a head's embeddings, and 
 from, of the weights and of all this itself: labels in another order would give confident wrong names.
 """
 
-from __future__ import annotations
-
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path

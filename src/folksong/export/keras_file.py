@@ -6,8 +6,6 @@ the second back-end axis of its convolutions is the features, which here are cha
 maximum, mean, maximum, mean, … filter by filter, where here all maxima come before all means.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace

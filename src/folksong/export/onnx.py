@@ -5,8 +5,6 @@ in 0 to 1. Both axes of the input are free; a clip shorter than the least length
 long recording is best cut into windows of ``window_seconds``, whose scores are averaged.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import os

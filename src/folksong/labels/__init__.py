@@ -1,7 +1,5 @@
 """Label spaces, which a classifier predicts, and the builders that make them from tag tables."""
 
-from __future__ import annotations
-
 from folksong.labels.analysis.cooccurrence import LabelCooccurrence, cooccurrence, doubtful
 from folksong.labels.analysis.diff import diff
 from folksong.labels.analysis.explain import explain

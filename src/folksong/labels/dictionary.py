@@ -7,8 +7,6 @@ is made of it. Python 2's pickles and NumPy's scalars are such dicts too.
 A classifier's outputs are the ranks of the distinct cluster numbers, in rising order: filtered dictionaries have gaps.
 """
 
-from __future__ import annotations
-
 import os
 import pickle
 import pickletools

@@ -5,8 +5,6 @@ What follows a ``#`` is a comment; a proposal uses them to say what each number 
 the two lines above.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import os

@@ -7,8 +7,6 @@ k-means, learned on tags with 5 counts or more; rarer ones go to the nearest cen
 A person's pairs can be added: those that must share a label are linked, those that must not are moved apart.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any

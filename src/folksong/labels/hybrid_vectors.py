@@ -8,8 +8,6 @@
    tags and leaves frequent ones alone.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass

@@ -19,8 +19,6 @@ as add a share of the counts each that is worth a label. Unlike a cluster's mean
 so that the label's name holds for its members as far as they are like it; tags that are like none are in no label.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ by the popularity of that tag, and a label's tags by their own. Model 3 proper (
 hold at least one of Model 2's tags.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any

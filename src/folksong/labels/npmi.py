@@ -4,8 +4,6 @@ P(i) and P(i, j) are shares of tracks. The thesis behind the project takes them 
 instead (``population="pairs"``): P(i, j) = n_ij / N and P(i) = n_i / N with N = Σ n_ij, n_i = n_ii.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 

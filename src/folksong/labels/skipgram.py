@@ -1,7 +1,5 @@
 """Model 4.2: inside each genre, spherical k-means of skip-gram tag vectors."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

@@ -3,8 +3,6 @@
 Stored as ``*.labels.json``, which a person can read and edit; the order of labels is part of the file.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -254,7 +252,7 @@ class LabelSpace:
         )
 
     @classmethod
-    def read(cls, path: str | os.PathLike[str]) -> LabelSpace:
+    def read(cls, path: str | os.PathLike[str]) -> "LabelSpace":
         """Read a ``*.labels.json`` file.
 
         Raises:

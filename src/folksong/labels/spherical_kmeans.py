@@ -8,8 +8,6 @@ Rows are worked on in blocks of fixed size, each by a single thread, and what th
 so the result is the same, bit for bit, whatever the number of threads.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -84,7 +82,7 @@ class SphericalKMeans:
         self.seed = seed
         self.n_threads = n_threads
 
-    def fit(self, vectors: npt.ArrayLike) -> SphericalKMeans:
+    def fit(self, vectors: npt.ArrayLike) -> "SphericalKMeans":
         """Cluster the rows of `vectors` (n, d), which are scaled to length 1 first.
 
         Raises:
@@ -117,7 +115,7 @@ class SphericalKMeans:
         with _workers(self.n_threads) as run:
             return _assign(unit_rows(vectors), self.cluster_centers_, run)[0]
 
-    def _fit_once(self, points: Floats, rng: np.random.Generator, run: _Runner) -> _Fit:
+    def _fit_once(self, points: Floats, rng: np.random.Generator, run: "_Runner") -> _Fit:
         centers = _seed_centers(points, self.n_clusters, rng)
         labels = np.full(len(points), -1, np.int64)
         sums = np.zeros(centers.shape, np.float64)

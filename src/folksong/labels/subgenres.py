@@ -9,8 +9,6 @@ The silhouette (Rousseeuw 1987) of a point is (b − a) / max(a, b), with a its 
 and b the smallest mean distance to another cluster; it is 0 for a cluster of one.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

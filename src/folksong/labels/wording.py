@@ -6,8 +6,6 @@ decades, or female and male: artists carry both, so that co-occurrence puts such
 do so too. Decades are read from a tag's words and years; the other kinds are a word list in the package.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence, Set
 from dataclasses import dataclass

@@ -6,8 +6,6 @@ is (n_tracks, n_labels) of finite or infinite floats, larger meaning more likely
 label.
 """
 
-from __future__ import annotations
-
 from folksong.metrics.bootstrap import Bootstrap, bootstrap, centred_interval, draw_resamples
 from folksong.metrics.decisions import (
     BestThresholds,

@@ -6,8 +6,6 @@ scores, all resamples together are one sparse matrix product. All labels share t
 of a macro mean sees how the labels move together, and two systems measured with the same seed and tracks are paired.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

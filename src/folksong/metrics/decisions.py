@@ -1,7 +1,5 @@
 """Confusion matrices, thresholds that maximise F, calibration, and the co-occurrence of labels."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -164,7 +162,7 @@ class Calibration:
         error: Array = (distance * self.counts).sum(axis=1) / self.counts.sum(axis=1)
         return error
 
-    def pooled(self) -> Calibration:
+    def pooled(self) -> "Calibration":
         """Return the calibration of all pairs together, as one label."""
         counts = self.counts.sum(axis=0, keepdims=True)
         with np.errstate(invalid="ignore"):

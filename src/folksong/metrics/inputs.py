@@ -1,7 +1,5 @@
 """Targets and scores as users have them, checked and read label by label."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor

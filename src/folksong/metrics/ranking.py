@@ -9,8 +9,6 @@ with a score of at least s, and over the positive ones TP(s). Then, as scikit-le
 Both need only the ranks of the positive scores among all scores, not the sorting of an index or a curve.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """How far in meaning a tagger's mistakes are from the truth: what the semantic loss (Model 5) is meant to lessen."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -11,8 +11,6 @@ eps 1e-3 and momentum 0.99 (0.01 in PyTorch's terms), weights from a truncated n
 0, and "same" padding that puts the odd zero of an even length to the right.
 """
 
-from __future__ import annotations
-
 import math
 from itertools import pairwise
 from typing import cast

@@ -6,8 +6,6 @@ blocks from its heap and not to trim that, it reuses them. The price is memory: 
 leave gaps (batch 16 of 15 s, waveform: peak 2.9 GB before, 4.1 GB after).
 """
 
-from __future__ import annotations
-
 import ctypes
 import logging
 import os

@@ -6,8 +6,6 @@ the training part, ended at its least and largest value, so that no outlier weig
 logit' = slope · logit + offset, found on tracks that its weights were not fitted to.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -90,7 +88,7 @@ class EmbeddingHead(nn.Module):
         )
 
     @classmethod
-    def from_settings(cls, settings: dict[str, Any], labels: LabelSpace | None = None) -> EmbeddingHead:
+    def from_settings(cls, settings: dict[str, Any], labels: LabelSpace | None = None) -> "EmbeddingHead":
         """Build the head that `settings` describe (another head's ``.settings``), with new weights.
 
         Raises:

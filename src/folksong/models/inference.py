@@ -9,8 +9,6 @@ Filters that span nearly all rows of a picture with one channel become filters o
 (`Strips`): processors multiply those fastest.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Sequence
 from itertools import groupby

@@ -6,8 +6,6 @@ there are may change after training. With ``cosine=False`` z = g(a)·w, g linear
 Torr 2015, "An embarrassingly simple approach to zero-shot learning".
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -66,7 +64,7 @@ class JointOutput(nn.Module):
         self.listens = False
         self._points: Tensor | None = None  # of the labels, kept while nothing is learned
 
-    def train(self, mode: bool = True) -> JointOutput:
+    def train(self, mode: bool = True) -> "JointOutput":
         self._points = None
         return super().train(mode)
 

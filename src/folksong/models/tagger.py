@@ -4,8 +4,6 @@ Each window is standardised by the tagger itself, on its own, so that a predicti
 the batch, nor on the level of the recording. The back-end is that of Pons et al. 2018.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -175,7 +173,7 @@ class Tagger(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @classmethod
-    def from_settings(cls, settings: dict[str, Any], labels: LabelSpace | None = None) -> Tagger:
+    def from_settings(cls, settings: dict[str, Any], labels: LabelSpace | None = None) -> "Tagger":
         """Build the tagger that `settings` describe (another tagger's ``.settings``), with new weights.
 
         Raises:

@@ -1,7 +1,5 @@
 """Audio in, label scores out: whole tracks cut into windows whose scores are averaged."""
 
-from __future__ import annotations
-
 from folksong.prediction.load_tagger import load_tagger
 from folksong.prediction.predictor import LoadedTagger, Prediction
 from folksong.prediction.windows import ArrayClip, AudioInput, Clip, score_clips

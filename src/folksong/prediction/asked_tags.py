@@ -1,7 +1,5 @@
 """Tags that a run in the joint space (Model 6) is asked for: any words, whether a track carried them or not."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 

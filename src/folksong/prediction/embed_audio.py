@@ -1,7 +1,5 @@
 """Recordings -> a folder of embeddings, by an extractor, on all cores; what was stopped goes on."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import os

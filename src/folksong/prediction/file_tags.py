@@ -6,8 +6,6 @@ the file, read again, and takes its place in one step, so that a killed process 
 mutagen does the writing (an extra: it is GPL).
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import shutil

@@ -1,7 +1,5 @@
 """A run on embeddings, loaded: a recording -> its embedding, by the extractor that made the run's -> scores."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor

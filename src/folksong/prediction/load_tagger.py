@@ -1,7 +1,5 @@
 """A tagger by the name of its run, its exported folder, or a network that others trained."""
 
-from __future__ import annotations
-
 import logging
 import os
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A tagger that `folksong.export.onnx` wrote, through onnxruntime: samples -> scores by the file alone."""
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path

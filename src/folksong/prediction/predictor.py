@@ -4,8 +4,6 @@ The run says how its audio was made (sample rate, waveform or feature preset, wi
 what the network hears never depends on the caller's settings.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator

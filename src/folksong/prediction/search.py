@@ -4,8 +4,6 @@ Where each recording lies in the joint space is kept in the run as a folder of e
 one after a few recordings were added, hears only what is new. The search is exact, by one matrix product.
 """
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import os

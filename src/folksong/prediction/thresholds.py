@@ -1,7 +1,5 @@
 """Thresholds of a run's labels, kept in the run as ``thresholds.json``; `folksong.evaluation` tunes them."""
 
-from __future__ import annotations
-
 import logging
 import os
 from collections.abc import Mapping
@@ -66,7 +64,7 @@ class Thresholds:
         return path
 
     @classmethod
-    def read(cls, folder: str | os.PathLike[str]) -> Thresholds:
+    def read(cls, folder: str | os.PathLike[str]) -> "Thresholds":
         """Read a run's ``thresholds.json``.
 
         Raises:

@@ -9,8 +9,6 @@ that wait for one another at each step spin meanwhile, so that a short recording
 depend on how many there are.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor

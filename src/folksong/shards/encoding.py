@@ -5,8 +5,6 @@ left out and told with their reasons; a full disk or a missing permission ends t
 half-written file.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import shutil
@@ -96,7 +94,7 @@ class TrackProblem:
     reason: str
 
     @classmethod
-    def of(cls, track: Track | TaskTrack, reason: str) -> TrackProblem:
+    def of(cls, track: Track | TaskTrack, reason: str) -> "TrackProblem":
         """Build one in which everything is printable, whatever bytes a file name holds."""
         return cls(printable(track.track_id), printable(track.path), printable(" ".join(reason.split())))
 

@@ -9,8 +9,6 @@ A payload is ``Example {1: Features {1: repeated entry {1: name, 2: Feature}}}``
 like, leave numbers unpacked, split a list over several chunks and add fields of their own: all that is understood.
 """
 
-from __future__ import annotations
-
 import os
 import struct
 from collections.abc import Iterator, Mapping, Sequence
@@ -78,7 +76,7 @@ class RecordError(FileFormatError):
         self._arguments = (os.fspath(path), number, offset, reason, end)
         self.path, self.number, self.offset, self.reason, self.end = self._arguments
 
-    def __reduce__(self) -> tuple[type[RecordError], tuple[str, int, int, str, int | None]]:
+    def __reduce__(self) -> "tuple[type[RecordError], tuple[str, int, int, str, int | None]]":
         return type(self), self._arguments
 
 

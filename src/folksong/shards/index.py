@@ -9,8 +9,6 @@ The index says where each record and its audio lie, the track ids and the tags. 
 any time. It makes opening a folder cheap: nothing of the shard itself is read.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re
@@ -417,7 +415,7 @@ class ShardFile:
                 raise FolksongError(f"{self.name}: {key} is not a SHA-256 in hexadecimal digits")
 
     @classmethod
-    def of(cls, name: str, index: ShardIndex, recordings_sha256: str | None = None) -> ShardFile:
+    def of(cls, name: str, index: ShardIndex, recordings_sha256: str | None = None) -> "ShardFile":
         """Describe a file by its index."""
         return cls(name, len(index), index.n_bytes, index.sha256, index.digest(), recordings_sha256)
 
@@ -503,7 +501,7 @@ class Manifest:
         write_json(Path(folder) / MANIFEST_NAME, {**content, HASH_KEY: sha256_json(content)})
 
     @classmethod
-    def read(cls, folder: str | os.PathLike[str]) -> Manifest:
+    def read(cls, folder: str | os.PathLike[str]) -> "Manifest":
         """Read a folder's ``manifest.json``."""
         path = Path(folder) / MANIFEST_NAME
         if not path.exists():

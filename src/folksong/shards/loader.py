@@ -13,8 +13,6 @@ consumer's own memory where a process would have to send the batch. Batches are 
 one costs a page fault every 4 KB); a buffer is taken again only when nothing refers to its batch any more.
 """
 
-from __future__ import annotations
-
 import contextlib
 import math
 import mmap

@@ -4,8 +4,6 @@ A repair keeps whole records, rebuilds indexes and makes the manifest match. It 
 manifest: files of TensorFlow, or of the earlier project.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import re

@@ -5,8 +5,6 @@ else of the record is read. Each file's CRCs are checked once, when the folder i
 ``.checked.json`` beside the shards remembers which files (by size and time of change) were found whole.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """What a folder of shards holds, and whether it is whole: each CRC, hash, record, index and count."""
 
-from __future__ import annotations
-
 import os
 from collections import Counter
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Where windows begin that hear a track whole."""
 
-from __future__ import annotations
-
 import math
 
 UNHEARD = 0.05

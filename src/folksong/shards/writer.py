@@ -5,8 +5,6 @@ Tracks are shuffled by the seed and dealt out to the files. While a writing is u
 ``damaged.csv`` and at last ``manifest.json`` follow when all are there. Running the same command again continues.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import shutil

@@ -4,8 +4,6 @@ A name that ends in ``.png`` (or .svg, .pdf) gets a picture by Matplotlib; ``.ht
 hovered, with all of plotly inside, so that it opens without a network.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from html import escape

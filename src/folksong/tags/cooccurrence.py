@@ -11,8 +11,6 @@ ways; i is contained in j where P(j | i) alone is high ("post-bop" in "jazz").
 `table` is a tag table or where to read it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any

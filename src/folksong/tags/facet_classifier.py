@@ -6,8 +6,6 @@ As few listed tags have several words of several facets, the lists are combined 
 an opinion before a genre is a genre still ("swedish metal"), a first and a last name are a name.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence

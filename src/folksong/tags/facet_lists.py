@@ -1,7 +1,5 @@
 """The listed tags of each facet: files of the package, one tag a line, in many languages, each below its source."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Sequence

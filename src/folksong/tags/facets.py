@@ -13,8 +13,6 @@ In this order, the first that says something decides:
    Decaestecker 2002), rare and frequent tags apart. What is then in doubt is unknown.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 from collections.abc import Mapping, Set

@@ -3,8 +3,6 @@
 Only tags and tracks in use count, except where a figure says otherwise.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Iterable, Sequence

@@ -1,7 +1,5 @@
 """Lists of tags to keep or drop: plain text, one tag per line, and the list that ships in the package."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Mapping

@@ -11,8 +11,6 @@ recording would be. Each window is standardised afterwards, so of a gain remains
 windows come nearer to the noise floor).
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator, Sequence
 from functools import partial

@@ -6,8 +6,6 @@ commas (JSON5), in these sections or in those of the earlier project (`EARLIER`)
 one is an error that names the nearest known one.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import os
@@ -171,7 +169,7 @@ class LossSettings(Section):
         return self.kind in JOINT_LOSSES
 
     @model_validator(mode="after")
-    def _vectors_belong_to_the_semantic_loss(self) -> LossSettings:
+    def _vectors_belong_to_the_semantic_loss(self) -> "LossSettings":
         if self.vectors is not None and self.chosen != "semantic" and not self.is_joint:
             raise ValueError(f"the loss {self.kind} takes no word vectors; leave them out")
         return self
@@ -195,7 +193,7 @@ class OptimizerSettings(Section):
     clip_gradient_norm: Positive | None = None
 
     @model_validator(mode="after")
-    def _known_to_torch(self) -> OptimizerSettings:
+    def _known_to_torch(self) -> "OptimizerSettings":
         from folksong.training.optimizer import check_optimizer
 
         check_optimizer(self.name, self.arguments)
@@ -294,7 +292,7 @@ class Config(Section):
     runtime: RuntimeSettings = RuntimeSettings()
 
     @model_validator(mode="after")
-    def _head_has_its_loss(self) -> Config:
+    def _head_has_its_loss(self) -> "Config":
         if self.model.head == "joint" and self.model.unfreeze:
             raise ValueError(
                 "a pretrained network is trained on with an output a label, not with the head joint"
@@ -307,7 +305,7 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
-    def _schedule_moves(self) -> Config:
+    def _schedule_moves(self) -> "Config":
         schedule, rate = self.schedule, self.optimizer.learning_rate
         if schedule.kind == "cosine" and schedule.cosine_min_lr >= rate:
             raise ValueError(
@@ -320,7 +318,7 @@ class Config(Section):
         return self
 
     @classmethod
-    def from_dict(cls, content: Any, source: str = "the settings") -> Config:
+    def from_dict(cls, content: Any, source: str = "the settings") -> "Config":
         """Validate settings given as JSON values, in the sections above or those of the earlier project.
 
         Raises:
@@ -338,7 +336,7 @@ class Config(Section):
             raise FileFormatError(f"{source}: {problems}") from error
 
     @classmethod
-    def read(cls, path: str | os.PathLike[str]) -> Config:
+    def read(cls, path: str | os.PathLike[str]) -> "Config":
         """Read a JSON or JSON5 file, or the ``config.json`` of a folder.
 
         Raises:
@@ -353,7 +351,7 @@ class Config(Section):
         """Return the settings as JSON values."""
         return self.model_dump(mode="json", by_alias=True)
 
-    def with_changes(self, **changes: Any) -> Config:
+    def with_changes(self, **changes: Any) -> "Config":
         """Return the settings with other values, each given by its key, whatever its section; None changes nothing.
 
         A section's name takes a mapping of its keys; ``loss``, ``schedule`` and ``optimizer`` also take the kind or

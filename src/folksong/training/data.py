@@ -4,8 +4,6 @@ Tags come from a table by track id, or else from the records themselves; labels 
 ``data`` section of the settings. Labels that are made here are learned from the tags of the training part only.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import unicodedata

@@ -11,8 +11,6 @@ that all end at the same place and the first one says why; a process that simply
 ends the others.
 """
 
-from __future__ import annotations
-
 import inspect
 import logging
 import os

@@ -5,8 +5,6 @@ there both learn together. With random outputs the first gradients would spoil t
 "Fine-tuning can distort pretrained features and underperform out-of-distribution").
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterable
 from typing import Any

@@ -11,8 +11,6 @@ Where each training track carries exactly one label and the loss is plain cross-
 λ is chosen by it.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -61,7 +59,7 @@ class Examples:
     targets: Tensor
     learned: Tensor
 
-    def rows(self, rows: Tensor) -> Examples:
+    def rows(self, rows: Tensor) -> "Examples":
         """Return those of these rows."""
         return Examples(self.x[rows], self.targets[rows], self.learned[rows])
 
@@ -121,7 +119,7 @@ def fit_head(
 
 
 def finish(
-    head: EmbeddingHead, found: Calibration, penalty: float, n_held_out: int, *, doubted: str
+    head: EmbeddingHead, found: "Calibration", penalty: float, n_held_out: int, *, doubted: str
 ) -> FittedHead:
     """Calibrate a head whose weights are fitted, and check that all its numbers are finite."""
     head.slope.copy_(found.slope)

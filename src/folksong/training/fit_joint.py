@@ -5,8 +5,6 @@ The closed form (Romera-Paredes & Torr 2015, "An embarrassingly simple approach 
 V = (XᵀX / n + γ I)⁻¹ XᵀY S / n · (SᵀS + λ I)⁻¹, and a score is x V sᵀ.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

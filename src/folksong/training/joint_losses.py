@@ -12,8 +12,6 @@ Hinge (Choi et al. 2019, "Zero-shot learning for audio-based music classificatio
 Σ_k n_ik max(0, 0.4 − cos_ij + cos_ik) / Σ_k n_ik.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional

@@ -1,7 +1,5 @@
 """What labels mean as vectors: for the semantic loss, and as the tag side of the joint space."""
 
-from __future__ import annotations
-
 import logging
 import os
 from collections.abc import Mapping

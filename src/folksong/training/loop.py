@@ -5,8 +5,6 @@ state of its own: the random numbers of a batch (dropout) are seeded by (seed, b
 record). So a training that is resumed ends as if it had never stopped.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import math
@@ -136,10 +134,10 @@ class TrainingState:
     schedule: Schedule
     scaler: torch.amp.GradScaler
     batches: TrainingBatches
-    counts: Counts
+    counts: "Counts"
 
     @classmethod
-    def build(cls, run: Run, data: TrainingData, config: Config, processes: Processes) -> TrainingState:
+    def build(cls, run: Run, data: TrainingData, config: Config, processes: Processes) -> "TrainingState":
         """Return the state of a run: that of its last checkpoint, or a new one."""
         batch_size = config.data.batch_size * int(run.config["processes"])
         batches = build_batches(data, config, processes, batch_size)
@@ -492,7 +490,7 @@ def validate(
     config: Config,
     loss_of: TaggingLoss,
     processes: Processes,
-    interruption: Interruption,
+    interruption: "Interruption",
 ) -> dict[str, float] | None:
     """Return the figures of the validation part's centred windows, the same in all processes.
 
@@ -680,7 +678,7 @@ class Interruption:
         self.asked_for, self.insistent = False, insistent
         self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> Interruption:
+    def __enter__(self) -> "Interruption":
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._stop) for number in SIGNALS}
         return self
@@ -723,7 +721,7 @@ def _quiet_torch() -> Iterator[None]:
         yield
 
 
-def _epoch_bar(counts: Counts, config: Config, steps_per_epoch: int, *, shown: bool) -> tqdm[Any]:
+def _epoch_bar(counts: Counts, config: Config, steps_per_epoch: int, *, shown: bool) -> "tqdm[Any]":
     return tqdm(
         total=steps_per_epoch,
         initial=counts.step - counts.epoch * steps_per_epoch,

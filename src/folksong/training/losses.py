@@ -12,8 +12,6 @@ Asymmetric loss: Ridnik et al. 2021, "Asymmetric Loss For Multi-Label Classifica
 easy ones (p below a margin) not at all.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch
@@ -75,7 +73,7 @@ def asymmetric_loss(
     return TaggingLoss(settings).forward(logits, targets)
 
 
-def read_loss(run: Run, settings: LossSettings, counts: Sequence[int]) -> TaggingLoss:
+def read_loss(run: Run, settings: LossSettings, counts: Sequence[int]) -> "TaggingLoss":
     """Return the loss that the settings choose, with the label vectors that the run keeps for it.
 
     Args:

@@ -1,7 +1,5 @@
 """Optimizers of torch.optim by name, with their arguments checked before any work is done."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any

@@ -3,8 +3,6 @@
 With scikit-learn installed it works in its pipelines, searches and cross-validations; without it, as it is.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -80,7 +78,7 @@ class Probe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.random_state = random_state
         self.parts = parts
 
-    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Probe:  # noqa: N803 (scikit-learn's names)
+    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> "Probe":  # noqa: N803 (scikit-learn's names)
         """Learn from embeddings (n, n_features) and their classes (n,), or labels (n, n_labels) of 0 and 1.
 
         Raises:

@@ -1,7 +1,5 @@
 """The resumption of a run: from its last checkpoint to the end, as if it had never stopped."""
 
-from __future__ import annotations
-
 import os
 import sys
 from typing import Any

@@ -10,8 +10,6 @@ Each may begin with a linear warm-up (LinearLR); one-cycle's own rise takes as l
 over the epochs that a training was begun with; one that is made longer later stays at the last learning rate.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -12,8 +12,6 @@ Scores: where each of few tracks carries exactly one label, they are the softmax
 speaks against all others.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast

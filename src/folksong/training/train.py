@@ -1,7 +1,5 @@
 """A new training: from shards to a run."""
 
-from __future__ import annotations
-
 import logging
 import os
 import sys

@@ -3,8 +3,6 @@
 It leaves a run as any other training does. ``metrics.jsonl`` has one line.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import time

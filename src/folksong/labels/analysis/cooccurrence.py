@@ -4,8 +4,6 @@ The normalised matrix n_ij / √(n_i n_j) is for looking at. Two labels are m-co
 with m = 3/2, when more than two thirds of the rarer one's tracks have the other too.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 

@@ -7,8 +7,6 @@ Over the tags that both spaces hold in a label (a tag of several labels counts w
 (Hubert & Arabie 1985), and NMI = I(A; B) / ((H(A) + H(B)) / 2).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

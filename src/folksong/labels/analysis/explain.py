@@ -1,7 +1,5 @@
 """Explanation of a tag's label: its spelling, its facet, its neighbours by company and by words, and the next best."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -5,8 +5,6 @@ coloured by label, sized by count. The page can be searched, moved and zoomed (P
 of a tag its count, its label and the tags nearest to it.
 """
 
-from __future__ import annotations
-
 import contextlib
 import importlib.util
 import logging

@@ -9,8 +9,6 @@ Sharing is easy to have by chance: `control_scores` gives what a score is worth 
 that share a label, and beside what the plain cosine of co-occurrence vectors reaches when as many random pairs pass.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass

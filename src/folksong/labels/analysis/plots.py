@@ -1,7 +1,5 @@
 """Pictures of how genres were clustered: silhouettes, t-SNE and dendrograms with the tags' names."""
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import re

@@ -1,7 +1,5 @@
 """Stability of a label space: how far repeated builds agree, over seeds and over samples of the tracks."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal

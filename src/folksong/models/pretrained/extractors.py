@@ -4,8 +4,6 @@
 package musicnn; ``onnx:FILE`` is any network as ONNX; names joined by ``+`` give their embeddings side by side.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterable, Sequence

@@ -13,8 +13,6 @@ over the bands. On a processor that is nearly all of its work. Both kinds of fil
 Answers equal those of the convolutions up to rounding in float32.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -5,8 +5,6 @@ Spectrograms are (batch, frames, bands). Batch norms add 0.001 to the variance; 
 length by one frame less before than after.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -212,7 +210,7 @@ class Musicnn(nn.Module):
         _fill(self.dense, weights, "dense", _dense)
         _fill(self.output, weights, "dense_1", _dense)
 
-    def prepare(self) -> Musicnn:
+    def prepare(self) -> "Musicnn":
         """Make it ready to hear on a processor, and never to be trained again; return it."""
         self.eval().requires_grad_(False)
         self._fast = _Fast(
@@ -255,7 +253,7 @@ class Vgg(nn.Module):
             _fill(conv, weights, f"{number}CNN", _picture)
         _fill(self.output, weights, "dense", _dense)
 
-    def prepare(self) -> Vgg:
+    def prepare(self) -> "Vgg":
         """Make it ready to hear; return it."""
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return self.eval().requires_grad_(False)

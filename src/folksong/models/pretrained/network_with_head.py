@@ -4,8 +4,6 @@ It computes what the extractor and the head do one after the other: windows of 1
 (`folksong.shards.window_positions.spread`), the layers' values pooled over all frames of all windows, the logits.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch
@@ -63,7 +61,7 @@ class NetworkWithHead(nn.Module):
                 getattr(self.network, part, nn.Identity()).requires_grad_(False)
 
     @classmethod
-    def from_settings(cls, settings: dict[str, Any], labels: LabelSpace | None = None) -> NetworkWithHead:
+    def from_settings(cls, settings: dict[str, Any], labels: LabelSpace | None = None) -> "NetworkWithHead":
         """Build what `settings` describe (another one's ``.settings``), with random weights."""
         head = EmbeddingHead.from_settings(settings["head"], labels)
         return cls(settings["network"], head, settings["layer"], settings["pool"])
@@ -74,7 +72,7 @@ class NetworkWithHead(nn.Module):
         self.network.load_state_dict(found.state_dict())
         return sha256
 
-    def train(self, mode: bool = True) -> NetworkWithHead:
+    def train(self, mode: bool = True) -> "NetworkWithHead":
         """Set what is learned; batch norms stay as they are."""
         super().train(mode)
         self.network.eval()

@@ -25,8 +25,6 @@ Windows side by side are evenly spread. Where the model's input says of how many
 many, the last one filled up with silence that is not counted.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """What a network gives at each step of each window -> one vector a recording."""
 
-from __future__ import annotations
-
 from typing import Literal, get_args
 
 import numpy as np

@@ -5,8 +5,6 @@ first 20 mel-frequency cepstral coefficients (its orthonormal discrete cosine tr
 1980), and of these coefficients' change from frame to frame.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from threadpoolctl import threadpool_limits
 

@@ -6,8 +6,6 @@ with the key before left out, and a last block that says where they are. A key i
 Every CRC is compared.
 """
 
-from __future__ import annotations
-
 import os
 import struct
 from collections import Counter

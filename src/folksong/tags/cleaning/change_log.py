@@ -1,7 +1,5 @@
 """The change log of a cleaning: what each original tag became, by which step and why."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Collection, Mapping, Sequence
@@ -116,7 +114,7 @@ class ChangeLog:
             stream.write(f'{_json(head)[:-1]},\n"steps": [{",".join(steps)}\n]}}\n')
 
     @classmethod
-    def read(cls, path: str | os.PathLike[str]) -> ChangeLog:
+    def read(cls, path: str | os.PathLike[str]) -> "ChangeLog":
         """Read a change log."""
         content = read_document(path, FORMAT, VERSION, "a change log", "cleaning tags writes them")
         with reading(path, "clean the tags again"):

@@ -1,7 +1,5 @@
 """Cleaning a tag table by a recipe, with a log of what each tag became."""
 
-from __future__ import annotations
-
 import logging
 import os
 from dataclasses import dataclass, replace

@@ -10,8 +10,6 @@ letter may make another word ("Afrobeats" is no "Afrobeat", "Nederlands" no "Ned
   other's as that of any tag, or too small to tell.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -6,8 +6,6 @@ tag, ``\t``, ``\n``, ``\r`` and ``\\`` stand for tab, line breaks and backslash;
 starts with such a sign.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterable

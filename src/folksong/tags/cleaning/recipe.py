@@ -4,8 +4,6 @@ Paths in it are relative to the file. What a recipe promises is checked when it 
 a circle, a tag that is to be kept and dropped, a step that would undo another.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -8,8 +8,6 @@ optimal string alignment: a letter too many, too few, another, or two neighbours
 forgiven depends on the length, for short words a letter makes another word ("trance", "dance").
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections import Counter, defaultdict

@@ -5,8 +5,6 @@ person decided), then canonical forms (spelling variants), then implied tags, th
 its steps in any order; phases come first, and within a phase the recipe's order.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum

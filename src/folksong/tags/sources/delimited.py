@@ -6,8 +6,6 @@ holds a track and then all its tags. Read as they are: HetRec 2011 (``artistID, 
 wide), last.fm's top tags (``count, name, search``).
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import re

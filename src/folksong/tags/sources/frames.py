@@ -4,8 +4,6 @@ Names of columns are compared by their letters and digits only, whatever their c
 ``trackID`` are one.
 """
 
-from __future__ import annotations
-
 import csv
 import gzip
 import io

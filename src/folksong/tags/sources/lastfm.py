@@ -9,8 +9,6 @@ selects cells of one type, and the few of other types are read again as text. In
 own (``rowid``, ``id``, or pandas' nameless index, which starts at 0), or else the lines' numbers from 1.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import shutil

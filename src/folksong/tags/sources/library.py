@@ -5,8 +5,6 @@ ids are paths without their ending (`folksong.recordings`). The fields are read 
 may hold several values, and a value several tags apart by ``;`` or ``/``.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import re

@@ -1,7 +1,5 @@
 """Any source of tags as a `TagTable`: the one way in."""
 
-from __future__ import annotations
-
 import logging
 import os
 import sys
