@@ -139,6 +139,25 @@ def open_regular(path: str | os.PathLike[str]) -> IO[bytes]:
     raise FolksongError(f"{path}: is {kind}, not a file; give a regular file")
 
 
+@contextmanager
+def described(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Make an operating-system error of the block a `FolksongError` that names the file and says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise FolksongError(describe_os_error(error, path)) from error
+
+
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """Return the bytes of a regular file.
+
+    Raises:
+        FolksongError: the file is missing, unreadable, or no file.
+    """
+    with described(path), open_regular(path) as stream:
+        return stream.read()
+
+
 def content_of(stream: IO[bytes]) -> bytes | mmap.mmap:
     """Return an open file's bytes; those of a large one stay on disk until they are looked at."""
     if stream.seek(0, os.SEEK_END) > MAPPED_BYTES:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from folksong.audio.log_mel import FeaturePreset, Matrix, log_mel_blocks
 from folksong.audio.readers import Blocks, RecordingStream, Samples, open_stream
@@ -176,6 +177,20 @@ def check_numbers(file: Path, samples: Samples) -> None:
             f"{file}: holds samples of magnitude {peak:.3g}, but full scale is 1; a file of floating-point samples "
             "must be scaled to ±1 before it is written"
         )
+
+
+def check_samples(samples: npt.ArrayLike) -> Samples:
+    """Return mono samples (n_samples,) as float32.
+
+    Raises:
+        AudioError: they are of another shape, none, or not finite.
+    """
+    array = np.asarray(samples, np.float32)
+    if array.ndim != 1 or not len(array):
+        raise AudioError(f"mono samples (n_samples,) are needed, not an array of shape {array.shape}")
+    if not np.isfinite(array).all():
+        raise AudioError("some samples are no finite numbers")
+    return array
 
 
 def is_long(path: str | os.PathLike[str]) -> bool:

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from folksong.audio.workers import read_guarded
 from folksong.errors import FileFormatError, FolksongError
-from folksong.files import describe_os_error, open_regular
+from folksong.files import described, open_regular
 
 _CLIP_NAME = re.compile(r"(\d{1,18})\.clip\.[0-9a-z]+", re.IGNORECASE)
 _TRACK_ID = re.compile(r"\bT[A-Z0-9]{17}\b")
@@ -89,11 +89,8 @@ class MsdLists:
 def read_track_list(path: str | os.PathLike[str]) -> TrackList:
     """Read the dataset's track list, `track_metadata.db` (SQLite) or `msd_summary_file.h5` (HDF5, extra `msd`)."""
     file = Path(path)
-    try:
-        with open_regular(file) as stream:
-            magic = stream.read(16)
-    except OSError as error:
-        raise FolksongError(describe_os_error(error, file)) from error
+    with described(file), open_regular(file) as stream:
+        magic = stream.read(16)
     if magic.startswith(_SQLITE_MAGIC):
         numbers, track_ids, artist_ids = _read_sqlite(file)
     elif magic.startswith(_HDF5_MAGIC):
@@ -194,8 +191,8 @@ def read_duplicates(path: str | os.PathLike[str]) -> tuple[tuple[str, ...], ...]
 
 
 def _lines(path: str | os.PathLike[str]) -> list[str]:
-    try:
-        with io.TextIOWrapper(open_regular(path), encoding="utf-8-sig", errors="replace") as stream:
-            return [line.rstrip("\n") for line in stream]
-    except OSError as error:
-        raise FolksongError(describe_os_error(error, path)) from error
+    with (
+        described(path),
+        io.TextIOWrapper(open_regular(path), encoding="utf-8-sig", errors="replace") as stream,
+    ):
+        return [line.rstrip("\n") for line in stream]

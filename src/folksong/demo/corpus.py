@@ -26,7 +26,7 @@ from folksong.demo.piece import write_piece
 from folksong.demo.plan import Piece, plan_pieces
 from folksong.demo.recipes import Recipes, read_recipes
 from folksong.errors import FolksongError
-from folksong.files import atomic_write, describe_os_error, read_json, write_csv, write_json
+from folksong.files import atomic_write, described, read_json, write_csv, write_json
 from folksong.tags.sources.lastfm import write_lastfm
 
 FORMAT = "folksong.corpus"
@@ -101,11 +101,8 @@ class Corpus:
 
     def read_truth(self, name: str = "truth/tracks.csv") -> list[dict[str, str]]:
         """Return the rows of a file of the hidden truth."""
-        try:
-            with (self.root / name).open(encoding="utf-8", newline="") as stream:
-                return list(csv.DictReader(stream))
-        except OSError as error:
-            raise FolksongError(describe_os_error(error, self.root / name)) from error
+        with described(self.root / name), (self.root / name).open(encoding="utf-8", newline="") as stream:
+            return list(csv.DictReader(stream))
 
 
 def write_corpus(

@@ -3,20 +3,15 @@
 Colours are Okabe and Ito's; yellow is left out, it vanishes on white.
 """
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from folksong.drawing import short_name, write_picture
 from folksong.errors import FolksongError
 from folksong.evaluation.figures import Average, Evaluation
 from folksong.evaluation.report_data import Report, ReportGroup
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8B5A2B", "#6A3D9A")
 BLUE, VERMILION, GREY = COLOURS[0], COLOURS[1], "#767676"
@@ -130,7 +125,7 @@ def _middle(cluster: Sequence[tuple[float, int]]) -> float:
     return sum(share for share, _ in cluster) / len(cluster)
 
 
-def _draw_rows(axes: Axes, figures: list[Average], colour: str, title: str) -> None:
+def _draw_rows(axes: Any, figures: list[Average], colour: str, title: str) -> None:
     many = len(figures) > 30
     defined = [(row, figure) for row, figure in enumerate(figures) if not math.isnan(figure.low)]
     axes.hlines(
@@ -162,7 +157,7 @@ def _title(evaluation: Evaluation) -> str:
 
 
 def _draw_points(
-    axes: Axes, groups: Sequence[ReportGroup], places: Sequence[float | None], figures: Sequence[Average]
+    axes: Any, groups: Sequence[ReportGroup], places: Sequence[float | None], figures: Sequence[Average]
 ) -> None:
     fronts = front_ends(groups)
     for group, place, found in zip(groups, places, figures, strict=True):

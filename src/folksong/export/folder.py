@@ -32,7 +32,7 @@ from folksong.labels.space import LabelSpace, read_label, write_label
 from folksong.models.checkpoint import load_head, load_model, tagger_from_settings
 from folksong.models.heads import EmbeddingHead
 from folksong.models.tagger import Tagger
-from folksong.prediction.thresholds import stored_thresholds
+from folksong.prediction.thresholds import decided_by
 from folksong.prediction.windows import AudioInput
 from folksong.runs import Run, Scoring
 
@@ -74,7 +74,7 @@ class ExportedModel:
 
 def export_folder(run: Run, folder: str | os.PathLike[str]) -> Path:
     """Write a run's best tagger as safetensors, its card and JSON; the JSON last."""
-    tuned = stored_thresholds(run)
+    thresholds, scoring = decided_by(run)
     made_from = {
         "folksong": run.config["folksong"],
         "labels_sha256": run.labels.sha256(),
@@ -88,8 +88,8 @@ def export_folder(run: Run, folder: str | os.PathLike[str]) -> Path:
         folder,
         load_head(run) if on_embeddings else load_model(run),
         AudioInput(run.sample_rate, run.window_seconds, None if on_embeddings else run.preset),
-        thresholds=None if tuned is None else tuned.array(run.labels.names),
-        scoring=run.scoring if tuned is None else tuned.scoring,
+        thresholds=thresholds,
+        scoring=scoring,
         made_from=made_from,
         space=run.space,
         extractor=str(run.config["embeddings"]["extractor"]) if on_embeddings else None,

@@ -21,7 +21,7 @@ from folksong.audio.log_mel import read_preset
 from folksong.audio.workers import read_guarded
 from folksong.errors import FileFormatError, FolksongError
 from folksong.export.folder import write_folder
-from folksong.files import describe_os_error, open_regular, sha256_file
+from folksong.files import described, open_regular, sha256_file
 from folksong.labels.space import LabelSpace
 from folksong.models.front_ends import (
     LOG_MEL,
@@ -49,10 +49,8 @@ def read_keras_weights(path: str | os.PathLike[str]) -> Weights:
         raise FolksongError(
             'Keras files need the package h5py, which is not installed: pip install "folksong[export]"'
         )
-    try:
+    with described(path):
         open_regular(path).close()
-    except OSError as error:
-        raise FolksongError(describe_os_error(error, path)) from error
     return read_guarded(_read_hdf5, path)
 
 

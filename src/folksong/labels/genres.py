@@ -197,21 +197,9 @@ def keep_genres(
         own, also = (sorted(some, key=lambda tag: (-counts.get(tag, 0), tag)) for some in (members, guests))
         labels.append(Label(merged[0].name if len(merged) == 1 else own[0], tuple(own), tuple(also)))
     labels.sort(key=lambda label: (-counts.get(label.tags[0], 0), label.tags[0]))
-    kept = {tag for label in labels for tag in label.members}
-    return LabelSpace(
-        tuple(labels),
-        {raw: member for raw, member in space.aliases.items() if member in kept},
-        {
-            "builder": "genres",
-            "genres": list(choice.genres),
-            "merges": [list(pair) for pair in choice.merges],
-            "n_tracks": table.n_tracks,
-            "table_sha256": table.sha256(),
-            "clusters": dict(space.provenance),
-            "clusters_sha256": space.sha256(),
-            **(provenance or {}),
-        },
-    )
+    listed = {"genres": list(choice.genres), "merges": [list(pair) for pair in choice.merges]}
+    known = {"clusters": dict(space.provenance), "clusters_sha256": space.sha256(), **(provenance or {})}
+    return LabelSpace.built(labels, space.aliases, {"builder": "genres", **listed}, table, known)
 
 
 def label_correlations(space: LabelSpace, tags: Tags) -> npt.NDArray[np.float64]:

@@ -9,6 +9,7 @@ A person's pairs can be added: those that must share a label are linked, those t
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple
 from typing import Any
 
 import numpy as np
@@ -91,21 +92,14 @@ def hybrid(
     placed = hybrid_vectors(table, words, threshold=threshold, alone=not across_facets, **vector_settings)
     if across_facets:
         n_clusters = n_clusters or CLUSTERS_ACROSS_FACETS
-        labels = _across_facets(placed, pairs, n_clusters, n_init, seed)
-        facet_settings: dict[str, Any] = {}
+        labels, by_facet = _across_facets(placed, pairs, n_clusters, n_init, seed), dict[str, Any]()
     else:
         said = facets or facets_of(table, words, progress=progress)
         labels, costs = inside_facets(placed, table, said, pairs, n_clusters, frozenset(without))
-        facet_settings = {"across_facets": False, "without": sorted(without), "left_out": costs}
-    settings: dict[str, Any] = {"builder": "hybrid", "threshold": threshold, "n_clusters": n_clusters}
-    settings |= {**vector_settings, **facet_settings, "n_init": n_init, "seed": seed}
-    settings["pairs"] = [[pair.relation, pair.first, pair.second] for pair in pairs]
-    settings |= {"n_tracks": table.n_tracks, "table_sha256": table.sha256()}
-    if words is not None:
-        settings |= {"vectors": words.source, "vectors_sha256": words.sha256}
-    members = {tag for label in labels for tag in label.tags}
-    aliases = {raw: tag for raw, tag in placed.aliases.items() if tag in members}
-    return LabelSpace(labels, aliases, {**settings, **(provenance or {})})
+        by_facet = {"across_facets": False, "without": sorted(without), "left_out": costs}
+    settings = {"builder": "hybrid", "threshold": threshold, "n_clusters": n_clusters, **vector_settings}
+    settings |= {**by_facet, "n_init": n_init, "seed": seed, "pairs": [[*astuple(one)] for one in pairs]}
+    return LabelSpace.built(labels, placed.aliases, settings, table, provenance, words)
 
 
 def _across_facets(

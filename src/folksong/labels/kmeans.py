@@ -70,9 +70,7 @@ def kmeans(
         labels = keep_labels_with(labels, wanted)
         settings["kept_with"] = len(wanted)
     settings |= {"n_init": n_init, "split_hyphens": split_hyphens, "keep_case": keep_case, "seed": seed}
-    settings |= {"n_tracks": table.n_tracks, "table_sha256": table.sha256()}
-    settings |= {"vectors": vectors.source, "vectors_sha256": vectors.sha256}
-    return LabelSpace(labels, provenance={**settings, **(provenance or {})})
+    return LabelSpace.built(labels, {}, settings, table, provenance, vectors)
 
 
 def _frequent_vectors(

@@ -16,10 +16,12 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from folksong.embeddings.tags import TagVectors
+from folksong.embeddings.words import WordVectors
 from folksong.errors import FileFormatError, FolksongError, nearest
 from folksong.files import json_value, read_document, write_json
 from folksong.tags.sources.read_tags import Tags, as_table
-from folksong.tags.table import csr_of_largest
+from folksong.tags.table import TagTable, csr_of_largest
 
 FORMAT = "folksong.labels"
 VERSION = 1
@@ -237,6 +239,28 @@ class LabelSpace:
             "aliases": sorted(self.aliases.items()),
         }
         return hashlib.sha256(json.dumps(content, ensure_ascii=True).encode()).hexdigest()
+
+    @classmethod
+    def built(
+        cls,
+        labels: Iterable[Label],
+        aliases: Mapping[str, str],
+        settings: Mapping[str, Any],
+        table: TagTable,
+        further: Mapping[str, Any] | None = None,
+        vectors: WordVectors | TagVectors | None = None,
+    ) -> "LabelSpace":
+        """Return what a builder with these settings made of a table; aliases that lead to no member are left out.
+
+        The provenance says all of it: the settings, the table, the vectors, and what is `further` known.
+        """
+        made = tuple(labels)
+        members = {tag for label in made for tag in label.members}
+        kept = {raw: member for raw, member in aliases.items() if member in members}
+        learned = {"n_tracks": table.n_tracks, "table_sha256": table.sha256()}
+        if vectors is not None:
+            learned |= {"vectors": vectors.source, "vectors_sha256": vectors.sha256}
+        return cls(made, kept, {**settings, **learned, **(further or {})})
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write the space as ``*.labels.json``."""

@@ -139,11 +139,9 @@ def cluster_genres(
             on_genre(found)
     if not labels:
         raise FolksongError("there are no genres, so there are no labels")
-    kept = {tag for label in labels for tag in label.tags}
-    aliases = {raw: member for raw, member in genres.aliases.items() if member in kept}
-    learned = {"n_tracks": table.n_tracks, "table_sha256": table.sha256(), "main_as_label": main_as_label}
-    learned |= {"genres": dict(genres.provenance), "genres_sha256": genres.sha256()}
-    return LabelSpace(tuple(labels), aliases, {**settings, **learned, **(provenance or {})})
+    known = {"main_as_label": main_as_label, "genres": dict(genres.provenance)}
+    known |= {"genres_sha256": genres.sha256(), **(provenance or {})}
+    return LabelSpace.built(labels, genres.aliases, settings, table, known)
 
 
 def _cluster(

@@ -58,17 +58,9 @@ def top(
         )
     chosen = popularity.tags[: min(n, used)]
     members = set(chosen)
-    return LabelSpace(
-        tuple(Label(tag, (tag,)) for tag in chosen),
-        {raw: tag for raw, tag in (aliases or {}).items() if tag in members and raw not in members},
-        {
-            "builder": "top",
-            "n": n,
-            "n_tracks": table.n_tracks,
-            "table_sha256": table.sha256(),
-            **(provenance or {}),
-        },
-    )
+    others = {raw: tag for raw, tag in (aliases or {}).items() if raw not in members}
+    labels = (Label(tag, (tag,)) for tag in chosen)
+    return LabelSpace.built(labels, others, {"builder": "top", "n": n}, table, provenance)
 
 
 def all_tags(tags: Tags, *, provenance: Mapping[str, Any] | None = None) -> LabelSpace:

@@ -1,25 +1,32 @@
-"""A run on embeddings, loaded: a recording -> its embedding, by the extractor that made the run's -> scores."""
+"""Taggers that are no network with windows: a run on embeddings (a recording -> its embedding, by the extractor that
+made the run's -> scores), and what `folksong.export.onnx` wrote (samples -> scores, through onnxruntime).
+"""
 
+import json
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
-from folksong.audio.decode import decode
+from folksong.audio.decode import check_samples
 from folksong.embeddings.store import EmbeddingSpace
-from folksong.errors import AudioError, FolksongError
+from folksong.errors import FileFormatError, FolksongError
+from folksong.files import reading
 from folksong.models.checkpoint import load_head
 from folksong.models.heads import EmbeddingHead
 from folksong.models.pretrained.extractors import Extractor, get_extractor
+from folksong.models.pretrained.onnx import HASH_KEY, open_session, sha256_of_model
 from folksong.prediction.asked_tags import ask_for
-from folksong.prediction.predictor import SILENCE_PEAK, LoadedTagger, Prediction
-from folksong.prediction.thresholds import stored_thresholds
+from folksong.prediction.predictor import LoadedTagger
+from folksong.prediction.thresholds import decided_by
 from folksong.prediction.windows import AudioInput, Scores
 from folksong.runs import Run
+from folksong.shards.window_positions import spread
 
 
 class HeadTagger(LoadedTagger):
@@ -32,6 +39,8 @@ class HeadTagger(LoadedTagger):
         thresholds: (n_labels,); None if there are none.
         window_seconds: of the extractor.
     """
+
+    hears_long = False
 
     def __init__(
         self,
@@ -46,7 +55,7 @@ class HeadTagger(LoadedTagger):
         self.audio = AudioInput(extractor.sample_rate, window_seconds)
 
     @classmethod
-    def of_run(cls, run: Run, tags: tuple[str, ...] = ()) -> HeadTagger:
+    def of_run(cls, run: Run, tags: tuple[str, ...] = ()) -> "HeadTagger":
         """Load a run on embeddings; of one in the joint space, with what to score instead of its labels.
 
         Raises:
@@ -57,8 +66,7 @@ class HeadTagger(LoadedTagger):
         if tags:
             ask_for(head, run, tags)
         extractor = find_extractor(run.space, str(run.config["embeddings"]["extractor"]), run.path)
-        tuned = None if tags else stored_thresholds(run)
-        thresholds = None if tuned is None else tuned.array(run.labels.names)
+        thresholds = None if tags else decided_by(run)[0]
         return cls(head, tags or run.labels.names, extractor, thresholds, run.window_seconds)
 
     @property
@@ -69,28 +77,11 @@ class HeadTagger(LoadedTagger):
     def __repr__(self) -> str:
         return f"HeadTagger({self.extractor.space}, {len(self.labels)} labels)"
 
-    def scores(self, source: str | os.PathLike[str] | npt.ArrayLike) -> Scores:
-        """Return the scores (n_labels,) float32 of a file, or of mono samples at the extractor's sample rate."""
-        if isinstance(source, str | os.PathLike):
-            return self.predict(source).scores
-        return self._heard(np.asarray(source, np.float32))
-
-    def _heard(self, samples: npt.NDArray[np.float32]) -> Scores:
+    def _heard(self, samples: npt.NDArray[np.float32], threads: ThreadPoolExecutor | None = None) -> Scores:
         with torch.inference_mode():
             vector = torch.from_numpy(self.extractor(samples))
             found: Scores = self.link(self.head(vector[None]))[0].numpy()
         return found
-
-    def _predict(self, file: str | os.PathLike[str], threads: ThreadPoolExecutor | None = None) -> Prediction:
-        samples = decode(file, self.audio.sample_rate)
-        try:
-            scores = self.scores(samples)
-        except AudioError as error:
-            raise AudioError(f"{file}: {error}") from error
-        silent = float(np.abs(samples).max()) < SILENCE_PEAK
-        return Prediction(
-            os.fspath(file), len(samples) / self.audio.sample_rate, self.labels, scores, silent=silent
-        )
 
 
 def find_extractor(space: EmbeddingSpace, name: str, wanted_by: object) -> Extractor:
@@ -110,3 +101,63 @@ def find_extractor(space: EmbeddingSpace, name: str, wanted_by: object) -> Extra
         ) from error
     space.require(found.space, name, wanted_by)
     return found
+
+
+LONGEST_SECONDS = 60.0  # that a head with its network hears at once: some 10 MB a second
+
+
+class OnnxTagger(HeadTagger):
+    """An exported ONNX graph that hears waveforms, on the CPU.
+
+    Windows lie side by side, and their scores are averaged; what is shorter than a window is repeated, as
+    samples: where a run repeats the frames of its spectrogram, the seams between are others, and so are scores by up to
+    some 0.01. A head with its
+    network inside hears a recording of up to a minute at once, as it learned.
+
+    Args:
+        file: the graph.
+
+    Raises:
+        FolksongError: it takes embeddings, or onnxruntime is not installed.
+        FileFormatError: it is damaged, or no tagger that was exported here.
+    """
+
+    def __init__(self, file: str | os.PathLike[str]) -> None:
+        self.file = Path(file)
+        self.session, _ = open_session(self.file)
+        import onnx  # which is installed, as that told
+
+        kept = self.session.get_modelmeta().custom_metadata_map
+        (name, *_) = (one.name for one in self.session.get_inputs())
+        if (own := kept.get(HASH_KEY)) is None:
+            raise FileFormatError(
+                f"{file}: no tagger that was exported here (no {HASH_KEY!r} in its metadata)"
+            )
+        if own != sha256_of_model(onnx.load(self.file, load_external_data=False)):
+            raise FileFormatError(f"{file}: was changed after it was exported; export the run again")
+        with reading(self.file):
+            self.labels = tuple(json.loads(kept["labels"]))
+            rate, seconds = json.loads(kept["sample_rate"]), json.loads(kept["window_seconds"])
+            found = json.loads(kept.get("thresholds", "null"))
+        if name != "waveform":
+            raise FolksongError(f"{file}: takes embeddings, not recordings; its network is not inside")
+        self.thresholds = None if found is None else np.array(found, np.float64)
+        self.device, self.audio = torch.device("cpu"), AudioInput(rate, seconds or LONGEST_SECONDS)
+        self.repeats = seconds is not None
+
+    def __repr__(self) -> str:
+        return f"OnnxTagger({self.file}, {len(self.labels)} labels)"
+
+    def _heard(self, samples: npt.NDArray[np.float32], threads: ThreadPoolExecutor | None = None) -> Scores:
+        steps = self.audio.steps(self.audio.window_seconds)
+        checked = check_samples(samples)
+        if not self.repeats:
+            steps = min(steps, len(checked))
+        elif len(checked) < steps:
+            checked = np.take(checked, np.arange(steps) % len(checked))
+        starts = spread(len(checked), steps)
+        found = [
+            self.session.run(["scores"], {"waveform": checked[None, start : start + steps]})[0][0]
+            for start in starts
+        ]
+        return np.asarray(np.mean(found, axis=0, dtype=np.float64), np.float32)

@@ -2,9 +2,12 @@
 
 import logging
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from folksong.errors import FolksongError, nearest
@@ -22,10 +25,9 @@ from folksong.models.pretrained.musicnn import (
 )
 from folksong.models.tagger import Tagger
 from folksong.prediction.asked_tags import ask_for
-from folksong.prediction.head_tagger import HeadTagger, find_extractor
-from folksong.prediction.onnx_tagger import OnnxTagger
+from folksong.prediction.head_tagger import HeadTagger, OnnxTagger, find_extractor
 from folksong.prediction.predictor import BATCH_SIZE, LoadedTagger, find_device, settled
-from folksong.prediction.thresholds import stored_thresholds
+from folksong.prediction.thresholds import decided_by
 from folksong.prediction.windows import AudioInput
 from folksong.runs import CONFIG_NAME, Run, Scoring
 
@@ -64,7 +66,7 @@ def load_tagger(
     Raises:
         FolksongError: the folder is no run, or the run has no checkpoint yet.
     """
-    from folksong.export.folder import is_exported, read_folder  # which import this package
+    from folksong.export.folder import is_exported  # which imports this package
     from folksong.export.hub import SCHEME, fetch_model
 
     chosen, tags = find_device(device), tuple(tags)
@@ -75,68 +77,73 @@ def load_tagger(
         raise FolksongError(f"{run}: no run in the joint space, which any tag can be asked of")
     if chosen.type == "cpu":
         keep_memory()  # doubles the speed of the waveform network
-    if str(run) in NETWORKS and not Path(str(run)).exists():
-        return _pretrained(str(run), chosen, hop_seconds, batch_size, precision)
     if str(run).endswith(".onnx") and Path(str(run)).is_file():
         return OnnxTagger(str(run))
-    if folder:
-        exported = read_folder(cast(str, run))
-        if exported.space is not None:
-            extractor = find_extractor(exported.space, str(exported.extractor), run)
-            head = cast(EmbeddingHead, exported.tagger)
-            return HeadTagger(
-                head, exported.labels.names, extractor, exported.thresholds, exported.audio.window_seconds
-            )
-        model, labels, audio = cast(Tagger, exported.tagger), exported.labels, exported.audio
-        thresholds, stored = exported.thresholds, exported.scoring
+    if str(run) in NETWORKS and not Path(str(run)).exists():
+        found, precision = _pretrained(str(run), precision), "32"
     else:
-        if not isinstance(run, Run) and not Path(run).exists() and (hint := nearest(str(run), (*NETWORKS,))):
-            raise FolksongError(f"{run}: no such folder, nor a pretrained network{hint}")
-        opened = run if isinstance(run, Run) else Run.open(run)
-        if opened.space is not None:
-            return HeadTagger.of_run(opened, tags)
-        model, labels = load_model(opened), opened.labels
-        if tags:
-            ask_for(model, opened, tags)
-        with reading(opened.config_path):
-            audio = AudioInput(opened.sample_rate, opened.window_seconds, opened.preset)
-        tuned = None if tags else stored_thresholds(opened)
-        thresholds = None if tuned is None else tuned.array(labels.names)
-        stored = opened.scoring if tuned is None else tuned.scoring
-        _hint_at_little_training(opened)
-    wanted = settled(stored.replaced(None, hop_seconds, precision) if scoring is None else scoring, chosen)
-    if thresholds is not None and wanted != stored:
+        read = _exported(str(run)) if folder else _of_run(run, tags)
+        if isinstance(read, HeadTagger):
+            return read
+        found = read
+    wanted = found.scoring.replaced(None, hop_seconds, precision) if scoring is None else scoring
+    wanted, thresholds = settled(wanted, chosen), found.thresholds
+    if thresholds is not None and wanted != found.scoring:
         thresholds = None
         if scoring is None:
             logger.warning("%s: %s", run.path if isinstance(run, Run) else run, OTHER_SCORING)
     return LoadedTagger(
-        model,
-        tags or labels.names,
-        audio,
-        hop_seconds=wanted.hop_seconds,
-        device=chosen,
-        batch_size=batch_size,
-        precision=wanted.precision,
-        thresholds=thresholds,
-    )
+        found.model, found.names, found.audio, hop_seconds=wanted.hop_seconds, device=chosen,
+        batch_size=batch_size, precision=wanted.precision, thresholds=thresholds,
+    )  # fmt: skip
 
 
-def _pretrained(
-    name: str, device: torch.device, hop_seconds: float | None, batch_size: int, precision: str | None
-) -> LoadedTagger:
+@dataclass(frozen=True, eq=False)
+class _Network:
+    """A network, the names of its outputs, what it hears, its thresholds, and how tracks are scored by it."""
+
+    model: Tagger
+    names: tuple[str, ...]
+    audio: AudioInput
+    thresholds: npt.NDArray[np.float64] | None = None
+    scoring: Scoring = field(default_factory=Scoring)
+
+
+def _pretrained(name: str, precision: str | None) -> _Network:
     if precision not in (None, "auto", "32"):
         raise FolksongError(f"{name} computes in 32 bits only, not in {precision}")
     network, _ = read_network(name)
     logger.info("%s: trained on %s (Pons & Serra 2019)", name, trained_on(name))
-    return LoadedTagger(
-        cast(Tagger, PretrainedTagger(network)),  # all of it that is called here
-        read_tags_of(name),
-        AudioInput(PRESET.sample_rate, WINDOW_SECONDS, PRESET),
-        hop_seconds=hop_seconds,
-        device=device,
-        batch_size=batch_size,
-        precision="32",
-    )
+    tagger = cast(Tagger, PretrainedTagger(network))  # all of it that is called here
+    return _Network(tagger, read_tags_of(name), AudioInput(PRESET.sample_rate, WINDOW_SECONDS, PRESET))
+
+
+def _exported(folder: str) -> _Network | HeadTagger:
+    from folksong.export.folder import read_folder
+
+    found = read_folder(folder)
+    names, thresholds = found.labels.names, found.thresholds
+    if found.space is None:
+        return _Network(cast(Tagger, found.tagger), names, found.audio, thresholds, found.scoring)
+    extractor = find_extractor(found.space, str(found.extractor), folder)
+    head = cast(EmbeddingHead, found.tagger)
+    return HeadTagger(head, names, extractor, thresholds, found.audio.window_seconds)
+
+
+def _of_run(run: Run | str | os.PathLike[str], tags: tuple[str, ...]) -> _Network | HeadTagger:
+    if not isinstance(run, Run) and not Path(run).exists() and (hint := nearest(str(run), (*NETWORKS,))):
+        raise FolksongError(f"{run}: no such folder, nor a pretrained network{hint}")
+    opened = run if isinstance(run, Run) else Run.open(run)
+    if opened.space is not None:
+        return HeadTagger.of_run(opened, tags)
+    model = load_model(opened)
+    if tags:
+        ask_for(model, opened, tags)
+    _hint_at_little_training(opened)
+    decided = (None, opened.scoring) if tags else decided_by(opened)
+    with reading(opened.config_path):
+        audio = AudioInput(opened.sample_rate, opened.window_seconds, opened.preset)
+    return _Network(model, tags or opened.labels.names, audio, *decided)
 
 
 def _hint_at_little_training(run: Run) -> None:

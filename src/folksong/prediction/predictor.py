@@ -88,6 +88,8 @@ class LoadedTagger:
 
     link: Callable[[Tensor], Tensor] = staticmethod(torch.sigmoid)
     """From logits to scores."""
+    hears_long = True
+    """Whether hours are heard as they are decoded, window by window."""
 
     def __init__(
         self,
@@ -123,7 +125,7 @@ class LoadedTagger:
     def listen(self) -> None:
         """Give, in the place of scores, where recordings lie in the joint space of the network (Model 6)."""
         self.labels = tuple(map(str, range(listen(self.network))))
-        self.link, self.thresholds = _as_it_is, None
+        self.link, self.thresholds = nn.Identity(), None
 
     def tag(self, file: str | os.PathLike[str], top: int | None = None) -> list[tuple[str, float]]:
         """Return a recording's (label, score) pairs, best first.
@@ -145,7 +147,7 @@ class LoadedTagger:
         """
         if isinstance(source, str | os.PathLike):
             return self.predict(source).scores
-        return self._score(self.audio.clip(np.asarray(source, np.float32)))
+        return self._heard(np.asarray(source, np.float32))
 
     def predict(self, file: str | os.PathLike[str]) -> Prediction:
         """Return what the tagger says of a recording; see `tag`."""
@@ -192,6 +194,10 @@ class LoadedTagger:
             finally:
                 listeners.shutdown(wait=False, cancel_futures=True)
 
+    def _heard(self, samples: npt.NDArray[np.float32], threads: ThreadPoolExecutor | None = None) -> Scores:
+        """Return the scores of mono samples (n_samples,)."""
+        return self._score(self.audio.clip(samples), threads)
+
     def _score(self, clip: Clip, threads: ThreadPoolExecutor | None = None) -> Scores:
         (scores,) = score_clips(
             self.model,
@@ -206,24 +212,18 @@ class LoadedTagger:
         return scores
 
     def _predict(self, file: str | os.PathLike[str], threads: ThreadPoolExecutor | None = None) -> Prediction:
-        clip: Clip
-        if is_long(file):
+        if self.hears_long and is_long(file):
             clip = LongRecording(file, self.audio.sample_rate, self.audio.preset)
-            n_samples, peak = clip.n_samples, clip.peak
+            n_samples, peak, scores = clip.n_samples, clip.peak, self._score(clip, threads)
         else:
             samples = decode(file, self.audio.sample_rate)
             n_samples, peak = len(samples), float(np.abs(samples).max())
             try:
-                clip = self.audio.clip(samples)
+                scores = self._heard(samples, threads)
             except AudioError as error:
                 raise AudioError(f"{file}: {error}") from error
-        scores = self._score(clip, threads)
         seconds = n_samples / self.audio.sample_rate
         return Prediction(os.fspath(file), seconds, self.labels, scores, silent=peak < SILENCE_PEAK)
-
-
-def _as_it_is(x: Tensor) -> Tensor:
-    return x
 
 
 def find_device(wanted: str | torch.device | None = None) -> torch.device:

@@ -103,3 +103,9 @@ def stored_thresholds(run: Run) -> Thresholds | None:
     if set(found.values) != set(run.labels.names):
         raise FileFormatError(f"{run.path / FILE_NAME}: holds thresholds of other labels; tune them again")
     return found
+
+
+def decided_by(run: Run) -> tuple[npt.NDArray[np.float64] | None, Scoring]:
+    """Return a run's thresholds (n_labels,), None where none are tuned, and how tracks are scored."""
+    tuned = stored_thresholds(run)
+    return (None, run.scoring) if tuned is None else (tuned.array(run.labels.names), tuned.scoring)

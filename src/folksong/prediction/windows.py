@@ -21,8 +21,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from folksong.audio.decode import check_samples
 from folksong.audio.log_mel import FeaturePreset, log_mel, window_steps
-from folksong.errors import AudioError, FolksongError
+from folksong.errors import FolksongError
 from folksong.models.hardware import one_thread
 from folksong.models.tagger import Tagger
 from folksong.shards.window_positions import slide, spread
@@ -92,10 +93,7 @@ class AudioInput:
         Raises:
             AudioError: they are of another shape, none, or not finite.
         """
-        if samples.ndim != 1 or not len(samples):
-            raise AudioError(f"mono samples (n_samples,) are needed, not an array of shape {samples.shape}")
-        if not np.isfinite(samples).all():
-            raise AudioError("some samples are no finite numbers")
+        samples = check_samples(samples)
         return ArrayClip(samples if self.preset is None else log_mel(samples, self.preset))
 
 

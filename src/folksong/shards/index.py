@@ -26,7 +26,7 @@ from folksong.errors import FileFormatError, FolksongError
 from folksong.files import (
     HASH_BLOCK_BYTES,
     atomic_write,
-    describe_os_error,
+    described,
     open_regular,
     read_document,
     reading,
@@ -126,13 +126,10 @@ def map_file(path: str | os.PathLike[str]) -> Bytes:
     """Return a file's bytes as a read-only memory map; an empty file gives an empty array."""
     import mmap
 
-    try:
-        with open_regular(path) as stream:
-            if os.fstat(stream.fileno()).st_size == 0:
-                return np.empty(0, np.uint8)
-            return np.frombuffer(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
-    except OSError as error:
-        raise FolksongError(describe_os_error(error, path)) from error
+    with described(path), open_regular(path) as stream:
+        if os.fstat(stream.fileno()).st_size == 0:
+            return np.empty(0, np.uint8)
+        return np.frombuffer(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
 
 
 def build_index(shard: str | os.PathLike[str]) -> ShardIndex:

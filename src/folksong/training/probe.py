@@ -31,7 +31,7 @@ except ImportError:
         def get_params(self, deep: bool = True) -> dict[str, Any]:
             return {name: getattr(self, name) for name in ("n_hidden", "n_members", "random_state", "parts")}
 
-        def set_params(self, **params: Any) -> BaseEstimator:
+        def set_params(self, **params: Any) -> "BaseEstimator":
             for name, value in params.items():
                 if name not in self.get_params():
                     raise ValueError(f"a Probe has no parameter {name!r}")

@@ -11,13 +11,18 @@ from dataclasses import dataclass
 from typing import Protocol, cast
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
+from folksong.audio.decode import check_samples
+from folksong.audio.log_mel import log_mel, read_preset
 from folksong.embeddings.store import EmbeddingSpace
 from folksong.errors import FolksongError, nearest
 from folksong.models.pretrained.pooling import POOLS, Pool, Vector
 
 STATISTICS = "statistics"
 NETWORKS = ("musicnn-mtt", "musicnn-msd", "vgg-mtt", "vgg-msd")
+STATISTICS_LAYER, STATISTICS_POOL = "log-mel and MFCC", "mean+std"
+N_COEFFICIENTS = 20
 EXTRACTORS = (STATISTICS, *NETWORKS)
 ONNX_PREFIX = "onnx:"
 TRAINED_ON = {
@@ -85,9 +90,8 @@ def get_extractor(
 
         return OnnxExtractor(name.removeprefix(ONNX_PREFIX), layer=layer, pool=pool)
     if name == STATISTICS:
-        from folksong.models.pretrained.statistics import LAYER, POOL, Statistics
-
-        if (layer or LAYER, pool or POOL) != (LAYER, POOL):
+        only = STATISTICS_LAYER, STATISTICS_POOL
+        if (layer or only[0], pool or only[1]) != only:
             raise FolksongError(
                 "statistics are means and standard deviations, and have no layers or other pools"
             )
@@ -99,6 +103,41 @@ def get_extractor(
     raise FolksongError(
         f"no extractor {name!r}; there are {', '.join(EXTRACTORS)} and onnx:FILE{nearest(name, EXTRACTORS)}"
     )
+
+
+class Statistics:
+    """The control beside any other embedding: what a recording's spectrum is like on average, with no training at all.
+
+    Mean and standard deviation over all frames of the log-mel-spectrogram (preset ``urop2019``: decibels), and of its
+    first 20 mel-frequency cepstral coefficients (its orthonormal discrete cosine transform over bands; Davis &
+    Mermelstein 1980), and of these coefficients' change from frame to frame.
+    """
+
+    def __init__(self) -> None:
+        self.preset = read_preset("urop2019")
+        self.sample_rate = self.preset.sample_rate
+        self.space = EmbeddingSpace(
+            model=STATISTICS,
+            revision="1",
+            layer=STATISTICS_LAYER,
+            pool=STATISTICS_POOL,
+            sample_rate=self.sample_rate,
+            window_seconds=None,
+            licence="MIT",
+            sha256="",
+            dimensions=2 * (self.preset.n_mels + 2 * N_COEFFICIENTS),
+        )
+
+    def __call__(self, samples: Vector) -> Vector:
+        """Return the embedding."""
+        from scipy.fft import dct
+
+        with threadpool_limits(1):  # matrix products give other last bits with another number of threads
+            mel = log_mel(check_samples(samples), self.preset)
+        coefficients = dct(mel, axis=0, norm="ortho")[:N_COEFFICIENTS]
+        changes = np.diff(coefficients, axis=1, append=coefficients[:, -1:])
+        frames = np.concatenate([mel, coefficients, changes])
+        return np.concatenate([frames.mean(1), frames.std(1)])
 
 
 def trained_on(model: str) -> str | None:

@@ -17,13 +17,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from folksong.audio.decode import check_samples
 from folksong.audio.log_mel import log_mel, read_preset
 from folksong.embeddings.store import EmbeddingSpace
 from folksong.errors import FileFormatError, FolksongError, nearest
 from folksong.models.front_ends import LOG_MEL
 from folksong.models.hardware import keep_memory, one_thread
 from folksong.models.pretrained.highest_band import ManyBandFilters, OneBandFilters
-from folksong.models.pretrained.pooling import Pool, Pooling, Vector, check_samples
+from folksong.models.pretrained.pooling import Pool, Pooling, Vector
 from folksong.models.pretrained.weights import VERSION, read_weights
 from folksong.shards.window_positions import spread
 

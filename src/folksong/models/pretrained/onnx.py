@@ -36,11 +36,12 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from folksong.audio.decode import check_samples
 from folksong.audio.log_mel import FeaturePreset, log_mel
 from folksong.embeddings.store import EmbeddingSpace
 from folksong.errors import AudioError, FileFormatError, FolksongError, nearest
 from folksong.files import parse_toml, read_text, reading, sha256_file
-from folksong.models.pretrained.pooling import POOLS, Pool, Pooling, Vector, check_samples
+from folksong.models.pretrained.pooling import POOLS, Pool, Pooling, Vector
 from folksong.shards.window_positions import slide, spread
 
 WINDOWS_AT_ONCE = 8

@@ -5,25 +5,9 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from folksong.errors import AudioError
-
 Vector = npt.NDArray[np.float32]
 Pool = Literal["mean", "max", "mean+max", "mean+std"]
 POOLS: tuple[Pool, ...] = get_args(Pool)
-
-
-def check_samples(samples: npt.ArrayLike) -> Vector:
-    """Return mono samples (n_samples,) as float32.
-
-    Raises:
-        AudioError: they are of another shape, none, or not finite.
-    """
-    array = np.asarray(samples, np.float32)
-    if array.ndim != 1 or not len(array):
-        raise AudioError(f"mono samples (n_samples,) are needed, not an array of shape {array.shape}")
-    if not np.isfinite(array).all():
-        raise AudioError("some samples are no finite numbers")
-    return array
 
 
 class Pooling:

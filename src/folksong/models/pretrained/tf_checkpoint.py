@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from folksong.errors import FileFormatError, FolksongError
-from folksong.files import describe_os_error, open_regular
+from folksong.errors import FileFormatError
+from folksong.files import read_bytes
 from folksong.shards.format import fields, masked_crc32c, read_varint
 
 Tensors = dict[str, npt.NDArray[Any]]
@@ -61,15 +61,7 @@ def read_tf_checkpoint(path: str | os.PathLike[str]) -> Tensors:
         FileFormatError: a file is cut or damaged.
     """
     prefix = os.fspath(path).removesuffix(".index")
-
-    def read(suffix: str) -> bytes:
-        try:
-            with open_regular(prefix + suffix) as stream:
-                return stream.read()
-        except OSError as error:
-            raise FolksongError(describe_os_error(error, prefix + suffix)) from error
-
-    return read_tensors(read, prefix)
+    return read_tensors(lambda suffix: read_bytes(prefix + suffix), prefix)
 
 
 def is_tf_checkpoint(path: str | os.PathLike[str]) -> bool:

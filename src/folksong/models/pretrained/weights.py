@@ -17,7 +17,7 @@ from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
 from folksong.errors import FileFormatError, FolksongError
-from folksong.files import atomic_path, cache_folder, describe_os_error, open_regular, sha256_file
+from folksong.files import atomic_path, cache_folder, describe_os_error, read_bytes, sha256_file
 from folksong.models.pretrained.tf_checkpoint import Tensors, read_tensors
 
 PACKAGE, VERSION = "musicnn", "0.1.0"
@@ -123,15 +123,7 @@ def _from_folder(name: str, folder: Path) -> Callable[[str], bytes]:
             f"{folder}: holds no {name}/.index; name the wheel of {PACKAGE} {VERSION}, or the folder that it was "
             "unpacked into"
         )
-
-    def read(suffix: str) -> bytes:
-        try:
-            with open_regular(found / suffix) as stream:
-                return stream.read()
-        except OSError as error:
-            raise FolksongError(describe_os_error(error, found / suffix)) from error
-
-    return read
+    return lambda suffix: read_bytes(found / suffix)
 
 
 def _check_wheel(path: Path) -> None:

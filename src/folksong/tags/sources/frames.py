@@ -20,7 +20,7 @@ from typing import Literal
 import polars as pl
 
 from folksong.errors import FileFormatError, FolksongError, UnclearSourceError
-from folksong.files import describe_os_error
+from folksong.files import described
 
 PARQUET_MAGIC = b"PAR1"
 SEPARATORS = ("\t", ",", ";", "|")
@@ -165,10 +165,8 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     """Return a file's bytes, decompressed if it is gzip."""
     if not Path(path).is_file() and Path(path).exists():
         raise FolksongError(f"{path}: not a file; a table of tags is expected here")
-    try:
+    with described(path):
         data = Path(path).read_bytes()
-    except OSError as error:
-        raise FolksongError(describe_os_error(error, path)) from error
     if not data.startswith(b"\x1f\x8b"):
         return data
     try:

@@ -23,7 +23,7 @@ import numpy.typing as npt
 import polars as pl
 
 from folksong.errors import FileFormatError, FolksongError
-from folksong.files import atomic_path, describe_os_error
+from folksong.files import atomic_path, described
 from folksong.tags.sources.frames import plain, read_plain_frame
 from folksong.tags.table import Dropped, Strings, TagTable, distinct_names, table_of_entries
 
@@ -199,7 +199,7 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[Query]:
     import adbc_driver_sqlite
 
     source = Path(path).resolve()
-    try:
+    with described(path):
         with source.open("rb") as stream:
             head = stream.read(20)
         if not head.startswith(SQLITE_MAGIC):
@@ -208,18 +208,14 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[Query]:
             )
         log, shared = (Path(f"{source}{ending}") for ending in ("-wal", "-shm"))
         logged = head[18] == WAL_VERSION and log.exists() and log.stat().st_size > 0
-    except OSError as error:
-        raise FolksongError(describe_os_error(error, path)) from error
     with tempfile.TemporaryDirectory() as folder:
         mode = "mode=ro"
         if head[18] == WAL_VERSION and not logged:
             mode = "immutable=1"  # nothing is in the log: SQLite need not make the files of one
         elif logged and not shared.exists():
-            try:
+            with described(folder):
                 for file in (source, log):
                     shutil.copyfile(file, Path(folder, file.name))
-            except OSError as error:
-                raise FolksongError(describe_os_error(error, folder)) from error
             source = Path(folder, source.name)
         with (
             adbc_driver_sqlite.connect(f"{source.as_uri()}?{mode}") as database,

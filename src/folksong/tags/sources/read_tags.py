@@ -13,7 +13,7 @@ import scipy.sparse as sp
 
 from folksong.array_cache import content_key, path_beside, read_arrays, write_arrays
 from folksong.errors import FolksongError, UnclearSourceError, nearest
-from folksong.files import describe_os_error
+from folksong.files import described
 from folksong.tags.sources.delimited import LAYOUTS, read_delimited, write_delimited
 from folksong.tags.sources.lastfm import find_dumps, is_sqlite, read_dumps, read_lastfm, write_lastfm
 from folksong.tags.sources.library import JOIN, read_folders, read_library
@@ -149,10 +149,8 @@ def _recognise(path: str | os.PathLike[str]) -> str:
         raise FolksongError(f"{path}: neither a file nor a folder; tags cannot be read from it")
     if Path(path).is_dir():
         return "folders" if find_dumps(path) is None else "dumps"
-    try:
+    with described(path):
         sqlite = is_sqlite(path)
-    except OSError as error:
-        raise FolksongError(describe_os_error(error, path)) from error
     # A name that promises SQLite is held to it, so that the message speaks of the database that was meant.
     return "lastfm" if sqlite or Path(path).suffix.lower() in SQLITE_ENDINGS else "delimited"
 
