@@ -99,7 +99,7 @@ def split(
     click.echo(f"{out}: {'by artist' if found.by_artist else 'no artists known'}, seed {seed}")
 
 
-def _echo_parts(found: fs.Split) -> None:
+def _echo_parts(found: "fs.Split") -> None:
     sizes = [len(found.part(name)) for name in fs.splits.PARTS]
     shares = [
         (name, size, f"{size / sum(sizes):.2%}") for name, size in zip(fs.splits.PARTS, sizes, strict=True)
