@@ -221,7 +221,7 @@ def test_a_folder_is_searched_and_heard_once(recordings, monkeypatch):
     assert not any(int(Path(name).stem) % 2 for name in best)
     heard = []
     monkeypatch.setattr(
-        "folksong.prediction.head_tagger.decode",
+        "folksong.prediction.predictor.decode",
         lambda path, rate: heard.append(path) or np.ones(16000, np.float32),
     )
     search(run, folder, "storm")
