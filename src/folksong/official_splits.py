@@ -13,8 +13,6 @@ A file lists tracks by id or by path; whichever column fits most tracks of the t
 their endings. Pickled lists (``.cP``) are read opcode by opcode: only text can come out of them.
 """  # noqa: E501
 
-from __future__ import annotations
-
 import csv
 import logging
 import os

@@ -1,7 +1,5 @@
 """Exported models on the Hugging Face Hub, by huggingface_hub: its token, cache, mirrors and offline mode hold here."""
 
-from __future__ import annotations
-
 import os
 import re
 import tempfile

@@ -4,8 +4,6 @@ Its whitelist names the labels, its canonicalisation tree puts each label's tags
 settings to include, are the spellings that the space joined.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re
