@@ -375,6 +375,12 @@ def test_16_c1_an_edited_onnx_export_is_refused(tmp_path, run):
         data[1] ^= 1
         model.graph.initializer[0].raw_data = bytes(data)
 
+    content = path.read_bytes()
+    (tmp_path / "odd.onnx").write_bytes(
+        content.replace(SPACE.names[0].encode(), b"\xff" * len(SPACE.names[0]))
+    )
+    with pytest.raises(FileFormatError, match=r"odd\.onnx: "):
+        load_tagger(tmp_path / "odd.onnx", device="cpu")
     for change in (labels, weights, lambda model: None):
         model = onnx.load(path)
         change(model)

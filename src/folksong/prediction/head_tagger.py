@@ -127,7 +127,8 @@ class OnnxTagger(HeadTagger):
         self.session, _ = open_session(self.file)
         import onnx  # which is installed, as that told
 
-        kept = self.session.get_modelmeta().custom_metadata_map
+        with reading(self.file):
+            kept = self.session.get_modelmeta().custom_metadata_map
         (name, *_) = (one.name for one in self.session.get_inputs())
         if (own := kept.get(HASH_KEY)) is None:
             raise FileFormatError(
