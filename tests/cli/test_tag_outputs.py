@@ -85,6 +85,11 @@ def test_b4_a_source_that_is_unclear_is_refused_with_the_command_that_reads_it(t
     assert command == "tags import 'latin table.csv' tags.db --encoding latin-1"
     run(*shlex.split(command))
     assert fs.read_tags("tags.db").tags_of("a") == [("café", 1.0)]
+    assert (
+        "tags import 'latin table.csv' 'latin table.tags.db'"
+        in run("tags", "stats", "latin table.csv", code=1).output
+    )
+    (tmp_path / "tags.db").unlink()  # a table that is there is never what a hint would write
     for name, text, option in (
         ("who.csv", "who,tag\na,rock\n", "--track-column NAME"),
         ("what.csv", "track,what\na,rock\n", "--tag-column NAME"),
