@@ -111,17 +111,13 @@ def hybrid_vectors(
     counts = np.array([table.counts[table.tag_index[tag]] for tag in tags], np.int64)
     joined = own
     if vectors is not None:
-        embedded = embed_tags(tags, vectors)
-        words = np.zeros((len(tags), vectors.dimension), np.float32)  # zeros where no word has a vector
-        row_of = {tag: row for row, tag in enumerate(tags)}
-        words[[row_of[tag] for tag in embedded.tags]] = embedded.vectors
+        words = _words_of(tags, vectors)
         if own.any():
             joined = with_predicted(own, words, counts, meaning)
         else:
             logger.warning("no two tags share a track: the labels go by word vectors alone")
             joined = words.astype(np.float64)
-    lengths = np.linalg.norm(joined, axis=1, keepdims=True)
-    told = lengths[:, 0] > 0
+    told = joined.any(axis=1)
     if not told.any():
         raise FolksongError(
             f"the {len(tags)} tags with more than {threshold} counts share too few tracks, so that there is no "
@@ -135,13 +131,28 @@ def hybrid_vectors(
         )
     placed = np.arange(len(tags)) if alone else np.flatnonzero(told)
     kept = tuple(tags[row] for row in placed)
-    joined = joined[placed] / np.where(lengths > 0, lengths, 1)[placed]
+    joined = direction_of(joined[placed])
     leaders = _link_stems(kept, own[placed]) if link_stems else np.arange(len(kept))
     members = set(kept)
     return HybridVectors(
         *(kept, counts[placed], joined, leaders, {r: t for r, t in sorted(aliases.items()) if t in members}),
         words=None if vectors is None else words[placed].astype(np.float64),
     )
+
+
+def direction_of(points: Matrix) -> Matrix:
+    """Return rows of length 1; those of 0 stay."""
+    lengths = np.linalg.norm(points, axis=1, keepdims=True)
+    return points / np.where(lengths > 0, lengths, 1)
+
+
+def _words_of(tags: Sequence[str], vectors: WordVectors) -> npt.NDArray[np.float32]:
+    """Return the tags' word vectors (n, m), zeros where no word has one."""
+    embedded = embed_tags(tags, vectors)
+    words = np.zeros((len(tags), vectors.dimension), np.float32)
+    row_of = {tag: row for row, tag in enumerate(tags)}
+    words[[row_of[tag] for tag in embedded.tags]] = embedded.vectors
+    return words
 
 
 def with_predicted(

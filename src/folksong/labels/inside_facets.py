@@ -28,7 +28,7 @@ import numpy.typing as npt
 
 from folksong.errors import FolksongError
 from folksong.labels.analysis.pairs import Pair
-from folksong.labels.hybrid_vectors import HybridVectors, TagGroups, group_tags
+from folksong.labels.hybrid_vectors import HybridVectors, TagGroups, direction_of, group_tags
 from folksong.labels.space import Label
 from folksong.labels.wording import contrasts_of, genre_in_tree, meaning_of
 from folksong.tags.facet_lists import FACETS, UNKNOWN, WORD
@@ -80,8 +80,7 @@ def inside_facets(
     row_of = {tag: row for row, tag in enumerate(placed.tags)}
     of_group = [of_tag[row_of[name]] for name in groups.names]
     wanted, frequent = _candidates(groups, of_group, table, without)
-    lengths = np.linalg.norm(groups.points, axis=1, keepdims=True)
-    units = groups.points / np.where(lengths > 0, lengths, 1)
+    units = direction_of(groups.points)
     words = None if placed.words is None else placed.words[[row_of[name] for name in groups.names]]
     meanings = [
         meaning_of(name, facet) if facet != "use" else ""  # one occasion may suit another
