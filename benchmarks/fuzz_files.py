@@ -381,7 +381,7 @@ def kinds_of(root: Path) -> dict[str, Kind]:
             run / "evaluation" / "test.npz",
             lambda: ScoredTracks.read(run / "evaluation" / "test.npz").scores.tobytes(), hashed=True
         ),
-        "exported model": Kind(exported / "model.json", lambda: fs.load_tagger(exported).labels, hashed=True),
+        "exported model": Kind(exported / "config.json", lambda: fs.load_tagger(exported).labels, hashed=True),
         "exported ONNX": Kind(
             root / "tagger.onnx", lambda: fs.load_tagger(root / "tagger.onnx").tag(song), hashed=True
         ),

@@ -26,7 +26,7 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from folksong.experiment.read_plan import read_plan
-from folksong.models.hardware import choose_precision
+from folksong.models.hardware import choose_precision, keep_memory
 from folksong.models.tagger import Tagger
 from folksong.training.optimizer import build_optimizer
 
@@ -80,6 +80,7 @@ def main() -> None:
     )
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
+    keep_memory()  # as a training does
     began = os.getloadavg()[0]
     plan, cells = read_plan("thesis"), Counter()
     for grid in plan.grid:
