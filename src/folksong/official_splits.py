@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from folksong.errors import FileFormatError, FolksongError
-from folksong.files import describe_os_error, open_regular, read_json, read_text, sha256_file
+from folksong.files import described, open_regular, read_bytes, read_json, read_text, sha256_file
 from folksong.labels.dictionary import OLD_TEXTS, TEXTS
 from folksong.splits import PARTS, Split
 from folksong.tags.sources.read_tags import Tags, as_table
@@ -167,14 +167,13 @@ def read_list(file: Path) -> list[Row]:
     """
     ending = file.suffix.lower()
     if ending == ".npy":
-        try:
-            entries = np.load(open_regular(file), allow_pickle=False)
-        except OSError as error:
-            raise FolksongError(describe_os_error(error, file)) from error
-        except (ValueError, EOFError) as error:
-            raise FileFormatError(
-                f"{file}: no array of texts ({error}); save the names as text, a line each"
-            ) from error
+        with described(file), open_regular(file) as stream:
+            try:
+                entries = np.load(stream, allow_pickle=False)
+            except (ValueError, EOFError) as error:
+                raise FileFormatError(
+                    f"{file}: no array of texts ({error}); save the names as text, a line each"
+                ) from error
         if entries.ndim != 1 or entries.dtype.kind not in "USiu":
             raise FileFormatError(
                 f"{file}: must be a list of texts, not {entries.dtype} of shape {entries.shape}"
@@ -194,16 +193,13 @@ def read_list(file: Path) -> list[Row]:
 
 def _read_pickled(file: Path) -> list[str]:
     """Return the texts of a pickled list, in order, each once, without unpickling it."""
-    texts: list[str] = []
+    content = read_bytes(file)
     try:
-        with open_regular(file) as stream:
-            for opcode, argument, _ in pickletools.genops(stream):
-                if opcode.name in TEXTS | OLD_TEXTS:
-                    texts.append(str(argument))
-                elif opcode.name not in LISTS | MEMOS:
-                    raise FileFormatError(f"{file}: refused, more than a list of texts ({opcode.name})")
-    except OSError as error:
-        raise FolksongError(describe_os_error(error, file)) from error
+        listed = [(opcode.name, argument) for opcode, argument, _ in pickletools.genops(content)]
     except (ValueError, EOFError) as error:
         raise FileFormatError(f"{file}: damaged, no pickled list of texts ({error})") from error
-    return texts
+    texts = TEXTS | OLD_TEXTS
+    other = next((name for name, _ in listed if name not in texts | LISTS | MEMOS), None)
+    if other is not None:
+        raise FileFormatError(f"{file}: refused, more than a list of texts ({other})")
+    return [str(argument) for name, argument in listed if name in texts]

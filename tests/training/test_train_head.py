@@ -212,7 +212,11 @@ def test_the_control_is_printed_beside_an_evaluation(tmp_path: Path) -> None:
     )
     found = CliRunner().invoke(main, ["evaluate", str(run.path)])
     assert f"extract AUDIO {tmp_path}/statistics --model statistics" in found.output
-    write(tmp_path / "statistics", replace(SPACE, model="statistics", dimensions=3))
+    space = replace(SPACE, model="statistics", dimensions=3)
+    with write_embeddings(tmp_path / "few", space) as writer:
+        writer.add("of-another-collection", np.ones(3, np.float32))
+        writer.finish({})
+    write(tmp_path / "statistics", space)
     for _ in range(2):  # trained once, then kept
         found = CliRunner().invoke(main, ["evaluate", str(run.path)])
         assert found.exit_code == 0, found.output

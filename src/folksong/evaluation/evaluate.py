@@ -22,7 +22,15 @@ from folksong.embeddings.store import DESCRIPTION_NAME, read_embeddings
 from folksong.errors import FolksongError
 from folksong.evaluation.figures import FIGURES, Average, Evaluation, LabelFigures, measure
 from folksong.evaluation.scores import ScoredTracks, open_run_records, score_part
-from folksong.files import atomic_write, json_value, read_document, reading, sha256_file, write_json
+from folksong.files import (
+    atomic_write,
+    json_value,
+    read_document,
+    read_json,
+    reading,
+    sha256_file,
+    write_json,
+)
 from folksong.metrics import average_precision, confusion, cooccurrence, roc_auc
 from folksong.models.pretrained.extractors import STATISTICS
 from folksong.prediction.predictor import settled
@@ -322,10 +330,11 @@ def _statistics_beside(run: Run) -> Path | None:
     wanted, best, most = set(run.split.training), None, 0
     for path in sorted(run.shards_dir.parent.glob(f"*/{DESCRIPTION_NAME}")):
         try:
-            found = read_embeddings(path.parent)
-        except FolksongError:
+            if read_json(path)["space"]["model"] != STATISTICS:  # before all of the others' values are hashed
+                continue
+            n_shared = len(wanted.intersection(read_embeddings(path.parent).track_ids))
+        except (FolksongError, KeyError, TypeError):
             continue
-        n_shared = len(wanted.intersection(found.track_ids)) if found.space.model == STATISTICS else 0
         if n_shared > most:
             best, most = path.parent, n_shared
     return best

@@ -109,10 +109,9 @@ LONGEST_SECONDS = 60.0  # that a head with its network hears at once: some 10 MB
 class OnnxTagger(HeadTagger):
     """An exported ONNX graph that hears waveforms, on the CPU.
 
-    Windows lie side by side, and their scores are averaged; what is shorter than a window is repeated, as
-    samples: where a run repeats the frames of its spectrogram, the seams between are others, and so are scores by up to
-    some 0.01. A head with its
-    network inside hears a recording of up to a minute at once, as it learned.
+    Windows lie side by side, and their scores are averaged; what is shorter than a window is repeated, as samples:
+    where a run repeats the frames of its spectrogram, the seams between are others, and so are scores by up to some
+    0.01. A head with its network inside hears a recording of up to a minute at once, as it learned.
 
     Args:
         file: the graph.
