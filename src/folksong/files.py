@@ -75,7 +75,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         if (maker := _makers.get(os.path.realpath(target))) is not None:
             _note_output(target, maker, [sha256_file(temporary), *_hashes_by(target, maker)])
         temporary.replace(target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     except OSError as error:
         raise FolksongError(describe_os_error(error, target)) from error
     finally:
@@ -448,7 +448,8 @@ def sha256_file(path: str | os.PathLike[str]) -> str:
     return digest.hexdigest()
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Bring a folder's list of names to disk."""
     if os.name != "posix":  # a folder cannot be opened elsewhere
         return
     descriptor = os.open(folder, os.O_RDONLY)
