@@ -20,6 +20,7 @@ from folksong.cli.command import (
     log_to_stderr,
 )
 from folksong.cli.config import config
+from folksong.cli.curate import curate
 from folksong.cli.demo import demo
 from folksong.cli.embeddings import embeddings, models
 from folksong.cli.evaluate import compare, evaluate, report
@@ -128,7 +129,7 @@ def main(force: bool) -> None:
 
 
 for command in (
-    *(audio, compare, config, demo, doctor, embeddings, evaluate, experiment, export),
+    *(audio, compare, config, curate, demo, doctor, embeddings, evaluate, experiment, export),
     *(labels, models, predict, report, search, shards, split, tags, train),
 ):
     main.add_command(command)

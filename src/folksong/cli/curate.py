@@ -1,0 +1,67 @@
+"""``folksong curate``: the local web app."""
+
+import getpass
+import webbrowser
+from pathlib import Path
+
+import click
+
+import folksong as fs
+from folksong.cli.command import File, Folder, FolksongCommand, note
+
+
+@click.command(cls=FolksongCommand)
+def curate(
+    *, labels: File | None = None, tags: File | None = None, run: str | None = None, audio: Folder | None = None,
+    log: File | None = None, decisions: File | None = None, proposals: File | None = None, out: File | None = None,
+    who: str | None = None, port: int = 0, listen: str = "127.0.0.1", open_browser: bool = True,
+) -> None:  # fmt: skip
+    """Look, listen and decide, in a browser on this machine: labels, tracks and merges.
+
+    Pages come from this machine only and ask for nothing elsewhere. The address, with its token, is for you: who knows
+    it can change your files. Ctrl-C ends it.
+
+    Example:
+      folksong curate --labels hybrid.labels.json --tags lastfm.db --run runs/filtered --audio music/
+
+    Args:
+        labels (FILE): The label space to curate; it is read and never written.
+        run (RUN): The tagger: a run, an exported folder, or the name of a pretrained one.
+        audio (DIR): The recordings.
+        log (FILE): Where the board's actions are kept.  [default: LABELS, ending in .curation.jsonl]
+        decisions (FILE): Where what you decide while listening is kept.  [default: beside the run]
+        proposals (FILE): Merges to review, of "folksong tags propose".
+        out (FILE): Where the curated labels are written.  [default: LABELS, ending in .curated.labels.json]
+        who (NAME): Kept beside each action.  [default: your user name]
+        port: Of the address; 0 takes a free one.
+        listen (ADDRESS): Be reachable from other machines at this address, too; what is sent is not encrypted.
+        open_browser (--open/--no-open): Open the page in your browser.
+    """
+    try:
+        from folksong.curate import board
+        from folksong.curate.app import Session, serve
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("folksong"):
+            raise
+        raise fs.FolksongError(
+            f'the app needs the package {error.name}, which is not installed: pip install "folksong[curate]"'
+        ) from error
+    session = Session(
+        labels=_path(labels), log=_path(log), tags=tags, run=run, audio=_path(audio), out=_path(out),
+        decisions=_path(decisions), proposals=_path(proposals), who=who or getpass.getuser(),
+    )  # fmt: skip
+
+    def ready(address: str) -> None:
+        click.echo(f"{address}  (Ctrl-C ends it)")
+        if open_browser and not webbrowser.open(address):
+            note("no browser was found here; open the address yourself")
+
+    if listen not in ("127.0.0.1", "::1", "localhost"):
+        note(
+            f"Warning: other machines that reach {listen} and know the address can see and change all of this"
+        )
+    serve(lambda: [board.view(session)], address=listen, port=port, on_ready=ready)
+
+
+def _path(given: str | None) -> Path | None:
+    return None if given is None else Path(given)
