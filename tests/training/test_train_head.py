@@ -14,6 +14,9 @@ from folksong.embeddings.store import EmbeddingSpace, read_embeddings, write_emb
 from folksong.errors import FolksongError
 from folksong.evaluation.cross_validate import cross_validate
 from folksong.models.checkpoint import load_head, load_model
+from folksong.tags.decisions import Decision, decide
+from folksong.training.config import Config
+from folksong.training.data import read_run_data
 from folksong.training.loop import TrainingInterrupted
 from folksong.training.train_head import train_head
 
@@ -225,6 +228,27 @@ def test_the_control_is_printed_beside_an_evaluation(tmp_path: Path) -> None:
     assert control.space is not None
     assert (control.space.model, control.split.sha256()) == ("statistics", run.split.sha256())
     assert "Control" not in CliRunner().invoke(main, ["evaluate", str(control.path)]).output
+
+
+def test_what_listeners_decided_is_learned_measured_and_remembered(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "decisions.jsonl"
+    table = fs.read_tags(folder / "tags.csv")
+    rocking = [track for track in table.track_ids if "rock" in dict(table.tags_of(track))]
+    for track in rocking[:-40]:
+        decide(path, Decision(track, "rock", ("rock",), "no", "me"))
+    decide(path, Decision("not a record", "rock", ("rock",), "yes", "me"))
+    space = fs.labels.top(table, 5)
+    run = fs.train(
+        "embeddings", folder, tags=folder / "tags.csv", labels=space, decisions=path, out=tmp_path / "run"
+    )
+    counts = {
+        part: fs.evaluate(run, part=part).tracks.targets[:, space.index("rock")].sum()
+        for part in ("training", "validation", "test")
+    }
+    assert sum(counts.values()) == 40
+    decide(path, Decision(rocking[-1], "rock", ("rock",), "no", "me"))
+    with pytest.raises(FolksongError, match="the tags have changed"):
+        read_run_data(run, None, Config())
 
 
 def test_exported_head_scores_embeddings(folder: Path, run: fs.Run, tmp_path: Path) -> None:

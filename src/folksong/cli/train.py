@@ -7,6 +7,8 @@ Args:
         [default: the template's values]
     lastfm: Tag database.  [default: the records' own tags]
     tags: As --lastfm, for a tag source of any kind.
+    decisions (FILE): What people who listened to tracks say of their tags, over what the tags say: a file that
+        `folksong curate` writes.
     labels: Label space, a *.labels.json file.  [default: as the settings say]
     dictionary (--dictionary-dir PATH): Labels of the earlier project: a tags_dict_*.pkl, or a folder that holds
         one.
@@ -85,7 +87,8 @@ RESUMABLE = {"shards", "epochs", "cuda", "processes", "num_nodes", "changes"}
 @click.command(cls=FolksongCommand)
 def train(
     frontend: FrontEnd | None = None, folder: File | None = None, *, shards: File | None = None,
-    config: File | None = None, lastfm: File | None = None, tags: File | None = None, labels: File | None = None,
+    config: File | None = None, lastfm: File | None = None, tags: File | None = None,
+    decisions: File | None = None, labels: File | None = None,
     dictionary: File | None = None, genres: File | None = None, split: File | None = None,
     n_folds: Folds | None = None, artists: File | None = None, out: File | None = None, vectors: File | None = None,
     gamma: Weight | None = None, head: Literal["linear", "hidden", "joint"] | None = None,

@@ -102,6 +102,7 @@ def _folds(
         settings.data.tags if tags is None else tags,
         database=settings.data.database,
         min_weight=settings.data.min_weight,
+        decisions=settings.data.decisions,
     )
     inputs = {"shards": sha256_of_records(reader), "tags": table.sha256()}
     if isinstance(space, LabelSpace):

@@ -91,6 +91,7 @@ class DataSettings(Section):
         tags: tag table of any kind; None takes the records' own tags.
         database: which of the records' tag lists.
         min_weight: keep tags with a weight greater than this; None keeps all.
+        decisions: what people who listened say of the tags, over them; a file of `folksong curate`.
         keep_unlabelled: use tracks without a label too, as negative examples of every label.
         top: the labels are so many of the most popular tags, if no label space is given; None takes all.
         with_: further tags.
@@ -113,6 +114,7 @@ class DataSettings(Section):
     tags: str | None = None
     database: NonNegativeCount = 0
     min_weight: float | None = None
+    decisions: str | None = None
     keep_unlabelled: bool = False
     top: Count | None = 50
     with_: tuple[str, ...] | None = Field((), alias="with")

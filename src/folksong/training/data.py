@@ -26,6 +26,7 @@ from folksong.runs import Run
 from folksong.shards.index import MANIFEST_NAME
 from folksong.shards.reader import ShardReader
 from folksong.splits import PARTS, Split, make_split
+from folksong.tags.decisions import decided, read_decisions
 from folksong.tags.sources.read_tags import read_tags
 from folksong.tags.table import TagTable
 from folksong.tags.tag_lists import read_remove_list, shipped_list
@@ -163,8 +164,12 @@ def read_record_tags(
     *,
     database: int = 0,
     min_weight: float | None = None,
+    decisions: str | os.PathLike[str] | None = None,
 ) -> TagTable:
-    """Return the tags of the records' tracks above a weight: of a table, or the records' own of a database."""
+    """Return the tags of the records' tracks above a weight: of a table, or the records' own of a database.
+
+    With `decisions` (`folksong.tags.decisions`), as those who listened to the tracks have it.
+    """
     if tags is None:
         table = reader.tag_table(database)
         if min_weight is not None:
@@ -178,6 +183,9 @@ def read_record_tags(
             f"{'the tag table' if isinstance(tags, TagTable) else tags}: none of its {whole.n_tracks} tracks is among "
             f"the {len(reader)} records of {reader.folder} (such as {example!r}); do the track ids agree?"
         )
+    if decisions is not None:
+        known = set(reader.track_ids)
+        table = decided(table, (one for one in read_decisions(decisions) if one.track in known))
     if not table.n_counts:
         raise FolksongError(remedy)
     return table
@@ -193,6 +201,7 @@ def read_run_tags(
         stored["path"] if tags is None else tags,
         database=int(stored["database"]),
         min_weight=stored["min_weight"],
+        decisions=stored.get("decisions"),
     )
     if tags is None and table.sha256() != stored["table_sha256"]:
         logger.warning(

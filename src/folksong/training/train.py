@@ -86,6 +86,8 @@ def train(
         changes["vectors"] = vectors.source if isinstance(vectors, WordVectors) else vectors
     if tags is not None and not isinstance(tags, TagTable):
         changes["tags"] = Path(tags).absolute()
+    if changes.get("decisions") is not None:
+        changes["decisions"] = Path(changes["decisions"]).absolute()
     settings = settings.with_changes(**changes)
     if settings.loss.kind == "ridge" and front_end != EMBEDDINGS:
         raise FolksongError("ridge is a closed form for embeddings; networks learn by contrastive or hinge")
@@ -127,6 +129,7 @@ def _begin(given: _Inputs, settings: Config, processes: Processes) -> tuple[Run,
         config.data.tags if own is None else own,
         database=config.data.database,
         min_weight=config.data.min_weight,
+        decisions=config.data.decisions,
     )
     if own is not None:
         table = _as_stored(table)
@@ -227,6 +230,7 @@ def _check_and_describe(
             "path": config.data.tags,
             "database": config.data.database,
             "min_weight": config.data.min_weight,
+            "decisions": config.data.decisions,
             "table_sha256": data.table_sha256,
         },
         "keep_unlabelled": config.data.keep_unlabelled,
