@@ -48,7 +48,7 @@ def curate(
         ) from error
     session = Session(
         labels=_path(labels), log=_path(log), tags=tags, run=run, audio=_path(audio), out=_path(out),
-        decisions=_path(decisions), proposals=_path(proposals), who=who or getpass.getuser(),
+        decisions=_path(decisions), proposals=_path(proposals), who=who or _user(),
     )  # fmt: skip
 
     def ready(address: str) -> None:
@@ -61,6 +61,13 @@ def curate(
             f"Warning: other machines that reach {listen} and know the address can see and change all of this"
         )
     serve(lambda: [board.view(session)], address=listen, port=port, on_ready=ready)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user without a name
+        return ""
 
 
 def _path(given: str | None) -> Path | None:

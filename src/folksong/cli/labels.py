@@ -1,4 +1,4 @@
-"""``folksong labels top | filter | show``, and what all commands about label spaces share."""
+"""``folksong labels top | filter | show | apply``, and what all commands about label spaces share."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -99,6 +99,36 @@ def show(space: File, *, tags: File | None = None, number: int = 0, by_facet: bo
         click.echo(f"mean imbalance ratio {found.mean_imbalance_ratio(table):.4f}")
     if found.aliases:
         click.echo(f"{len(found.aliases):,} aliases")
+
+
+@labels.command
+def apply(
+    space: File,
+    logs: tuple[File, ...],
+    out: Output,
+    *,
+    skip_conflicts: bool = False,
+    tags: File | None = None,
+) -> None:
+    """Replay the actions of LOGs on the label space SPACE and write OUT, as "folksong curate" writes it.
+
+    Several LOGs, each begun with SPACE or with what those before it made, are applied one after another; an action that
+    does not apply after the earlier ones is named with its line.
+
+    Example:
+      folksong labels apply hybrid.labels.json hybrid.curation.jsonl curated.labels.json
+      folksong labels apply hybrid.labels.json anna.jsonl ben.jsonl both.labels.json --skip-conflicts
+
+    Args:
+        skip_conflicts: Leave out what does not apply, and print it.
+        tags (SOURCE): Also print the coverage of this tag source.
+    """
+    replay = fs.labels.apply_logs(fs.LabelSpace.read(space), logs, skip_conflicts=skip_conflicts)
+    for line in replay.conflicts:
+        note(f"Warning: left out: {line}")
+    agreed = f", {replay.n_agreed:,} the same in several logs" if replay.n_agreed else ""
+    click.echo(f"{replay.n_actions:,} actions{agreed}")
+    write_space(replay.space, out, fs.read_tags(tags) if tags else None)
 
 
 def _some(tags: Sequence[str], most: int) -> str:

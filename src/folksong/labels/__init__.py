@@ -13,6 +13,7 @@ from folksong.labels.analysis.pairs import (
     score_pairs,
 )
 from folksong.labels.analysis.stability import stability
+from folksong.labels.curation import Action, CurationLog, apply_actions, apply_logs, read_log
 from folksong.labels.genres import (
     GenreChoice,
     keep_genres,
@@ -32,7 +33,9 @@ from folksong.labels.top import SUBJECTIVE_TAGS, all_tags, drop, main_tags, top
 
 __all__ = [
     "SUBJECTIVE_TAGS",
+    "Action",
     "Coverage",
+    "CurationLog",
     "GenreChoice",
     "Label",
     "LabelCooccurrence",
@@ -42,6 +45,8 @@ __all__ = [
     "PairScores",
     "SphericalKMeans",
     "all_tags",
+    "apply_actions",
+    "apply_logs",
     "control_scores",
     "cooccurrence",
     "diff",
@@ -57,6 +62,7 @@ __all__ = [
     "propose_genres",
     "propose_tags",
     "read_genres",
+    "read_log",
     "read_pairs",
     "score_pairs",
     "skipgram",
