@@ -97,3 +97,20 @@ def test_16_c7_hostile_labels_and_names_cannot_command_the_terminal(tiny_run, to
         assert not set(result.output) & set("\x1b\x07\u202e")
         assert "rock\\u001b[2J\\u202e\\nfalse line" in result.stdout
     assert "b\\u001b[31m.wav: " in result.stderr
+
+
+def test_scores_over_time_go_into_a_table_and_a_picture_that_replace_nothing(tiny_run, tone, tmp_path):
+    out = tmp_path / "time.csv"
+    result = predict(tiny_run.folder, tone, "--over-time", out)
+    assert result.exit_code == 0, result.output
+    header, *rows = out.read_text(encoding="utf-8").splitlines()
+    assert sorted(header.split(",")[2:]) == sorted(load_tagger(tiny_run.folder).labels)
+    assert f"{len(rows)} windows" in result.stderr
+    assert (tmp_path / "time.csv.png").read_bytes().startswith(b"\x89PNG")
+    out.write_text("mine", encoding="utf-8")
+    result = predict(tiny_run.folder, tone, "--over-time", out)
+    assert (result.exit_code, out.read_text(encoding="utf-8")) == (1, "mine")
+    for words in ([tone, "--json"], [tone, tone], [tone.parent]):
+        result = predict(tiny_run.folder, *words, "--over-time", tmp_path / "other.csv")
+        assert result.exit_code == 2
+        assert "--over-time is of one recording" in result.stderr

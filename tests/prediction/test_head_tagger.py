@@ -80,6 +80,21 @@ def test_predict(run, music):
     assert "noise" in invoke("predict", run.path, file, "--threshold", "tuned").stdout
 
 
+def test_scores_over_time_follow_what_is_heard(run, music, tmp_path):
+    parts = [soundfile.read(music / kind / "0.flac")[0] for kind in ("tone", "noise")]
+    file = tmp_path / "both.flac"
+    soundfile.write(file, np.concatenate([np.tile(part, 30) for part in parts]), RATE)
+    found = load_tagger(run).over_time(file)
+    kinds = [found.labels[number] for number in found.scores.argmax(axis=1)]
+    assert (kinds[0], kinds[-1], len(kinds)) == ("tone", "noise", 11)
+    assert (found.starts[-1], found.window_seconds) == (50, 10)
+    whole = load_tagger(run).over_time(music / "noise" / "1.flac")
+    np.testing.assert_allclose(
+        whole.scores[0], load_tagger(run).scores(music / "noise" / "1.flac"), atol=1e-6
+    )
+    assert (len(whole.starts), whole.window_seconds) == (1, 1)
+
+
 def test_tags_are_written_into_files(run, music, tmp_path):
     pytest.importorskip("mutagen")
     import mutagen

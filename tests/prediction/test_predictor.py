@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import threading
 
 import numpy as np
@@ -14,6 +15,7 @@ from folksong.audio.log_mel import log_mel, read_preset
 from folksong.errors import AudioError, FolksongError
 from folksong.models.tagger import Tagger
 from folksong.prediction import ArrayClip, AudioInput, LoadedTagger, Prediction, score_clips
+from folksong.prediction.over_time import ScoresOverTime
 from folksong.prediction.windows import WINDOWS_A_THREAD
 
 RATE = 16_000
@@ -228,3 +230,41 @@ def test_issue23_9_a_long_recording_is_heard_in_pieces(request, tmp_path, monkey
     assert (found.seconds, found.silent) == (whole.seconds, whole.silent)
     np.testing.assert_allclose(found.scores, whole.scores, atol=1e-5)
     assert [prediction.seconds for prediction in tagger.predict_files([file, file])] == [whole.seconds] * 2
+
+
+@pytest.mark.parametrize("seconds", [0.4, 1.25, 4.9])
+@pytest.mark.parametrize("hop", [None, 0.5])
+@pytest.mark.parametrize("kind", ["waveform_tagger", "log_mel_tagger"])
+def test_the_mean_of_the_scores_over_time_is_the_score(request, tmp_path, monkeypatch, kind, hop, seconds):
+    tagger = request.getfixturevalue(kind)
+    monkeypatch.setattr(tagger, "hop_steps", None if hop is None else tagger.audio.steps(hop))
+    file = write_tone(tmp_path / "a.flac", seconds)
+    found = tagger.over_time(file)
+    np.testing.assert_allclose(found.scores.mean(axis=0), tagger.scores(file), atol=1e-6)
+    assert found.starts[0] == pytest.approx(0, abs=0.2)
+    assert found.starts[-1] + found.window_seconds == pytest.approx(
+        max(seconds, found.window_seconds), abs=0.2
+    )
+    assert (np.diff(found.starts) > 0).all()
+
+
+def test_scores_over_time_of_a_long_recording_are_those_of_a_short_one(log_mel_tagger, tmp_path, monkeypatch):
+    file = write_tone(tmp_path / "a.flac", 4.9)
+    whole = log_mel_tagger.over_time(file)
+    monkeypatch.setattr("folksong.prediction.predictor.is_long", lambda file: True)
+    np.testing.assert_allclose(log_mel_tagger.over_time(file).scores, whole.scores, atol=1e-5)
+
+
+def test_scores_over_time_as_a_table_and_a_picture(tmp_path):
+    scores = np.array([[0.1, 0.9], [0.2, 0.5]], np.float32)
+    found = ScoresOverTime("a.mp3", ("$a$, b", "日本"), np.array([0.0, 3.0]), 3.0, scores)
+    found.write(tmp_path / "a.csv")
+    with (tmp_path / "a.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.reader(stream))
+    assert rows == [
+        ["start", "end", "日本", "$a$, b"],
+        ["0.000", "3.000", "0.900000", "0.100000"],
+        ["3.000", "6.000", "0.500000", "0.200000"],
+    ]
+    found.draw(tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")

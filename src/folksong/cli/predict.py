@@ -12,6 +12,7 @@ Args:
         [default: as evaluated, or as thresholds were tuned]
     precision: bf16 and 16 are faster where the hardware multiplies in them, and move scores by up to about 0.01;
         auto takes bf16 where it does.  [default: as evaluated, or as thresholds were tuned]
+    over_time (OUT): Of one recording: the scores of each window, as CSV, and as a picture in OUT.png.
     write_tags: Write the labels into the files' own tags: those with --threshold, or the --top N. Needs mutagen.
     field: With --write-tags: into which field.
     append: With --write-tags: add to what the field says. Without this and --replace, files whose field says
@@ -37,6 +38,7 @@ from folksong.cli.command import (
     FolksongGroup,
     Form,
     Output,
+    OutputFile,
     echo_csv,
     echo_json,
     echo_table,
@@ -70,6 +72,7 @@ class Threshold(click.ParamType[float | str]):
         return float(click.FloatRange(0, 1)(score, param, ctx))
 
 
+Pictured = Annotated[str | None, OutputFile(".png")]
 Limit = Annotated[float | str | None, Threshold()]
 Report = Callable[[str, FolksongError], None]
 Existing = Annotated[Literal["append", "replace"] | None, FLAGS]
@@ -78,7 +81,8 @@ Existing = Annotated[Literal["append", "replace"] | None, FLAGS]
 @click.command(cls=FolksongCommand, of="prediction.load_tagger:load_tagger")
 def predict(
     run: File, files: tuple[File, ...], *, top: Count | None = None, threshold: Limit = None, form: Form = None,
-    device: str | None = None, write_tags: bool = False, field: Literal["genre", "grouping", "mood"] = "grouping",
+    device: str | None = None, over_time: Pictured = None, write_tags: bool = False,
+    field: Literal["genre", "grouping", "mood"] = "grouping",
     existing: Existing = None, dry_run: bool = False, **settings: Any,
 ) -> None:  # fmt: skip
     """Print the labels that the tagger of RUN gives to recordings, with scores from 0 to 1.
@@ -91,6 +95,7 @@ def predict(
       folksong predict runs/log-mel song.mp3 --top 3
       folksong predict runs/joint song.mp3 --tags "slow sad piano" "desert blues"
       folksong predict runs/log-mel music/ --csv > tags.csv
+      folksong predict runs/log-mel song.mp3 --over-time song.csv
       folksong predict runs/log-mel music/ --write-tags --threshold tuned --dry-run
     """
     from tqdm import tqdm
@@ -107,6 +112,14 @@ def predict(
     if threshold == TUNED and tagger.thresholds is None:
         raise FolksongError(f"{run}: has no tuned thresholds; `folksong evaluate {run} --tune` finds them")
     limit = tagger.thresholds if isinstance(threshold, str) else threshold
+    if over_time is not None:
+        if write_tags or form or len(files) != 1 or Path(files[0]).is_dir():
+            raise click.UsageError("--over-time is of one recording, without --write-tags, --json and --csv")
+        found_over_time = tagger.over_time(files[0])
+        found_over_time.write(over_time)
+        found_over_time.draw(f"{over_time}.png")
+        note(f"wrote {over_time} and {over_time}.png: {len(found_over_time.starts)} windows")
+        return
     failed: list[str] = []
 
     def report(file: str, error: FolksongError) -> None:

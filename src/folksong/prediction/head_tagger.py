@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from folksong.audio.decode import check_samples
+from folksong.audio.decode import check_samples, decode
 from folksong.embeddings.store import EmbeddingSpace
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import reading
@@ -22,11 +22,14 @@ from folksong.models.heads import EmbeddingHead
 from folksong.models.pretrained.extractors import Extractor, get_extractor
 from folksong.models.pretrained.onnx import HASH_KEY, open_session, sha256_of_model
 from folksong.prediction.asked_tags import ask_for
+from folksong.prediction.over_time import ScoresOverTime
 from folksong.prediction.predictor import LoadedTagger
 from folksong.prediction.thresholds import decided_by
 from folksong.prediction.windows import AudioInput, Scores
 from folksong.runs import Run
-from folksong.shards.window_positions import spread
+from folksong.shards.window_positions import slide, spread
+
+PIECE_SECONDS = 10.0
 
 
 class HeadTagger(LoadedTagger):
@@ -76,6 +79,19 @@ class HeadTagger(LoadedTagger):
 
     def __repr__(self) -> str:
         return f"HeadTagger({self.extractor.space}, {len(self.labels)} labels)"
+
+    def over_time(self, file: str | os.PathLike[str]) -> ScoresOverTime:
+        """Return what the tagger says of each `PIECE_SECONDS` of a recording, or of each window where that is longer.
+
+        A head learned from whole tracks; of pieces it says what it would of a track as short.
+        """
+        samples = decode(file, self.audio.sample_rate)
+        seconds = max(self.audio.window_seconds, PIECE_SECONDS)
+        steps = min(self.audio.steps(seconds), len(samples))
+        starts = slide(len(samples), steps, max(steps // 2, 1))
+        scores = np.array([self._heard(samples[start : start + steps]) for start in starts])
+        rate = self.audio.sample_rate
+        return ScoresOverTime(os.fspath(file), self.labels, np.array(starts) / rate, steps / rate, scores)
 
     def _heard(self, samples: npt.NDArray[np.float32], threads: ThreadPoolExecutor | None = None) -> Scores:
         with torch.inference_mode():

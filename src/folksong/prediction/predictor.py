@@ -22,7 +22,16 @@ from folksong.models.hardware import choose_precision
 from folksong.models.inference import prepared
 from folksong.models.joint import listen
 from folksong.models.tagger import Tagger
-from folksong.prediction.windows import AudioInput, Clip, Scores, listening_threads, score_clips
+from folksong.prediction.over_time import ScoresOverTime
+from folksong.prediction.windows import (
+    AudioInput,
+    Clip,
+    Scores,
+    Window,
+    listening_threads,
+    score_clips,
+    window_starts,
+)
 from folksong.runs import Scoring
 
 logger = logging.getLogger(__name__)
@@ -152,6 +161,27 @@ class LoadedTagger:
     def predict(self, file: str | os.PathLike[str]) -> Prediction:
         """Return what the tagger says of a recording; see `tag`."""
         return self._predict(file)
+
+    def over_time(self, file: str | os.PathLike[str]) -> ScoresOverTime:
+        """Return what the tagger says of each window of a recording, whose mean is its score; errors as of `tag`."""
+        clip: Clip
+        if self.hears_long and is_long(file):
+            clip = LongRecording(file, self.audio.sample_rate, self.audio.preset)
+        else:
+            clip = self.audio.clip(decode(file, self.audio.sample_rate))
+        starts = window_starts(clip.n_steps, self.window_steps, self.hop_steps)
+        rows = score_clips(
+            self.model,
+            (Window(clip, start, self.window_steps) for start in starts),
+            window_steps=self.window_steps,
+            batch_size=self.batch_size,
+            autocast=self.autocast,
+            link=self.link,
+        )
+        seconds = np.array(starts) * (self.audio.window_seconds / self.window_steps)
+        return ScoresOverTime(
+            os.fspath(file), self.labels, seconds, self.audio.window_seconds, np.array(list(rows))
+        )
 
     def predict_files(
         self,

@@ -63,6 +63,24 @@ class ArrayClip:
             np.take(self.audio, np.arange(length) % self.n_steps, axis=-1, out=out)
 
 
+@dataclass(frozen=True, eq=False)
+class Window:
+    """One window of a clip, as a clip."""
+
+    clip: Clip
+    start: int
+    n_steps: int
+
+    def window_into(self, start: int, out: npt.NDArray[np.float32]) -> None:
+        """Write the steps from `start` of the window into `out`."""
+        self.clip.window_into(self.start + start, out)
+
+
+def window_starts(n_steps: int, window_steps: int, hop_steps: int | None) -> list[int]:
+    """Return where the windows of a track begin: side by side (`spread`) without a hop, else one each hop (`slide`)."""
+    return spread(n_steps, window_steps) if hop_steps is None else slide(n_steps, window_steps, hop_steps)
+
+
 @dataclass(frozen=True)
 class AudioInput:
     """What a network hears, as in its training.
@@ -170,10 +188,8 @@ def score_clips(
                 raise FolksongError(f"clip {number} holds no audio")
             if which == "centre":
                 starts = [max(clip.n_steps - window_steps, 0) // 2]
-            elif hop_steps is None:
-                starts = spread(clip.n_steps, window_steps)
             else:
-                starts = slide(clip.n_steps, window_steps, hop_steps)
+                starts = window_starts(clip.n_steps, window_steps, hop_steps)
             pending.append(_Pending(len(starts), np.zeros(n_labels)))
             for start in starts:
                 clip.window_into(start, batch[len(owners)])
