@@ -8,6 +8,7 @@ from folksong.audio.catalogue import read_catalogue as read_catalogue
 from folksong.audio.catalogue import scan_folder as scan_folder
 from folksong.embeddings.import_embeddings import import_embeddings as import_embeddings
 from folksong.embeddings.read_vectors import read_vectors as read_vectors
+from folksong.embeddings.store import join_embeddings as join_embeddings
 from folksong.embeddings.tags import embed_tags as embed_tags
 from folksong.embeddings.words import WordVectors as WordVectors
 from folksong.errors import FolksongError as FolksongError

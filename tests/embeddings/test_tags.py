@@ -1,5 +1,7 @@
 """Tag vectors against a plain-loop reference written from their definition, and worked examples."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -42,7 +44,7 @@ def reference(tag, split=True):
         word = DECADES.get(word, word)
         pieces = [word]
         if word not in WORDS and split:
-            pieces = word.replace("/", "-").split("-")
+            pieces = re.split("[-/_]", word)
         for piece in pieces:
             vector = np.array(WORDS.get(piece, [0.0, 0.0, 0.0]))
             if np.linalg.norm(vector) > 0:
@@ -63,7 +65,8 @@ def test_worked_example():
     [
         ("60s", "1960s"), ("60's", "1960s"), ("60’s", "1960s"), ("'60s", "1960s"), ("1960's", "1960s"),
         ("sixties", "1960s"), ("00s", "2000s"), ("noughties", "2000s"), ("80s", "eighties"), ("1980s", "eighties"),
-        ("post-punk", "post-punk"), ("hip-hop", "hip hop"), ("hip/hop", "hop hip"), ("H.I.P.", "hip"),
+        ("post-punk", "post-punk"), ("hip-hop", "hip hop"), ("hip/hop", "hop hip"), ("hip_hop", "hip hop"),
+        ("H.I.P.", "hip"),
     ],
 )  # fmt: skip
 def test_forms_that_share_a_vector(tag, same_as):

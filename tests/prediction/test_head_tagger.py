@@ -144,6 +144,23 @@ def test_extractors_side_by_side_count_alike() -> None:
     np.testing.assert_allclose([lengths[0], lengths[1:].sum()], 0.5, rtol=1e-4)
 
 
+def test_joined_embeddings_are_those_of_one_extractor(run, music, tags, tmp_path, caplog):
+    fs.embed_audio(music / "tone", tmp_path / "few", "statistics", jobs=1)
+    with pytest.raises(FolksongError, match=r"has no track of .*few; do their ids agree"):
+        fs.join_embeddings([run.shards_dir, tmp_path / "few"], tmp_path / "none")
+    with pytest.raises(FolksongError, match="two folders of embeddings or more"):
+        fs.join_embeddings([run.shards_dir], tmp_path / "none")
+    invoke("embeddings", "join", run.shards_dir, run.shards_dir, "--out", tmp_path / "both")
+    alone, both = read_embeddings(run.shards_dir), read_embeddings(tmp_path / "both")
+    assert both.space == get_extractor("statistics+statistics").space
+    assert both.space.parts == (272, 272)
+    np.testing.assert_array_equal(both.values, np.hstack([alone.values, alone.values]))
+    trained = fs.train("embeddings", tmp_path / "both", tags=tags, out=tmp_path / "run", split=run.split)
+    tracks = fs.evaluate(trained, write=False).tracks
+    heard = load_tagger(trained).predict(music / f"{tracks.track_ids[0]}.flac").scores
+    np.testing.assert_allclose(heard, tracks.scores[0], atol=1e-6)
+
+
 def test_an_experiment_of_heads(run, music, tags, tmp_path):
     from folksong.tags.sources.read_tags import write_tags
 

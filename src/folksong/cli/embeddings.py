@@ -67,6 +67,24 @@ def import_(
     click.echo(f"wrote {len(written)} embeddings of {written.space} to {out}")
 
 
+@embeddings.command
+def join(folders: tuple[File, ...], *, out: Folder) -> None:
+    """Put embeddings of the same recordings side by side, as if one extractor A+B had made them.
+
+    Tracks that all FOLDERS have are kept; a head then hears each of them alike, however many numbers it has.
+
+    Example:
+      folksong embeddings join features/musicnn-mtt features/vgg-mtt --out features/both
+
+    Args:
+        out (FOLDER): The folder to write.
+    """
+    from folksong.embeddings.store import join_embeddings
+
+    written = join_embeddings(folders, out)
+    click.echo(f"wrote {len(written)} embeddings of {written.space} to {out}")
+
+
 @click.group(cls=FolksongGroup)
 def models() -> None:
     """Weights of networks that others trained."""

@@ -25,7 +25,7 @@ def kmeans_command(
 
     Args:
         keep_with (SPACE): Keep the clusters that hold a tag of this label space.
-        split_hyphens (--no-hyphens): Do not retry unknown words split at - and /.
+        split_hyphens (--no-hyphens): Do not retry unknown words split at -, / and _.
         keep_case: Look words up as they are written (word2vec, thesis).
     """
     table, provenance = training_tracks(source, split)

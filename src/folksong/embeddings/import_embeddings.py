@@ -189,7 +189,8 @@ def _pooled(rows: Iterator[tuple[str, Array]], layer: int | None, pool: str, sou
         if array.dtype.kind not in "fiub":
             raise FolksongError(f"{source}: track {track_id!r} has {array.dtype}, not numbers")
         storage = np.float16 if array.dtype == np.float16 else np.float32
-        array = array.astype(np.float32)
+        with np.errstate(over="ignore"):  # becomes infinite, which is told below
+            array = array.astype(np.float32)
         if not array.size:
             raise FolksongError(f"{source}: track {track_id!r}: its array of shape {array.shape} is empty")
         if not np.isfinite(array).all():

@@ -8,6 +8,7 @@ goes on where it was.
 """
 
 import json
+import logging
 import os
 import shutil
 from collections import Counter
@@ -35,8 +36,10 @@ from folksong.files import (
     write_json,
     write_signed,
 )
-from folksong.tags.sources.read_tags import read_tags
+from folksong.tags.sources.read_tags import read_tags, write_tags
 from folksong.tags.table import TagTable
+
+logger = logging.getLogger(__name__)
 
 Values = npt.NDArray[np.float32] | npt.NDArray[np.float16]
 
@@ -105,6 +108,32 @@ class EmbeddingSpace:
         heard += ["" if self.window_seconds is None else f"{self.window_seconds:g} s windows"]
         parts = [self.revision, self.layer, self.pool, *heard, f"{self.dimensions} numbers"]
         return f"{self.model} ({', '.join(part for part in parts if part)})"
+
+    @classmethod
+    def beside(cls, spaces: Sequence["EmbeddingSpace"]) -> "EmbeddingSpace":
+        """Return the space of embeddings of several spaces side by side.
+
+        Raises:
+            FolksongError: they were made of different sample rates.
+        """
+        rates = {space.sample_rate for space in spaces}
+        if len(rates) > 1:
+            raise FolksongError(
+                f"embeddings of different sample rates cannot stand side by side: {', '.join(map(str, spaces))}"
+            )
+        seconds = {space.window_seconds for space in spaces}
+        return cls(
+            model="+".join(space.model for space in spaces),
+            revision=", ".join(space.revision for space in spaces),
+            layer=", ".join(space.layer for space in spaces),
+            pool=", ".join(space.pool for space in spaces),
+            sample_rate=rates.pop(),
+            window_seconds=seconds.pop() if len(seconds) == 1 else None,
+            licence=", ".join(space.licence for space in spaces),
+            sha256=", ".join(space.sha256 for space in spaces),
+            dimensions=sum(space.dimensions for space in spaces),
+            parts=tuple(size for space in spaces for size in space.parts or (space.dimensions,)),
+        )
 
     def require(self, found: "EmbeddingSpace", place: str | os.PathLike[str], wanted_by: object) -> None:
         """Refuse embeddings of another space, by name.
@@ -390,6 +419,39 @@ def write_embeddings(
                 writer.close()
     except OSError as error:
         raise FolksongError(describe_os_error(error, error.filename or place)) from error
+
+
+def join_embeddings(folders: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) -> Embeddings:
+    """Write embeddings side by side, of the tracks that all folders have: as if one extractor ``A+B`` had made them.
+
+    A head hears each of them alike, however many numbers it has. Tags are those of the first folder that has some.
+
+    Args:
+        folders: of embeddings, two or more.
+        out: the folder to write.
+
+    Raises:
+        FolksongError: they have no track in common, or were made of different sample rates.
+    """
+    found = [read_embeddings(folder) for folder in folders]
+    if len(found) < 2:
+        raise FolksongError("give two folders of embeddings or more, to join them")
+    common = set(found[0].track_ids).intersection(*(one.track_ids for one in found[1:]))
+    if not common:
+        raise FolksongError(f"{found[0].source}: has no track of {found[1].source}; do their ids agree?")
+    track_ids = [track_id for track_id in found[0].track_ids if track_id in common]
+    if len(track_ids) < max(map(len, found)):
+        logger.warning("only %d tracks have all embeddings, and are kept", len(track_ids))
+    tags = next((one.tag_table().select_tracks(track_ids) for one in found if one.tag_table().n_tags), None)
+    names = [one.provenance.get("extractor", one.space.model) for one in found]
+    inputs = {"extractor": "+".join(names), "joined_sha256": [one.sha256 for one in found]}
+    space = EmbeddingSpace.beside([one.space for one in found])
+    with write_embeddings(out, space, inputs=inputs) as writer:
+        for track_id in track_ids[len(writer.track_ids) :]:
+            writer.add(track_id, np.concatenate([one.vectors([track_id])[0] for one in found]))
+        if tags is not None:
+            write_tags(tags, Path(out, TAGS_NAME))
+        return writer.finish(inputs)
 
 
 def _refuse_foreign(folder: Path) -> None:

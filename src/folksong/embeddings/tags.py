@@ -2,8 +2,8 @@
 
 A tag is lower-cased, freed of ``. ! ? ,`` and split on blanks. Decades first become one form (``60s``, ``60's`` and
 ``sixties`` mean ``1960s``; ``00s`` means ``2000s``; never "teens", and a bare ``20s`` stays). A word that the vectors
-do not know is retried split at ``-`` and ``/``; what stays unknown adds nothing, and a tag without any known word has
-no vector.
+do not know is retried split at ``-``, ``/`` and ``_``; what stays unknown adds nothing, and a tag without any known
+word has no vector.
 """
 
 import json
@@ -24,7 +24,7 @@ from folksong.tags.table import TagTable
 logger = logging.getLogger(__name__)
 
 PUNCTUATION = str.maketrans("", "", ".!?,")
-SEPARATORS = re.compile(r"[-/]")
+SEPARATORS = re.compile(r"[-/_]")
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def embed_tags(
     Args:
         tags: the tags, as written.
         vectors: word vectors; a sentence model embeds the tag as a whole.
-        split_hyphens: retry an unknown word split at ``-`` and ``/`` (the original recipe did not).
+        split_hyphens: retry an unknown word split at ``-``, ``/`` and ``_`` (the original recipe did not).
         decades: bring decades to one form first.
         keep_case: do not lower the case: for vocabularies, such as word2vec's, that know names.
 

@@ -46,7 +46,7 @@ def kmeans(
         keep_with: keep only the clusters that hold one of these tags (a label space gives all its tags): Model 2's
             space makes this the filtered variant; None keeps all, the baseline.
         n_init: starts of k-means, of which the best is kept.
-        split_hyphens: retry an unknown word split at ``-`` and ``/`` (the original recipe did not).
+        split_hyphens: retry an unknown word split at ``-``, ``/`` and ``_`` (the original recipe did not).
         keep_case: look words up as they are written, not in lower case.
         seed: of k-means.
         provenance: further entries for the space's provenance, for example the SHA-256 of the split.

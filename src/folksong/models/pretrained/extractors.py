@@ -181,9 +181,7 @@ class _SideBySide:
     parts: Sequence[Extractor]
 
     def __post_init__(self) -> None:
-        rates = sorted({part.sample_rate for part in self.parts})
-        if len(rates) > 1:
-            raise FolksongError(f"extractors of different sample rates cannot stand side by side: {rates} Hz")
+        EmbeddingSpace.beside([part.space for part in self.parts])  # or refuses them
 
     @property
     def sample_rate(self) -> int:
@@ -193,20 +191,7 @@ class _SideBySide:
     @property
     def space(self) -> EmbeddingSpace:
         """All parts' spaces, joined."""
-        spaces = [part.space for part in self.parts]
-        seconds = {space.window_seconds for space in spaces}
-        return EmbeddingSpace(
-            model="+".join(space.model for space in spaces),
-            revision=", ".join(space.revision for space in spaces),
-            layer=", ".join(space.layer for space in spaces),
-            pool=", ".join(space.pool for space in spaces),
-            sample_rate=self.sample_rate,
-            window_seconds=seconds.pop() if len(seconds) == 1 else None,
-            licence=", ".join(space.licence for space in spaces),
-            sha256=", ".join(space.sha256 for space in spaces),
-            dimensions=sum(space.dimensions for space in spaces),
-            parts=tuple(space.dimensions for space in spaces),
-        )
+        return EmbeddingSpace.beside([part.space for part in self.parts])
 
     def __call__(self, samples: Vector) -> Vector:
         """Return the embedding."""
