@@ -38,7 +38,7 @@ def curate(
         open_browser (--open/--no-open): Open the page in your browser.
     """
     try:
-        from folksong.curate import board
+        from folksong.curate import board, drop, listening
         from folksong.curate.app import Session, serve
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("folksong"):
@@ -60,7 +60,12 @@ def curate(
         note(
             f"Warning: other machines that reach {listen} and know the address can see and change all of this"
         )
-    serve(lambda: [board.view(session)], address=listen, port=port, on_ready=ready)
+    serve(
+        lambda: [board.view(session), listening.view(session), drop.view(session)],
+        address=listen,
+        port=port,
+        on_ready=ready,
+    )
 
 
 def _user() -> str:

@@ -18,7 +18,7 @@ from functools import cached_property
 from http import HTTPStatus
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader
 from starlette.applications import Starlette
@@ -32,6 +32,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from folksong.errors import FolksongError
 from folksong.tags.table import TagTable
+
+if TYPE_CHECKING:
+    from folksong.prediction import LoadedTagger
 
 logger = logging.getLogger(__name__)
 
@@ -92,6 +95,13 @@ class Session:
         from folksong.tags.sources.read_tags import read_tags
 
         return None if self.tags is None else read_tags(self.tags)
+
+    @cached_property
+    def tagger(self) -> "LoadedTagger | None":
+        """The tagger, loaded once; None without a run."""
+        from folksong.prediction import load_tagger
+
+        return None if self.run is None else load_tagger(self.run)
 
 
 @dataclass(frozen=True)
