@@ -95,7 +95,7 @@ def open_page(chromium) -> Iterator[Callable[..., object]]:
 
     def listen(message) -> None:
         expected = "Failed to load resource" in message.text  # a refusal, which the page shows
-        if message.type in ("error", "warning") and not expected:
+        if message.type == "error" and not expected:
             faults.append(f"console: {message.text}")
 
     def open_(address: str, width: int = 1280, height: int = 900, scheme: str = "light", **options):

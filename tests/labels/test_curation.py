@@ -7,7 +7,6 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.labels.conftest import GENRES, make_table
 
 from folksong import journal
 from folksong.cli import main
@@ -23,6 +22,8 @@ from folksong.labels.curation import (
     start_log,
 )
 from folksong.labels.space import Label, LabelSpace
+
+from .conftest import GENRES, make_table
 
 SPACE = LabelSpace(
     (
@@ -230,13 +231,13 @@ def test_a_damaged_log_is_named_with_its_line(tmp_path, line, says):
 
 
 def test_two_people(tmp_path):
+    move = Action("move", "rock", "soft rock", "pop")
     anna = write_log(
-        tmp_path / "anna", Action("move", "rock", "soft rock", "pop"), Action("rename", "sad", to="blue"),
-        Action("drop", "pop", "ballad"),
-    )  # fmt: skip
+        tmp_path / "anna", move, Action("rename", "sad", to="blue"), Action("drop", "pop", "ballad")
+    )
     ben = write_log(
-        tmp_path / "ben", Action("drop", "rock", "hard rock"), Action("move", "rock", "soft rock", "pop"),
-        Action("drop", "sad", "🎷"), Action("facet", "pop", to="style"), Action("undo"), Action("undo"), Action("facet", "sad", to="x"),
+        tmp_path / "ben", Action("drop", "rock", "hard rock"), move, Action("drop", "sad", "🎷"),
+        Action("facet", "pop", to="style"), Action("undo"), Action("undo"), Action("facet", "sad", to="x"),
     )  # fmt: skip
     with pytest.raises(
         FolksongError, match=r"1 actions do not apply:\n.*ben: line 8, set the facet of 'sad'"

@@ -303,7 +303,7 @@ async function splitLabel(label) {
 
 board.addEventListener("click", async (event) => {
   const button = event.target.closest("button");
-  if (!button || drag.ended > performance.now() - 300) return;
+  if (!button || drag.hasEnded) return;
   const at = { label: labelOf(button), tag: button.dataset.tag ?? "" };
   if (button.classList.contains("more")) return showMore(at.label);
   goTo(at);
@@ -381,7 +381,7 @@ document.addEventListener("keydown", async (event) => {
 
 // ---- dragging: mouse, pen and finger alike
 
-const drag = { at: null, ghost: null, over: null, x: 0, y: 0, timer: 0, ended: -Infinity };
+const drag = { at: null, ghost: null, over: null, x: 0, y: 0, timer: 0, hasEnded: false };
 
 function dragTags() {
   return chosen(drag.at);
@@ -419,7 +419,10 @@ function scrollAtEdges() {
 function drop(isDropped) {
   clearTimeout(drag.timer);
   const [tags, to] = [drag.at && drag.ghost ? dragTags() : [], drag.over?.dataset.label];
-  if (drag.ghost) drag.ended = performance.now();
+  if (drag.ghost) { // the click that follows is of the drag
+    drag.hasEnded = true;
+    setTimeout(() => (drag.hasEnded = false));
+  }
   drag.ghost?.remove();
   drag.over?.classList.remove("over");
   document.body.classList.remove("dragging");
@@ -468,7 +471,7 @@ async function drawFound() {
   found.hidden = false;
   found.replaceChildren(element("ul", { class: "tags" }, ...tags.map(({ tag, count, labels }) => {
     const node = element("button", { type: "button", class: labels.length ? "tag" : "tag also", dir: "auto", onclick: () => {
-      if (drag.ended > performance.now() - 300) return;
+      if (drag.hasEnded) return;
       const at = { label: labels[0] ?? NO_LABEL, tag };
       if (nodeOf(at)?.dataset.tag === tag) goTo(at);
       open(at);

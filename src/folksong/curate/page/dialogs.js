@@ -4,29 +4,49 @@ import { element } from "./page.js";
 
 const dialog = document.getElementById("dialog");
 
+const shade = document.getElementById("shade");
+let back = null; // where the focus was
+let settle = () => {};
+
 /** Show a dialog and give what it was closed with; undefined where it was left by Escape. */
 export function show(...content) {
   return new Promise((resolve) => {
-    let answer;
-    const back = document.activeElement;
+    back = document.activeElement;
+    settle = resolve;
     dialog.replaceChildren(...content);
-    dialog.answer = (value) => { answer = value; dialog.close(); };
-    dialog.onclose = () => {
-      dialog.replaceChildren();
-      if (back?.isConnected) back.focus();
-      resolve(answer);
-    };
-    dialog.onclick = (event) => { if (event.target === dialog) dialog.close(); };
     dialog.onkeydown = null;
-    dialog.showModal();
+    shade.hidden = false;
+    dialog.show(); // showModal would style the whole board anew, twice an action
     dialog.querySelector("[autofocus]")?.focus();
   });
 }
 
 /** Close the dialog that is shown with an answer. */
-export const answer = (value) => dialog.answer(value);
+export function answer(value) {
+  if (!dialog.open) return;
+  dialog.close();
+  shade.hidden = true;
+  dialog.replaceChildren();
+  if (back?.isConnected) back.focus();
+  settle(value);
+}
 
-const cancel = () => element("button", { type: "button", onclick: () => dialog.close() }, "Cancel");
+shade.addEventListener("click", () => answer());
+document.addEventListener("keydown", (event) => {
+  if (!dialog.open) return;
+  if (event.key === "Escape") {
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    answer();
+  } else if (event.key === "Tab") {
+    const stops = [...dialog.querySelectorAll("button, input, a[href]")];
+    const at = stops.indexOf(document.activeElement);
+    event.preventDefault();
+    stops.at((at + (event.shiftKey ? -1 : 1)) % stops.length).focus();
+  }
+});
+
+const cancel = () => element("button", { type: "button", onclick: () => answer() }, "Cancel");
 const title = (text) => element("h2", { id: "dialog-title", dir: "auto" }, text);
 
 /** Offer actions: [{key, text, value}]; a key or a click chooses one. */
