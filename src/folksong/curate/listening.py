@@ -35,6 +35,7 @@ from folksong.recordings import recordings_by_id
 from folksong.runs import Run
 from folksong.tags.decisions import Decision, decide, read_decisions
 from folksong.tags.table import TagTable
+from folksong.training.data import rows_of_tracks
 
 logger = logging.getLogger(__name__)
 
@@ -179,7 +180,10 @@ class Queue:
         self.decided: dict[tuple[str, str], str] = {}
         if decisions.exists():
             self.decided = {(one.track, one.label): one.decision for one in read_decisions(decisions)}
-        self.done: list[tuple[str, str]] = []
+        self.row_of = {track: row for row, track in enumerate(ears.recordings)}
+        self.carried = np.zeros((len(self.row_of), len(space)), bool)
+        if table is not None:
+            self.carried |= rows_of_tracks(space.encode(table), table, list(self.row_of)).toarray() > 0
         self.lock = threading.Lock()
 
     def questions(self, order: str, label: str = "", number: int = MOST_ASKED) -> list[dict[str, Any]]:
@@ -192,17 +196,17 @@ class Queue:
             return []
         scores = np.array([self.ears.scores[track] for track in tracks], np.float64)
         margins = _logit(scores) - _logit(self.limits)
-        carried = np.array([self.space.encode_tags(self._tags(track)) > 0 for track in tracks])
+        carried = self.carried[[self.row_of[track] for track in tracks]]
         worth = _worth(order, margins, carried)
-        for row, track in enumerate(tracks):
-            for place, name in enumerate(self.space.names):
-                if (track, name) in self.decided:
-                    worth[row, place] = -np.inf
+        rows = {track: row for row, track in enumerate(tracks)}
+        for track, name in list(self.decided):
+            if track in rows and name in self.space.names:
+                worth[rows[track], self.space.names.index(name)] = -np.inf
         if column is not None:
             worth[:, np.arange(len(self.space)) != column] = -np.inf
         found: list[dict[str, Any]] = []
         asked: dict[int, int] = {}
-        for flat in np.argsort(-worth, axis=None, kind="stable"):
+        for flat in _best(worth.ravel(), number * len(self.space)):
             row, place = divmod(int(flat), len(self.space))
             if worth[row, place] == -np.inf or len(found) == number:
                 break
@@ -288,9 +292,6 @@ class Queue:
             **{kind: kinds.count(kind) for kind in ("yes", "no", "skip")},
         }
 
-    def _tags(self, track: str) -> list[str]:
-        return [] if self.table is None else [tag for tag, _ in self.table.tags_of(track)]
-
 
 def _worth(
     order: str, margins: npt.NDArray[np.float64], carried: npt.NDArray[np.bool_]
@@ -300,6 +301,12 @@ def _worth(
     against = np.where(carried, -margins, margins)
     asked = {"disagree": against > 0, "missing": (against > 0) & ~carried, "wrong": (against > 0) & carried}
     return np.where(asked[order], against, -np.inf)
+
+
+def _best(worth: npt.NDArray[np.float64], number: int) -> npt.NDArray[np.int64]:
+    """Return where the largest values stand, so many, best first."""
+    some = np.arange(len(worth)) if number >= len(worth) else np.argpartition(-worth, number)[:number]
+    return np.asarray(some[np.lexsort((some, -worth[some]))], np.int64)
 
 
 def _logit(share: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
