@@ -246,16 +246,24 @@ def test_recordings_are_served_in_parts_and_only_those_of_the_folder(app, run, m
     samples, rate = soundfile.read(music / "noise" / "0.flac")
     soundfile.write(tmp_path / "m" / "old.au", samples, rate)
     soundfile.write(tmp_path / "m" / "new.flac", samples, rate)
+    (tmp_path / "m" / "link.mp3").symlink_to("/etc/passwd")
     running = app("--run", run.path, "--audio", tmp_path / "m")
+    began = time.monotonic()
+    while b'"heard":2' not in urlopen(f"{running.address}listen/questions").read():
+        assert time.monotonic() - began < 20
     whole = (tmp_path / "m" / "new.flac").read_bytes()
     asked = Request(f"{running.address}listen/audio?track=new", headers={"Range": "bytes=100-199"})
     with urlopen(asked) as answer:
         assert (answer.status, answer.read()) == (206, whole[100:200])
     with urlopen(f"{running.address}listen/audio?track=old") as answer:
         assert answer.read(4) == b"RIFF"
-    for track in ("../crowd", "%2Fetc%2Fpasswd", "..%2F..%2Fetc%2Fpasswd", "new.flac", ""):
+    for track in ("../crowd", "%2Fetc%2Fpasswd", "..%2F..%2Fetc%2Fpasswd", "new.flac", "link", ""):
         with pytest.raises(OSError, match="400"):
             urlopen(f"{running.address}listen/audio?track={track}")
+    (tmp_path / "m" / "new.flac").unlink()
+    for what in ("audio", "picture", "time"):
+        with pytest.raises(OSError, match="400"):
+            urlopen(f"{running.address}listen/{what}?track=new")
     assert "Traceback" not in running.stop()
 
 

@@ -370,9 +370,12 @@ def _routes(queue: Queue, session: Session) -> list[Route]:
     converted = tempfile.TemporaryDirectory(prefix="folksong-")
 
     def file_of(request: Request) -> Path:
-        file = queue.ears.recordings.get(request.query_params.get("track", ""))
-        if file is None:
-            raise FolksongError("no such recording")
+        track = request.query_params.get("track", "")
+        if track not in queue.ears.scores:  # a link to what is no recording is not served either
+            raise FolksongError(f"no recording with the id {track!r} was heard")
+        file = queue.ears.recordings[track]
+        if not file.is_file():
+            raise FolksongError(f"{file}: is no longer there")
         return file
 
     def show(request: Request) -> Response:
