@@ -163,8 +163,9 @@ def ask(address: str, body: dict | None = None) -> dict:
 
 WRONG = (
     {}, {"actions": [], "version": 0}, {"actions": [{"kind": "drop", "label": "rock"}]},
-    {"actions": {}, "version": 0}, {"actions": ["drop"], "version": 0}, {"actions": [{"kind": "drop"}], "version": 0},
-    {"actions": [{"kind": "undo"}] * 2000, "version": 0}, {"actions": [{"kind": "drop", "label": "../a"}], "version": 0},
+    {"actions": {}, "version": 0}, {"actions": ["drop"], "version": 0},
+    {"actions": [{"kind": "drop"}], "version": 0}, {"actions": [{"kind": "undo"}] * 2000, "version": 0},
+    {"actions": [{"kind": "drop", "label": "../a"}], "version": 0},
 )  # fmt: skip
 
 

@@ -30,7 +30,8 @@ def curate(
         audio (DIR): The recordings.
         log (FILE): Where the board's actions are kept.  [default: LABELS, ending in .curation.jsonl]
         decisions (FILE): Where what you decide while listening is kept.  [default: beside the run]
-        proposals (FILE): Merges to review, of "folksong tags propose".
+        proposals (FILE): Merges to review, of "folksong tags propose"; the reviewed ones are written beside them, as
+            .reviewed.tsv.
         out (FILE): Where the curated labels are written.  [default: LABELS, ending in .curated.labels.json]
         who (NAME): Kept beside each action.  [default: your user name]
         port: Of the address; 0 takes a free one.
@@ -39,6 +40,7 @@ def curate(
     """
     try:
         from folksong.curate import board, drop, listening
+        from folksong.curate import proposals as merges
         from folksong.curate.app import Session, serve
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("folksong"):
@@ -61,7 +63,7 @@ def curate(
             f"Warning: other machines that reach {listen} and know the address can see and change all of this"
         )
     serve(
-        lambda: [board.view(session), listening.view(session), drop.view(session)],
+        lambda: [board.view(session), merges.view(session), listening.view(session), drop.view(session)],
         address=listen,
         port=port,
         on_ready=ready,

@@ -74,7 +74,6 @@ class Session:
         audio: the folder of recordings.
         decisions: the table of what was decided while listening.
         proposals: the file of proposed merges.
-        reviewed: where the reviewed merges are written.
         who: written beside each action and decision.
     """
 
@@ -86,7 +85,6 @@ class Session:
     audio: Path | None = None
     decisions: Path | None = None
     proposals: Path | None = None
-    reviewed: Path | None = None
     who: str = ""
 
     @cached_property

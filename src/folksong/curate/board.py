@@ -20,7 +20,7 @@ from starlette.routing import Route
 from folksong.curate.app import Session, View, page, sent_json
 from folksong.curate.figures import SpaceFigures
 from folksong.errors import FolksongError
-from folksong.files import json_value, locked
+from folksong.files import check_output, json_value, locked, remember_output
 from folksong.labels.analysis.map import vectors_of_space, write_map
 from folksong.labels.curation import Action, Curation, log_actions, propose_split, start_log
 from folksong.labels.space import LabelSpace
@@ -32,6 +32,8 @@ SHOWN = 12
 MOST_FOUND = 40
 MOST_MEMBERS = 200
 MOST_ACTIONS = 1000
+MAKER = "folksong curate"
+"""Who wrote the labels, for `folksong.files.check_output`: what another wrote, or a person changed, stays."""
 MAP_HEADERS = {
     "Content-Security-Policy": (
         "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; "
@@ -233,7 +235,7 @@ def view(session: Session) -> View:
     lock.enter_context(locked(held, f"another app works with {log.name}; use its page, or name another log"))
     atexit.register(lock.close)
     board = Board(LabelSpace.read(session.labels), session.table, log, session.who)
-    return View("board", "Labels", _routes(board, out))
+    return View("board", "Labels", _routes(board, session.labels, out))
 
 
 def beside(labels: Path, ending: str) -> Path:
@@ -241,7 +243,7 @@ def beside(labels: Path, ending: str) -> Path:
     return labels.with_name(labels.name.removesuffix(".json").removesuffix(".labels") + ending)
 
 
-def _routes(board: Board, out: Path) -> list[Route]:
+def _routes(board: Board, given: Path, out: Path) -> list[Route]:
     def show(request: Request) -> Response:
         return page(request, "board.html", facets=FACETS, log=board.log, out=out)
 
@@ -284,7 +286,9 @@ def _routes(board: Board, out: Path) -> list[Route]:
 
     def write(request: Request) -> Response:
         with board.lock:
+            check_output(out, MAKER, [given])
             board.curation.space.write(out)
+            remember_output(out, MAKER)
         return JSONResponse({"written": str(out), "n_actions": len(board.curation.done)})
 
     asked: list[tuple[str, Callable[..., Any]]] = [

@@ -1,14 +1,15 @@
 r"""Files of merges: what `propose` writes, a person edits, and `clean` applies.
 
 One merge a line, tab-separated: the tag, what it becomes, and (for the reader) tracks with each and the reason. A line
-that starts with ``-`` is a merge that was looked at and rejected; one that starts with ``#`` is a comment. Within a
+that starts with ``-`` is a merge that was looked at and rejected; one that starts with ``#`` is a comment, also a merge
+that is undecided yet. Within a
 tag, ``\t``, ``\n``, ``\r`` and ``\\`` stand for tab, line breaks and backslash; ``\-`` and ``\#`` begin a tag that
 starts with such a sign.
 """
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from folksong.errors import FileFormatError, FolksongError, nearest
@@ -74,12 +75,26 @@ def write_merges(merges: Iterable[Merge], path: str | os.PathLike[str]) -> None:
     """Write merges for a person to review."""
     with atomic_write(path, "w") as stream:
         stream.write(HEADER)
-        for merge in merges:
-            names, counts = (
-                map(_escape, (merge.source, merge.target)),
-                (merge.source_count, merge.target_count),
-            )
-            stream.write("\t".join([*names, *map(str, counts), merge.reason]) + "\n")
+        stream.writelines(map(_line, merges))
+
+
+def _line(merge: Merge) -> str:
+    names, counts = map(_escape, (merge.source, merge.target)), (merge.source_count, merge.target_count)
+    return "\t".join([*names, *map(str, counts), merge.reason]) + "\n"
+
+
+def merges_listed(path: str | os.PathLike[str]) -> tuple[tuple[Merge, bool], ...]:
+    """Return each merge of a file as it stands there, and whether it is rejected."""
+    return tuple((merge, is_rejected) for _, merge, is_rejected in _lines(read_text(path), path))
+
+
+def write_reviewed(decided: Iterable[tuple[Merge, bool | None]], path: str | os.PathLike[str]) -> None:
+    """Write merges with what was decided of each: True accepts it, False rejects it; None leaves it a comment."""
+    with atomic_write(path, "w") as stream:
+        stream.write(HEADER)
+        for merge, decision in decided:
+            sign = {True: "", False: "-", None: "#? "}[decision]
+            stream.write(sign + _line(merge))
 
 
 def read_merges(path: str | os.PathLike[str]) -> ReviewedMerges:
@@ -99,20 +114,13 @@ def shipped_merges(name: str) -> ReviewedMerges:
 def _parse(text: str, path: str | os.PathLike[str]) -> ReviewedMerges:
     accepted: dict[str, str] = {}
     rejected: set[str] = set()
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        cells = line.removeprefix("-").split("\t")
-        if len(cells) < 2 or not cells[0] or not cells[1]:
+    for number, merge, is_rejected in _lines(text, path):
+        if is_rejected:
+            rejected.add(merge.source)
+        elif accepted.setdefault(merge.source, merge.target) != merge.target:
             raise FileFormatError(
-                f"{path}: line {number}, {line[:60]!r}: a merge has a tag, a tab and what the tag becomes"
-            )
-        source, target = _unescape(cells[0]), _unescape(cells[1])
-        if line.startswith("-"):
-            rejected.add(source)
-        elif accepted.setdefault(source, target) != target:
-            raise FileFormatError(
-                f"{path}: line {number}: {source!r} becomes {target!r} here and {accepted[source]!r} further up"
+                f"{path}: line {number}: {merge.source!r} becomes {merge.target!r} here and "
+                f"{accepted[merge.source]!r} further up"
             )
     both = sorted(rejected & accepted.keys())
     if both:
@@ -121,6 +129,23 @@ def _parse(text: str, path: str | os.PathLike[str]) -> ReviewedMerges:
         )
     same = {source: target for source, target in accepted.items() if source != target}
     return ReviewedMerges(same, frozenset(rejected))
+
+
+def _lines(text: str, path: str | os.PathLike[str]) -> Iterator[tuple[int, Merge, bool]]:
+    """Yield each merge of a text with its line, and whether it is a rejected one."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        cells = line.removeprefix("-").split("\t")
+        if len(cells) < 2 or not cells[0] or not cells[1]:
+            raise FileFormatError(
+                f"{path}: line {number}, {line[:60]!r}: a merge has a tag, a tab and what the tag becomes"
+            )
+        counts = [int(cell) if cell.isdecimal() and len(cell) < 16 else 0 for cell in (*cells[2:4], "", "")][
+            :2
+        ]
+        merge = Merge(_unescape(cells[0]), _unescape(cells[1]), "".join(cells[4:5]), *counts)
+        yield number, merge, line.startswith("-")
 
 
 def _escape(tag: str) -> str:
