@@ -39,9 +39,9 @@ def curate(
         open_browser (--open/--no-open): Open the page in your browser.
     """
     try:
-        from folksong.curate import board, drop, listening
+        from folksong.curate import board
         from folksong.curate import proposals as merges
-        from folksong.curate.app import Session, serve
+        from folksong.curate.app import Session, View, serve
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("folksong"):
             raise
@@ -62,12 +62,17 @@ def curate(
         note(
             f"Warning: other machines that reach {listen} and know the address can see and change all of this"
         )
-    serve(
-        lambda: [board.view(session), merges.view(session), listening.view(session), drop.view(session)],
-        address=listen,
-        port=port,
-        on_ready=ready,
-    )
+
+    def views() -> list[View]:
+        shown = [board.view(session), merges.view(session)]
+        if run is None:  # torch, which takes seconds to load, is not needed
+            needed = "--run" if audio else "--run and --audio"
+            return [*shown, View("listen", "Listen", missing=needed), View("drop", "Drop", missing="--run")]
+        from folksong.curate import drop, listening
+
+        return [*shown, listening.view(session), drop.view(session)]
+
+    serve(views, address=listen, port=port, on_ready=ready)
 
 
 def _user() -> str:
