@@ -6,7 +6,7 @@
 AUDIO holds a folder a class; embeddings are extracted from it (and kept in FOLDER). Folders of embeddings whose ids
 begin with the class, ``Cello/0123``, are taken as they are. 60/40 stratified, means over three splits, and over three
 others; then 60 clips to learn from. Every single extractor and every pair is shown; the row "chosen" takes in each
-split the one whose head describes held-out training clips best (their log-loss, in the folds by which λ is chosen):
+split the pair whose head describes held-out training clips best (their log-loss, in the folds by which λ is chosen):
 the test clips take no part in that. The peer is scikit-learn's logistic regression on standardised features.
 Intervals: 95%, percentile bootstrap over the tests' clips.
 """
@@ -92,8 +92,9 @@ def report(features: dict[str, list[np.ndarray]], y: np.ndarray, size: float, se
             probe = fs.Probe(parts=[part.shape[1] for part in parts]).fit(x[train], y[train])
             seconds = max(seconds, time.perf_counter() - began)
             tests.setdefault(name, []).append((y[test], probe.predict_proba(x[test])))
-            merits[name] = -probe.held_out_loss_
-            if "+" not in name:
+            if "+" in name:
+                merits[name] = -probe.held_out_loss_
+            else:
                 peer = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
                 scores = peer.fit(x[train], y[train]).predict_proba(x[test])
                 tests.setdefault(f"{name}, scikit-learn", []).append((y[test], scores))

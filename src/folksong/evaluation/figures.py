@@ -89,9 +89,12 @@ class Measured:
 
 
 def measure_tracks(
-    tracks: ScoredTracks, n_resamples: int = 1000, level: float = 0.95, seed: int = 0
+    tracks: ScoredTracks, n_resamples: int = 1000, level: float = 0.95, seed: int = 0, *, micro: bool = True
 ) -> Measured:
-    """Measure the tracks marked as measured; equal seeds and numbers of tracks share their resamples."""
+    """Measure the tracks marked as measured; equal seeds and numbers of tracks share their resamples.
+
+    Without `micro`, micro averages have no interval, and it takes half the time.
+    """
     used = tracks.select(tracks.measured)
     if not len(used):
         raise FolksongError("no track has a label")
@@ -101,7 +104,7 @@ def measure_tracks(
         n_resamples=n_resamples,
         seed=seed,
         level=level,
-        micro=True,
+        micro=micro,
         labels=used.labels,
     )
     return Measured(summarise(used.targets, used.scores, labels=used.labels), resampled)

@@ -138,7 +138,7 @@ def evaluate_unseen(
                     whole.targets[:, carried], scores[:, carried], np.ones(len(whole), bool),
                 )  # fmt: skip
                 measured.setdefault((group, system), {})[number] = measure_tracks(
-                    tracks, n_resamples, seed=seed
+                    tracks, n_resamples, seed=seed, micro=False
                 )
     rows = _rows(measured, sizes)
     result = UnseenEvaluation(os.fspath(opened.path), part, len(whole), repeats, rows, 0.95)

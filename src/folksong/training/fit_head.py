@@ -6,7 +6,8 @@ diagonal L-BFGS needs some ten steps. λ falls from 1 by √10, each solution th
 are told apart no better: by macro ROC-AUC + macro PR-AUC, in which rare labels count as much as frequent ones. Then all
 training tracks are fitted.
 
-Held-out tracks are the validation part where it is large, else those of `N_FOLDS` folds of the training part.
+Held-out tracks are the validation part where it is large, else those of `N_FOLDS` folds of the training part, or of one
+of them where there are many tracks or labels.
 Where each training track carries exactly one label and the loss is plain cross-entropy, it is that of the softmax, and
 λ is chosen by it.
 """
@@ -32,7 +33,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 N_FOLDS = 5
 LARGE_VALIDATION = 500  # tracks: enough to choose by without folds
-MANY_TRACKS = 3000  # of a training part, of which one fold is enough
+MANY_TRACKS, MANY_PAIRS = 3000, 300_000  # of a training part (and labels), of which one fold is enough
 FIRST_PENALTY, PENALTY_STEP, LAST_PENALTY = 1.0, 10**-0.5, 1e-7
 PATIENCE = 2  # steps of λ without an improvement
 MAX_ITERATIONS = 60
@@ -196,7 +197,8 @@ def _held_out_parts(inner: Examples, judge: Examples | None, seed: int) -> list[
     order = np.lexsort((rng.permutation(n_tracks), rarest.numpy()))
     fold_of = np.empty(n_tracks, np.int64)
     fold_of[order] = np.arange(n_tracks) % min(N_FOLDS, n_tracks)
-    folds = range(1 if n_tracks > MANY_TRACKS else min(N_FOLDS, n_tracks))
+    many = n_tracks > MANY_TRACKS or inner.targets.numel() > MANY_PAIRS
+    folds = range(1 if many else min(N_FOLDS, n_tracks))
     return [
         (torch.from_numpy(np.flatnonzero(fold_of != fold)), torch.from_numpy(np.flatnonzero(fold_of == fold)))
         for fold in folds
