@@ -45,6 +45,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 import folksong as fs
+from folksong.audio import workers
 from folksong.audio.msd import read_duplicates, read_mismatches, read_track_list
 from folksong.demo.corpus import Corpus, CorpusSettings, write_corpus
 from folksong.embeddings.import_embeddings import import_embeddings
@@ -55,14 +56,13 @@ from folksong.evaluation.groups import open_runs
 from folksong.evaluation.scores import ScoredTracks
 from folksong.experiment import read_plan, shipped_plan
 from folksong.export.folder import export_folder
-from folksong.export.keras_file import read_keras_weights
 from folksong.export.onnx import export_onnx
 from folksong.files import sha256_json, write_json
 from folksong.labels.analysis.pairs import read_pairs
 from folksong.labels.dictionary import read_tag_dictionary
 from folksong.labels.genres import read_genres
 from folksong.models.pretrained.onnx import OnnxExtractor
-from folksong.models.pretrained.tf_checkpoint import read_tf_checkpoint
+from folksong.models.pretrained.tf_checkpoint import read_keras_weights, read_tf_checkpoint
 from folksong.shards.index import HASH_KEY, read_index
 from folksong.shards.reader import ShardReader
 from folksong.tags.cleaning.change_log import ChangeLog
@@ -99,6 +99,13 @@ class Kind:
     path: Path
     read: Callable[[], Any]
     hashed: bool = False
+
+
+class KeptWorkers(workers.Workers):
+    """The process that guards a reading, kept for the next one, a new one where it dies: to start it takes longest."""
+
+    def __exit__(self, *_: object) -> None:
+        """Leave it running; it ends with this process."""
 
 
 class OverTimeError(BaseException):
@@ -168,6 +175,14 @@ def fuzz(name: str, kind: Kind, settings_: argparse.Namespace) -> tuple[dict[str
     right = kind.read()
     in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (in_use + LIMIT_BYTES, resource.RLIM_INFINITY))
+    # What is read in a guarded process has the same limit there, above what that one starts with.
+    kept = KeptWorkers(1)
+    workers.Workers = lambda *_, **__: kept
+    limited = (
+        "import h5py, resource as r; n = int(open('/proc/self/statm').read().split()[0]) * r.getpagesize()"
+    )
+    limit = f"{limited} + {LIMIT_BYTES}; r.setrlimit(r.RLIMIT_AS, (n, n)); serve()"
+    workers._START = workers._START.replace("serve()", limit)
     outcomes: Counter[str] = Counter()
     examples: dict[str, str] = {}
 

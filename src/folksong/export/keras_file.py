@@ -9,7 +9,6 @@ maximum, mean, maximum, mean, … filter by filter, where here all maxima come b
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,9 @@ import numpy.typing as npt
 import torch
 
 from folksong.audio.log_mel import read_preset
-from folksong.audio.workers import read_guarded
-from folksong.errors import FileFormatError, FolksongError
+from folksong.errors import FolksongError
 from folksong.export.folder import write_folder
-from folksong.files import described, open_regular, sha256_file
+from folksong.files import sha256_file
 from folksong.labels.space import LabelSpace
 from folksong.models.front_ends import (
     LOG_MEL,
@@ -31,55 +29,18 @@ from folksong.models.front_ends import (
     WAVEFORM_FILTERS,
     LogMelFrontEnd,
 )
-from folksong.models.pretrained.tf_checkpoint import is_tf_checkpoint, read_tf_checkpoint
+from folksong.models.pretrained.tf_checkpoint import (
+    Weights,
+    is_tf_checkpoint,
+    read_keras_weights,
+    read_tf_checkpoint,
+)
 from folksong.models.tagger import Tagger
 from folksong.prediction.windows import AudioInput
 
-Weights = dict[str, list[npt.NDArray[np.float32]]]
-
-MOST_WEIGHTS = 1 << 28
 ARRAYS = ("kernel", "gamma", "bias", "beta", "moving_mean", "moving_variance")  # of a layer, in Keras' order
 TIMBRAL_FIRST = ("conv1_spec", f"conv{1 + len(TIMBRAL_LENGTHS)}_spec")  # of each of TIMBRAL_SHARES
 USUAL_MELS = sorted(range(1, 513), key=lambda n_mels: n_mels % 8 != 0)
-
-
-def read_keras_weights(path: str | os.PathLike[str]) -> Weights:
-    """Return layer name -> its arrays, in Keras' order, of a model or weights file."""
-    if find_spec("h5py") is None:
-        raise FolksongError(
-            'Keras files need the package h5py, which is not installed: pip install "folksong[export]"'
-        )
-    with described(path):
-        open_regular(path).close()
-    return read_guarded(_read_hdf5, path)
-
-
-def _read_hdf5(path: str) -> Weights:
-    import h5py
-
-    try:
-        with h5py.File(path, "r") as file:
-            root = file.get("model_weights", file)
-            names = [_text(name) for name in root.attrs["layer_names"]]
-            found = {
-                name: [root[name][_text(key)] for key in root[name].attrs["weight_names"]] for name in names
-            }
-            datasets = [dataset for layer in found.values() for dataset in layer]
-            if any(dataset.external or dataset.file.filename != file.filename for dataset in datasets):
-                raise FileFormatError(f"{path}: its weights lie in another file, which is not read")
-            if sum(dataset.size for dataset in datasets) > MOST_WEIGHTS:
-                raise FileFormatError(
-                    f"{path}: more than {MOST_WEIGHTS:,} numbers of weights, which no tagger has"
-                )
-            return {
-                name: [np.asarray(dataset, np.float32) for dataset in layer] for name, layer in found.items()
-            }
-    except FileFormatError:
-        raise
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise FileFormatError(
-            f"{path}: not a Keras 2 HDF5 model ({str(error).splitlines()[0][:100]})"
-        ) from error
 
 
 def read_checkpoint_weights(path: str | os.PathLike[str]) -> Weights:
@@ -159,10 +120,6 @@ def import_keras(
     file = f"{os.fspath(path).removesuffix('.index')}.data-00000-of-00001" if checkpoint else path
     made_from = {"keras_sha256": sha256_file(file), "labels_sha256": labels.sha256()}
     return write_folder(folder, tagger, audio, made_from=made_from)
-
-
-def _text(name: bytes | str) -> str:
-    return name.decode() if isinstance(name, bytes) else name
 
 
 Arrays = npt.NDArray[np.float32]

@@ -1,4 +1,4 @@
-"""TensorFlow's V2 checkpoints (``NAME.index`` and ``NAME.data-00000-of-00001``), read without TensorFlow.
+"""TensorFlow's V2 checkpoints (``NAME.index`` and ``NAME.data-00000-of-00001``) and Keras 2 files, read without either.
 
 The index is a LevelDB table (``tensorflow/core/lib/io/format.h``): blocks of sorted keys, each with the part it shares
 with the key before left out, and a last block that says where they are. A key is a variable's name, its value a
@@ -10,6 +10,7 @@ import os
 import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,11 +18,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from folksong.errors import FileFormatError
-from folksong.files import read_bytes
+from folksong.audio.workers import read_guarded
+from folksong.errors import FileFormatError, FolksongError
+from folksong.files import described, open_regular, read_bytes
 from folksong.shards.format import fields, masked_crc32c, read_varint
 
 Tensors = dict[str, npt.NDArray[Any]]
+Weights = dict[str, list[npt.NDArray[np.float32]]]
 
 MAGIC = 0xDB4775248B80FB57
 FOOTER_BYTES = 48  # two handles of at most 20 bytes, padded, and the magic number
@@ -193,3 +196,46 @@ def _full_names(content: bytes) -> dict[str, str]:
             if all(texts):
                 names[texts[1]] = texts[0]
     return names
+
+
+def read_keras_weights(path: str | os.PathLike[str]) -> Weights:
+    """Return layer name -> its arrays, in Keras' order, of a model or weights file."""
+    if find_spec("h5py") is None:
+        raise FolksongError(
+            'Keras files need the package h5py, which is not installed: pip install "folksong[export]"'
+        )
+    with described(path):
+        open_regular(path).close()
+    return read_guarded(_read_hdf5, path)
+
+
+def _read_hdf5(path: str) -> Weights:
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            root = file.get("model_weights", file)
+            names = [_text(name) for name in root.attrs["layer_names"]]
+            found = {
+                name: [root[name][_text(key)] for key in root[name].attrs["weight_names"]] for name in names
+            }
+            datasets = [dataset for layer in found.values() for dataset in layer]
+            if any(dataset.external or dataset.file.filename != file.filename for dataset in datasets):
+                raise FileFormatError(f"{path}: its weights lie in another file, which is not read")
+            if sum(dataset.size for dataset in datasets) > MOST_NUMBERS:
+                raise FileFormatError(
+                    f"{path}: more than {MOST_NUMBERS:,} numbers of weights, which no tagger has"
+                )
+            return {
+                name: [np.asarray(dataset, np.float32) for dataset in layer] for name, layer in found.items()
+            }
+    except FileFormatError:
+        raise
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise FileFormatError(
+            f"{path}: not a Keras 2 HDF5 model ({str(error).splitlines()[0][:100]})"
+        ) from error
+
+
+def _text(name: bytes | str) -> str:
+    return name.decode() if isinstance(name, bytes) else name

@@ -3,25 +3,30 @@
 mp3, wav and aiff bear ID3 frames, flac, ogg and opus Vorbis comments, m4a MP4 atoms; what else a file carries stays as
 it is, and so does its sound: of an ID3 tag the version and every other frame, byte for byte. A copy is changed beside
 the file, read again, and takes its place in one step, so that a killed process leaves the old file or the new one.
-mutagen does the writing (an extra: it is GPL).
+mutagen does the writing (an extra: it is GPL). What a field held can be kept in a record, one JSON line a change, from
+which it is put back.
 """
 
+import json
 import logging
 import os
 import shutil
 import struct
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from folksong.errors import AudioError, FileFormatError
-from folksong.files import atomic_path
+from pydantic import TypeAdapter
+from pydantic.dataclasses import dataclass
+
+from folksong.errors import AudioError, FileFormatError, FolksongError
+from folksong.files import atomic_path, described, read_text, reading
 from folksong.tags.sources.library import genre_names, import_mutagen, info_genres, values_of
 
 logger = logging.getLogger(__name__)
 
-FIELDS = ("genre", "grouping", "mood")
+Field = Literal["genre", "grouping", "mood"]
 KEYS = {
     "id3": {"genre": "TCON", "grouping": "TIT1", "mood": "TMOO"},
     "vorbis": {"genre": "genre", "grouping": "grouping", "mood": "mood"},
@@ -44,11 +49,13 @@ class FieldChange:
 
     Args:
         file: the recording.
+        field: of it.
         before: values that were there.
         after: values that are there now, or would be.
     """
 
     file: str
+    field: Field
     before: tuple[str, ...]
     after: tuple[str, ...]
 
@@ -57,8 +64,9 @@ def write_labels(
     file: str | os.PathLike[str],
     labels: Sequence[str],
     *,
-    field: str = "grouping",
-    existing: str = "refuse",
+    field: Field = "grouping",
+    existing: Literal["keep", "append", "replace"] = "keep",
+    record: str | os.PathLike[str] | None = None,
     dry_run: bool = False,
 ) -> FieldChange:
     """Write labels into a field of a recording, and return what changed. Without labels nothing does.
@@ -67,30 +75,89 @@ def write_labels(
         file: the recording.
         labels: in the order in which they are to stand.
         field: ``"genre"``, ``"grouping"`` or ``"mood"``.
-        existing: what happens to values that are there: ``"refuse"`` to write, ``"append"`` to them, ``"replace"``.
+        existing: what happens to values that are there: ``"keep"`` them alone, ``"append"`` to them, ``"replace"``.
+        record: a file to which the change is added before it is made, for `restore_fields`.
         dry_run: only say what would change.
 
     Raises:
-        AudioError: the file holds no tags that can be written, or other ones than `existing` allows.
+        AudioError: the file holds no tags that can be written.
         FolksongError: mutagen is not installed, or the file cannot be replaced.
     """
     path = Path(file).resolve()  # of a link its target is written
     try:
         kind, before = _kind(path, file), _read(path, field)
-        wanted = [name for label in labels for name in _read_again(label, kind, field)]
         known = {value.casefold() for value in before}
         after = list(labels)
         if existing == "append" or not labels:
             after = [*before, *(label for label in labels if label.casefold() not in known)]
-        elif before == wanted:
+        elif before and (existing == "keep" or before == _as_read(labels, kind, field)):
             after = before
-        elif existing == "refuse" and before:
-            raise AudioError(f"{file}: its {field} says {', '.join(map(repr, before))} already")
+        change = FieldChange(os.fspath(file), field, tuple(before), tuple(after))
         if after != before and not dry_run:
+            if record is not None:
+                _add_to_record(record, path, change)
             _replace(path, file, kind, field, after)
     except FileFormatError as error:
         raise AudioError(str(error).replace(str(path), os.fspath(file), 1)) from error
-    return FieldChange(os.fspath(file), tuple(before), tuple(after))
+    return change
+
+
+def _add_to_record(record: str | os.PathLike[str], path: Path, change: FieldChange) -> None:
+    """Add a line to a record; it is on the disk before the recording changes."""
+    with described(record), open(record, "a", encoding="ascii") as stream:
+        stream.write(json.dumps({**asdict(change), "file": os.fspath(path)}) + "\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def read_record(record: str | os.PathLike[str]) -> list[FieldChange]:
+    """Return the changes in a record of `write_labels`, in the order in which they were made.
+
+    Raises:
+        FileFormatError: it is no such record.
+    """
+    lines = read_text(record).split("\n")[
+        :-1
+    ]  # what follows the last end was cut off before the change was made
+    with reading(record, "a record has a JSON line for each change of a field"):
+        return [TypeAdapter(FieldChange).validate_python(json.loads(line)) for line in lines]
+
+
+def restore_fields(
+    record: str | os.PathLike[str],
+    *,
+    dry_run: bool = False,
+    on_error: Callable[[str, FolksongError], None] | None = None,
+) -> Iterator[FieldChange]:
+    """Put back what fields held before `write_labels` changed them, the last change first, and yield each.
+
+    A field that holds what it held already is left as it is, and so is one that was changed by others since.
+
+    Args:
+        record: what `write_labels` wrote.
+        dry_run: only say what would change.
+        on_error: called with file and error instead of raising, where a file cannot be restored.
+
+    Raises:
+        FileFormatError: it is no such record.
+        FolksongError: a file is gone, cannot be written, or its field was changed since.
+    """
+    for made in reversed(read_record(record)):
+        path = Path(made.file)
+        try:
+            kind, held = _kind(path, path), _read(path, made.field)
+            before, after = (_as_read(values, kind, made.field) for values in (made.before, made.after))
+            if held not in (before, after):
+                now = ", ".join(map(repr, held)) or "nothing"
+                raise AudioError(f"{path}: its {made.field} was changed since and says {now}; left as it is")
+            if held != before and not dry_run:
+                _replace(path, path, kind, made.field, list(made.before))
+        except FolksongError as error:
+            if on_error is None:
+                raise
+            on_error(made.file, error)
+        else:
+            yield FieldChange(made.file, made.field, tuple(held), tuple(before))
 
 
 def check_mutagen() -> Any:
@@ -119,8 +186,7 @@ def _replace(path: Path, file: str | os.PathLike[str], kind: Any, field: str, va
             ) from error
         except (import_mutagen("").MutagenError, ValueError) as error:
             raise AudioError(f"{file}: its tags cannot be written ({error})") from error
-        expected = [name for value in values for name in _read_again(value, kind, field)]
-        if list(dict.fromkeys(_read(copy, field))) != list(dict.fromkeys(expected)):
+        if _read(copy, field) != _as_read(values, kind, field):
             raise AudioError(f"{file}: its {field} did not take the labels; the file is as it was")
         written = copy.stat()
         shutil.copystat(path, copy)
@@ -156,6 +222,11 @@ def _read(path: Path, field: str) -> list[str]:
     return list(dict.fromkeys(value for name, value in values_of(path) if name == field and value))
 
 
+def _as_read(labels: Sequence[str], kind: Any, field: str) -> list[str]:
+    """Return what `_read` finds once labels were written."""
+    return list(dict.fromkeys(name for label in labels for name in _read_again(label, kind, field)))
+
+
 def _read_again(label: str, kind: Any, field: str) -> list[str]:
     """Return how players read a label in this field: as a genre of ID3, ``80`` is the eightieth of a list."""
     is_id3_genre = field == "genre" and FAMILIES[kind.__name__] == "id3"
@@ -176,7 +247,10 @@ def _set(path: Path, kind: Any, field: str, values: list[str]) -> None:
     if opened.tags is None:
         opened.add_tags()
     key = KEYS[family][field]
-    opened.tags[key] = [value.encode() for value in values] if key.startswith(FREEFORM) else values
+    if values:
+        opened.tags[key] = [value.encode() for value in values] if key.startswith(FREEFORM) else values
+    else:
+        opened.tags.pop(key, None)
     opened.save()
 
 
@@ -199,10 +273,12 @@ def _set_id3(path: Path, kind: Any, field: str, values: list[str]) -> None:
         opened.tags.unknown_frames = [_unsynchronised(frame) for frame in opened.tags.unknown_frames]
     others = sorted(opened.tags.unknown_frames)
     bearing = [frame for frame in opened.tags.values() if known.bears(frame)]
-    if not bearing:
+    if values and not bearing:
         bearing = [getattr(id3, key)(encoding=id3.Encoding.UTF8)]
         opened.tags.add(bearing[0])
     for frame in bearing:
+        if not values:
+            del opened.tags[frame.HashKey]
         frame.encoding = id3.Encoding.UTF16 if version == 3 else id3.Encoding.UTF8
         frame.text = [_as_genre(value) for value in values] if frame.FrameID == "TCON" else list(values)
     opened.save(v2_version=version, v23_sep=None)
@@ -261,5 +337,8 @@ def _set_apev2(mutagen: Any, path: Path, field: str, values: list[str]) -> None:
     except mutagen.apev2.APENoHeaderError:
         return
     if field in tags:
-        tags[field] = values
+        if values:
+            tags[field] = values
+        else:
+            del tags[field]
         tags.save(path)
