@@ -92,7 +92,7 @@ def test_23_7_dots_in_front_hide_with_a_word_or_not_at_all(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         assert walk_recordings(tmp_path) == ["...And More/a.wav", "..Song.wav"]
     (record,) = caplog.records
-    assert "2 recordings are left out, they are hidden by a dot in front" in record.getMessage()
+    assert "2 recordings left out, they are hidden by a dot in front" in record.getMessage()
     assert record.getMessage().endswith(": .38 Special.wav, .hidden")
 
 
@@ -118,7 +118,7 @@ def test_c2_pipes_sockets_and_broken_links_are_told_and_passed_over(tmp_path, ca
         monkeypatch.chdir(tmp_path)
         server.bind("s.ogg")
         assert walk_recordings(tmp_path) == ["a.mp3"]
-    assert "3 recordings are left out, they are no files (pipes, broken links)" in caplog.text
+    assert "3 recordings left out, they are no files (pipes, broken links)" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["caf\u00e9 \u2028.mp3", "#1 \t.mp3"])

@@ -41,3 +41,12 @@ def nearest(word: str, known: list[str] | tuple[str, ...]) -> str:
     same = [name for name in known if name.lower() == word.lower()]
     matches = same or get_close_matches(word, known, n=1, cutoff=0.5)
     return f"; did you mean {matches[0]!r}?" if matches else ""
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    >>> counted(1, "track"), counted(12345, "track")
+    ('1 track', '12,345 tracks')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -22,8 +22,8 @@ def append(path: str | os.PathLike[str], entries: Iterable[Mapping[str, Any]]) -
     """
     file = Path(path)
     lines = [json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n" for entry in entries]
-    data = "".join(lines).encode("utf-8")
-    with locked(file.with_name(f".{file.name}.lock")), described(file):
+    data = "".join(lines).encode("utf-8", "backslashreplace")  # a name that is not UTF-8 has lone surrogates
+    with locked(lock_of(file)), described(file):
         is_new = not file.exists()
         end = 0 if is_new else _end_of_last_line(file)
         with file.open("ab") as stream:
@@ -37,6 +37,11 @@ def append(path: str | os.PathLike[str], entries: Iterable[Mapping[str, Any]]) -
                 raise
         if is_new:
             sync_folder(file.parent)
+
+
+def lock_of(path: str | os.PathLike[str]) -> Path:
+    """Return the file by which those who append wait for one another; it stays, and may go when none appends."""
+    return Path(path).with_name(f".{Path(path).name}.lock")
 
 
 def read(path: str | os.PathLike[str]) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from folksong.errors import FolksongError
+from folksong.errors import FolksongError, counted
 from folksong.files import describe_os_error
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def walk_recordings(root: str | os.PathLike[str]) -> list[str]:
             found.append(relative)
     for reason, paths in left_out.items():
         logger.warning(
-            "%s: %d recordings are left out, they %s: %s", root, len(paths), reason, some_of(paths)
+            "%s: %s left out, they %s: %s", root, counted(len(paths), "recording"), reason, some_of(paths)
         )
     return sorted(found)
 

@@ -39,7 +39,7 @@ def test_coverage_counts_aliases_and_names_absent_labels() -> None:
 def test_more_labels_than_tags_is_said(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         assert len(fs.labels.top(TABLE, 100)) == 5
-    assert "100 labels were asked for, but only 5 tags are in use" in caplog.text
+    assert "labels asked for: 100, tags in use: only 5" in caplog.text
 
 
 def test_no_labels_at_all_is_an_error() -> None:

@@ -95,9 +95,11 @@ def test_scores_over_time_follow_what_is_heard(run, music, tmp_path):
     assert (len(whole.starts), whole.window_seconds) == (1, 1)
 
 
-def test_tags_are_written_into_files(run, music, tmp_path):
+def test_tags_are_written_into_files(run, music, tmp_path, monkeypatch):
     pytest.importorskip("mutagen")
     import mutagen
+
+    monkeypatch.chdir(tmp_path)
 
     shutil.copy(music / "noise" / "1.flac", tmp_path)
     command = ("predict", run.path, tmp_path, "--write-tags", "--top", 1)

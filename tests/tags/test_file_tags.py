@@ -22,8 +22,9 @@ from click.testing import CliRunner
 from folksong.audio.decode import decode
 from folksong.cli import main
 from folksong.errors import AudioError, FolksongError
-from folksong.prediction import file_tags, load_tagger
-from folksong.prediction.file_tags import FieldChange, write_labels
+from folksong.prediction import load_tagger
+from folksong.tags import file_tags
+from folksong.tags.file_tags import FieldChange, read_record, restore_fields, write_labels
 
 RATE = 16_000
 ENDINGS = (".mp3", ".flac", ".ogg", ".m4a", ".wav", ".opus")
@@ -75,7 +76,7 @@ def test_labels_can_be_read_back_and_the_sound_is_the_same(sound, field):
     before = decode(sound, RATE)
     sound.chmod(0o640)
     change = write_labels(sound, ["female vocalists", "60s", "日本"], field=field)
-    assert change == FieldChange(str(sound), (), ("female vocalists", "60s", "日本"))
+    assert change == FieldChange(str(sound), field, (), ("female vocalists", "60s", "日本"))
     assert values_in(sound, field) == ["female vocalists", "60s", "日本"]
     assert [values_in(sound, other) for other in FIELDS if other != field] == [[], []]
     np.testing.assert_array_equal(decode(sound, RATE), before)
@@ -85,8 +86,7 @@ def test_labels_can_be_read_back_and_the_sound_is_the_same(sound, field):
 
 def test_what_is_there_is_kept_unless_it_is_said_otherwise(sound):
     write_labels(sound, ["Jazz", "calm"])
-    with pytest.raises(AudioError, match=r"its grouping says 'Jazz', 'calm' already$"):
-        write_labels(sound, ["rock"])
+    assert write_labels(sound, ["rock"]).after == ("Jazz", "calm")
     assert values_in(sound, "grouping") == ["Jazz", "calm"]
     assert write_labels(sound, ["jazz", "rock"], existing="append").after == ("Jazz", "calm", "rock")
     assert values_in(sound, "grouping") == ["Jazz", "calm", "rock"]
@@ -267,8 +267,7 @@ def test_16_d5_wherever_a_value_stands_the_field_is_filled(sounds, tmp_path):
         (ape, "genre", ("Rock", "Folk")),
         (wav, "genre", ("Jazz",)),
     ):
-        with pytest.raises(AudioError, match="already"):
-            write_labels(file, ["happy"], field=field)
+        assert write_labels(file, ["happy"], field=field).after == before
         assert write_labels(file, ["happy"], field=field, existing="append").before == before
         assert write_labels(file, ["calm"], field=field, existing="replace").before == (*before, "happy")
         assert write_labels(file, ["calm"], field=field).before == ("calm",)
@@ -291,7 +290,10 @@ def test_23_6_labels_of_digits_and_parentheses(sound, label, field):
 
 
 @pytest.mark.parametrize("existing", ["append", "replace"])
-def test_16_d5_a_wav_of_unknown_length_does_not_end_the_batch(tiny_run, sounds, tmp_path, existing):
+def test_16_d5_a_wav_of_unknown_length_does_not_end_the_batch(
+    tiny_run, sounds, tmp_path, existing, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
     wav = bytearray((sounds / "sound.wav").read_bytes())
     place = wav.index(b"data") + 4
     wav[4:8] = wav[place : place + 4] = b"\xff\xff\xff\xff"
@@ -330,7 +332,7 @@ def test_23_6_owner_mode_and_attributes_stay_and_links_are_warned_of(sounds, tmp
 
 KILLED = """
 import sys
-from folksong.prediction import file_tags
+from folksong.tags import file_tags
 print("ready", flush=True)
 sys.stdin.readline()
 for number in range(10000):
@@ -366,7 +368,9 @@ def predict(*words):
     return CliRunner().invoke(main, ["predict", *map(str, words)], catch_exceptions=False)
 
 
-def test_16_b4_the_command_writes_what_it_predicts(tiny_run, sounds, tmp_path):
+def test_16_b4_the_command_writes_what_it_predicts(tiny_run, sounds, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
     files = [Path(shutil.copy(sounds / f"sound{ending}", tmp_path)) for ending in (".mp3", ".flac")]
     tagger = load_tagger(tiny_run.folder)
     expected, other = ([label for label, _ in tagger.tag(file, top=2)] for file in files)
@@ -382,12 +386,12 @@ def test_16_b4_the_command_writes_what_it_predicts(tiny_run, sounds, tmp_path):
     assert [values_in(file, "mood") for file in files] == [expected, other]
     write_labels(files[1], ["mine"], field="mood", existing="replace")
     result = predict(tiny_run.folder, tmp_path, *options)
-    assert result.exit_code == 1
-    assert "sound.flac: its mood says 'mine' already; --append adds to that, --replace" in result.stderr
+    assert result.exit_code == 0
+    assert "sound.flac: mood stays mine" in result.stderr
     assert f"sound.mp3: mood stays {'; '.join(expected)}" in result.stderr
     assert "mood was written into 0 of 2 files" in result.stderr
-    assert "sound.mp3" in result.stderr
-    assert "1 of 2 could not be tagged and written" in result.stderr
+    assert "2 left alone: mood says something; --append adds to that, --replace replaces it" in result.stderr
+    assert "puts it back" not in result.stderr
     assert predict(tiny_run.folder, tmp_path, *options, "--append").exit_code == 0
     assert values_in(files[1], "mood") == ["mine", *other]
     assert predict(tiny_run.folder, tmp_path, *options, "--replace").exit_code == 0
@@ -404,3 +408,96 @@ def test_the_command_wants_to_know_which_labels(tiny_run, sounds, monkeypatch):
     result = predict(tiny_run.folder, file, "--write-tags", "--top", 1)
     assert result.exit_code == 1
     assert "needs mutagen: pip install 'folksong[library]'" in result.stderr
+
+
+@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("held", [[], ["Jazz", "80"]])
+def test_16_b4_what_a_field_held_is_put_back(sound, field, held, tmp_path):
+    record, heard = tmp_path / "record.jsonl", decode(sound, RATE)
+    write_labels(sound, held, field=field)
+    before = list(write_labels(sound, [], field=field).before)
+    write_labels(sound, ["rock"], field=field, existing="append", record=record)
+    write_labels(sound, ["calm", "pop"], field=field, existing="replace", record=record)
+    write_labels(sound, ["calm", "pop"], field=field, existing="replace", record=record)  # changes nothing
+    assert [change.after for change in read_record(record)] == [(*before, "rock"), ("calm", "pop")]
+    assert len(list(restore_fields(record, dry_run=True, on_error=lambda *_: None))) == 1
+    assert values_in(sound, field) == ["calm", "pop"]
+    assert [list(change.after) for change in restore_fields(record)] == [[*before, "rock"], before]
+    assert list(write_labels(sound, [], field=field).before) == before
+    np.testing.assert_array_equal(decode(sound, RATE), heard)
+
+
+def test_16_b4_every_tag_that_bears_a_field_is_put_back_and_the_others_stay(sounds, tmp_path):
+    file = Path(shutil.copy(sounds / "sound.mp3", tmp_path / "a.mp3"))
+    frames = mutagen.id3.ID3()
+    for frame in ("TXXX:GROUPING", "TXXX:MOOD"):
+        frames.add(mutagen.id3.TXXX(encoding=3, desc=frame[5:], text=["study"]))
+    frames.add(mutagen.id3.TIT2(encoding=3, text=["Song"]))
+    frames.save(file, v2_version=3)
+    record = tmp_path / "record.jsonl"
+    for field in FIELDS:
+        write_labels(file, ["rock"], field=field, existing="replace", record=record)
+    assert len(list(restore_fields(record))) == 3
+    found = mutagen.id3.ID3(file)
+    assert [found.getall(f"TXXX:{name}")[0].text for name in ("MOOD", "GROUPING")] == [["study"], ["study"]]
+    assert (str(found["TIT2"]), "TCON" in found) == ("Song", False)
+
+
+def test_16_b4_what_others_changed_since_is_left_alone(sounds, tmp_path):
+    files = [Path(shutil.copy(sounds / "sound.mp3", tmp_path / name)) for name in ("a.mp3", "b.mp3", "c.mp3")]
+    record = tmp_path / "record.jsonl"
+    for file in files:
+        write_labels(file, ["rock"], record=record)
+    write_labels(files[0], ["mine"], existing="replace")
+    files[1].unlink()
+    with record.open("a") as stream:
+        stream.write('{"file": "cut off by a ki')
+    result = CliRunner().invoke(main, ["tags", "restore", str(record)])
+    assert result.exit_code == 1
+    assert "a.mp3: its grouping was changed since and says 'mine'; left as it is" in result.stderr
+    assert "2 could not be put back" in result.stderr
+    assert "1 field put back" in result.stdout
+    assert [values_in(files[0], "grouping"), values_in(files[2], "grouping")] == [["mine"], []]
+    for content in ("{}\n", '{"file": 5}\n', "notes\n"):
+        record.write_text(content)
+        with pytest.raises(FolksongError, match=r"record\.jsonl"):
+            list(restore_fields(record))
+
+
+def test_16_b4_the_command_leaves_a_record_and_adds_to_no_other_file(tiny_run, sounds, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    name = os.fsdecode(b"na\xefve.mp3") if os.name == "posix" else "naïve.mp3"
+    files = [Path(shutil.copy(sounds / "sound.mp3", tmp_path / one)) for one in (name, "日本.mp3")]
+    options = [*files, "--write-tags", "--top", 1]
+    assert predict(tiny_run.folder, *options).exit_code == 0
+    (record,) = Path().iterdir()
+    assert record.match("written-tags-*.jsonl")
+    first = record.read_bytes()
+    assert predict(tiny_run.folder, *options, "--append", "--top", 2, "--record", record).exit_code == 0
+    assert record.read_bytes().startswith(first)
+    assert len(read_record(record)) == 4
+    result = predict(tiny_run.folder, *options, "--record", files[1])
+    assert (result.exit_code, "is not JSON" in result.stderr) == (1, True)
+    result = CliRunner().invoke(main, ["tags", "restore", str(record)])
+    assert (result.exit_code, "4 fields put back" in result.stdout) == (0, True)
+    assert [values_in(file, "grouping") for file in files] == [[], []]
+
+
+def test_16_b4_ctrl_c_says_how_many_files_were_written(tiny_run, sounds, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.mp3", "b.mp3", "c.mp3"):
+        shutil.copy(sounds / "sound.mp3", tmp_path / name)
+    write = file_tags.write_labels
+
+    def interrupted(file, *words, **options):
+        if Path(file).name == "b.mp3":
+            raise KeyboardInterrupt
+        return write(file, *words, **options)
+
+    monkeypatch.setattr(file_tags, "write_labels", interrupted)
+    result = predict(tiny_run.folder, tmp_path, "--write-tags", "--top", 1)
+    assert result.exit_code == 130
+    assert "grouping was written into 1 of 3 files" in result.stderr
+    assert "puts it back" in result.stderr
+    assert len(list(tmp_path.glob("written-tags-*.jsonl"))) == 1

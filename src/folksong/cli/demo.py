@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import click
 
 from folksong.cli.command import Count, Folder, FolksongCommand, echo_table, wants_progress
+from folksong.errors import counted
 
 Seconds = Annotated[float, click.FloatRange(1, 600)]
 UNDEFINED = (0, float("nan"))
@@ -103,7 +104,7 @@ def _print_result(result: Any) -> None:
             click.echo(f"  {front_end:<20} {labels}")
     for front_end in scores:
         right = sum(heard[front_end]["genre"] == heard["genre"] for heard in result.heard.values())
-        click.echo(f"{front_end}: the genre is right for {right} of {len(result.heard)} clips")
+        click.echo(f"{front_end}: the genre is right for {right} of {counted(len(result.heard), 'clip')}")
     folder, seconds = result.folder, sum(stage.seconds for stage in result.stages)
     run = result.run(next(iter(scores)))
     clip = next((folder / "corpus" / "unseen" / name for name in result.heard), "FILE")

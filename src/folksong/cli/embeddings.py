@@ -5,6 +5,7 @@ from typing import Any, Literal
 import click
 
 from folksong.cli.command import File, Folder, FolksongGroup
+from folksong.errors import counted
 
 
 @click.group(cls=FolksongGroup)
@@ -32,7 +33,7 @@ def extract(audio: File, out: Folder, *, model: str, **settings: Any) -> None:
     from folksong.prediction.embed_audio import embed_audio
 
     written = embed_audio(audio, out, model, **settings)
-    click.echo(f"wrote {len(written)} embeddings of {written.space} to {out}")
+    click.echo(f"wrote {counted(len(written), 'embedding')} of {written.space} to {out}")
 
 
 @embeddings.command("import", of="embeddings.import_embeddings:import_embeddings")
@@ -64,7 +65,7 @@ def import_(
 
     space: dict[str, Any] = {"revision": revision, "licence": licence, "sample_rate": sample_rate}
     written = import_embeddings(source, out, **settings, **space)
-    click.echo(f"wrote {len(written)} embeddings of {written.space} to {out}")
+    click.echo(f"wrote {counted(len(written), 'embedding')} of {written.space} to {out}")
 
 
 @embeddings.command

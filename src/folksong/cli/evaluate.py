@@ -18,6 +18,7 @@ from folksong.cli.command import (
     echo_table,
     wants_progress,
 )
+from folksong.errors import counted
 
 SHOWN_LABELS = 5
 
@@ -93,7 +94,8 @@ def _evaluate_unseen(run: str, repeats: int, as_json: bool, settings: dict[str, 
         echo_json(found.to_dict())
         return
     click.echo(
-        f"{found.run}, {found.part} part: {found.n_tracks:,} tracks, {found.repeats} divisions of the tags; with "
+        f"{found.run}, {found.part} part: {counted(found.n_tracks, 'track')}, "
+        f"{counted(found.repeats, 'division')} of the tags; with "
         f"{found.level:.0%} intervals over tracks\n"
     )
     rows = [
@@ -133,16 +135,17 @@ def _echo_control(run: str, part: str) -> None:
 def _echo_thresholds(run: str, tuned: Any) -> None:
     rows = [(name, tuned.values[name], math.nan if f is None else f) for name, f in tuned.f.items()]
     echo_table(rows, ("label", "threshold", f"F{tuned.beta:g} on the {tuned.part} part"), floats=".3f")
-    click.echo(f"\nWritten to {run}/thresholds.json, from {tuned.n_tracks:,} tracks\n")
+    click.echo(f"\nWritten to {run}/thresholds.json, from {counted(tuned.n_tracks, 'track')}\n")
 
 
 def echo_evaluation(found: Any) -> None:
     """Print the figures of an evaluation, and those of its labels."""
     from folksong.evaluation.figures import NAMES
 
-    left_out = f" ({found.unlabelled:,} tracks without a label left out)" if found.unlabelled else ""
+    left_out = f" ({counted(found.unlabelled, 'track')} without a label left out)" if found.unlabelled else ""
     click.echo(
-        f"{found.run}, {found.part} part: {found.n_tracks:,} tracks, {len(found.labels):,} labels{left_out}\n"
+        f"{found.run}, {found.part} part: {counted(found.n_tracks, 'track')}, "
+        f"{counted(len(found.labels), 'label')}{left_out}\n"
     )
     rows: list[tuple[object, ...]] = []
     for name, shown in NAMES.items():
@@ -155,7 +158,7 @@ def echo_evaluation(found: Any) -> None:
         means = ", ".join(
             f"{NAMES[name]} {value:.3f}" for name, value in found.settings["mean_of_folds"].items()
         )
-        click.echo(f"\nIn the mean of {len(found.settings['folds'])} folds: {means}")
+        click.echo(f"\nIn the mean of {counted(len(found.settings['folds']), 'fold')}: {means}")
     thresholds = found.settings["thresholds"]
     click.echo(
         f"\nmacro F1 {found.macro_f1:.3f} at {'threshold ' if isinstance(thresholds, float) else 'thresholds '}"

@@ -8,6 +8,7 @@ import click
 import folksong as fs
 from folksong.cli.command import File, Folder, Output, Share, echo_table, wants_progress
 from folksong.cli.labels import given_vectors, labels, training_tracks, write_space
+from folksong.errors import counted
 
 Correlation = Annotated[float, click.FloatRange(-1, 1)]
 
@@ -66,7 +67,9 @@ def genres_command(
         choice = proposal.choice
         if propose is not None:
             fs.labels.write_genres(propose, choice, clusters, proposal)
-            click.echo(f"{propose}: {len(choice.genres)} genres, {len(choice.merges)} pairs to merge")
+            click.echo(
+                f"{propose}: {counted(len(choice.genres), 'genre')}, {counted(len(choice.merges), 'pair')} to merge"
+            )
     else:
         choice = fs.labels.read_genres(genre_path)
     if out is not None:
@@ -91,8 +94,8 @@ def propose_command(
     found = fs.labels.propose_tags(source, kind, percentile=percentile)
     comment = f"{kind} tags above percentile {percentile:g}"
     write_tag_list(out, dict.fromkeys((tag for tag, _ in found), ""), comment)
-    counts = f", from {found[0][1]:,} to {found[-1][1]:,} tracks" if found else ""
-    click.echo(f"{out}: {len(found):,} tags{counts}")
+    counts = f", from {found[0][1]:,} to {counted(found[-1][1], 'track')}" if found else ""
+    click.echo(f"{out}: {counted(len(found), 'tag')}{counts}")
 
 
 @labels.command(of="labels.npmi:npmi")
@@ -156,7 +159,7 @@ def _write_subgenres(
     if plots is not None:
         from folksong.labels.analysis.plots import write_plots
 
-        click.echo(f"{plots}: {len(write_plots(found, plots))} plots")
+        click.echo(f"{plots}: {counted(len(write_plots(found, plots)), 'plot')}")
 
 
 def _echo_clusterings(found: Sequence[Any], title: str = "") -> None:
@@ -201,7 +204,7 @@ def hybrid_command(
     )
     write_space(space, out, table)
     for facet, counts in space.provenance.get("left_out", {}).items():
-        click.echo(f"left out of {facet}: {counts:,} counts")
+        click.echo(f"left out of {facet}: {counted(counts, 'count')}")
 
 
 @labels.command("dictionary")
@@ -228,7 +231,9 @@ def dictionary_command(
 
     if write is not None:
         written = write_tag_dictionary(fs.LabelSpace.read(dictionary), write)
-        click.echo(f"{write}: {len(written):,} tags, {len(set(written.values()))} numbers")
+        click.echo(
+            f"{write}: {counted(len(written), 'tag')}, {counted(len(set(written.values())), 'number')}"
+        )
         return
     if source is None or out is None:
         raise click.UsageError("give SOURCE and OUT, or --write FILE for the other way")

@@ -8,6 +8,7 @@ import click
 import folksong as fs
 from folksong.cli.command import Count, File, Folder, Output, Part, echo_table, wants_progress
 from folksong.cli.labels import given_vectors, labels
+from folksong.errors import counted
 
 
 @labels.command
@@ -69,10 +70,10 @@ def diff_command(first: File, second: File, *, number: int = 30) -> None:
         number (-n, --number): Moved tags to print.
     """
     found = fs.labels.diff(fs.LabelSpace.read(first), fs.LabelSpace.read(second))
-    click.echo(f"{found.n_common:,} tags in both, {len(found.only_first):,} only in {first}, "
+    click.echo(f"{counted(found.n_common, 'tag')} in both, {len(found.only_first):,} only in {first}, "
                f"{len(found.only_second):,} only in {second}")  # fmt: skip
     click.echo(f"adjusted Rand index {found.adjusted_rand:.4f}, normalised mutual information "
-               f"{found.mutual_information:.4f}; {len(found.moved):,} tags moved")  # fmt: skip
+               f"{found.mutual_information:.4f}; {counted(len(found.moved), 'tag')} moved")  # fmt: skip
     rows = [(move.tag, move.before, move.after, move.expected) for move in found.moved[:number]]
     if rows:
         echo_table(rows, ("tag", "label before", "label now", "most of its label went to"))
@@ -90,7 +91,7 @@ def explain_command(space: File, tag: str, *, tags: File, vectors: str | None = 
     alias = f", spelt {found.member!r} there" if found.member not in (None, tag) else ""
     main, *also = map(repr, found.labels) if found.labels else ["none"]
     further = f"; also in {', '.join(also)}" if also else ""
-    click.echo(f"{tag!r}: {found.count:,} tracks, label {main}{alias}{further}")
+    click.echo(f"{tag!r}: {counted(found.count, 'track')}, label {main}{alias}{further}")
     for title, neighbours in (
         ("co-occurrence (NPMI)", found.cooccurring),
         ("meaning (cosine)", found.similar),
@@ -138,7 +139,8 @@ def cooccurrence_command(
     if rows:
         echo_table(rows, ("no.", "no.", "label", "label", "tracks", "normalised"), floats=".3f")
     click.echo(
-        f"{len(rows)} pairs of {len(found.names)} labels on {table.n_tracks:,} tracks are {m:g}-correlated"
+        f"{counted(len(rows), 'pair')} of {counted(len(found.names), 'label')} on "
+        f"{counted(table.n_tracks, 'track')} are {m:g}-correlated"
     )
     if csv is not None:
         import polars as pl
@@ -219,7 +221,7 @@ def map_command(
     placed = vectors_of_space(found, table, given_vectors(vectors))
     if projector is not None:
         write_projector(found, table, placed, projector)
-        click.echo(f"{projector}: {len(placed):,} tags; tensorboard --logdir {projector}")
+        click.echo(f"{projector}: {counted(len(placed), 'tag')}; tensorboard --logdir {projector}")
     if out is not None:
         used = fs.labels.write_map(found, table, placed, out, title=space, **settings)
         hint = (

@@ -8,6 +8,7 @@ import click
 
 import folksong as fs
 from folksong.cli.command import Count, File, FolksongGroup, Output, echo_table, note, wants_progress
+from folksong.errors import counted
 
 
 @click.group(cls=FolksongGroup)
@@ -133,7 +134,7 @@ def apply(
 
 def _some(tags: Sequence[str], most: int) -> str:
     """Return the first tags as text, and how many there are if that is not all."""
-    return ", ".join(tags[:most]) + (f", … ({len(tags)} tags)" if len(tags) > most else "")
+    return ", ".join(tags[:most]) + (f", … ({counted(len(tags), 'tag')})" if len(tags) > most else "")
 
 
 def given_vectors(source: str | None) -> Any:
@@ -153,7 +154,7 @@ def training_tracks(source: str, split: str | None) -> tuple["fs.TagTable", dict
 def write_space(space: "fs.LabelSpace", out: str, table: "fs.TagTable | None") -> Any:
     """Write a label space and print its size; with a table also what it keeps, which is returned."""
     space.write(out)
-    click.echo(f"{out}: {len(space)} labels")
+    click.echo(f"{out}: {counted(len(space), 'label')}")
     for line in () if table is None else fs.labels.doubtful(space, table):
         note(f"Warning: {line}")
     return None if table is None else echo_coverage(space, table)
@@ -163,10 +164,10 @@ def echo_coverage(space: "fs.LabelSpace", table: "fs.TagTable") -> Any:
     """Print how much of a table a label space keeps, and return it."""
     kept = space.coverage(table)
     click.echo(
-        f"{kept.n_counts:,} of {kept.all_counts:,} counts kept ({kept.counts:.4%}), "
-        f"{kept.n_tracks:,} of {kept.all_tracks:,} tracks have a label ({kept.tracks:.4%})"
+        f"{kept.n_counts:,} of {counted(kept.all_counts, 'count')} kept ({kept.counts:.4%}), "
+        f"{kept.n_tracks:,} of {counted(kept.all_tracks, 'track')} have a label ({kept.tracks:.4%})"
     )
     if kept.absent_labels:
         names = ", ".join(repr(name) for name in kept.absent_labels[:10])
-        click.echo(f"{len(kept.absent_labels)} labels on no track: {names}")
+        click.echo(f"{counted(len(kept.absent_labels), 'label')} on no track: {names}")
     return kept

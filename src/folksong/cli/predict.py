@@ -18,11 +18,16 @@ Args:
     append: With --write-tags: add to what the field says. Without this and --replace, files whose field says
         something are left alone, and named.
     replace: With --write-tags: replace what the field says.
+    record (FILE): With --write-tags: add what the field said to this file, from which "folksong tags restore" puts it
+        back.  [default: a new written-tags-DATE-TIME.jsonl here]
     dry_run: With --write-tags: only say what would be written.
 """
 
 import math
+import shlex
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -47,7 +52,8 @@ from folksong.cli.command import (
     wants_progress,
 )
 from folksong.cli.parameters import FLAGS
-from folksong.errors import FolksongError, nearest
+from folksong.errors import FolksongError, counted, nearest
+from folksong.journal import lock_of
 from folksong.recordings import printable, walk_recordings
 
 DEFAULT_TOP = 5
@@ -82,8 +88,8 @@ Existing = Annotated[Literal["append", "replace"] | None, FLAGS]
 def predict(
     run: File, files: tuple[File, ...], *, top: Count | None = None, threshold: Limit = None, form: Form = None,
     device: str | None = None, over_time: Pictured = None, write_tags: bool = False,
-    field: Literal["genre", "grouping", "mood"] = "grouping",
-    existing: Existing = None, dry_run: bool = False, **settings: Any,
+    field: Literal["genre", "grouping", "mood"] = "grouping", existing: Existing = None,
+    record: File | None = None, dry_run: bool = False, **settings: Any,
 ) -> None:  # fmt: skip
     """Print the labels that the tagger of RUN gives to recordings, with scores from 0 to 1.
 
@@ -100,14 +106,16 @@ def predict(
     """
     from tqdm import tqdm
 
-    from folksong.prediction.file_tags import check_mutagen, write_labels
+    from folksong.tags.file_tags import check_mutagen, read_record, write_labels
 
     if write_tags:
         check_mutagen()
         if top is None and threshold is None:
             raise click.UsageError("--write-tags: which labels? give --threshold or --top")
-    elif existing or dry_run:
-        raise click.UsageError("--append, --replace and --dry-run are for --write-tags")
+        if record is not None and Path(record).exists():
+            read_record(record)  # never add to a file of another kind
+    elif existing or record or dry_run:
+        raise click.UsageError("--append, --replace, --record and --dry-run are for --write-tags")
     tagger = fs.load_tagger(run, device=device, **settings)
     if threshold == TUNED and tagger.thresholds is None:
         raise FolksongError(f"{run}: has no tuned thresholds; `folksong evaluate {run} --tune` finds them")
@@ -130,45 +138,76 @@ def predict(
     paths = list(_recordings(files, report))
     n_files = len(paths) + len(failed)
     found = tagger.predict_files(paths, on_error=report)
-    changed: list[str] = []
+    writing = None
     if write_tags:
-        write = partial(write_labels, field=field, existing=existing or "refuse", dry_run=dry_run)
-        found = _written(found, lambda one: one.ranked(top, limit), write, report, changed)
-    with tqdm(found, total=len(paths), unit="file", leave=False, disable=not wants_progress()) as predictions:
-        _PRINTERS[form](predictions, top, limit)
-    if write_tags:
-        done = (
-            f"dry run: nothing was written; {field} would change in"
-            if dry_run
-            else f"{field} was written into"
+        kept = record or f"written-tags-{datetime.now():%Y-%m-%d-%H%M%S}.jsonl"
+        writing = _Writing(
+            partial(write_labels, field=field, existing=existing or "keep", record=kept, dry_run=dry_run),
+            lambda one: [label for label, _ in one.ranked(top, limit)],
+            report,
         )
-        note(f"{done} {len(changed)} of {n_files} files")
+        found = writing.over(found)
+    try:
+        with tqdm(
+            found, total=len(paths), unit="file", leave=False, disable=not wants_progress()
+        ) as predictions:
+            _PRINTERS[form](predictions, top, limit)
+    finally:  # after Ctrl-C too
+        if writing is not None:
+            writing.sum_up(n_files)
     if failed:
         what = "tagged and written" if write_tags else "tagged"
         note(f"{len(failed)} of {n_files} could not be {what}")
         raise click.exceptions.Exit(1)
 
 
-def _written(
-    predictions: Iterator[Any], ranked: Callable[[Any], Any], write: partial[Any], report: Report, changed: list[str]
-) -> Iterator[Any]:  # fmt: skip
-    """Yield the predictions after their labels were written into the files; say what changed."""
-    field, verb = write.keywords["field"], "would be" if write.keywords["dry_run"] else "is now"
-    for prediction in predictions:
-        try:
-            change = write(prediction.file, [label for label, _ in ranked(prediction)])
-        except FolksongError as error:
-            refused = str(error).endswith(" already")
-            hint = "; --append adds to that, --replace replaces it" if refused else ""
-            report(prediction.file, FolksongError(f"{error}{hint}"))
-        else:
-            before, after = ("; ".join(values) or "empty" for values in (change.before, change.after))
-            if change.after != change.before:
-                changed.append(prediction.file)
-                note(f"{prediction.file}: {field} {verb} {after} (was {before})")
+@dataclass
+class _Writing:
+    """Labels on their way into files' own tags, and what became of them."""
+
+    write: partial[Any]
+    labels_of: Callable[[Any], list[str]]
+    report: Report
+    n_changed: int = 0
+    n_kept: int = 0
+
+    def over(self, predictions: Iterator[Any]) -> Iterator[Any]:
+        """Yield the predictions after their labels were written into the files; say what changed."""
+        field, verb = self.write.keywords["field"], "would be" if self.write.keywords["dry_run"] else "is now"
+        for prediction in predictions:
+            labels = self.labels_of(prediction)
+            try:
+                change = self.write(prediction.file, labels)
+            except FolksongError as error:
+                self.report(prediction.file, error)
             else:
-                note(f"{prediction.file}: {field} stays {before}")
-        yield prediction
+                before, after = ("; ".join(values) or "empty" for values in (change.before, change.after))
+                if change.after != change.before:
+                    self.n_changed += 1
+                    note(f"{prediction.file}: {field} {verb} {after} (was {before})")
+                else:
+                    self.n_kept += bool(change.before and labels)
+                    note(f"{prediction.file}: {field} stays {before}")
+            yield prediction
+
+    def sum_up(self, n_files: int) -> None:
+        """Say how many files were written, which were left alone, and how to put back what was there."""
+        field, existing, record, dry_run = (
+            self.write.keywords[name] for name in ("field", "existing", "record", "dry_run")
+        )
+        done = (
+            f"dry run: nothing was written; {field} would change in"
+            if dry_run
+            else f"{field} was written into"
+        )
+        note(f"{done} {self.n_changed} of {counted(n_files, 'file')}")
+        if existing == "keep" and self.n_kept:
+            note(
+                f"{self.n_kept} left alone: {field} says something; --append adds to that, --replace replaces it"
+            )
+        if self.n_changed and not dry_run:
+            lock_of(record).unlink(missing_ok=True)
+            note(f"{record}: what {field} said; `folksong tags restore {shlex.quote(record)}` puts it back")
 
 
 def _recordings(files: tuple[str, ...], report: Report) -> Iterator[str]:
@@ -290,7 +329,9 @@ def hub(model: File, name: str, **settings: Any) -> None:
 
     listed = push_to_hub(model, name, **settings)
     echo_table(listed, ("file", "bytes"))
-    click.echo(f"{'would upload' if settings.get('dry_run') else 'uploaded'} {len(listed)} files to {name}")
+    click.echo(
+        f"{'would upload' if settings.get('dry_run') else 'uploaded'} {counted(len(listed), 'file')} to {name}"
+    )
 
 
 @export.command

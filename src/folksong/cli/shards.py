@@ -17,6 +17,7 @@ from folksong.cli.command import (
     note,
     wants_progress,
 )
+from folksong.errors import counted
 
 AudioFormat = Literal["waveform", "log-mel-spectrogram"]
 
@@ -73,7 +74,7 @@ def write(
     skipped, damaged = (manifest.provenance[key] for key in ("n_skipped", "n_damaged"))
     size = tqdm.format_sizeof(manifest.n_bytes, "B")
     click.echo(
-        f"{out}: {manifest.n_tracks:,} tracks in {len(manifest.files)} files, {size}"
+        f"{out}: {counted(manifest.n_tracks, 'track')} in {counted(len(manifest.files), 'file')}, {size}"
         + (f"; {skipped:,} left out (see skipped.csv)" if skipped else "")
         + (f"; {damaged:,} written from damaged files (see damaged.csv)" if damaged else "")
     )
@@ -95,10 +96,11 @@ def verify(folder: File) -> None:
     if not found.is_sound:
         remedy = f". `folksong shards repair {folder}` keeps the whole ones" if n_whole else ""
         click.echo(
-            f"{folder}: {len(found.problems)} problems; {n_whole:,} whole records in {len(found.files)} files{remedy}"
+            f"{folder}: {counted(len(found.problems), 'problem')}; {n_whole:,} whole records in "
+            f"{counted(len(found.files), 'file')}{remedy}"
         )
         raise click.exceptions.Exit(1)
-    click.echo(f"{folder}: sound; {n_whole:,} records in {len(found.files)} files")
+    click.echo(f"{folder}: sound; {counted(n_whole, 'record')} in {counted(len(found.files), 'file')}")
 
 
 @shards.command
@@ -167,7 +169,8 @@ def repair(
             f"{file.name}: {file.n_kept:,} whole records kept{lost}; the damaged file is now {file.kept_as}"
         )
     click.echo(
-        f"{folder}: {sum(file.n_kept for file in files):,} records in {len(files)} files, of which {len(damaged)} were "
+        f"{folder}: {counted(sum(file.n_kept for file in files), 'record')} in {counted(len(files), 'file')}, "
+        f"of which {len(damaged)} were "
         "damaged"
     )
 
@@ -190,6 +193,6 @@ def merge(
     manifest = merge_shards(folders, out, n_files=n_files, seed=seed, progress=wants_progress())
     twice = manifest.provenance["n_duplicates"]
     click.echo(
-        f"{out}: {manifest.n_tracks:,} tracks in {len(manifest.files)} files"
-        + (f"; {twice:,} records of track ids already there left out" if twice else "")
+        f"{out}: {counted(manifest.n_tracks, 'track')} in {counted(len(manifest.files), 'file')}"
+        + (f"; {counted(twice, 'record')} of track ids already there left out" if twice else "")
     )

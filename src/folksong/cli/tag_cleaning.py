@@ -16,6 +16,7 @@ from folksong.cli.command import (
     note,
     wants_progress,
 )
+from folksong.errors import counted
 
 CHANGES = ".changes.json"
 """What `folksong.tags.cleaning.change_log.changes_path` puts after a cleaned table's name."""
@@ -45,7 +46,8 @@ def propose(source: File, out: Output, *, number: int = 20, **settings: Any) -> 
     ]
     echo_rows(None, rows, ("tag", "becomes", "tracks", "tracks of that", "why"))
     click.echo(
-        f"{out}: {len(merges):,} merges proposed, {sum(merge.source_count for merge in merges):,} counts"
+        f"{out}: {counted(len(merges), 'merge')} proposed, "
+        f"{counted(sum(merge.source_count for merge in merges), 'count')}"
     )
 
 
@@ -94,7 +96,8 @@ def clean(
         examples = ", ".join(f"{merge.source} -> {merge.target}" for merge in left[:3])
         counts = sum(merge.source_count for merge in left)
         click.echo(
-            f"left for you to review: {len(left):,} merges ({counts:,} counts) that nothing but their letters speaks "
+            f"left for you to review: {counted(len(left), 'merge')} ({counted(counts, 'count')}) that nothing "
+            f"but their letters speaks "
             f"for, such as {examples}; see: folksong tags propose {source} proposal.tsv, or --accept-proposals"
         )
 
@@ -123,10 +126,10 @@ def explain(cleaned: File, track: str, tag: str | None = None, *, source: File |
         note(f"Warning: {origin} is not what was cleaned")
     left_out = log.dropped_track(track)
     if left_out is not None:
-        click.echo(f"{track} was left out by the step {left_out[0]!r}: {left_out[1]}")
+        click.echo(f"{track} was left out by the step {left_out[0]}: {left_out[1]}")
         return
     for found in explain_tags(original, log, track, tag):
-        click.echo(f"{found.tag!r} (weight {found.weight:g})" + ("" if found.changes else ", unchanged"))
+        click.echo(f"{found.tag} (weight {found.weight:g})" + ("" if found.changes else ", unchanged"))
         for change in found.changes:
-            after = "dropped" if change.after is None else f"-> {change.after!r}"
+            after = "dropped" if change.after is None else f"-> {change.after}"
             click.echo(f"    {change.step}: {after} ({change.reason})")

@@ -6,6 +6,7 @@ import click
 
 import folksong as fs
 from folksong.cli.command import Count, File, FolksongCommand, Form, Output, echo_csv, echo_json, echo_rows
+from folksong.errors import counted
 
 Measure = Literal["counts", "conditional", "pmi", "npmi", "distance", "equivalent", "contained"]
 LIMITS = {"conditional": (0.0, 1.0), "npmi": (-1.0, 1.0), "distance": (0.0, 2.0)}
@@ -44,14 +45,14 @@ def cooccurrence(
         ]
         headers = ("tag", "other", "together", "P(other | tag)", "P(tag | other)")
         echo_rows(form, rows, ("tag", "other", "together", "forward", "backward"), headers)
-        click.echo(f"{len(rows):,} pairs", err=form is not None)
+        click.echo(f"{counted(len(rows), 'pair')}", err=form is not None)
         return
     chosen = listed_tags(tags) or table.popularity().tags[:top]
     matrix = fs.cooccurrence.MEASURES[measure](table, chosen)
     if plot:
         from folksong.tags.charts import draw_heat_map
 
-        title = f"{measure} of {len(chosen)} tags"
+        title = f"{measure} of {counted(len(chosen), 'tag')}"
         draw_heat_map(matrix, chosen, plot, title=title, limits=LIMITS.get(measure))
         click.echo(plot)
     if npy:
@@ -97,7 +98,7 @@ def query(
             click.echo(track)
         return
     number = int(found.sum())
-    click.echo(f"{number:,} of {table.n_tracks:,} tracks")
+    click.echo(f"{number:,} of {counted(table.n_tracks, 'track')}")
     with_all = int(fs.cooccurrence.tracks_with(table, all_of=all_of).sum())
     if all_of and (any_of or none_of) and with_all:
         wanted = [" or ".join(any_of)] * bool(any_of) + [f"not {tag}" for tag in none_of]

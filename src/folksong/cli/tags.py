@@ -21,6 +21,7 @@ from folksong.cli.command import (
 )
 from folksong.cli.tag_cleaning import clean, explain, propose, recipe
 from folksong.cli.tag_cooccurrence import cooccurrence, query
+from folksong.errors import FolksongError, counted
 
 Format = Literal["lastfm", "long", "wide", "ragged", "folders", "dumps", "library"]
 
@@ -76,7 +77,9 @@ def import_(
         logger.setLevel(logging.NOTSET)
     table = table if category is None else select_category(table, category)
     write_tags(table, out)
-    click.echo(f"{out}: {table.n_tracks:,} tracks, {table.n_tags:,} tags, {table.n_counts:,} counts")
+    click.echo(
+        f"{out}: {counted(table.n_tracks, 'track')}, {counted(table.n_tags, 'tag')}, {counted(table.n_counts, 'count')}"
+    )
 
 
 @tags.command
@@ -161,7 +164,41 @@ def facets(source: File, out: Output, *, vectors: str | None = None, facets: Fil
     found = fs.tags.facets(table, words, given=read_facets(facets) if facets else None, progress=progress)
     found.write(out, table)
     echo_table(found.summary(table), ("facet", "tags", "counts", "for example"))
-    click.echo(f"{out}: {table.n_tags:,} tags")
+    click.echo(f"{out}: {counted(table.n_tags, 'tag')}")
+
+
+@tags.command
+def restore(record: File, *, dry_run: bool = False) -> None:
+    """Put back what fields of recordings held before "folksong predict --write-tags", by the RECORD that it left.
+
+    Of several records the newest comes first. A field that was changed by others since is left alone and named; the
+    exit code is then 1.
+
+    Example:
+      folksong tags restore written-tags-2026-11-29-153012.jsonl --dry-run
+
+    Args:
+        dry_run: Only say what would be put back.
+    """
+    from folksong.tags.file_tags import restore_fields
+
+    failed, n_changed, verb = list[str](), 0, "would be" if dry_run else "is"
+
+    def report(file: str, error: FolksongError) -> None:
+        failed.append(file)
+        note(error)
+
+    try:
+        for change in restore_fields(record, dry_run=dry_run, on_error=report):
+            if change.after != change.before:
+                n_changed += 1
+                before, after = ("; ".join(values) or "empty" for values in (change.before, change.after))
+                click.echo(f"{change.file}: {change.field} {verb} {after} again (was {before})")
+    finally:  # after Ctrl-C too
+        click.echo(f"{'dry run: ' if dry_run else ''}{counted(n_changed, 'field')} put back")
+    if failed:
+        note(f"{len(failed)} could not be put back")
+        raise click.exceptions.Exit(1)
 
 
 def _read(source: str, tracks: str | None) -> "fs.TagTable":
@@ -173,8 +210,9 @@ def _read(source: str, tracks: str | None) -> "fs.TagTable":
 
 def _echo_statistics(found: Any) -> None:
     click.echo(
-        f"{found.n_tracks:,} tracks ({found.n_tagged_tracks:,} with a tag), {found.n_tags:,} tags "
-        f"({found.n_used_tags:,} in use, {found.n_tags_on_one_track:,} on a single track), {found.n_counts:,} counts "
+        f"{counted(found.n_tracks, 'track')} ({found.n_tagged_tracks:,} with a tag), {counted(found.n_tags, 'tag')} "
+        f"({found.n_used_tags:,} in use, {found.n_tags_on_one_track:,} on a single track), "
+        f"{counted(found.n_counts, 'count')} "
         f"({found.n_zero_weights:,} of weight 0)\n"
     )
     coverage = [

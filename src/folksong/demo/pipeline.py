@@ -33,7 +33,7 @@ import numpy as np
 from folksong.audio.catalogue import read_catalogue
 from folksong.demo.corpus import Corpus, CorpusSettings, claim_folder, write_corpus
 from folksong.embeddings.store import EMBEDDINGS
-from folksong.errors import FolksongError
+from folksong.errors import FolksongError, counted
 from folksong.evaluation.evaluate import evaluate
 from folksong.evaluation.tune_thresholds import tune_thresholds
 from folksong.files import write_json
@@ -267,7 +267,8 @@ class _Demo:
             if (final := cleaned.log.final(row["tag"])) in learned
         }
         return {
-            "detail": f"{raw.n_tags:,} tags, {table.n_tags:,} after cleaning; {len(learned)} labels to learn",
+            "detail": f"{counted(raw.n_tags, 'tag')}, {table.n_tags:,} after cleaning; "
+            f"{counted(len(learned), 'label')} to learn",
             "kept": kept,
             "meanings": meanings,
         }
@@ -283,7 +284,8 @@ class _Demo:
             self.corpus.tracks_csv, self.records(EMBEDDINGS), model, jobs=self.jobs, progress=self.progress
         )
         return {
-            "detail": f"{len(found.track_ids)} recordings by {model}, {found.space.dimensions:,} numbers each"
+            "detail": f"{counted(len(found.track_ids), 'recording')} by {model}, "
+            f"{counted(found.space.dimensions, 'number')} each"
         }
 
     def make_shards(self) -> Found:
@@ -296,7 +298,7 @@ class _Demo:
             seed=self.settings.corpus.seed,
             progress=self.progress,
         )
-        return {"detail": f"{manifest.n_tracks} records in {len(manifest.files)} files"}
+        return {"detail": f"{counted(manifest.n_tracks, 'record')} in {counted(len(manifest.files), 'file')}"}
 
     def train(self, front_end: str) -> Found:
         """Train, or go on, with short windows, a small batch and a quick fall of the rate."""
@@ -327,7 +329,7 @@ class _Demo:
                 progress=self.progress,
             )
         best, n_epochs = finished.best_row(), len(finished.history())
-        which = f"best of {n_epochs} epochs: {best['epoch']}, " if n_epochs > 1 else ""
+        which = f"best of {counted(n_epochs, 'epoch')}: {best['epoch']}, " if n_epochs > 1 else ""
         return {"detail": f"{which}validation PR-AUC {best['macro_pr_auc']:.3f}"}
 
     def measure(self, front_end: str, meanings: Meanings) -> Found:
@@ -381,7 +383,10 @@ class _Demo:
                     "labels": [list(pair) for pair in labels],
                     "genre": genres[0] if genres else "",
                 }
-        return {"detail": f"{len(heard)} clips by artists that the taggers never heard", "heard": heard}
+        return {
+            "detail": f"{counted(len(heard), 'clip')} by artists that the taggers never heard",
+            "heard": heard,
+        }
 
 
 def _joined(genres: LabelSpace, others: LabelSpace, aliases: Mapping[str, str]) -> LabelSpace:

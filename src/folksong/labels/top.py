@@ -53,9 +53,7 @@ def top(
             "no track has a tag, so there is no popular one; check the source and the weight threshold"
         )
     if used < n:
-        logger.warning(
-            "%d labels were asked for, but only %d tags are in use; all of them become labels", n, used
-        )
+        logger.warning("labels asked for: %d, tags in use: only %d; all of them become labels", n, used)
     chosen = popularity.tags[: min(n, used)]
     members = set(chosen)
     others = {raw: tag for raw, tag in (aliases or {}).items() if raw not in members}

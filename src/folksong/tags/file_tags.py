@@ -7,7 +7,6 @@ mutagen does the writing (an extra: it is GPL). What a field held can be kept in
 which it is put back.
 """
 
-import json
 import logging
 import os
 import shutil
@@ -20,8 +19,9 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 from pydantic.dataclasses import dataclass
 
+from folksong import journal
 from folksong.errors import AudioError, FileFormatError, FolksongError
-from folksong.files import atomic_path, described, read_text, reading
+from folksong.files import atomic_path, reading
 from folksong.tags.sources.library import genre_names, import_mutagen, info_genres, values_of
 
 logger = logging.getLogger(__name__)
@@ -95,19 +95,11 @@ def write_labels(
         change = FieldChange(os.fspath(file), field, tuple(before), tuple(after))
         if after != before and not dry_run:
             if record is not None:
-                _add_to_record(record, path, change)
+                journal.append(record, [{**asdict(change), "file": os.fspath(path)}])
             _replace(path, file, kind, field, after)
     except FileFormatError as error:
         raise AudioError(str(error).replace(str(path), os.fspath(file), 1)) from error
     return change
-
-
-def _add_to_record(record: str | os.PathLike[str], path: Path, change: FieldChange) -> None:
-    """Add a line to a record; it is on the disk before the recording changes."""
-    with described(record), open(record, "a", encoding="ascii") as stream:
-        stream.write(json.dumps({**asdict(change), "file": os.fspath(path)}) + "\n")
-        stream.flush()
-        os.fsync(stream.fileno())
 
 
 def read_record(record: str | os.PathLike[str]) -> list[FieldChange]:
@@ -116,11 +108,9 @@ def read_record(record: str | os.PathLike[str]) -> list[FieldChange]:
     Raises:
         FileFormatError: it is no such record.
     """
-    lines = read_text(record).split("\n")[
-        :-1
-    ]  # what follows the last end was cut off before the change was made
+    entries = journal.read(record)
     with reading(record, "a record has a JSON line for each change of a field"):
-        return [TypeAdapter(FieldChange).validate_python(json.loads(line)) for line in lines]
+        return [TypeAdapter(FieldChange).validate_python(entry) for entry in entries]
 
 
 def restore_fields(
@@ -249,8 +239,8 @@ def _set(path: Path, kind: Any, field: str, values: list[str]) -> None:
     key = KEYS[family][field]
     if values:
         opened.tags[key] = [value.encode() for value in values] if key.startswith(FREEFORM) else values
-    else:
-        opened.tags.pop(key, None)
+    elif key in opened.tags:
+        del opened.tags[key]
     opened.save()
 
 

@@ -254,7 +254,7 @@ def test_the_shipped_recipe_and_lists_are_sound(tmp_path: Path, caplog: pytest.L
     assert read_recipe(tmp_path / "r.toml") == recipe
     with caplog.at_level(logging.INFO, logger="folksong"):
         clean(table_of([("a", "Rock ", 1), ("b", "Rock", 1)]), recipe)
-    assert "normalise: 1 tags renamed or merged" in caplog.text
+    assert "normalise: 1 tag renamed or merged" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import os
 from dataclasses import dataclass, replace
 from itertools import chain
 
+from folksong.errors import counted
 from folksong.tags.cleaning.change_log import ChangeLog, StepLog, changes_path
 from folksong.tags.cleaning.recipe import Recipe, default_recipe, read_recipe
 from folksong.tags.cleaning.spelling import Merge
@@ -67,9 +68,15 @@ def clean(
                 changed = True
                 logs.append(log)
                 merged = sum(after is not None for after, _ in log.tags.values())
-                logger.info(
-                    "%s: %d tags renamed or merged, %d dropped, %d tracks left out, %d tags imply others; %r",
-                    step.name, merged, len(log.tags) - merged, len(log.tracks), len(log.implied), table,
-                )  # fmt: skip
+                done = {
+                    "renamed or merged": counted(merged, "tag"),
+                    "dropped": counted(len(log.tags) - merged, "tag"),
+                    "left out": counted(len(log.tracks), "track"),
+                    "given what they imply": counted(len(log.implied), "tag"),
+                }
+                told = ", ".join(f"{number} {what}" for what, number in done.items() if number[:2] != "0 ")
+                logger.info("%s: %s; %s left", step.name, told, counted(table.n_tags, "tag"))
+                if not table.n_counts:
+                    logger.warning("%s: no tag is left; give another recipe", step.name)
     left = (step.proposals(table, context) for step in recipe.steps if isinstance(step, MergeVariants))
     return Cleaned(table, ChangeLog(tuple(logs), source, sha256), tuple(chain.from_iterable(left)))
