@@ -212,7 +212,7 @@ def fuzz(name: str, kind: Kind, settings_: argparse.Namespace) -> tuple[dict[str
         except MemoryError:
             outcome = "MEMORY"
         except BaseException as error:  # a panic of Rust is no Exception
-            if isinstance(error, KeyboardInterrupt):
+            if isinstance(error, KeyboardInterrupt | SystemExit):
                 raise
             place = traceback.extract_tb(error.__traceback__)[-1]
             outcome = f"TRACEBACK: {type(error).__name__} at {Path(place.filename).name}:{place.name}"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from folksong.audio.catalogue import read_catalogue
 from folksong.errors import FileFormatError, FolksongError, nearest
 from folksong.files import (
     atomic_path,
@@ -23,6 +24,15 @@ from folksong.files import (
     write_json,
     written_by,
 )
+from folksong.labels.space import LabelSpace
+from folksong.runs import Run
+from folksong.shards.reader import ShardReader
+from folksong.splits import Split
+from folksong.tags.cleaning.recipe import read_recipe
+from folksong.tags.file_tags import read_record
+from folksong.tags.sources.read_tags import read_tags
+from folksong.tags.tag_lists import read_remove_list
+from folksong.training.config import Config
 
 
 def test_a_failed_write_leaves_the_old_content_and_no_debris(tmp_path: Path) -> None:
@@ -260,3 +270,32 @@ def test_16_c6_a_message_that_names_its_file_stays():
         kind = FileFormatError if "cut" in message else FolksongError
         with pytest.raises(FileFormatError, match=f"^{shown}$"), reading("a.json"):
             raise kind(message)
+
+
+@pytest.mark.parametrize(
+    ("reader", "name", "content", "message"),
+    [
+        (LabelSpace.read, "tags.db", b"SQLite format 3\0" + bytes(range(128, 200)), "but an SQLite database, as"),
+        (LabelSpace.read, "s.json", b'{\n "format": "folksong.split"}', "not a label space, but a split, as `folksong"),
+        (LabelSpace.read, "tags.csv", b"track,tag\na,rock\n", "but a table"),
+        (Split.read, "x.labels.json", b'{"format": "folksong.labels"}', "not a split, but a label space"),
+        (read_tags, "x.labels.json", b'{"format": "folksong.labels"}', "not a table of tags, but a label space"),
+        (read_tags, "song.csv", b"ID3\4\0\0\0", "not a table of tags, but a recording"),
+        (read_recipe, "x.json", b'{"format": "folksong.changes"}', "but the log of a cleaning, as"),
+        (read_recipe, "runs/config.json", b'{"format": "folksong.run"}', "is a run, as .*, not a file"),
+        (read_remove_list, "x.json", b'{"format": "folksong.split"}', "but a split"),
+        (Config.read, "x.json", b'{"format": "folksong.model"}', "but an exported model, as `folksong predict`"),
+        (Run.open, "x/manifest.json", b'{"format": "folksong.shards"}', "but a folder of shards"),
+        (Run.open, "tags.db", b"SQLite format 3\0", "an SQLite database.*; a run is the folder"),
+        (ShardReader, "x/config.json", b'{"format": "folksong.run"}', "no shards here .* but a run"),
+        (ShardReader, "x.mp3", b"\xff\xfb\x90\x64", "no folder of shards, but a recording"),
+        (read_catalogue, "x.csv", b"SQLite format 3\0\xff", "not a CSV file in UTF-8, but an SQLite database"),
+        (read_record, "x.json", b'{"epochs": 3}', "not a record of written tags"),
+    ],
+)  # fmt: skip
+def test_16_b4_a_file_of_another_kind_is_called_what_it_is(tmp_path, reader, name, content, message):
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(content)
+    with pytest.raises(FolksongError, match=message):
+        reader(file if "/" not in name else file.parent)

@@ -199,3 +199,15 @@ def test_folds_test_every_track_once_keep_artists_together_and_are_stratified():
         assert np.abs(share - 0.2).max() < 0.08
     assert folds == make_folds(labels, names, n_folds=5, artists=artists, seed=1)
     assert folds != make_folds(labels, names, n_folds=5, artists=artists, seed=2)
+
+
+def test_16_shares_that_were_missed_are_said(caplog: pytest.LogCaptureFixture) -> None:
+    names = [f"t{n}" for n in range(40)]
+    with caplog.at_level(logging.WARNING):
+        make_split(labels_of(40, 1, 0), names, fractions=(80, 10, 10))
+    assert "asked for" not in caplog.text
+    artists = {name: "band" if n < 20 else name for n, name in enumerate(names)}
+    with caplog.at_level(logging.WARNING):
+        split = make_split(labels_of(40, 1, 0), names, artists=artists, fractions=(20, 40, 40))
+    dealt = " / ".join(f"{len(split.part(part)) / 40:.1%}" for part in ("training", "validation", "test"))
+    assert f"asked for 20.0% / 40.0% / 40.0% of the tracks, dealt {dealt}: an artist's tracks" in caplog.text

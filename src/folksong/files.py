@@ -122,6 +122,55 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
         stream.flush()
 
 
+KINDS = {
+    b"SQLite format 3": "an SQLite database, as `folksong tags` reads",
+    b"PAR1": "a Parquet table",
+    b"\x89HDF": "an HDF5 file",
+    b"\x93NUMPY": "a NumPy array",
+    b"PK\x03\x04": "a zip archive: a workbook, a checkpoint or an .npz",
+    b"BZh": "compressed by bzip2; decompress it first",
+    b"\xfd7zXZ": "compressed by xz; decompress it first",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd; decompress it first",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook",
+    b"%PDF": "a PDF document",
+    **dict.fromkeys((b"ID3", b"fLaC", b"OggS", b"RIFF", b"\xff\xfb", b"\xff\xf3"), "a recording"),
+}
+"""What a file is, by its first bytes."""
+DOCUMENTS = {
+    "labels": "a label space, as `folksong labels` and `train` read",
+    "split": "a split, as `folksong train` reads",
+    "changes": "the log of a cleaning, as `folksong tags explain` reads",
+    "shards": "a folder of shards, as `folksong train` reads",
+    "embeddings": "a folder of embeddings, as `folksong train` reads",
+    "run": "a run, as `folksong evaluate` and `predict` read",
+    "model": "an exported model, as `folksong predict` reads",
+    "experiment": "an experiment, as `folksong report` reads",
+}
+"""What a JSON document, or the folder that it describes, is, by its ``format``."""
+DESCRIPTIONS = ("config.json", "manifest.json", "embeddings.json", "experiment.json")
+_FORMAT = re.compile(rb'\s*\{\s*"format":\s*"folksong\.(\w+)"')
+
+
+def kind_of(path: str | os.PathLike[str]) -> str:
+    """Return what a file or folder is by its beginning, and what reads it; empty where that is not known."""
+    file = Path(path)
+    file = next((file / name for name in DESCRIPTIONS if (file / name).is_file()), file)
+    if not file.is_file():
+        return ""
+    with described(file), open_regular(file) as stream:
+        start = stream.read(256)
+    if document := _FORMAT.match(start):
+        return DOCUMENTS.get(document[1].decode(), "")
+    return next((kind for magic, kind in KINDS.items() if start.startswith(magic)), "")
+
+
+def but_it_is(path: str | os.PathLike[str]) -> str:
+    """Return ``, but a split, …`` for the end of a message that says what a file is not, or nothing."""
+    by_name = {".csv": "a table", ".tsv": "a table", ".toml": "TOML, as recipes and plans are"}
+    kind = kind_of(path) or by_name.get(Path(path).suffix)
+    return f", but {kind}" if kind else ""
+
+
 def open_regular(path: str | os.PathLike[str]) -> IO[bytes]:
     """Open a file for reading, and nothing else: a pipe would wait for ever, a device has no end.
 
@@ -135,7 +184,7 @@ def open_regular(path: str | os.PathLike[str]) -> IO[bytes]:
         if stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
             return stream
         stream.close()
-    kind = "a folder" if is_folder else "a pipe, socket or device"
+    kind = (kind_of(path) or "a folder") if is_folder else "a pipe, socket or device"
     raise FolksongError(f"{path}: is {kind}, not a file; give a regular file")
 
 
@@ -319,21 +368,22 @@ def write_csv(
         writer.writerows(rows)
 
 
-def read_text(path: str | os.PathLike[str]) -> str:
+def read_text(path: str | os.PathLike[str], *, document: bool = False) -> str:
     """Read a text file in UTF-8, or UTF-16 with a byte order mark; line ends become line feeds, the mark is left out.
 
     Raises:
         FolksongError: the file is missing or unreadable.
-        FileFormatError: it is not UTF-8 text; the message gives the byte.
+        FileFormatError: it is not UTF-8 text; the message says what it is, or gives the byte. Or it is one of
+            folksong's own JSON documents, without `document`.
     """
     try:
-        with open_regular(path) as stream:
-            data = stream.read()
+        data = read_bytes(path)
         text = data.decode("utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig")
-    except OSError as error:
-        raise FolksongError(describe_os_error(error, path)) from error
     except UnicodeDecodeError as error:
-        raise FileFormatError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
+        why = but_it_is(path) or f" ({error.reason} at byte {error.start})"
+        raise FileFormatError(f"{path}: not UTF-8 text{why}") from error
+    if not document and _FORMAT.match(data):
+        raise FileFormatError(f"{path}: not what is read here{but_it_is(path)}")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -344,12 +394,12 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         FolksongError: the file is missing or unreadable.
         FileFormatError: it is not JSON; the message gives line and column.
     """
-    text = read_text(path)
+    text = read_text(path, document=True)
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}: {error.msg}"
-        raise FileFormatError(f"{path}: not valid JSON ({where})") from error
+        where = but_it_is(path) or f" (line {error.lineno}, column {error.colno}: {error.msg})"
+        raise FileFormatError(f"{path}: not valid JSON{where}") from error
     except (ValueError, RecursionError) as error:  # a number of a book's length, endless brackets
         raise FileFormatError(f"{path}: not valid JSON ({error})") from error
 
@@ -407,7 +457,8 @@ def read_document(
     """
     content = read_json(path)
     if not isinstance(content, dict) or content.get("format") != file_format:
-        raise FileFormatError(f'{path}: not {what} (no \'"format": "{file_format}"\'); {remedy}')
+        found = but_it_is(path) or f' (no \'"format": "{file_format}"\')'
+        raise FileFormatError(f"{path}: not {what}{found}; {remedy}")
     if content.get("version") != version:
         raise FileFormatError(
             f"{path}: version {content.get('version')}; this folksong reads {version}; {remedy}"

@@ -35,7 +35,9 @@ from folksong.embeddings.store import EmbeddingSpace
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import (
     atomic_write,
+    but_it_is,
     check_signature,
+    kind_of,
     read_document,
     read_text,
     reading,
@@ -137,11 +139,12 @@ class Run:
         folder = Path(path)
         file = folder / CONFIG_NAME
         if not folder.is_dir():
-            what = "a file" if folder.exists() else "no such folder"
+            what = kind_of(folder) or "a file" if folder.exists() else "no such folder"
             raise FolksongError(f"{folder}: {what}; a run is the folder that a training wrote")
         if not file.is_file():
             raise FolksongError(
-                f"{folder}: no run here (it has no {CONFIG_NAME}); give the folder that a training wrote"
+                f"{folder}: no run here (it has no {CONFIG_NAME}){but_it_is(folder)}; give the folder that a "
+                "training wrote"
             )
         content = read_document(
             file,

@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 FORMAT = "folksong.split"
 VERSION = 1
 PARTS = ("training", "validation", "test")
+SHARE_MISSED = 0.02  # of all tracks, from which a part of another size than asked for is warned of
 POPULAR_TAGS_BALANCED = 100
 """How many of the most popular tags are balanced when a tag table is split without a label space."""
 
@@ -360,7 +361,15 @@ def _report(
     targets: sp.csr_matrix,
     part_of_track: npt.NDArray[np.int64],
 ) -> None:
-    """Warn of parts that stayed empty and of labels that a part has no example of."""
+    """Warn of parts that stayed empty, or got another share than asked for, and of labels that a part lacks."""
+    sizes = np.array([len(split.part(name)) for name in PARTS])
+    if np.abs(sizes - shares * sizes.sum()).max() > max(SHARE_MISSED * sizes.sum(), 1):
+        asked, dealt = (" / ".join(f"{share:.1%}" for share in of) for of in (shares, sizes / sizes.sum()))
+        logger.warning(
+            "asked for %s of the tracks, dealt %s: an artist's tracks stay together, and each part gets its share of "
+            "every label first",
+            asked, dealt,
+        )  # fmt: skip
     for part, name in enumerate(PARTS):
         if shares[part] == 0:
             continue

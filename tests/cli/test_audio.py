@@ -60,3 +60,14 @@ def test_ctrl_c_says_how_to_continue(music, tmp_path, monkeypatch):
     result = run(music, tmp_path / "t.csv")
     assert result.exit_code == 130
     assert "run the same command again to continue" in result.output
+
+
+def test_16_the_summary_tells_of_damaged_and_duplicate_files_that_were_kept(music, tmp_path):
+    whole = (music / "1.clip.flac").read_bytes()
+    (music / "cut.flac").write_bytes(whole[: len(whole) // 2])
+    result = run(music, tmp_path / "t.csv", "--jobs", 1)
+    assert result.exit_code == 0, result.output
+    assert "1 kept file can be read only in part (column damage); --drop-damaged" in result.output
+    assert "1 kept file with the sound of another kept one; --drop-duplicates" in result.output
+    result = run(music, tmp_path / "t.csv", "--drop-damaged", "--drop-duplicates", "audio", "--jobs", 1)
+    assert "kept file" not in result.output

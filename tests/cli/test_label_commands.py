@@ -237,7 +237,7 @@ def test_the_earlier_projects_dictionary(files):
     assert code == 0, output
     assert len(LabelSpace.read("d.labels.json")) == 1
     code, output = run("labels", "dictionary", "d.labels.json", "--write", "back/tags_dict_1.pkl")
-    assert (code, output) == (0, "back/tags_dict_1.pkl: 16 tags, 1 numbers\n")
+    assert (code, output) == (0, "back/tags_dict_1.pkl: 16 tags, 1 number\n")
     code, output = run(
         "labels", "dictionary", "back", "tags.csv", "e.labels.json", "--filter-path", "remove.txt"
     )

@@ -9,11 +9,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from folksong.cli import main
 from folksong.errors import FolksongError
 from folksong.evaluation.common_tags import common_tags, project, same_tracks
-from folksong.evaluation.compare import compare
+from folksong.evaluation.compare import _with_interval, compare
 from folksong.evaluation.evaluate import current_evaluation, evaluate, write_evaluation
 from folksong.evaluation.figures import measure
 from folksong.evaluation.scores import ScoredTracks
@@ -207,3 +209,18 @@ def test_command(folders):
     content = json.loads(CliRunner().invoke(main, [*words, "--json"]).stdout)
     assert content["runs"][1]["differences"]["macro_roc_auc"]["value"] > 0
     assert len(content["runs"][1]["label_differences"]) == 5
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.integers(-20, 20), min_size=2, max_size=60),
+    st.integers(-10, 10),
+    st.sampled_from([0.5, 0.8, 0.9, 0.95]),
+)
+def test_16_interval_and_p_never_contradict_each_other(resampled, value, level):
+    """They come from the same resamples: 0 lies outside the interval exactly where p is below 1 - level."""
+    found = _with_interval(value / 8, np.array(resampled) / 8, level)
+    outside = found.low > 1e-12 or found.high < -1e-12
+    if abs(found.low) > 1e-12 < abs(found.high) and len(resampled) > 2 / (1 - level):
+        assert outside == (found.p < 1 - level)
+    assert 0 < found.p <= 1

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from folksong.errors import FileFormatError, FolksongError, nearest
-from folksong.files import describe_os_error, open_regular
+from folksong.files import but_it_is, describe_os_error, open_regular
 from folksong.recordings import AUDIO_EXTENSIONS, recordings_by_id, some_of
 
 logger = logging.getLogger(__name__)
@@ -77,7 +77,8 @@ def read_catalogue(path: str | os.PathLike[str], root: str | os.PathLike[str] | 
     except OSError as error:
         raise FolksongError(describe_os_error(error, file)) from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise FileFormatError(f"{file}: not a CSV file in UTF-8 ({error}); save it as one") from error
+        why = but_it_is(file) or f" ({error}); save it as one"
+        raise FileFormatError(f"{file}: not a CSV file in UTF-8{why}") from error
     if incomplete:
         logger.warning(
             "%s: %d lines without a track id or a path are left out (line %s)",

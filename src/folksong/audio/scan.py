@@ -97,7 +97,8 @@ class Selection:
 class ScanReport:
     """What a scan found: of `n_files`, `n_measured` were read now rather than known from an earlier scan.
 
-    `reasons` are (reason, number of files) of those not kept, the most frequent first.
+    `reasons` are (reason, number of files) of those not kept, the most frequent first. Of those kept, `n_damaged`
+    can be read only in part, and `n_duplicates` sound like one further up.
     """
 
     catalogue: Path
@@ -107,6 +108,8 @@ class ScanReport:
     n_kept: int
     kept_seconds: float
     reasons: tuple[tuple[str, int], ...]
+    n_damaged: int
+    n_duplicates: int
 
 
 def scan_tree(
@@ -160,6 +163,8 @@ def scan_tree(
         n_kept=len(selection.kept),
         kept_seconds=sum(kept.facts.seconds or 0.0 for kept in selection.kept),
         reasons=tuple(sorted(reasons, key=lambda pair: (-pair[1], pair[0]))),
+        n_damaged=sum(kept.facts.damage is not None for kept in selection.kept),
+        n_duplicates=len(selection.kept) - len({kept.facts.audio_sha256 for kept in selection.kept}),
     )
     columns = ("mp3_path", "track_id", "reason", "detail")
     write_csv(report.dropped_list, columns, map(astuple, selection.dropped))

@@ -185,6 +185,9 @@ class Workers:
                     ) from death
                 else:
                     suspect = death.path
+            except Exception:  # of the task; the process is as good as before
+                self._idle.append(worker)
+                raise
             else:
                 self._idle.append(worker)
                 return result

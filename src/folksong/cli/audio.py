@@ -5,6 +5,7 @@ from typing import Any, Literal
 import click
 
 from folksong.cli.command import File, FolksongGroup, Output, echo_table
+from folksong.errors import counted
 
 
 @click.group(cls=FolksongGroup)
@@ -55,5 +56,15 @@ def scan(
     rows = [(reason, count) for reason, count in report.reasons]
     echo_table([("kept", report.n_kept), *rows, ("all", report.n_files)], ["", "files"])
     click.echo(f"{report.kept_seconds / 3600:.2f} hours of audio in {report.catalogue}")
+    if report.n_damaged:
+        damaged = counted(report.n_damaged, "kept file")
+        click.echo(
+            f"{damaged} can be read only in part (column damage); --drop-damaged leaves such files out"
+        )
+    if report.n_duplicates:
+        same = counted(report.n_duplicates, "kept file")
+        click.echo(
+            f"{same} with the sound of another kept one; --drop-duplicates file audio keeps one of each"
+        )
     if report.reasons:
         click.echo(f"what was left out, and why: {report.dropped_list}")

@@ -21,7 +21,7 @@ import numpy as np
 
 from folksong.embeddings.words import Block, StoredVectors, open_cached, store_vectors
 from folksong.errors import FileFormatError, FolksongError
-from folksong.files import describe_os_error, open_regular
+from folksong.files import but_it_is, describe_os_error, open_regular
 
 logger = logging.getLogger(__name__)
 
@@ -190,7 +190,7 @@ def _dimension(lines: list[bytes], path: Path) -> int:
     dimension = max(numbers, key=lambda n: (numbers[n], -n))
     if dimension < 1 or not any(_is_number(line.split()[-1] if line.split() else b"") for line in lines[:10]):
         raise FileFormatError(
-            f"{path}: not a text file of word vectors (a word and its numbers on each line)"
+            f"{path}: not a text file of word vectors (a word and its numbers on each line){but_it_is(path)}"
         )
     return dimension
 

@@ -25,6 +25,7 @@ import scipy.sparse as sp
 
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import (
+    but_it_is,
     check_signature,
     describe_os_error,
     locked,
@@ -469,10 +470,11 @@ def _refuse_foreign(folder: Path) -> None:
 
 def _missing(folder: Path) -> str:
     if not folder.is_dir():
-        return f"{folder}: no such folder of embeddings"
+        return f"{folder}: no {'such ' * (not folder.exists())}folder of embeddings{but_it_is(folder)}"
     if (folder / WRITING_NAME).is_dir():
         return f"{folder}: its writing is not finished; run the same again to continue it"
-    return f"{folder}: no embeddings here (it has no {DESCRIPTION_NAME}); extract or import some first"
+    lacking = f"it has no {DESCRIPTION_NAME}"
+    return f"{folder}: no embeddings here ({lacking}){but_it_is(folder)}; extract or import some first"
 
 
 def _parse_ids(lines: Iterable[str]) -> tuple[str, ...]:

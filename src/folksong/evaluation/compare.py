@@ -53,7 +53,7 @@ LEAST_TRACKS = 5  # that must carry a tag of the ground "all": with fewer, a tag
 class Difference(Estimate):
     """How much more a group reaches than the first one; over several seeds, the mean of their differences.
 
-    `p` is two-sided: the share of resamples whose difference strays at least as far from its mean as `value` from 0.
+    `p` is two-sided and says what the interval says: the interval of every level above 1 − p holds 0, none below does.
     """
 
     p: float
@@ -314,6 +314,9 @@ def _with_interval(value: float, values: Array, level: float, seeds: tuple[float
     defined = values[~np.isnan(values)]
     if not len(defined) or np.isnan(value):
         return Difference(np.nan, np.nan, np.nan, np.nan, seeds)
-    as_far = np.abs(defined - defined.mean()) >= abs(value)
-    p = (1 + int(as_far.sum())) / (1 + len(defined))
-    return Difference(float(value), float(low), float(high), p, seeds)
+    # Where 0 lies among the resamples that the interval is made of: the inverse of the quantiles at its ends.
+    centred = np.sort(defined - defined.mean() + value)
+    around_zero = [-np.finfo(float).tiny, np.finfo(float).tiny]
+    below, upto = np.interp(around_zero, centred, np.linspace(0, 1, len(centred)))
+    p = max(min(1.0, 2 * upto, 2 * (1 - below)), 1 / (1 + len(defined)))
+    return Difference(float(value), float(low), float(high), float(p), seeds)

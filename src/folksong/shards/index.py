@@ -26,6 +26,7 @@ from folksong.errors import FileFormatError, FolksongError
 from folksong.files import (
     HASH_BLOCK_BYTES,
     atomic_write,
+    but_it_is,
     described,
     open_regular,
     read_document,
@@ -536,7 +537,7 @@ def _require_whole(name: str, value: object, least: int, most: int | None = None
 
 def _missing(folder: Path) -> str:
     if not folder.is_dir():
-        return f"{folder}: no such folder of shards"
+        return f"{folder}: no {'such ' * (not folder.exists())}folder of shards{but_it_is(folder)}"
     if (folder / WRITING_NAME).is_dir():
         return f"{folder}: its writing is not finished; run the same again to continue it"
     if any(folder.glob("*.tfrecord")):
@@ -544,4 +545,5 @@ def _missing(folder: Path) -> str:
             f"{folder}: no {MANIFEST_NAME}; repairing the folder (with its audio format) describes the files it finds, "
             "also those of TensorFlow or the earlier project"
         )
-    return f"{folder}: no shards here (neither {MANIFEST_NAME} nor .tfrecord files); write some first"
+    lacking = f"neither {MANIFEST_NAME} nor .tfrecord files"
+    return f"{folder}: no shards here ({lacking}){but_it_is(folder)}; write some first"

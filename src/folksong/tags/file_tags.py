@@ -21,7 +21,7 @@ from pydantic.dataclasses import dataclass
 
 from folksong import journal
 from folksong.errors import AudioError, FileFormatError, FolksongError
-from folksong.files import atomic_path, reading
+from folksong.files import atomic_path, but_it_is, reading
 from folksong.tags.sources.library import genre_names, import_mutagen, info_genres, values_of
 
 logger = logging.getLogger(__name__)
@@ -109,6 +109,8 @@ def read_record(record: str | os.PathLike[str]) -> list[FieldChange]:
         FileFormatError: it is no such record.
     """
     entries = journal.read(record)
+    if not entries and Path(record).stat().st_size:
+        raise FileFormatError(f"{record}: not a record of written tags{but_it_is(record)}")
     with reading(record, "a record has a JSON line for each change of a field"):
         return [TypeAdapter(FieldChange).validate_python(entry) for entry in entries]
 

@@ -120,3 +120,11 @@ def test_vectors_by_meaning_or_by_co_occurrence(table, vectors):
     by_tracks = vectors_of_space(space, table)
     assert by_tracks.tags == ("techno", "house")
     np.testing.assert_allclose(np.linalg.norm(by_tracks.vectors, axis=1), 1, rtol=1e-5)
+
+
+def test_16_tags_that_are_not_on_the_map_are_named(table, vectors, caplog):
+    space = LabelSpace((Label("a", (*table.tags[:4], "nowhere", "xyzzy")),))
+    assert len(vectors_of_space(space, table)) == 4
+    assert "not on the map: 2 of 6 tags, which share no track with others (nowhere, xyzzy)" in caplog.text
+    vectors_of_space(space, table, vectors)
+    assert "which have no word vector (" in caplog.text

@@ -26,6 +26,7 @@ from folksong.embeddings.tags import TagVectors, embed_tags
 from folksong.errors import FolksongError
 from folksong.files import atomic_write
 from folksong.labels.space import LabelSpace
+from folksong.recordings import some_of
 from folksong.tags.sources.read_tags import Tags, as_table
 
 logger = logging.getLogger(__name__)
@@ -88,12 +89,19 @@ def write_map(
 def vectors_of_space(space: LabelSpace, tags: Tags, vectors: VectorSource | None = None) -> TagVectors:
     """Return vectors of a space's tags: by meaning where word vectors are given, else by co-occurrence."""
     if vectors is not None:
-        return embed_tags(space.tags, as_vectors(vectors))
-    table = as_table(tags)
-    known = [tag for tag in space.tags if tag in table.tag_index]
-    rows = ppmi_vectors(table, known)
-    placed = np.flatnonzero(rows.any(axis=1))
-    return TagVectors(tuple(known[row] for row in placed), rows[placed])
+        found = embed_tags(space.tags, as_vectors(vectors))
+    else:
+        table = as_table(tags)
+        known = [tag for tag in space.tags if tag in table.tag_index]
+        rows = ppmi_vectors(table, known)
+        placed = np.flatnonzero(rows.any(axis=1))
+        found = TagVectors(tuple(known[row] for row in placed), rows[placed])
+    if absent := sorted(set(space.tags) - set(found.tags)):
+        why = "share no track with others" if vectors is None else "have no word vector"
+        logger.warning(
+            "not on the map: %d of %d tags, which %s (%s)", len(absent), len(space.tags), why, some_of(absent)
+        )
+    return found
 
 
 def write_projector(

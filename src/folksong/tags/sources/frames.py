@@ -20,7 +20,7 @@ from typing import Literal
 import polars as pl
 
 from folksong.errors import FileFormatError, FolksongError, UnclearSourceError
-from folksong.files import described
+from folksong.files import described, kind_of
 
 PARQUET_MAGIC = b"PAR1"
 SEPARATORS = ("\t", ",", ";", "|")
@@ -32,21 +32,6 @@ COLUMNS: dict[str, list[str]] = tomllib.loads(_USUAL)
 TWICE = "\x1f"
 """Parts a column's name from its number where a header has the name more than once."""
 PANDAS_INDEX = ("", "__index_level_0__", "Unnamed: 0")
-KINDS = (
-    (b"PK\x03\x04", "a zip archive or a workbook: save or unpack the table as CSV"),
-    (b"BZh", "compressed by bzip2: decompress it first"),
-    (b"\xfd7zXZ", "compressed by xz: decompress it first"),
-    (b"\x28\xb5\x2f\xfd", "compressed by zstd: decompress it first"),
-    (b"\xd0\xcf\x11\xe0", "an old Excel workbook: save the table as CSV"),
-    (b"%PDF", "a PDF document"),
-    (b"SQLite format 3", "an SQLite database"),
-    (b"ID3", "a recording"),
-    (b"fLaC", "a recording"),
-    (b"OggS", "a recording"),
-    (b"RIFF", "a recording"),
-    (b"{", "JSON, such as labels, a split or a plan, and no table"),
-    (b"[{", "JSON, and no table"),
-)
 
 
 def plain(name: str) -> str:
@@ -205,9 +190,8 @@ def _is_header(data: bytes) -> bool:
 
 def utf8_bytes(path: str | os.PathLike[str], data: bytes, encoding: str = "utf-8") -> bytes:
     """Return the text of a file as UTF-8 bytes without a byte order mark."""
-    kind = next((kind for magic, kind in KINDS if data.startswith(magic)), None)
-    if kind is not None:
-        raise FileFormatError(f"{path}: not a table of tags; the file is {kind}")
+    if kind := kind_of(path) or ("JSON" if data.startswith((b"{", b"[{")) else ""):
+        raise FileFormatError(f"{path}: not a table of tags, but {kind}")
     if data.startswith((b"\xff\xfe", b"\xfe\xff")) and encoding == "utf-8":
         encoding = "utf-16"
     try:
