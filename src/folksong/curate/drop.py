@@ -23,7 +23,7 @@ from folksong.curate.app import Session, View, page, sent_json
 from folksong.errors import FolksongError
 from folksong.files import described
 from folksong.prediction import LoadedTagger
-from folksong.prediction.file_tags import FIELDS, write_labels
+from folksong.tags.file_tags import FIELDS, write_labels
 
 MOST_BYTES = 500 << 20
 MOST_KEPT = 20

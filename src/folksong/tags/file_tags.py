@@ -14,7 +14,7 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import TypeAdapter
 from pydantic.dataclasses import dataclass
@@ -27,6 +27,7 @@ from folksong.tags.sources.library import genre_names, import_mutagen, info_genr
 logger = logging.getLogger(__name__)
 
 Field = Literal["genre", "grouping", "mood"]
+FIELDS: tuple[Field, ...] = get_args(Field)
 KEYS = {
     "id3": {"genre": "TCON", "grouping": "TIT1", "mood": "TMOO"},
     "vorbis": {"genre": "genre", "grouping": "grouping", "mood": "mood"},
