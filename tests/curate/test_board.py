@@ -151,6 +151,23 @@ def test_what_cannot_be_kept_is_not_done(tmp_path, monkeypatch):
     assert "punk" in board.curation.label("rock").tags
 
 
+def test_more_labels_than_a_board_shows_are_refused(tmp_path):
+    space = LabelSpace(tuple(Label(f"label {number}", (f"tag {number}",)) for number in range(2001)))
+    with pytest.raises(FolksongError, match="2,000 labels at most, and the space has 2,001"):
+        Board(space, make_table(), tmp_path / "log", "")
+
+
+def test_labels_of_nearly_the_same_tracks_warn(tmp_path):
+    pairs = [(f"t{n}", tag) for n in range(40) for tag in ("a", "b", "c")[: 3 if n % 10 else 2]] + [
+        ("x", "a")
+    ]
+    space = LabelSpace(tuple(Label(tag, (tag,)) for tag in "abc"))
+    figures = SpaceFigures(TagTable.from_pairs(*zip(*pairs, strict=True)), space)
+    assert "nearly the same tracks as 'b'" in figures.warnings("a")
+    assert figures.nearly_same == {"a": {"b", "c"}, "b": {"a", "c"}, "c": {"a", "b"}}
+    assert_figures(figures, space, figures.table)
+
+
 def ask(address: str, body: dict | None = None) -> dict:
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(address, data, {"Content-Type": "application/json"})

@@ -30,6 +30,7 @@ from folksong.tags.table import TagTable
 SHOWN = 12
 """Members that a card shows at first."""
 MOST_FOUND = 40
+MOST_LABELS = 2000
 MOST_MEMBERS = 200
 MOST_ACTIONS = 1000
 MAKER = "folksong curate"
@@ -59,6 +60,10 @@ class Board:
     """
 
     def __init__(self, space: LabelSpace, table: TagTable, log: Path, who: str) -> None:
+        if len(space) > MOST_LABELS:
+            raise FolksongError(
+                f"the board shows {MOST_LABELS:,} labels at most, and the space has {len(space):,}"
+            )
         self.table, self.log, self.who = table, log, who
         self.curation = Curation(space)
         actions = start_log(log, space)

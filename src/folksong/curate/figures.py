@@ -125,6 +125,8 @@ class SpaceFigures:
         on[rows] = True
         near = set()
         for name, other in self.of.items():
+            if min(len(rows), len(other.rows)) <= NEARLY_SAME * max(len(rows), len(other.rows)):
+                continue  # they cannot be
             shared = int(np.count_nonzero(on[other.rows]))
             if shared and shared > NEARLY_SAME * (len(rows) + len(other.rows) - shared):
                 near.add(name)
