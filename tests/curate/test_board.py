@@ -476,3 +476,20 @@ def test_sixty_five_labels_and_ten_thousand_tags_answer_at_once(app, open_page, 
         page.evaluate("new Promise((drawn) => requestAnimationFrame(() => setTimeout(drawn)))")
         times.append(spent_ms() - before)
     assert float(np.median(times)) < 100, times
+
+    at = card(page, "label 50")
+    press(page, at.locator(".more"), "Enter")
+    at.locator(".tag").nth(111).wait_for()
+    assert page.evaluate("document.activeElement.matches('.tag')")
+    press(page, at.locator(".tag").nth(60), "x")
+    done(page, 12)
+    assert at.locator(".tag").count() == 112  # what a person opened stays open
+    page.keyboard.press("Control+z")
+    done(page, 13)
+    page.locator("#search").fill("tag 9999")
+    page.keyboard.press("Enter")
+    page.locator("#found").get_by_text("· label 54").wait_for()
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate("document.activeElement.dataset.at") == json.dumps(
+        {"label": "label 54", "tag": "tag 9999"}, separators=(",", ":")
+    )

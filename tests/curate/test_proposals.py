@@ -136,6 +136,9 @@ def test_a_review_by_keys_and_the_cleaning_that_takes_it(app, open_page, tmp_pat
     running.kill()
     page = open_page(app(*words).address + "merges/")
     page.locator("[data-figure='merged']").get_by_text("3").wait_for()
+    phone = open_page(page.url, width=390, height=844, scheme="dark")
+    phone.locator("[data-ready]").wait_for()
+    assert phone.evaluate("document.documentElement.scrollWidth") <= 390
     reviewed = tmp_path / "proposal.reviewed.tsv"
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(f'[[step]]\ndo = "merge"\nfiles = ["{reviewed}"]\n')

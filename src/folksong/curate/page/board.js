@@ -6,14 +6,14 @@ import { answer, choose, sheet, show, write } from "./dialogs.js";
 const board = document.getElementById("board");
 const found = document.getElementById("found");
 const search = document.getElementById("search");
-const SHOWN = 12;
 const MORE = 100;
+const MOST_OPEN = 200; // members of a card that are shown again after a change
 const HOLD_MS = 350; // a tag lifts under a finger after this
 const NO_LABEL = ""; // the label of tags that no label holds
 
 const cards = new Map(); // name -> what the server says of it
 const nodes = new Map(); // name -> its element
-const shownMembers = new Map(); // name -> all members shown, where that is more than SHOWN
+const shownMembers = new Map(); // name -> how many members are shown, where a person asked for more
 const selected = new Map(); // "label\ntag" -> {label, tag}
 let state = { version: -1, order: [], warnings: {} };
 let here = null; // {label, tag}: what the arrow keys are at
@@ -22,6 +22,7 @@ const number = (value) => value.toLocaleString("en");
 const percent = (share, digits = 1) => (share === null ? "–" : `${(100 * share).toFixed(digits)}%`);
 const key = (label, tag) => `${label}\n${tag}`;
 const labelOf = (node) => node.closest(".card")?.dataset.label;
+const many = (value, noun) => `${number(value)} ${noun}${value === 1 ? "" : "s"}`;
 const names = () => state.order.map(([name]) => name);
 
 // ---- drawing
@@ -107,15 +108,15 @@ async function take(next) {
   state = next;
   for (const card of next.cards) {
     cards.set(card.name, card);
-    const many = shownMembers.get(card.name);
-    if (many) card.members = (await ask(`/board/members?label=${encodeURIComponent(card.name)}&number=${many}`)).members;
-    const facts = `${number(card.tracks)} tracks · ${number(card.n_tags)} tags` + (card.own === null || card.own > 0.9995 ? "" : ` · ${percent(card.own, 0)} own`);
+    const open = shownMembers.get(card.name);
+    if (open) card.members = (await ask(`/board/members?label=${encodeURIComponent(card.name)}&number=${open}`)).members;
+    const facts = `${many(card.tracks, "track")} · ${many(card.n_tags, "tag")}` + (card.own === null || card.own > 0.9995 ? "" : ` · ${percent(card.own, 0)} own`);
     place(card.name, drawCard(card.name, facts, card.n_tags, card.members, card.n_tags));
   }
   if (next.pool) {
-    const many = shownMembers.get(NO_LABEL);
-    if (many) next.pool.members = (await ask(`/board/members?number=${many}`)).members;
-    place(NO_LABEL, drawCard(NO_LABEL, `${number(next.pool.n_tags)} tags`, next.pool.n_tags, next.pool.members, next.pool.n_tags));
+    const open = shownMembers.get(NO_LABEL);
+    if (open) next.pool.members = (await ask(`/board/members?number=${open}`)).members;
+    place(NO_LABEL, drawCard(NO_LABEL, many(next.pool.n_tags, "tag"), next.pool.n_tags, next.pool.members, next.pool.n_tags));
   }
   const there = new Set(names());
   for (const name of [...cards.keys()]) if (!there.has(name)) { cards.delete(name); shownMembers.delete(name); }
@@ -282,7 +283,7 @@ async function splitLabel(label) {
       lists[which].append(item.get(tag));
     }
     const second = [...side.values()].filter(Boolean).length;
-    [side.size - second, second].forEach((n, which) => (counts[which].textContent = `${number(n)} tags`));
+    [side.size - second, second].forEach((n, which) => (counts[which].textContent = many(n, "tag")));
   };
   draw();
   const taken = new Set(names());
@@ -336,7 +337,7 @@ async function showMore(label) {
   }
   const total = label ? cards.get(label).n_tags : some.n_tags;
   const left = total - list.querySelectorAll(".tag").length;
-  shownMembers.set(label, Math.min(total - left, 200));
+  shownMembers.set(label, Math.min(total - left, MOST_OPEN));
   if (left > 0) last.firstChild.textContent = `${number(left)} more`;
   else last.remove();
   if (some.members.length) goTo({ label, tag: some.members[0][0] });
