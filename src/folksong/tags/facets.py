@@ -76,7 +76,9 @@ class TagFacets:
     reasons: tuple[str, ...]
 
     def __repr__(self) -> str:
-        return f"TagFacets({len(self.tags)} tags, {sum(facet != UNKNOWN for facet in self.facets)} with a facet)"
+        return (
+            f"TagFacets({len(self.tags)} tags, {sum(facet != UNKNOWN for facet in self.facets)} with a facet)"
+        )
 
     @cached_property
     def row_of(self) -> dict[str, int]:
