@@ -82,7 +82,7 @@ def test_what_tags_and_tagger_disagree_on_comes_first(queue):
     for one in found:
         assert (one["label"] == one["track"].split("/")[0]) == (not one["tagged"])
     later = queue.questions("disagree", number=1000)[len(found) :]
-    distances = [(one["score"] - 0.5) * (-1 if one["tagged"] else 1) for one in [*found, *later]]
+    distances = [round((one["score"] - 0.5) * (-1 if one["tagged"] else 1), 3) for one in [*found, *later]]
     assert distances == sorted(distances, reverse=True)
     assert {one["tagged"] for one in queue.questions("wrong")} == {True}
     assert {one["tagged"] for one in queue.questions("missing")} == {False}
