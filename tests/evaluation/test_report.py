@@ -17,9 +17,10 @@ from plotly.offline import get_plotlyjs
 
 from folksong.cli import main
 from folksong.errors import FileFormatError, FolksongError
-from folksong.evaluation.charts import frontier_charts
+from folksong.evaluation.charts import curve_charts, frontier_charts
 from folksong.evaluation.evaluate import current_evaluation
-from folksong.evaluation.report import render, render_markdown, write_report
+from folksong.evaluation.plots import axis_around
+from folksong.evaluation.report import _Recordings, _worst_rows, render, render_markdown, write_report
 from folksong.evaluation.report_data import collect, describe_space, doubtful_tags, heard_together
 from folksong.evaluation.report_tables import sections
 from folksong.evaluation.scores import ScoredTracks
@@ -347,3 +348,19 @@ def test_command(runs, tmp_path):
     pictures = sorted(path.name for path in (tmp_path / "figures").iterdir())
     assert pictures == ["frontier.png", "mel.png", "wave.png"]
     assert (tmp_path / "r.md").read_text().startswith("# Two runs\n")
+
+
+def test_a3_worst_labels_are_below_the_mean_one_epoch_is_no_curve_and_no_axis_goes_beyond_one(
+    report, tmp_path
+):
+    assert max(axis_around([0.7, 1.0])) < 1.01
+    assert axis_around([0.3, 0.5]) == pytest.approx((0.275, 0.525))
+    for entry in report.runs:
+        mean = entry.evaluation.macro_roc_auc.value
+        assert all(float(row[1]) <= mean + 5e-4 for row in _worst_rows(entry, _Recordings({}, tmp_path)))
+    shutil.copytree(report.runs[0].run.path, tmp_path / "run")
+    run = Run.open(tmp_path / "run")
+    run.metrics_path.write_text('{"epoch": 1, "loss": 0.5, "macro_pr_auc": 0.5, "best": true}\n')
+    one = replace(report, runs=(replace(report.runs[0], run=run), *report.runs[1:]))
+    names = [trace["text"][0] for chart in curve_charts(one).values() for trace in chart["data"]]
+    assert not any(report.runs[0].name in name for name in names)

@@ -109,6 +109,7 @@ def _frontier(
             {
                 **_points([place], [figure.value], ["<br>".join(map(plotly_text, lines))]),
                 "mode": "markers+text",
+                "cliponaxis": False,
                 "text": [str(group.number)],
                 "textfont": {"color": "#fff", "size": 11},
                 "marker": {
@@ -123,7 +124,7 @@ def _frontier(
 
 
 def curve_charts(report: Report) -> dict[str, Chart]:
-    """Return the learning curves of all runs, one chart for each figure that one of them has, by its title."""
+    """Return the learning curves of runs of several epochs, one chart a figure that one of them has, by title."""
     fronts = front_ends(report.groups)
     group_of = {row: group for group in report.groups for row in group.group.rows}
     histories = [entry.run.history() for entry in report.runs]
@@ -132,7 +133,7 @@ def curve_charts(report: Report) -> dict[str, Chart]:
         traces = []
         for row, (entry, history) in enumerate(zip(report.runs, histories, strict=True)):
             lines = [line for line in history if line.get(key) is not None]
-            if not lines:
+            if len(lines) < 2:  # nothing, or a head that was fitted at once
                 continue
             best = max((line["epoch"] for line in lines if line.get("best")), default=None)
             group = group_of[row]

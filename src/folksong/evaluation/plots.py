@@ -115,10 +115,11 @@ def side_by_side(shares: Sequence[float | None]) -> list[float | None]:
 
 
 def axis_around(places: Sequence[float | None]) -> tuple[float, float]:
-    """Return the ends of an axis with room around the places."""
+    """Return the ends of an axis with room around the places, which are shares: hardly any beyond 1."""
     known = [place for place in places if place is not None]
     middle, width = (max(known) + min(known)) / 2, max(1.25 * (max(known) - min(known)), NARROWEST_AXIS)
-    return middle - width / 2, middle + width / 2
+    end = min(middle + width / 2, 1 + width / 50)
+    return end - width, end
 
 
 def _middle(cluster: Sequence[tuple[float, int]]) -> float:

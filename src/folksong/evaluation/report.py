@@ -240,12 +240,13 @@ def _label_rows(entry: ReportRun) -> list[list[str]]:
 
 
 def _worst_rows(entry: ReportRun, recordings: _Recordings) -> list[list[str]]:
-    """Return the labels with the lowest ROC-AUC that at least 3 tracks carry, with examples."""
+    """Return the labels with the lowest ROC-AUC, below the macro mean, that at least 3 tracks carry, with examples."""
     found = entry.evaluation
+    mean = found.macro_roc_auc.value
     known = [
         (place, figures)
         for place, figures in enumerate(found.labels)
-        if figures.tracks >= 3 and not math.isnan(figures.roc_auc.value)
+        if figures.tracks >= 3 and figures.roc_auc.value < mean
     ]
     worst = sorted(known, key=lambda pair: pair[1].roc_auc.value)[:WORST_LABELS]
     return [
