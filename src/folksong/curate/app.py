@@ -342,7 +342,7 @@ def serve(
         hosts = Hosts(address, bound.getsockname()[1])
         token = secrets.token_urlsafe(TOKEN_BYTES)
         config = uvicorn.Config(
-            build_app(build_views(), token, hosts), log_level="warning", access_log=False, ws="none",
+            build_app(build_views(), token, hosts), log_level="error", access_log=False, ws="none",
             lifespan="off", server_header=False, limit_concurrency=MOST_CONNECTIONS, timeout_graceful_shutdown=2,
         )  # fmt: skip
         on_ready(f"{hosts.url}/{token}/")
