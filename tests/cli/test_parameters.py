@@ -145,3 +145,12 @@ def test_help_imports_nothing_heavy(words: list[str]) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("loaded: []\n")
+
+
+NEEDING = [path for path, command in every_command(main) if any(one.required for one in command.params)]
+
+
+@pytest.mark.parametrize("path", NEEDING)
+def test_16_c6_a_missing_argument_is_said(path: str) -> None:
+    result = CliRunner().invoke(main, path.split()[1:])
+    assert (result.exit_code, "Missing" in result.output) == (2, True), result.output

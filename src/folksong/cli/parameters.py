@@ -193,7 +193,8 @@ def _written(parameter: inspect.Parameter, entries: Mapping[str, Entry]) -> Iter
     if parameter.kind is not parameter.KEYWORD_ONLY:
         kind["nargs"] = -1 if kind.pop("multiple", False) else 1
         kind.pop("cls", None)
-        yield click.Argument([name], required=required, default=default or None, **kind)
+        given = {} if required else {"default": default or None}  # a default of None would count as given
+        yield click.Argument([name], required=required, **given, **kind)
         return
     if "flags" in kind:
         for value in kind["flags"]:
@@ -204,10 +205,11 @@ def _written(parameter: inspect.Parameter, entries: Mapping[str, Entry]) -> Iter
         names = [f"--{plain}/--no-{plain}" if is_flag and default is not False else f"--{plain}"]
     if switches_off := is_flag and default is True and "/" not in names[0]:
         kind["flag_value"] = False
+    given = {} if required else {"default": default}
     yield kind.pop("cls", click.Option)(
         [*names, name],
         required=required,
-        default=default,
+        **given,
         show_default=not switches_off and default is not False and default not in (None, ()),
         help=text,
         hidden=not text,

@@ -180,8 +180,9 @@ def restore(record: File, *, dry_run: bool = False) -> None:
     Args:
         dry_run: Only say what would be put back.
     """
-    from folksong.tags.file_tags import restore_fields
+    from folksong.tags.file_tags import read_record, restore_fields
 
+    changes = read_record(record)
     failed, n_changed, verb = list[str](), 0, "would be" if dry_run else "is"
 
     def report(file: str, error: FolksongError) -> None:
@@ -189,7 +190,7 @@ def restore(record: File, *, dry_run: bool = False) -> None:
         note(error)
 
     try:
-        for change in restore_fields(record, dry_run=dry_run, on_error=report):
+        for change in restore_fields(changes, dry_run=dry_run, on_error=report):
             if change.after != change.before:
                 n_changed += 1
                 before, after = ("; ".join(values) or "empty" for values in (change.before, change.after))

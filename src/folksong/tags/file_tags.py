@@ -117,7 +117,7 @@ def read_record(record: str | os.PathLike[str]) -> list[FieldChange]:
 
 
 def restore_fields(
-    record: str | os.PathLike[str],
+    record: str | os.PathLike[str] | Sequence[FieldChange],
     *,
     dry_run: bool = False,
     on_error: Callable[[str, FolksongError], None] | None = None,
@@ -127,7 +127,7 @@ def restore_fields(
     A field that holds what it held already is left as it is, and so is one that was changed by others since.
 
     Args:
-        record: what `write_labels` wrote.
+        record: what `write_labels` wrote, or the changes in it.
         dry_run: only say what would change.
         on_error: called with file and error instead of raising, where a file cannot be restored.
 
@@ -135,7 +135,7 @@ def restore_fields(
         FileFormatError: it is no such record.
         FolksongError: a file is gone, cannot be written, or its field was changed since.
     """
-    for made in reversed(read_record(record)):
+    for made in reversed(read_record(record) if isinstance(record, str | os.PathLike) else record):
         path = Path(made.file)
         try:
             kind, held = _kind(path, path), _read(path, made.field)
