@@ -166,8 +166,7 @@ def scan_tree(
         n_damaged=sum(kept.facts.damage is not None for kept in selection.kept),
         n_duplicates=len(selection.kept) - len({kept.facts.audio_sha256 for kept in selection.kept}),
     )
-    columns = ("mp3_path", "track_id", "reason", "detail")
-    write_csv(report.dropped_list, columns, map(astuple, selection.dropped))
+    write_csv(report.dropped_list, DROPPED_COLUMNS, map(astuple, selection.dropped))
     kept = map(attrgetter(*_COLUMNS.values()), selection.kept)
     write_csv(catalogue, tuple(_COLUMNS), kept, comment=f"{ROOT_COMMENT}{place}")
     known.write(facts)
@@ -314,6 +313,7 @@ def _drop_listed(
     return [file for file in files if stays.get(file.track_id, file.track_id) == file.track_id]
 
 
+DROPPED_COLUMNS = ("mp3_path", "track_id", "reason", "detail")
 _COLUMNS = {
     "track_id": "track_id",
     "mp3_path": "facts.path",
