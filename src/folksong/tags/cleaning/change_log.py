@@ -161,13 +161,9 @@ def explain(original: Tags, log: ChangeLog, track_id: str, tag: str | None = Non
     original = as_table(original)
     if track_id not in original.track_index:
         raise FolksongError(f"the source has no track {track_id!r}")
-    origins = [
-        Origin(name, weight, log.changes_of(name), log.final(name))
-        for name, weight in original.tags_of(track_id)
-    ]
-    for step in log.steps:
-        if step.implied:
-            origins = _with_implied(step, origins)
+    origins = [Origin(name, weight, (), name) for name, weight in original.tags_of(track_id)]
+    for step in log.steps:  # one after another: what a tag implied is logged by the name that it had then
+        origins = _with_implied(step, [_renamed(step, origin) for origin in origins])
     if tag is None:
         return tuple(origins)
     found = tuple(origin for origin in origins if origin.became == tag)
@@ -179,28 +175,34 @@ def explain(original: Tags, log: ChangeLog, track_id: str, tag: str | None = Non
     return found
 
 
+def _renamed(step: StepLog, origin: Origin) -> Origin:
+    if origin.became is None or origin.became not in step.tags:
+        return origin
+    after, reason = step.tags[origin.became]
+    return _changed(step, origin, origin.became, after, reason)
+
+
+def _changed(step: StepLog, origin: Origin, before: str, after: str | None, reason: str) -> Origin:
+    return replace(origin, changes=(*origin.changes, Change(step.name, before, after, reason)), became=after)
+
+
 def _with_implied(step: StepLog, origins: list[Origin]) -> list[Origin]:
     """Return a track's origins after a step of implied tags: what a tag brought is added, what it took is dropped."""
-
-    def changed(origin: Origin, before: str, after: str | None, reason: str) -> Origin:
-        change = Change(step.name, before, after, reason)
-        return replace(origin, changes=(*origin.changes, change), became=after)
-
     by = {
         other: origin
         for origin in origins
-        for other in step.implied.get(
-            origin.became or (origin.changes[-1].before if origin.changes else ""), ()
-        )
+        if origin.became is not None
+        for other in step.implied.get(origin.became, ())
     }
     if step.name == ADD_IMPLIED:
         there = {origin.became for origin in origins}
         added = {other: origin for other, origin in by.items() if other not in there}
         return origins + [
-            changed(origin, origin.became or origin.tag, other, "implied") for other, origin in added.items()
+            _changed(step, origin, origin.became or origin.tag, other, "implied")
+            for other, origin in added.items()
         ]
     return [
-        changed(origin, name, None, f"implied by {by[name].became!r}")
+        _changed(step, origin, name, None, f"implied by {by[name].became!r}")
         if (name := origin.became) is not None and name in by
         else origin
         for origin in origins
