@@ -47,7 +47,7 @@ def test_propose_review_clean_why(tmp_path: Path, source: Path) -> None:
     assert fs.read_tags(out).tags.tolist() == ["halloween", "helloween", "hip hop", "once"]
     why = run("tags", "explain", out, "t03", "hip hop").output
     assert "Hip-Hop (weight 3)" in why
-    assert "merge: -> 'hip hop' (listed merge)" in why
+    assert "merge: -> hip hop (listed merge)" in why
     assert "does not carry 'jazz'" in run("tags", "explain", out, "t03", "jazz", code=1).output
     space = tmp_path / "x.labels.json"
     run("labels", "top", out, space, "-n", 2)
