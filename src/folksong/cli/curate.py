@@ -59,9 +59,7 @@ def curate(
             note("no browser was found here; open the address yourself")
 
     if listen not in ("127.0.0.1", "::1", "localhost"):
-        note(
-            f"Warning: other machines that reach {listen} and know the address can see and change all of this"
-        )
+        note(f"Warning: who reaches {listen} and knows the address can see and change all of this")
 
     def views() -> list[View]:
         shown = [board.view(session), merges.view(session)]

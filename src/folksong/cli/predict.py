@@ -106,14 +106,10 @@ def predict(
     """
     from tqdm import tqdm
 
-    from folksong.tags.file_tags import check_mutagen, read_record, write_labels
+    from folksong.tags.file_tags import write_labels
 
     if write_tags:
-        check_mutagen()
-        if top is None and threshold is None:
-            raise click.UsageError("--write-tags: which labels? give --threshold or --top")
-        if record is not None and Path(record).exists():
-            read_record(record)  # never add to a file of another kind
+        _check_writing(top is not None or threshold is not None, record)
     elif existing or record or dry_run:
         raise click.UsageError("--append, --replace, --record and --dry-run are for --write-tags")
     tagger = fs.load_tagger(run, device=device, **settings)
@@ -123,10 +119,7 @@ def predict(
     if over_time is not None:
         if write_tags or form or len(files) != 1 or Path(files[0]).is_dir():
             raise click.UsageError("--over-time is of one recording, without --write-tags, --json and --csv")
-        found_over_time = tagger.over_time(files[0])
-        found_over_time.write(over_time)
-        found_over_time.draw(f"{over_time}.png")
-        note(f"wrote {over_time} and {over_time}.png: {len(found_over_time.starts)} windows")
+        _write_over_time(tagger.over_time(files[0]), over_time)
         return
     failed: list[str] = []
 
@@ -141,24 +134,34 @@ def predict(
     writing = None
     if write_tags:
         kept = record or f"written-tags-{datetime.now():%Y-%m-%d-%H%M%S}.jsonl"
-        writing = _Writing(
-            partial(write_labels, field=field, existing=existing or "keep", record=kept, dry_run=dry_run),
-            lambda one: [label for label, _ in one.ranked(top, limit)],
-            report,
-        )
+        write = partial(write_labels, field=field, existing=existing or "keep", record=kept, dry_run=dry_run)
+        writing = _Writing(write, lambda one: [label for label, _ in one.ranked(top, limit)], report)
         found = writing.over(found)
     try:
-        with tqdm(
-            found, total=len(paths), unit="file", leave=False, disable=not wants_progress()
-        ) as predictions:
+        with tqdm(found, None, len(paths), False, unit="file", disable=not wants_progress()) as predictions:
             _PRINTERS[form](predictions, top, limit)
     finally:  # after Ctrl-C too
         if writing is not None:
             writing.sum_up(n_files)
     if failed:
-        what = "tagged and written" if write_tags else "tagged"
-        note(f"{len(failed)} of {n_files} could not be {what}")
+        note(f"{len(failed)} of {n_files} could not be tagged{' and written' if write_tags else ''}")
         raise click.exceptions.Exit(1)
+
+
+def _check_writing(chosen: bool, record: str | None) -> None:
+    from folksong.tags.file_tags import check_mutagen, read_record
+
+    check_mutagen()
+    if not chosen:
+        raise click.UsageError("--write-tags: which labels? give --threshold or --top")
+    if record is not None and Path(record).exists():
+        read_record(record)  # never add to a file of another kind
+
+
+def _write_over_time(found: Any, path: str) -> None:
+    found.write(path)
+    found.draw(f"{path}.png")
+    note(f"wrote {path} and {path}.png: {len(found.starts)} windows")
 
 
 @dataclass

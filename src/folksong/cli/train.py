@@ -143,8 +143,7 @@ def train(
     if n_folds and not resumed:
         echo_evaluation(run)
         return
-    if wanted:
-        _write_arrays(run, wanted)
+    _write_arrays(run, wanted)
     if verbose:
         _summarise(run)
 
@@ -152,7 +151,7 @@ def train(
 def _write_arrays(run: Any, folders: dict[str, Any]) -> None:
     from folksong.evaluation.evaluate import write_label_arrays
 
-    for path in write_label_arrays(run, folders):
+    for path in write_label_arrays(run, folders) if folders else ():
         logging.getLogger("folksong").info("wrote %s", path)
 
 
