@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -17,7 +19,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from folksong.cli import main
-from folksong.curate.app import BODY_BYTES, Guard, Hosts, View, build_app, sent_json
+from folksong.curate.app import BODY_BYTES, Guard, Hosts, View, build_app, scratch_folder, sent_json
 
 TOKEN = "t" * 32
 BASE = "http://127.0.0.1:8123"
@@ -233,6 +235,30 @@ def test_the_token_is_long_new_each_time_and_in_no_log(app):
 def test_the_page_of_an_app_with_nothing_to_show(app, open_page):
     page = open_page(app().address)
     page.get_by_text("--labels and --tags").wait_for()
+
+
+def test_what_a_killed_app_left_goes_with_the_next_start(app):
+    running = app()
+    left = Path(tempfile.mkdtemp(prefix=f"folksong-curate-{running.process.pid}-"))
+    scratch_folder().cleanup()
+    assert left.is_dir()
+    running.kill()
+    scratch_folder().cleanup()
+    assert not left.exists()
+
+
+@pytest.mark.parametrize("port", ["-1", "65536"])
+def test_a_port_that_there_is_not_is_an_error_of_use(port, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["curate", "--no-open", "--port", port])
+    assert stopped.value.code == 2
+
+
+def test_a_label_space_that_is_not_there_is_told_without_tags_too(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["curate", "--no-open", "--labels", str(tmp_path / "none.labels.json")])
+    assert stopped.value.code == 1
+    assert "none.labels.json" in capsys.readouterr().err
 
 
 def test_a_port_that_is_taken_is_named(app, capsys):

@@ -20,7 +20,7 @@ from folksong.curate.board import Board, ConflictError
 from folksong.curate.figures import SpaceFigures
 from folksong.errors import FolksongError
 from folksong.labels.analysis.cooccurrence import doubtful, own_tags
-from folksong.labels.curation import Action, apply_logs
+from folksong.labels.curation import Action, apply_logs, log_actions
 from folksong.labels.space import Label, LabelSpace
 from folksong.tags.sources.read_tags import write_tags
 from folksong.tags.table import TagTable
@@ -149,6 +149,17 @@ def test_what_cannot_be_kept_is_not_done(tmp_path, monkeypatch):
         board.act([Action("drop", "rock", "punk")], 0)
     assert board.version == 0
     assert "punk" in board.curation.label("rock").tags
+
+
+def test_a_log_that_something_else_changed_is_not_gone_on_with(tmp_path):
+    log = tmp_path / "log"
+    board = Board(make_space(), make_table(), log, "")
+    board.act([Action("drop", "rock", "punk")], 0)
+    log_actions(log, [Action("drop", "jazz")], "ben")
+    for refused in (lambda: board.act([Action("drop", "rock", "grunge")], 1), board.check_log):
+        with pytest.raises(FolksongError, match="something else changed it meanwhile; start the app again"):
+            refused()
+    assert Board(make_space(), make_table(), log, "").version == 2
 
 
 def test_more_labels_than_a_board_shows_are_refused(tmp_path):
@@ -406,6 +417,19 @@ def test_keys_alone_reach_everything(app, open_page, files):
     assert page.evaluate("document.activeElement.dataset.tag") == "punk"
     page.keyboard.press("?")
     page.get_by_text("go through labels and tags").wait_for()
+    page.keyboard.press("Escape")
+    members = card(page, "rock").locator(".tag").all_inner_texts()
+    press(page, card(page, "rock").locator(".tag").first, "x")
+    done(page, 1)
+    for number in range(
+        2, len(members) + 1
+    ):  # the keys stay with tags, and never reach the label by themselves
+        assert page.evaluate("document.activeElement.closest('.card').dataset.label") == "rock"
+        assert page.evaluate("'tag' in document.activeElement.dataset") == (number <= len(members))
+        if number < len(members) - 1:
+            page.keyboard.press("x")
+            done(page, number)
+    assert card(page, "rock").count() == 1
 
 
 def test_a_tag_is_dragged_by_touch_at_phone_width(app, open_page, files):
@@ -435,9 +459,15 @@ def test_a_tag_is_dragged_by_touch_at_phone_width(app, open_page, files):
 
 def test_the_map_is_drawn_and_shut_off(app, open_page, files):
     page = open_page(app(*files).address)
+    done(page, 0)
+    press(page, card(page, "jazz").locator(".title"), "r")
+    page.locator("dialog input").fill("R&B <i>x")
+    page.keyboard.press("Enter")
+    done(page, 1)
     page.get_by_role("button", name="Map", exact=True).click()
     frame = page.frame_locator("#map iframe")
     frame.locator(".plot-container").first.wait_for()
+    frame.get_by_text("R&B <i>x", exact=True).first.wait_for()
     inner = page.frames[1]
     assert inner.evaluate("origin") == "null"
     policy = page.request.get(inner.url).headers["content-security-policy"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import time
 from pathlib import Path
 from urllib.request import Request, urlopen
@@ -94,21 +95,33 @@ def test_what_tags_and_tagger_disagree_on_comes_first(queue):
 def test_a_decision_is_kept_not_asked_again_and_taken_back(queue, run, music, crowd):
     (first, *_) = queue.questions("disagree")
     pair = first["track"], first["label"]
-    for decision in ("yes", "no", "skip"):
-        queue.decide(*pair, decision)
+    for was, decision in (("", "yes"), ("yes", "no"), ("no", "skip")):
+        queue.decide(*pair, decision, was)
         again = open_queue(run, music, crowd, queue.path)
         for one in (queue, again):
             assert one.decided == {pair: decision}
             assert pair not in {(each["track"], each["label"]) for each in one.questions("disagree")}
-    queue.decide(*pair, "open")
+    (asked,) = queue.questions("answered")
+    assert (asked["track"], asked["label"], asked["decided"]) == (*pair, "skip")
+    queue.decide(*pair, "open", "skip")
     assert queue.questions("disagree")[0] == first
     assert open_queue(run, music, crowd, queue.path).decided == {}
     with pytest.raises(FolksongError, match="no recording has the id"):
-        queue.decide("../../etc/passwd", "tone", "yes")
+        queue.decide("../../etc/passwd", "tone", "yes", "")
     with pytest.raises(FolksongError, match="no label is called"):
-        queue.decide(first["track"], "tones", "yes")
+        queue.decide(first["track"], "tones", "yes", "")
     with pytest.raises(FolksongError, match="no decision"):
-        queue.decide(*pair, "perhaps")
+        queue.decide(*pair, "perhaps", "")
+
+
+def test_of_two_windows_the_second_is_told_and_changes_nothing(queue):
+    (first, *_) = queue.questions("disagree")
+    pair = first["track"], first["label"]
+    queue.decide(*pair, "yes", "")
+    for decision, was in (("no", ""), ("skip", ""), ("open", "skip"), ("open", "no")):
+        with pytest.raises(FolksongError, match="another window has decided meanwhile: yes"):
+            queue.decide(*pair, decision, was)
+    assert [one.decision for one in read_decisions(queue.path)] == ["yes"]
 
 
 def test_recordings_are_heard_once_and_again_where_they_changed(
@@ -210,6 +223,13 @@ def test_journey_twenty_decisions_by_keyboard_are_learned(app, open_page, run, m
         track = page.evaluate("new URL(document.getElementById('audio').src).searchParams.get('track')")
         right, slip = ("yes", "no") if asked == track.split("/")[0] else ("no", "yes")
         if number == 7:
+            page.keyboard.down("s")  # held: once
+            for _ in range(5):
+                page.keyboard.down("s")
+            page.keyboard.up("s")
+            page.get_by_text("1 skipped").wait_for()
+            page.keyboard.press("u")
+            page.get_by_text("0 skipped").wait_for()
             answer(slip)
             answer(slip, by=-1)
         answer(right)
@@ -274,7 +294,8 @@ def test_journey_an_mp3_a_flac_and_a_text_are_dropped(app, open_page, run, music
     soundfile.write(tmp_path / "one.mp3", samples, rate, format="MP3")
     soundfile.write(tmp_path / "<b>two & 日本.flac", samples, rate)
     (tmp_path / "three.txt").write_text("no music", encoding="utf-8")
-    page = open_page(app("--run", run.path).address + "drop/")
+    running = app("--run", run.path)
+    page = open_page(running.address + "drop/")
     page.set_input_files(
         "#choose", [tmp_path / "one.mp3", tmp_path / "<b>two & 日本.flac", tmp_path / "three.txt"]
     )
@@ -292,6 +313,13 @@ def test_journey_an_mp3_a_flac_and_a_text_are_dropped(app, open_page, run, music
         assert [str(value) for key in keys for value in found[key]] == ["noise"]
         assert found.info.length == pytest.approx(1.0, abs=0.2)
     assert mutagen.File(tmp_path / "<b>two & 日本.flac").tags in (None, [])
+    page.reload()
+    page.locator("article", has_text="one.mp3").get_by_role("checkbox", name="noise").wait_for()
+    folders = list(Path(tempfile.gettempdir()).glob(f"folksong-curate-{running.process.pid}-*"))
+    assert folders
+    running.process.terminate()
+    running.process.wait(20)
+    assert not any(path.exists() for path in folders)
 
 
 @pytest.mark.parametrize("width", [390])

@@ -10,8 +10,14 @@ import hmac
 import ipaddress
 import json
 import logging
+import os
+import re
 import secrets
+import shutil
+import signal
 import socket
+import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -100,6 +106,32 @@ class Session:
         from folksong.prediction import load_tagger
 
         return None if self.run is None else load_tagger(self.run)
+
+
+class ConflictError(FolksongError):
+    """Something against what another window did meanwhile."""
+
+
+SCRATCH = re.compile(r"folksong-curate-(\d+)-\w+")
+
+
+def scratch_folder() -> "tempfile.TemporaryDirectory[str]":
+    """Return a new folder that goes with the process; those of processes that were killed go now."""
+    for entry in os.scandir(tempfile.gettempdir()):
+        found = SCRATCH.fullmatch(entry.name)
+        if found and entry.is_dir(follow_symlinks=False) and not _is_running(int(found[1])):
+            shutil.rmtree(entry, ignore_errors=True)  # those of others stay, by their permissions
+    return tempfile.TemporaryDirectory(prefix=f"folksong-curate-{os.getpid()}-")
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 @dataclass(frozen=True)
@@ -345,6 +377,10 @@ def serve(
             build_app(build_views(), token, hosts), log_level="error", access_log=False, ws="none",
             lifespan="off", server_header=False, limit_concurrency=MOST_CONNECTIONS, timeout_graceful_shutdown=2,
         )  # fmt: skip
+        for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+            signal.signal(
+                number, lambda number, frame: sys.exit(128 + number)
+            )  # what is left is then tidied up
         on_ready(f"{hosts.url}/{token}/")
         try:
             uvicorn.Server(config).run(sockets=[bound])

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from folksong.curate.app import Session, View, page, sent_json
+from folksong.curate.app import ConflictError, Session, View, page, sent_json
 from folksong.curate.figures import SpaceFigures
 from folksong.errors import FolksongError
 from folksong.files import check_output, json_value, locked, remember_output
@@ -43,10 +43,6 @@ MAP_HEADERS = {
     "X-Frame-Options": "SAMEORIGIN",
 }
 """A map holds its scripts in itself: it runs shut off from the app, and can load nothing."""
-
-
-class ConflictError(FolksongError):
-    """An action against what another window changed meanwhile."""
 
 
 class Board:
@@ -77,6 +73,7 @@ class Board:
         self.figures.follow(self.curation.labels)
         self.changed_at = {label.name: self.version for label in self.curation.labels}
         self.lock = threading.RLock()
+        self._log_bytes = self.log.stat().st_size
 
     def act(self, actions: Sequence[Action], seen: int) -> None:
         """Do actions, all or none, and keep them in the log.
@@ -101,13 +98,26 @@ class Board:
                     trial.apply(action)
             elif not (self.curation.next_undo if actions[0].kind == "undo" else self.curation.next_redo):
                 raise FolksongError(f"there is nothing to {actions[0].kind}")
+            self.check_log()
             log_actions(self.log, actions, self.who)
+            self._log_bytes = self.log.stat().st_size
             self.last = self._said(actions)
             for action in actions:
                 self.curation.apply(action)
             self.version += len(actions)
             for name in self.figures.follow(self.curation.labels):
                 self.changed_at[name] = self.version
+
+    def check_log(self) -> None:
+        """Refuse to go on where something else wrote into the log.
+
+        Raises:
+            FolksongError: it is no longer what this app left.
+        """
+        if not self.log.is_file() or self.log.stat().st_size != self._log_bytes:
+            raise FolksongError(
+                f"{self.log}: something else changed it meanwhile; start the app again, to go on from what it says now"
+            )
 
     def _check(self, actions: Sequence[Action], seen: int) -> None:
         for action in actions:
@@ -231,6 +241,8 @@ def view(session: Session) -> View:
     """Return the view; it needs a label space and its tags."""
     needs = {"--labels": session.labels, "--tags": session.tags}
     missing = " and ".join(option for option, given in needs.items() if given is None)
+    if missing and session.labels is not None:
+        LabelSpace.read(session.labels)  # a wrong name is told now
     if missing or session.labels is None or session.table is None:
         return View("board", "Labels", missing=missing)
     log = session.log or beside(session.labels, ".curation.jsonl")
@@ -291,6 +303,7 @@ def _routes(board: Board, given: Path, out: Path) -> list[Route]:
 
     def write(request: Request) -> Response:
         with board.lock:
+            board.check_log()
             check_output(out, MAKER, [given])
             board.curation.space.write(out)
             remember_output(out, MAKER)

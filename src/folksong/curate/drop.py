@@ -6,7 +6,6 @@ gives only the content, is never touched.
 
 import re
 import secrets
-import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -15,11 +14,11 @@ from typing import Any
 from urllib.parse import unquote
 
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from folksong.curate.app import Session, View, page, sent_json
+from folksong.curate.app import Session, View, page, scratch_folder, sent_json
 from folksong.errors import FolksongError
 from folksong.files import described
 from folksong.prediction import LoadedTagger
@@ -39,7 +38,8 @@ class Dropped:
 
     def __init__(self, tagger: LoadedTagger) -> None:
         self.tagger = tagger
-        self.folder = tempfile.TemporaryDirectory(prefix="folksong-")
+        self.folder = scratch_folder()
+        self.heard: dict[str, dict[str, Any]] = {}
         self.files: OrderedDict[str, tuple[Path, str]] = OrderedDict()
         self.lock = threading.Lock()
 
@@ -85,7 +85,7 @@ class Dropped:
         threshold = dict(
             zip(self.tagger.labels, [0.5] * len(found.labels) if limits is None else limits, strict=True)
         )
-        return {
+        self.heard[key] = {
             "key": key,
             "name": name,
             "seconds": round(found.seconds, 1),
@@ -94,6 +94,11 @@ class Dropped:
                 [label, round(score, 4), round(float(threshold[label]), 4)] for label, score in found.ranked()
             ],
         }
+        return self.heard[key]
+
+    def kept(self) -> list[dict[str, Any]]:
+        """Return what `hear` said of the recordings that are kept, the first dropped first."""
+        return [self.heard[key] for key in list(self.files) if key in self.heard]
 
     def write(self, key: str, labels: Sequence[str], field: str) -> list[str]:
         """Write labels into a field of the kept copy, after what it says; return what it says then."""
@@ -127,6 +132,9 @@ def _routes(dropped: Dropped) -> list[Route]:
                 async for block in request.stream():
                     stream.write(block)
             return JSONResponse(await run_in_threadpool(dropped.hear, key))
+        except ClientDisconnect:
+            dropped.forget(key)
+            return Response(status_code=400)  # to nobody
         except BaseException:  # also of a reader who went away
             dropped.forget(key)
             raise
@@ -138,6 +146,9 @@ def _routes(dropped: Dropped) -> list[Route]:
         after = await run_in_threadpool(dropped.write, str(sent.get("key")), chosen, str(sent.get("field")))
         return JSONResponse({"after": after})
 
+    def kept(request: Request) -> Response:
+        return JSONResponse({"kept": dropped.kept()})
+
     def written(request: Request) -> Response:
         path, name = dropped.find(request.query_params.get("key", ""))
         return FileResponse(path, filename=name)
@@ -147,4 +158,5 @@ def _routes(dropped: Dropped) -> list[Route]:
         Route("/take", take, methods=["POST"]),
         Route("/write", write, methods=["POST"]),
         Route("/written", written),
+        Route("/kept", kept),
     ]

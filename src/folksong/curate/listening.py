@@ -11,7 +11,6 @@ import io
 import logging
 import os
 import re
-import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -27,7 +26,7 @@ from folksong import journal
 from folksong.audio.decode import decode, is_long
 from folksong.audio.log_mel import log_mel, read_preset
 from folksong.audio.readers import read_own_tags
-from folksong.curate.app import Session, View, page, sent_json
+from folksong.curate.app import ConflictError, Session, View, page, scratch_folder, sent_json
 from folksong.errors import AudioError, FolksongError
 from folksong.files import cache_folder, sha256_file, sha256_json
 from folksong.labels.space import Label, LabelSpace
@@ -45,6 +44,7 @@ ORDERS = {
     "unsure": "the tagger is least sure",
     "missing": "heard, but not tagged",
     "wrong": "tagged, but not heard",
+    "answered": "what was answered, the last first",
 }
 """Which questions come first, and what that is called on the page."""
 MOST_A_TRACK = 3
@@ -191,6 +191,8 @@ class Queue:
         """Return the first open questions in an order of `ORDERS`, of one label or of all."""
         if order not in ORDERS:
             raise FolksongError(f"no order is called {order!r}; there are {', '.join(ORDERS)}")
+        if order == "answered":
+            return self._answered(label, number)
         column = self.space.index(label) if label else None
         tracks = [track for track in list(self.ears.scores) if track not in self.ears.silent]
         if not tracks:
@@ -216,6 +218,16 @@ class Queue:
                 found.append(self._question(tracks[row], place, scores[row, place], carried[row, place]))
         return found
 
+    def _answered(self, label: str, number: int) -> list[dict[str, Any]]:
+        found = []
+        for (track, name), decision in reversed(list(self.decided.items())):
+            if track in self.ears.scores and name in self.space.names and label in ("", name):
+                place = self.space.names.index(name)
+                carried = bool(self.carried[self.row_of[track], place])
+                question = self._question(track, place, self.ears.scores[track][place], carried)
+                found.append({**question, "decided": decision})
+        return found[:number]
+
     def _question(self, track: str, place: int, score: float, carried: bool) -> dict[str, Any]:
         return {
             "track": track,
@@ -225,10 +237,17 @@ class Queue:
             "tagged": bool(carried),
         }
 
-    def decide(self, track: str, label: str, decision: str) -> None:
+    def decide(self, track: str, label: str, decision: str, was: str) -> None:
         """Keep a decision; it is on disk then. ``"open"`` takes one back.
 
+        Args:
+            track: the track id.
+            label: the label's name.
+            decision: ``"yes"``, ``"no"``, ``"skip"`` or ``"open"``.
+            was: what was decided before, as the person saw it; empty for nothing.
+
         Raises:
+            ConflictError: another window decided meanwhile.
             FolksongError: an unknown track or label, or the file cannot be written.
         """
         if track not in self.ears.recordings:
@@ -236,10 +255,12 @@ class Queue:
         tags = self.space.labels[self.space.index(label)].members
         made = Decision(track, label, tags, decision, self.who)  # type: ignore[arg-type]  # it is checked there
         with self.lock:
+            now = self.decided.get((track, label), "")
+            if now != was:
+                raise ConflictError(f"another window has decided meanwhile: {now or 'open'}")
             decide(self.path, made)
-            if decision == "open":
-                self.decided.pop((track, label), None)
-            else:
+            self.decided.pop((track, label), None)  # the last answered is the last in order
+            if decision != "open":
                 self.decided[track, label] = decision
 
     def track(self, track: str) -> dict[str, Any]:
@@ -370,7 +391,7 @@ def view(session: Session) -> View:
 
 
 def _routes(queue: Queue, session: Session) -> list[Route]:
-    converted = tempfile.TemporaryDirectory(prefix="folksong-")
+    converted = scratch_folder()
 
     def file_of(request: Request) -> Path:
         track = request.query_params.get("track", "")
@@ -414,8 +435,11 @@ def _routes(queue: Queue, session: Session) -> list[Route]:
         from starlette.concurrency import run_in_threadpool
 
         sent = await sent_json(request)
-        words = [str(sent.get(name, "")) for name in ("track", "label", "decision")]
-        await run_in_threadpool(queue.decide, *words)
+        words = [str(sent.get(name, "")) for name in ("track", "label", "decision", "was")]
+        try:
+            await run_in_threadpool(queue.decide, *words)
+        except ConflictError as error:
+            return JSONResponse({"error": str(error), "conflict": True}, 409)
         return JSONResponse({"progress": queue.progress()})
 
     routes: list[tuple[str, Callable[..., Any]]] = [

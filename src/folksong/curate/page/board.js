@@ -104,7 +104,8 @@ function drawFigures() {
 
 async function take(next) {
   if (next.version < state.version) return;
-  const [at, isHere] = [here, board.contains(document.activeElement)];
+  const isHere = board.contains(document.activeElement);
+  const around = neighbours(here);
   state = next;
   for (const card of next.cards) {
     cards.set(card.name, card);
@@ -125,11 +126,22 @@ async function take(next) {
   drawFigures();
   board.setAttribute("aria-busy", "false");
   board.dataset.version = state.version;
-  goTo(at, isHere);
+  goTo(here?.tag && !isShown(here) ? around.find(isShown) ?? here : here, isHere);
   if (!found.hidden) drawFound();
 }
 
 // ---- where the keys are
+
+const tagsOf = (label) => [...(nodes.get(label)?.querySelectorAll(".tag") ?? [])].map((node) => node.dataset.tag);
+const isShown = ({ label, tag }) => tagsOf(label).includes(tag);
+
+/** What the keys go to when a tag leaves its card: the next tag, else the one before; never the label, which keys could drop. */
+function neighbours(at) {
+  if (!at?.tag) return [];
+  const tags = tagsOf(at.label);
+  const place = tags.indexOf(at.tag);
+  return [...tags.slice(place + 1), ...tags.slice(0, place).reverse()].map((tag) => ({ label: at.label, tag }));
+}
 
 function nodeOf(at) {
   const card = at && nodes.get(at.label);
@@ -351,7 +363,7 @@ document.addEventListener("keydown", async (event) => {
     event.preventDefault();
     return event.shiftKey ? doing.redo() : doing.undo();
   }
-  if (!isPlainKey(event)) return;
+  if (!isPlainKey(event) || (event.repeat && !event.key.startsWith("Arrow"))) return;
   if (event.key === "/") {
     event.preventDefault();
     return search.focus();

@@ -63,6 +63,14 @@ function take(files) {
   }
 }
 
+ask("/drop/kept").then(({ kept }) => {
+  for (const found of kept) {
+    const card = element("article", { class: "question drop" });
+    draw(card, found);
+    at("dropped").prepend(card);
+  }
+}).catch((error) => say(error.message, true));
+
 at("choose").addEventListener("change", (event) => {
   take(event.target.files);
   event.target.value = "";

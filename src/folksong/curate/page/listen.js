@@ -64,8 +64,9 @@ function show(question) {
   at("name").textContent = question.track;
   at("asked").textContent = question.label;
   const heard = `The tagger says ${percent(question.score)}, and decides from ${percent(question.threshold)} on.`;
+  const before = question.decided ? `You said ${question.decided}. ` : "";
   const tags = question.tagged ? "Its tags say yes." : "Its tags do not say so.";
-  at("why").textContent = at("question").dataset.tagged ? `${tags} ${heard}` : heard;
+  at("why").textContent = at("question").dataset.tagged ? `${before}${tags} ${heard}` : before + heard;
   at("tags").replaceChildren();
   at("scores").replaceChildren();
   at("strips").replaceChildren();
@@ -112,7 +113,7 @@ async function answer(decision) {
   answering = true;
   const { track, label } = current;
   try {
-    tell((await ask("/listen/decide", { track, label, decision })).progress);
+    tell((await ask("/listen/decide", { track, label, decision, was: current.decided ?? "" })).progress);
     answered.push({ question: current, decision });
     at("undo").disabled = false;
     say(`${decision}: ${label}`);
@@ -120,6 +121,7 @@ async function answer(decision) {
     else await load();
   } catch (error) {
     failed(error);
+    if (error.content?.conflict) await load();
   } finally {
     answering = false;
   }
@@ -128,9 +130,9 @@ async function answer(decision) {
 async function undo() {
   if (!answered.length || answering) return;
   answering = true;
-  const { question } = answered.at(-1);
+  const { question, decision } = answered.at(-1);
   try {
-    tell((await ask("/listen/decide", { track: question.track, label: question.label, decision: "open" })).progress);
+    tell((await ask("/listen/decide", { track: question.track, label: question.label, decision: question.decided ?? "open", was: decision })).progress);
     answered.pop();
     at("undo").disabled = !answered.length;
     if (current) questions.unshift(current);
@@ -173,7 +175,7 @@ at("undo").addEventListener("click", undo);
 for (const button of document.querySelectorAll("[data-decision]")) button.addEventListener("click", () => answer(button.dataset.decision));
 
 document.addEventListener("keydown", (event) => {
-  if (!isPlainKey(event)) return;
+  if (!isPlainKey(event) || (event.repeat && !event.key.startsWith("Arrow"))) return; // a key held answers once
   const onControl = event.target.closest("button, audio");
   const acts = {
     y: () => answer("yes"), n: () => answer("no"), s: () => answer("skip"), u: undo,

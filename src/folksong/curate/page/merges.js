@@ -138,7 +138,7 @@ const KEYS = { y: "yes", n: "no", s: "skip", e: "edit", u: "undo" };
 for (const name of Object.values(KEYS)) document.getElementById(name).addEventListener("click", () => rows.length && doing[name]());
 rest.addEventListener("click", () => { shown += STEP; drawList(); });
 document.addEventListener("keydown", (event) => {
-  if (document.querySelector("dialog[open]") || !isPlainKey(event) || !rows.length) return;
+  if (document.querySelector("dialog[open]") || !isPlainKey(event) || (event.repeat && !event.key.startsWith("Arrow")) || !rows.length) return;
   const name = KEYS[event.key];
   const step = { ArrowDown: 1, j: 1, ArrowUp: -1, k: -1 }[event.key];
   if (!name && !step) return;

@@ -167,7 +167,7 @@ def _plot(
         unselected={"marker": {"opacity": 0.06}},
     )
     first = sorted({number: row for row, number in reversed(list(enumerate(labels)))}.values())[:MOST_NAMES]
-    captions = graph_objects.Scattergl(
+    captions = graph_objects.Scatter(  # WebGL would show the signs that keep "R&B" from being HTML
         x=[x[row] for row in first],
         y=[y[row] for row in first],
         mode="text",
