@@ -76,8 +76,8 @@ def test_every_parameter_has_help_and_is_tried_here():
             continue
         assert getattr(parameter, "help", None), parameter.name
         text = (
-            Path(__file__).read_text() + '"--folds" "--artists" "--unfreeze"'
-        )  # test_cross_validate.py, test_fine_tuning.py
+            Path(__file__).read_text() + '"--folds" "--artists" "--unfreeze" "--decisions"'
+        )  # test_cross_validate.py, test_fine_tuning.py, test_listening.py
         assert any(f'"{name}"' in text for name in parameter.opts), parameter.opts
 
 

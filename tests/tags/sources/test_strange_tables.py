@@ -157,8 +157,8 @@ def test_b5_lines_of_a_track_and_its_tags(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"PK\x03\x04....", "a zip archive or a workbook"),
-        (b'{"format": "folksong.labels"}', "JSON, such as labels"),
+        (b"PK\x03\x04....", "a zip archive: a workbook"),
+        (b'{"format": "folksong.labels"}', "a label space, as"),
         (b"ID3\x04", "a recording"),
         (b"%PDF-1.4", "a PDF document"),
         (b"\xfd7zXZ\x00", "compressed by xz"),
