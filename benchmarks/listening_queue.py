@@ -48,7 +48,7 @@ def found_among_first(audio: str, embeddings: str, n_wrong: int, seed: int) -> l
             scores = torch.sigmoid(load_head(run)(vectors)).numpy()
         heard = SimpleNamespace(
             recordings=recordings, scores=dict(zip(ids, scores, strict=True)), silent=set(), failed={},
-            tagger=SimpleNamespace(thresholds=None),
+            tagger=SimpleNamespace(limits=np.full(len(run.labels), 0.5)),
         )  # fmt: skip
         queue = Queue(cast(Any, heard), run.labels, table, Path(folder, "decisions.jsonl"), "")
         asked = [

@@ -132,6 +132,21 @@ def sound() -> Callable[..., np.ndarray]:
 
 
 @pytest.fixture(scope="session")
+def music_of_kinds() -> Callable[[Path, int], Path]:
+    """Write class folders of so many one-second recordings a kind, and return their folder."""
+    import soundfile
+
+    def write(folder: Path, per_kind: int) -> Path:
+        for kind in ("tone", "chirp", "noise", "clicks"):
+            (folder / kind).mkdir()
+            for number in range(per_kind):
+                soundfile.write(folder / kind / f"{number}.flac", make_sound(kind, number, 1.0), RATE)
+        return folder
+
+    return write
+
+
+@pytest.fixture(scope="session")
 def wheel() -> Path:
     if not WHEEL.is_file():
         pytest.skip("the weights of musicnn are not here; get them: folksong models fetch musicnn")

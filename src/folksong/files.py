@@ -158,7 +158,11 @@ def kind_of(path: str | os.PathLike[str]) -> str:
     if not file.is_file():
         return ""
     with described(file), open_regular(file) as stream:
-        start = stream.read(256)
+        return kind_of_content(stream.read(256))
+
+
+def kind_of_content(start: bytes) -> str:
+    """Return what a file that begins so is, and what reads it; empty where that is not known."""
     if document := _FORMAT.match(start):
         return DOCUMENTS.get(document[1].decode(), "")
     return next((kind for magic, kind in KINDS.items() if start.startswith(magic)), "")

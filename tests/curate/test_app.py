@@ -235,6 +235,7 @@ def test_the_token_is_long_new_each_time_and_in_no_log(app):
 def test_the_page_of_an_app_with_nothing_to_show(app, open_page):
     page = open_page(app().address)
     page.get_by_text("--labels and --tags").wait_for()
+    assert page.locator("nav .missing").count() == 4
 
 
 def test_what_a_killed_app_left_goes_with_the_next_start(app):

@@ -31,13 +31,8 @@ WRONG = [f"{kind}/{number}" for kind in ("noise", "tone") for number in range(5)
 
 
 @pytest.fixture(scope="module")
-def music(tmp_path_factory, sound) -> Path:
-    folder = tmp_path_factory.mktemp("music")
-    for kind in KINDS:
-        (folder / kind).mkdir()
-        for number in range(PER_KIND):
-            soundfile.write(folder / kind / f"{number}.flac", sound(kind, number, 1.0), RATE)
-    return folder
+def music(tmp_path_factory, music_of_kinds) -> Path:
+    return music_of_kinds(tmp_path_factory.mktemp("music"), PER_KIND)
 
 
 @pytest.fixture(scope="module")

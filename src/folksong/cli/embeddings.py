@@ -83,7 +83,7 @@ def join(folders: tuple[File, ...], *, out: Folder) -> None:
     from folksong.embeddings.store import join_embeddings
 
     written = join_embeddings(folders, out)
-    click.echo(f"wrote {len(written)} embeddings of {written.space} to {out}")
+    click.echo(f"wrote {counted(len(written), 'embedding')} of {written.space} to {out}")
 
 
 @click.group(cls=FolksongGroup)

@@ -137,8 +137,9 @@ def predict(
         write = partial(write_labels, field=field, existing=existing or "keep", record=kept, dry_run=dry_run)
         writing = _Writing(write, lambda one: [label for label, _ in one.ranked(top, limit)], report)
         found = writing.over(found)
+    bar = tqdm(found, total=len(paths), unit="file", leave=False, disable=not wants_progress())
     try:
-        with tqdm(found, None, len(paths), False, unit="file", disable=not wants_progress()) as predictions:
+        with bar as predictions:
             _PRINTERS[form](predictions, top, limit)
     finally:  # after Ctrl-C too
         if writing is not None:

@@ -87,9 +87,8 @@ RESUMABLE = {"shards", "epochs", "cuda", "processes", "num_nodes", "changes"}
 @click.command(cls=FolksongCommand)
 def train(
     frontend: FrontEnd | None = None, folder: File | None = None, *, shards: File | None = None,
-    config: File | None = None, lastfm: File | None = None, tags: File | None = None,
-    decisions: File | None = None, labels: File | None = None,
-    dictionary: File | None = None, genres: File | None = None, split: File | None = None,
+    config: File | None = None, lastfm: File | None = None, tags: File | None = None, decisions: File | None = None,
+    labels: File | None = None, dictionary: File | None = None, genres: File | None = None, split: File | None = None,
     n_folds: Folds | None = None, artists: File | None = None, out: File | None = None, vectors: File | None = None,
     gamma: Weight | None = None, head: Literal["linear", "hidden", "joint"] | None = None,
     multi_db: Count | None = None, database: int | None = None, filtered: bool = False,
@@ -143,7 +142,8 @@ def train(
     if n_folds and not resumed:
         echo_evaluation(run)
         return
-    _write_arrays(run, wanted)
+    if wanted:
+        _write_arrays(run, wanted)
     if verbose:
         _summarise(run)
 
@@ -151,7 +151,7 @@ def train(
 def _write_arrays(run: Any, folders: dict[str, Any]) -> None:
     from folksong.evaluation.evaluate import write_label_arrays
 
-    for path in write_label_arrays(run, folders) if folders else ():
+    for path in write_label_arrays(run, folders):
         logging.getLogger("folksong").info("wrote %s", path)
 
 

@@ -81,17 +81,14 @@ class Dropped:
             found = self.tagger.predict(path)
         except FolksongError as error:
             raise FolksongError(str(error).replace(str(path), name)) from error
-        limits = self.tagger.thresholds
-        threshold = dict(
-            zip(self.tagger.labels, [0.5] * len(found.labels) if limits is None else limits, strict=True)
-        )
+        threshold = dict(zip(self.tagger.labels, self.tagger.limits.tolist(), strict=True))
         self.heard[key] = {
             "key": key,
             "name": name,
             "seconds": round(found.seconds, 1),
             "silent": found.silent,
             "labels": [
-                [label, round(score, 4), round(float(threshold[label]), 4)] for label, score in found.ranked()
+                [label, round(score, 4), round(threshold[label], 4)] for label, score in found.ranked()
             ],
         }
         return self.heard[key]

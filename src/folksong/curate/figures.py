@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from folksong.labels.analysis.cooccurrence import NEARLY_SAME
 from folksong.labels.space import Label, LabelSpace
 from folksong.tags.table import TagTable
 
 Numbers = npt.NDArray[np.int64]
-NEARLY_SAME = 0.8
-"""Two labels whose tracks have a Jaccard index above this are nearly the same."""
 
 
 @dataclass(frozen=True, eq=False)

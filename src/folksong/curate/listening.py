@@ -176,8 +176,7 @@ class Queue:
         self, ears: Ears, space: LabelSpace, table: TagTable | None, decisions: Path, who: str
     ) -> None:
         self.ears, self.space, self.table, self.path, self.who = ears, space, table, decisions, who
-        limits = ears.tagger.thresholds
-        self.limits = np.full(len(space), 0.5) if limits is None else np.asarray(limits, np.float64)
+        self.limits = ears.tagger.limits
         self.decided: dict[tuple[str, str], str] = {}
         if decisions.exists():
             self.decided = {(one.track, one.label): one.decision for one in read_decisions(decisions)}

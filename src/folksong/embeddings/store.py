@@ -443,7 +443,8 @@ def join_embeddings(folders: Sequence[str | os.PathLike[str]], out: str | os.Pat
     track_ids = [track_id for track_id in found[0].track_ids if track_id in common]
     if len(track_ids) < max(map(len, found)):
         logger.warning("only %d tracks have all embeddings, and are kept", len(track_ids))
-    tags = next((one.tag_table().select_tracks(track_ids) for one in found if one.tag_table().n_tags), None)
+    tables = (one.tag_table() for one in found)
+    tags = next((table.select_tracks(track_ids) for table in tables if table.n_tags), None)
     names = [one.provenance.get("extractor", one.space.model) for one in found]
     inputs = {"extractor": "+".join(names), "joined_sha256": [one.sha256 for one in found]}
     space = EmbeddingSpace.beside([one.space for one in found])

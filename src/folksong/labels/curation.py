@@ -326,10 +326,7 @@ def start_log(path: str | os.PathLike[str], space: LabelSpace) -> tuple[Action, 
         return ()
     log = read_log(path)
     if log.space_sha256 != space.sha256():
-        raise FolksongError(
-            f"{path}: a log of another label space (SHA-256 {log.space_sha256[:12]}…, not {space.sha256()[:12]}…); "
-            "give the space that it began with, or name another log"
-        )
+        raise FolksongError(f"{log.of_another(space)}, or name another log")
     return log.actions
 
 
@@ -346,6 +343,13 @@ class CurationLog:
     path: Path
     space_sha256: str
     actions: tuple[Action, ...]
+
+    def of_another(self, space: LabelSpace) -> str:
+        """Return a message that says that the log did not begin with this space."""
+        return (
+            f"{self.path}: a log of another label space (SHA-256 {self.space_sha256[:12]}…, not "
+            f"{space.sha256()[:12]}…); give the space that it began with"
+        )
 
     @property
     def effective(self) -> tuple[tuple[int, Action], ...]:
@@ -418,10 +422,7 @@ def apply_logs(
     for log in map(read_log, logs):
         now = curation.space
         if log.space_sha256 not in (space.sha256(), now.sha256()):
-            raise FolksongError(
-                f"{log.path}: a log of another label space (SHA-256 {log.space_sha256[:12]}…, not "
-                f"{space.sha256()[:12]}…); give the space that it began with"
-            )
+            raise FolksongError(log.of_another(space))
         if log.space_sha256 != curation.base.sha256():
             curation = Curation(now)
         before = set(curation.done)

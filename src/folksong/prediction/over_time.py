@@ -1,7 +1,6 @@
 """Scores over time: what a tagger says of each window of a recording, as a table and as a picture."""
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,20 +34,20 @@ class ScoresOverTime:
         """Return the numbers of the labels with the highest mean score, best first."""
         return [int(number) for number in np.argsort(-self.scores.mean(axis=0), kind="stable")[:top]]
 
-    def write(self, path: str | os.PathLike[str], labels: Sequence[int] | None = None) -> None:
-        """Write a CSV file: start and end of a window in seconds, then a column a label (all, best mean first)."""
-        chosen = self.strongest() if labels is None else list(labels)
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write a CSV file: start and end of a window in seconds, then a column a label, best mean first."""
+        chosen = self.strongest()
         rows = [
             [f"{start:.3f}", f"{start + self.window_seconds:.3f}", *(f"{value:.6f}" for value in row[chosen])]
             for start, row in zip(self.starts, self.scores, strict=True)
         ]
         write_csv(path, ("start", "end", *(self.labels[number] for number in chosen)), rows)
 
-    def draw(self, path: str | os.PathLike[str], labels: Sequence[int] | None = None) -> None:
+    def draw(self, path: str | os.PathLike[str]) -> None:
         """Write a picture, PNG, SVG or PDF: a row a label (the `MOST_ROWS` best by mean), dark where it is heard."""
         from matplotlib.figure import Figure
 
-        chosen = self.strongest(MOST_ROWS) if labels is None else list(labels)
+        chosen = self.strongest(MOST_ROWS)
         figure = Figure(figsize=(10, 1.4 + 0.28 * len(chosen)), layout="constrained")
         axes = figure.subplots()
         end = self.starts[-1] + self.window_seconds

@@ -23,6 +23,7 @@ from folksong.models.inference import prepared
 from folksong.models.joint import listen
 from folksong.models.tagger import Tagger
 from folksong.prediction.over_time import ScoresOverTime
+from folksong.prediction.thresholds import DEFAULT_THRESHOLD
 from folksong.prediction.windows import (
     AudioInput,
     Clip,
@@ -131,6 +132,11 @@ class LoadedTagger:
         """What gives the logits."""
         return self.model
 
+    @property
+    def limits(self) -> npt.NDArray[np.float64]:
+        """(n_labels,) from which score on a label is decided for: the tuned thresholds, or the usual one."""
+        return np.full(len(self.labels), DEFAULT_THRESHOLD) if self.thresholds is None else self.thresholds
+
     def listen(self) -> None:
         """Give, in the place of scores, where recordings lie in the joint space of the network (Model 6)."""
         self.labels = tuple(map(str, range(listen(self.network))))
@@ -165,19 +171,12 @@ class LoadedTagger:
     def over_time(self, file: str | os.PathLike[str]) -> ScoresOverTime:
         """Return what the tagger says of each window of a recording, whose mean is its score; errors as of `tag`."""
         clip: Clip
-        if self.hears_long and is_long(file):
+        if is_long(file):
             clip = LongRecording(file, self.audio.sample_rate, self.audio.preset)
         else:
             clip = self.audio.clip(decode(file, self.audio.sample_rate))
         starts = window_starts(clip.n_steps, self.window_steps, self.hop_steps)
-        rows = score_clips(
-            self.model,
-            (Window(clip, start, self.window_steps) for start in starts),
-            window_steps=self.window_steps,
-            batch_size=self.batch_size,
-            autocast=self.autocast,
-            link=self.link,
-        )
+        rows = self._score(Window(clip, start, self.window_steps) for start in starts)
         seconds = np.array(starts) * (self.audio.window_seconds / self.window_steps)
         return ScoresOverTime(
             os.fspath(file), self.labels, seconds, self.audio.window_seconds, np.array(list(rows))
@@ -226,12 +225,13 @@ class LoadedTagger:
 
     def _heard(self, samples: npt.NDArray[np.float32], threads: ThreadPoolExecutor | None = None) -> Scores:
         """Return the scores of mono samples (n_samples,)."""
-        return self._score(self.audio.clip(samples), threads)
+        (scores,) = self._score([self.audio.clip(samples)], threads)
+        return scores
 
-    def _score(self, clip: Clip, threads: ThreadPoolExecutor | None = None) -> Scores:
-        (scores,) = score_clips(
+    def _score(self, clips: Iterable[Clip], threads: ThreadPoolExecutor | None = None) -> Iterator[Scores]:
+        return score_clips(
             self.model,
-            [clip],
+            clips,
             window_steps=self.window_steps,
             hop_steps=self.hop_steps,
             batch_size=self.batch_size,
@@ -239,12 +239,12 @@ class LoadedTagger:
             threads=threads,
             link=self.link,
         )
-        return scores
 
     def _predict(self, file: str | os.PathLike[str], threads: ThreadPoolExecutor | None = None) -> Prediction:
         if self.hears_long and is_long(file):
             clip = LongRecording(file, self.audio.sample_rate, self.audio.preset)
-            n_samples, peak, scores = clip.n_samples, clip.peak, self._score(clip, threads)
+            (scores,) = self._score([clip], threads)
+            n_samples, peak = clip.n_samples, clip.peak
         else:
             samples = decode(file, self.audio.sample_rate)
             n_samples, peak = len(samples), float(np.abs(samples).max())

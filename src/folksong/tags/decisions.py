@@ -46,12 +46,10 @@ class Decision:
             raise FolksongError(f"no decision: {str(asdict(self))[:200]}")
 
 
-def decide(path: str | os.PathLike[str], decision: Decision) -> Decision:
-    """Append a decision to a file, made if missing, and return it with its time; it is on disk then."""
-    entry: dict[str, Any] = asdict(decision)
-    entry["when"] = decision.when or datetime.now(UTC).isoformat(timespec="seconds")
-    journal.append(path, [entry])
-    return _read(entry)
+def decide(path: str | os.PathLike[str], decision: Decision) -> None:
+    """Append a decision to a file, made if missing, with the time if it has none; it is on disk then."""
+    when = decision.when or datetime.now(UTC).isoformat(timespec="seconds")
+    journal.append(path, [{**asdict(decision), "when": when}])
 
 
 def read_decisions(path: str | os.PathLike[str]) -> tuple[Decision, ...]:
@@ -93,20 +91,19 @@ def decided(table: TagTable, decisions: Iterable[Decision]) -> TagTable:
     taken -= confirmed
     if not given and not taken:
         return table
-    entries = table.weights.tocoo()
-    rows, columns = table.track_ids[entries.row], table.tags[entries.col]
-    kept = np.fromiter((pair not in taken for pair in zip(rows, columns, strict=True)), bool, len(rows))
+    entries, new = table.weights.tocoo(), sorted(given)
+    gone = [table.track_index[track] * table.n_tags + table.tag_index[tag] for track, tag in taken]
+    kept = ~np.isin(entries.row.astype(np.int64) * table.n_tags + entries.col, gone)
     weight = float(entries.data.max()) if table.n_counts else 1.0
-    track_ids = _with(table.track_ids, (track for track, _ in sorted(given)))
-    tags = _with(table.tags, (tag for _, tag in sorted(given)))
+    track_ids = list(dict.fromkeys([*table.track_ids, *(track for track, _ in new)]))
+    tags = list(dict.fromkeys([*table.tags, *(tag for _, tag in new)]))
     row_of, column_of = ({name: n for n, name in enumerate(names)} for names in (track_ids, tags))
-    more = sorted((row_of[track], column_of[tag]) for track, tag in given)
     return TagTable.from_codes(
         track_ids,
         tags,
-        np.concatenate([entries.row[kept], [row for row, _ in more]]).astype(np.int64),
-        np.concatenate([entries.col[kept], [column for _, column in more]]).astype(np.int64),
-        np.concatenate([entries.data[kept], np.full(len(more), weight)]).astype(np.float32),
+        np.concatenate([entries.row[kept], [row_of[track] for track, _ in new]]).astype(np.int64),
+        np.concatenate([entries.col[kept], [column_of[tag] for _, tag in new]]).astype(np.int64),
+        np.concatenate([entries.data[kept], np.full(len(new), weight)]).astype(np.float32),
     )
 
 
@@ -114,7 +111,3 @@ def _read(entry: dict[str, Any]) -> Decision:
     if not isinstance(entry["tags"], Sequence) or isinstance(entry["tags"], str):
         raise TypeError("its tags are no list")
     return Decision(**{**entry, "tags": tuple(entry["tags"])})
-
-
-def _with(names: Iterable[str], more: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys([*names, *more]))

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from folksong.embeddings.store import DESCRIPTION_NAME, EMBEDDINGS, Embeddings, read_embeddings
-from folksong.errors import FolksongError, nearest
+from folksong.errors import FolksongError, counted, nearest
 from folksong.files import sha256_file
 from folksong.labels import Label, LabelSpace, all_tags, drop, top
 from folksong.labels.dictionary import read_legacy_space
@@ -459,9 +459,7 @@ def _report(
 ) -> None:
     if unlabelled:
         what = "kept as negative examples" if keep_unlabelled else "left out (keep_unlabelled keeps them)"
-        logger.info(
-            "%s part: %d track%s without a label, %s", part, unlabelled, "s" * (unlabelled != 1), what
-        )
+        logger.info("%s part: %s without a label, %s", part, counted(unlabelled, "track"), what)
     if absent and n_tracks:
         shown = ", ".join(map(repr, absent[:10])) + (
             f" and {len(absent) - 10} more" if len(absent) > 10 else ""
@@ -469,4 +467,4 @@ def _report(
         logger.warning(
             "%s part: %d of %d labels have no positive example: %s", part, len(absent), n_labels, shown
         )
-    logger.info("%s part: %d track%s", part, n_tracks, "s" * (n_tracks != 1))
+    logger.info("%s part: %s", part, counted(n_tracks, "track"))

@@ -81,6 +81,9 @@ def cooccurrence(space: LabelSpace, tags: Tags) -> LabelCooccurrence:
     return LabelCooccurrence(space.names, np.asarray((present.T @ present).toarray(), np.int64))
 
 
+NEARLY_SAME = 0.8  # Jaccard index above which two labels' tracks are nearly the same
+
+
 def doubtful(space: LabelSpace, tags: Tags) -> list[str]:
     """Return a line for each label that means little on its tracks; builders' commands print them.
 
@@ -98,7 +101,7 @@ def doubtful(space: LabelSpace, tags: Tags) -> list[str]:
         if its > table.n_tracks / 3:
             lines.append(f"label {name!r}: on {its:,} of {table.n_tracks:,} tracks, more than a third of all")
     together = n_tracks[:, None] + n_tracks - counts
-    for one, other in np.argwhere(np.triu(counts > 0.8 * together, k=1) & (together > 0)).tolist():
+    for one, other in np.argwhere(np.triu(counts > NEARLY_SAME * together, k=1) & (together > 0)).tolist():
         lines.append(f"labels {space.names[one]!r} and {space.names[other]!r}: nearly the same tracks")
     return lines
 

@@ -68,13 +68,13 @@ def clean(
                 changed = True
                 logs.append(log)
                 merged = sum(after is not None for after, _ in log.tags.values())
-                done = {
-                    "renamed or merged": counted(merged, "tag"),
-                    "dropped": counted(len(log.tags) - merged, "tag"),
-                    "left out": counted(len(log.tracks), "track"),
-                    "given what they imply": counted(len(log.implied), "tag"),
-                }
-                told = ", ".join(f"{number} {what}" for what, number in done.items() if number[:2] != "0 ")
+                done = (
+                    (merged, "tag", "renamed or merged"),
+                    (len(log.tags) - merged, "tag", "dropped"),
+                    (len(log.tracks), "track", "left out"),
+                    (len(log.implied), "tag", "given what they imply"),
+                )
+                told = ", ".join(f"{counted(number, noun)} {what}" for number, noun, what in done if number)
                 logger.info("%s: %s; %s left", step.name, told, counted(table.n_tags, "tag"))
                 if not table.n_counts:
                     logger.warning("%s: no tag is left; give another recipe", step.name)

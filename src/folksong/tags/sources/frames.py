@@ -20,7 +20,7 @@ from typing import Literal
 import polars as pl
 
 from folksong.errors import FileFormatError, FolksongError, UnclearSourceError
-from folksong.files import described, kind_of
+from folksong.files import described, kind_of_content
 
 PARQUET_MAGIC = b"PAR1"
 SEPARATORS = ("\t", ",", ";", "|")
@@ -190,7 +190,7 @@ def _is_header(data: bytes) -> bool:
 
 def utf8_bytes(path: str | os.PathLike[str], data: bytes, encoding: str = "utf-8") -> bytes:
     """Return the text of a file as UTF-8 bytes without a byte order mark."""
-    if kind := kind_of(path) or ("JSON" if data.startswith((b"{", b"[{")) else ""):
+    if kind := kind_of_content(data) or ("JSON" if data.startswith((b"{", b"[{")) else ""):
         raise FileFormatError(f"{path}: not a table of tags, but {kind}")
     if data.startswith((b"\xff\xfe", b"\xfe\xff")) and encoding == "utf-8":
         encoding = "utf-16"
