@@ -356,9 +356,13 @@ def json_value(value: Any) -> Any:
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Write `value` as indented UTF-8 JSON, whole or not at all. Keys keep their order; NaN is an error."""
-    with atomic_write(path, "w") as stream:
-        json.dump(value, stream, ensure_ascii=False, indent=2, allow_nan=False)
-        stream.write("\n")
+    with atomic_write(path) as stream:
+        stream.write(json_bytes(value))
+
+
+def json_bytes(value: Any) -> bytes:
+    """Return `value` as indented UTF-8 JSON."""
+    return f"{json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False)}\n".encode()
 
 
 def write_csv(

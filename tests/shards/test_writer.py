@@ -235,7 +235,9 @@ def test_a_killed_writing_continues_to_the_same_bytes(make_tracks: MakeTracks, t
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not (out / "manifest.json").exists()
-    (out / ".waveform_6.tfrecord.abc.part").write_bytes(b"debris of the process that died")
+    debris = out / ".waveform_6.tfrecord.0123abcd.part"
+    debris.write_bytes(b"of the process that died")
+    os.utime(debris, (1, 1))
     write_shards(tracks, out, n_files=6, jobs=1)
     assert content(out) == content(tmp_path / "whole")
 
@@ -310,7 +312,7 @@ def test_an_estimate_is_near_the_truth(make_tracks: MakeTracks, tmp_path: Path) 
 
     tracks = make_tracks(30)
     encoding = make_encoding("log-mel-spectrogram", 16000, read_preset("urop2019"), None, "float32")
-    plan = make_plan(tracks, [], tmp_path / "out", encoding, 2, 0)
+    plan = make_plan(tracks, [], encoding, 2, 0)
     with Workers(1, isolated=False) as workers:
         guess = estimate_write([plan.task_track(i) for i in range(30)], 30, encoding, workers)
     truth = write_shards(tracks, tmp_path / "out", audio_format="log-mel-spectrogram", jobs=1).n_bytes

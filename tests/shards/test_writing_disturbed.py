@@ -17,12 +17,13 @@ import pytest
 import soundfile
 
 from folksong.audio.catalogue import Track, scan_folder
+from folksong.claims import Claims
 from folksong.errors import FolksongError
-from folksong.files import locked
 from folksong.shards.index import Manifest
 from folksong.shards.maintenance import merge_shards, repair_shards
 from folksong.shards.reader import ShardReader
 from folksong.shards.writer import write_shards
+from folksong.stores import open_store
 
 MakeTracks = Callable[[int], list[Track]]
 RATE = 16000
@@ -228,31 +229,35 @@ def test_c8_ctrl_c_at_the_start_shows_no_traceback_of_a_worker(slow_tracks: Path
         assert "Traceback" not in said
 
 
-def test_b3_two_writings_into_one_folder_at_once(slow_tracks: Path, tmp_path: Path) -> None:
+def test_b3_another_writing_into_the_same_folder_is_refused_and_the_same_one_joins(
+    slow_tracks: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     with writing(slow_tracks, out, "--seed", "1") as process:
-        for options in ({"seed": 2}, {"seed": 1}, {"seed": 2, "overwrite": True}, {"seed": 2, "n_files": 3}):
+        for options in ({"seed": 2}, {"seed": 2, "overwrite": True}, {"seed": 2, "n_files": 3}):
             with pytest.raises(
                 FolksongError, match=rf"another process writes these shards.*\(process {process.pid} on "
             ):
                 write_shards(scan_folder(slow_tracks), out, [], **{"n_files": 6, "jobs": 1, **options})  # type: ignore[arg-type]
+        manifest = write_shards(scan_folder(slow_tracks), out, [], n_files=6, jobs=1, seed=1)
         _, said = process.communicate(timeout=120)
         assert process.returncode == 0, said
-    manifest = Manifest.read(out)
+    assert Manifest.read(out) == manifest
     assert (manifest.n_tracks, manifest.provenance["seed"]) == (N_SLOW, 1)
     assert not (out / ".writing").exists()
 
 
-def test_b3_parts_are_written_side_by_side_but_not_twice(make_tracks: MakeTracks, tmp_path: Path) -> None:
+def test_b3_parts_are_written_side_by_side_and_a_writing_is_not_repaired(
+    make_tracks: MakeTracks, tmp_path: Path
+) -> None:
     tracks, out = make_tracks(8), tmp_path / "out"
     write_shards(tracks, out, n_files=4, jobs=1, start_stop=(1, 1))
-    with locked(out / ".writing" / "files_2_3.lock", "busy"):
-        write_shards(tracks, out, n_files=4, jobs=1, start_stop=(4, 4))
-        for options in ({"start_stop": (3, 4)}, {}, {"start_stop": (1, 1), "overwrite": True}):
-            with pytest.raises(FolksongError, match=rf"\(process {os.getpid()} on "):
-                write_shards(tracks, out, n_files=4, jobs=1, **options)  # type: ignore[arg-type]
+    with Claims(open_store(out), ".writing") as claims:
+        assert claims.take("waveform_2")
+        write_shards(tracks, out, n_files=4, jobs=1, start_stop=(3, 4))
         with pytest.raises(FolksongError, match="another process writes shards here"):
             repair_shards(out)
+    assert not (out / ".writing" / "waveform_2.1.claim").exists()
     assert write_shards(tracks, out, n_files=4, jobs=1).n_tracks == 8
 
 

@@ -73,7 +73,7 @@ def stoppable() -> Iterator[None]:
         signal.signal(number, _note_signal)
     try:
         yield
-        _stop_if_asked()
+        stop_if_asked()
     finally:
         for number in taken:
             signal.signal(number, usual[number])
@@ -84,10 +84,10 @@ def stoppable() -> Iterator[None]:
 def _note_signal(number: int, _: object) -> None:
     _signals.append(number)
     if len(_signals) > 1:
-        _stop_if_asked()
+        stop_if_asked()
 
 
-def _stop_if_asked() -> None:
+def stop_if_asked() -> None:
     """Raise the exception of the signal that came, if one did."""
     if _signals:
         raise KeyboardInterrupt if _signals[0] == signal.SIGINT else SystemExit(128 + _signals[0])
@@ -107,7 +107,7 @@ class Guard:
 
     def begin(self, path: str, limit_seconds: float) -> None:
         """Name the recording that comes next; the process ends if it takes longer than `limit_seconds`."""
-        _stop_if_asked()
+        stop_if_asked()
         if self.say is not None:
             self.say(path, limit_seconds)
 
@@ -156,7 +156,7 @@ class Workers:
                 if not pending:
                     return
                 done, pending = wait(pending, SECONDS_BETWEEN_LOOKS, FIRST_COMPLETED)
-                _stop_if_asked()
+                stop_if_asked()
                 for future in done:
                     yield future.result()
         finally:

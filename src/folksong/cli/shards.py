@@ -37,18 +37,18 @@ def shards() -> None:
 
 
 @shards.command(
-    of="shards.writer:write_shards", without=("limit_seconds",), resumable="Finished shards are kept"
+    of="shards.writer:write_shards", without=("limit_seconds", "worker"), resumable="Finished shards are kept"
 )
 def write(
     tracks: File, out: Folder, *, tags: Sequence[File] = (), min_weight: float | None = None,
     root: File | None = None, audio_format: AudioFormat = "waveform",
-    storage: Literal["float32", "float16", "int16"] = "float32", **settings: Any,
+    storage: Literal["float32", "float16", "int16"] = "float32", worker: str | None = None, **settings: Any,
 ) -> None:  # fmt: skip
     """Encode the recordings of TRACKS into the folder OUT.
 
     TRACKS is a CSV file with the columns track_id and mp3_path, or a folder of recordings. Broken recordings are left
     out and listed in OUT/skipped.csv. A command that was stopped continues when it is given again, and ends with the
-    same bytes.
+    same bytes. The same command given several times at once, on any machines, shares the work.
 
     Example:
       folksong shards write instruments/ shards/mel --tags instruments/ --format log-mel-spectrogram
@@ -62,6 +62,7 @@ def write(
         storage: float16 and int16 take half the disk; TensorFlow's parser reads float32.
         start_stop (A B): Write only files A to B (from 1, both included): the rest is another command's, here or on
             another machine.
+        worker (I/N): This is worker I of N, from 1: it begins with its own part, then helps with the rest.
         seed: Of the order of tracks in the shards.
         overwrite: Replace the shards of other tracks, tags or settings in OUT.
         check_disk (--disk-check/--no-disk-check): Refuse when the disk is too small.
@@ -70,7 +71,10 @@ def write(
 
     tables = [fs.read_tags(source, min_weight=min_weight) for source in tags]
     found = fs.scan_folder(tracks) if Path(tracks).is_dir() else fs.read_catalogue(tracks, root)
-    manifest = fs.write_shards(found, out, tables, audio_format=audio_format, storage=storage, **settings)
+    part = None if worker is None else _worker_of(worker)
+    manifest = fs.write_shards(
+        found, out, tables, audio_format=audio_format, storage=storage, worker=part, **settings
+    )
     skipped, damaged = (manifest.provenance[key] for key in ("n_skipped", "n_damaged"))
     size = tqdm.format_sizeof(manifest.n_bytes, "B")
     click.echo(
@@ -78,6 +82,13 @@ def write(
         + (f"; {skipped:,} left out (see skipped.csv)" if skipped else "")
         + (f"; {damaged:,} written from damaged files (see damaged.csv)" if damaged else "")
     )
+
+
+def _worker_of(text: str) -> tuple[int, int]:
+    number, slash, n_workers = text.partition("/")
+    if not (slash and number.isdecimal() and n_workers.isdecimal()):
+        raise click.BadParameter(f"{text!r} is not I/N, such as 3/20", param_hint="--worker")
+    return int(number), int(n_workers)
 
 
 @shards.command

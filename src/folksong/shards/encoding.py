@@ -11,7 +11,7 @@ import shutil
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,7 +24,7 @@ from folksong.audio.decode import read_recording
 from folksong.audio.log_mel import FeaturePreset, log_mel, read_preset
 from folksong.audio.workers import Guard, Workers
 from folksong.errors import AudioError, FolksongError
-from folksong.files import sha256_file
+from folksong.files import json_bytes, sha256_file
 from folksong.recordings import printable
 from folksong.shards.format import FOOTER_BYTES, HEADER_BYTES, encode_example
 from folksong.shards.index import (
@@ -34,16 +34,19 @@ from folksong.shards.index import (
     STORAGES,
     TAGS_KEY,
     TRACK_ID_KEY,
+    WRITING_NAME,
     ShardFile,
     encode_text,
     write_records,
 )
+from folksong.stores import is_address, open_store
 
 Item = TypeVar("Item")
 
 ENCODING_VERSION = 1  # raise it when the same recording would give other bytes
 INT16_PEAK = 32767
 SECONDS_A_MEGABYTE = 2.0  # of a recording's file, beside the fixed limit: hours of audio take their time
+UPLOAD_LIMIT_SECONDS = 6 * 3600.0  # the store's own time limits come first
 PROBES_PER_ENDING, PROBE_LIMIT_SECONDS = 8, 20.0
 
 TrackTags = tuple[tuple[str, ...], tuple[float, ...] | None]
@@ -170,6 +173,33 @@ def write_shard(
         index = write_records(path, payloads())
     file = ShardFile.of(path.name, index, recordings_sha256(tracks))
     return ShardResult(file, tuple(skipped), tuple(damaged), stamp)
+
+
+def note_name(shard: str) -> str:
+    """Return where a writing notes that a shard is whole."""
+    return f"{WRITING_NAME}/{Path(shard).stem}.json"
+
+
+def put_shard(
+    guard: Guard,
+    folder: str,
+    name: str,
+    tracks: Sequence[TaskTrack],
+    encoding: Encoding,
+    limit_seconds: float,
+) -> ShardResult:
+    """Write one shard with its index into a folder or an object store, then, if it has none, its note.
+
+    Raises:
+        FolksongError: the disk is full or not writable, or the store refuses.
+    """
+    store = open_store(folder)
+    with store.writing(name) as path:
+        result = write_shard(guard, path, tracks, encoding, limit_seconds)
+        if is_address(folder):
+            guard.begin(f"{folder}/{name}", UPLOAD_LIMIT_SECONDS)
+    store.put_if_absent(note_name(name), json_bytes(asdict(result)))
+    return result
 
 
 def _encode_guarded(

@@ -28,11 +28,11 @@ from folksong.files import (
     atomic_write,
     but_it_is,
     described,
+    json_bytes,
     open_regular,
     read_document,
     reading,
     sha256_json,
-    write_json,
 )
 from folksong.shards.format import (
     FOOTER_BYTES,
@@ -45,6 +45,7 @@ from folksong.shards.format import (
     iterate_records,
     parse_example,
 )
+from folksong.stores import is_address, open_store
 
 MANIFEST_NAME, WRITING_NAME = "manifest.json", ".writing"
 FORMAT = "folksong.shards"
@@ -482,7 +483,7 @@ class Manifest:
         return window_steps(seconds, self.sample_rate, self.preset)
 
     def write(self, folder: str | os.PathLike[str]) -> None:
-        """Write ``manifest.json`` into `folder`."""
+        """Write ``manifest.json`` into `folder`, a path or an address."""
         content = {
             "format": FORMAT,
             "version": MANIFEST_VERSION,
@@ -496,14 +497,15 @@ class Manifest:
             "provenance": dict(self.provenance),
             "files": [vars(file) for file in self.files],
         }
-        write_json(Path(folder) / MANIFEST_NAME, {**content, HASH_KEY: sha256_json(content)})
+        document = json_bytes({**content, HASH_KEY: sha256_json(content)})
+        open_store(folder).put(MANIFEST_NAME, document)
 
     @classmethod
     def read(cls, folder: str | os.PathLike[str]) -> "Manifest":
-        """Read a folder's ``manifest.json``."""
-        path = Path(folder) / MANIFEST_NAME
+        """Read the ``manifest.json`` of a folder, a path or an address."""
+        path = open_store(folder).local(MANIFEST_NAME)
         if not path.exists():
-            raise FolksongError(_missing(Path(folder)))
+            raise FolksongError(_missing(folder))
         content = read_document(
             path, FORMAT, MANIFEST_VERSION, "a manifest of shards", "writing shards makes one"
         )
@@ -535,7 +537,10 @@ def _require_whole(name: str, value: object, least: int, most: int | None = None
         raise FolksongError(f"{name} must be a whole number, {limits}, not {value!r}")
 
 
-def _missing(folder: Path) -> str:
+def _missing(place: str | os.PathLike[str]) -> str:
+    folder = Path(place)
+    if is_address(place):
+        return f"{place}: no shards there (no {MANIFEST_NAME}), or their writing is not finished"
     if not folder.is_dir():
         return f"{folder}: no {'such ' * (not folder.exists())}folder of shards{but_it_is(folder)}"
     if (folder / WRITING_NAME).is_dir():

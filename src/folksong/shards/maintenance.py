@@ -18,8 +18,8 @@ import numpy as np
 from tqdm import tqdm
 
 from folksong.audio.log_mel import FeaturePreset
+from folksong.claims import Claims
 from folksong.errors import FileFormatError, FolksongError
-from folksong.files import is_locked
 from folksong.shards.encoding import free_bytes, make_encoding
 from folksong.shards.format import ContentError
 from folksong.shards.index import (
@@ -37,6 +37,7 @@ from folksong.shards.index import (
 from folksong.shards.plan import number_of_files
 from folksong.shards.reader import ShardReader
 from folksong.shards.verify import ExaminedShard, examine_shard
+from folksong.stores import open_store
 from folksong.tags.sources.lastfm import is_sqlite
 from folksong.tags.tag_lists import read_tag_list
 
@@ -93,7 +94,7 @@ def repair_shards(
     paths = sorted(root.glob("*.tfrecord"), key=_natural)
     if not paths:
         raise FolksongError(f"{root}: no .tfrecord files here; there is nothing to repair")
-    if any(is_locked(path) for path in (root / WRITING_NAME).glob("*.lock")):
+    if Claims(open_store(root), WRITING_NAME).holders():
         raise FolksongError(f"{root}: another process writes shards here; wait until it has ended")
     old = Manifest.read(root) if (root / MANIFEST_NAME).exists() else None
     examined = {

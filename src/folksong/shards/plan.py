@@ -1,8 +1,4 @@
-"""The plan of a writing: which track goes into which shard, and what became of each shard so far.
-
-A pure function of tracks, tags, settings and seed. While the writing is under way, the folder's ``.writing/`` holds a
-note of each finished shard.
-"""
+"""The plan of a writing: which track goes into which shard. A pure function of tracks, tags, settings and seed."""
 
 from __future__ import annotations
 
@@ -12,24 +8,20 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import TypeAdapter
 
 from folksong.errors import FolksongError
-from folksong.files import write_json
 from folksong.shards.encoding import (
     ENCODING_VERSION,
     Encoding,
-    ShardResult,
     TaskTrack,
     TrackProblem,
     TrackTags,
 )
-from folksong.shards.index import AUDIO_FORMATS, WRITING_NAME, index_path
+from folksong.shards.index import AUDIO_FORMATS
 from folksong.tags.table import TagTable
 
 if TYPE_CHECKING:
@@ -37,7 +29,6 @@ if TYPE_CHECKING:
 
 TRACKS_PER_FILE = 500
 FEWEST_FILES, MOST_FILES = 8, 1000  # of a writing that does not say; fewest: so that several cores have work
-_RESULT = TypeAdapter(ShardResult)
 
 
 @dataclass(frozen=True)
@@ -51,7 +42,6 @@ class Plan:
         fingerprint: hash of ids, tags, settings and seed; `paths` of where the recordings are.
     """
 
-    folder: Path
     tracks: Sequence[Track]
     duplicates: tuple[TrackProblem, ...]
     tables: Sequence[TagTable]
@@ -70,28 +60,13 @@ class Plan:
     def n_files(self) -> int:
         return len(self.order)
 
-    @property
-    def state(self) -> Path:
-        return self.folder / WRITING_NAME
-
-    def file(self, number: int) -> Path:
-        return self.folder / f"{self.audio_format}_{number}.tfrecord"
+    def name(self, number: int) -> str:
+        """Return the name of a file, from 1."""
+        return f"{self.audio_format}_{number}.tfrecord"
 
     def tracks_of(self, number: int) -> list[Track]:
         """Return the tracks of a file, in its order."""
         return [self.tracks[position] for position in self.order[number - 1].tolist()]
-
-    def remember(self, result: ShardResult) -> None:
-        write_json(self.state / f"{Path(result.file.name).stem}.json", asdict(result))
-
-    def result(self, number: int) -> ShardResult | None:
-        """Return what became of a file, or None if it is still to be written."""
-        try:
-            result = _RESULT.validate_json((self.state / f"{self.file(number).stem}.json").read_bytes())
-            whole = self.file(number).stat().st_size == result.file.n_bytes
-        except (OSError, ValueError):  # no note, or a damaged one
-            return None
-        return result if whole and index_path(self.file(number)).exists() else None
 
     def task_track(self, position: int) -> TaskTrack:
         """Return a track with its tags."""
@@ -121,7 +96,6 @@ class Plan:
 def make_plan(
     tracks: Iterable[Track],
     tables: Sequence[TagTable],
-    folder: Path,
     encoding: Encoding,
     n_files: int | None,
     seed: int,
@@ -147,9 +121,7 @@ def make_plan(
         digest.update(f"{track.track_id}\0".encode("utf-8", "surrogatepass"))
         paths.update(f"{os.fspath(track.path)}\0".encode("utf-8", "surrogatepass"))
     fingerprint = digest.hexdigest()
-    return Plan(
-        folder, kept, duplicates, tables, encoding, order, seed, tags_sha256, fingerprint, paths.hexdigest()
-    )
+    return Plan(kept, duplicates, tables, encoding, order, seed, tags_sha256, fingerprint, paths.hexdigest())
 
 
 def number_of_files(n_tracks: int, wanted: int | None) -> int:

@@ -1,39 +1,48 @@
 """Writing a folder of TFRecord shards: by any number of processes, stopped and continued at will, the same bytes.
 
-Tracks are shuffled by the seed and dealt out to the files. While a writing is under way the folder holds
-``.writing/``: the plan, and a note of each finished shard. Each shard appears whole or not at all; ``skipped.csv``,
-``damaged.csv`` and at last ``manifest.json`` follow when all are there. Running the same command again continues.
+Tracks are shuffled by the seed and dealt out to the files. The same command, given any number of times on any number of
+machines, shares the files out by claims (`folksong.claims`). While a writing is under way the folder, on disk or in an
+object store, holds ``.writing/``: the plan, claims, and a note of each finished shard, put when shard and index are
+there whole. ``skipped.csv``, ``damaged.csv`` and at last ``manifest.json`` follow when all are.
 """
 
+import json
 import logging
 import os
-import shutil
+import random
+import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 from tqdm import tqdm
 
 from folksong.audio.catalogue import Track
 from folksong.audio.log_mel import FeaturePreset
-from folksong.audio.workers import Workers, n_processes, stoppable
+from folksong.audio.workers import Workers, n_processes, stop_if_asked, stoppable
+from folksong.claims import Claims
 from folksong.errors import FolksongError
-from folksong.files import locked, read_json, write_csv, write_json
+from folksong.files import json_bytes, write_csv
 from folksong.recordings import some_of
 from folksong.shards.encoding import (
+    ShardResult,
     estimate_write,
     free_bytes,
     make_encoding,
+    note_name,
+    put_shard,
     recordings_sha256,
     spread,
     stamp_of,
-    write_shard,
 )
 from folksong.shards.index import MANIFEST_NAME, WRITING_NAME, Manifest, index_path
 from folksong.shards.plan import Plan, make_plan
 from folksong.shards.reader import CHECKED_NAME, read_checked, remember_checked
+from folksong.stores import Store, is_address, open_store
 from folksong.tags.sources.read_tags import as_table
 from folksong.tags.table import TagTable
 
@@ -41,12 +50,15 @@ logger = logging.getLogger(__name__)
 
 Tags = TagTable | str | os.PathLike[str]
 
-PLAN_NAME, SKIPPED_NAME, DAMAGED_NAME = "plan.json", "skipped.csv", "damaged.csv"
+PLAN_NAME, SKIPPED_NAME, DAMAGED_NAME = f"{WRITING_NAME}/plan.json", "skipped.csv", "damaged.csv"
 RECORDINGS_KEY = "recordings"  # in CHECKED_NAME: the stamps of what went into each file
 REMEDY = "choose another folder, or overwrite them"
 TRACK_LIMIT_SECONDS = 60.0
 SIZES_LOOKED_AT = 1000
 SAFETY = 1.03  # indexes, and recordings unlike those tried
+SECONDS_BETWEEN_LOOKS = 1.0  # at what others do
+READ_AT_ONCE = 16
+_RESULT = TypeAdapter(ShardResult)
 
 
 def write_shards(
@@ -61,6 +73,7 @@ def write_shards(
     storage: str = "float32",
     n_files: int | None = None,
     start_stop: tuple[int, int] | None = None,
+    worker: tuple[int, int] | None = None,
     jobs: int = -1,
     seed: int = 0,
     overwrite: bool = False,
@@ -68,13 +81,13 @@ def write_shards(
     limit_seconds: float = TRACK_LIMIT_SECONDS,
     progress: bool = False,
 ) -> Manifest:
-    """Encode recordings and their tags into a folder of TFRecord shards; continue a writing that was stopped.
+    """Encode recordings and their tags into a folder of TFRecord shards; continue a writing, or join one under way.
 
     Broken recordings are left out and listed in ``skipped.csv``, damaged ones that were written in ``damaged.csv``.
 
     Args:
         tracks: what to write (`folksong.audio.catalogue`); of a track id that occurs twice the first is taken.
-        out: the folder of shards.
+        out: the folder of shards, or its address in an object store (`folksong.stores`).
         tags: a tag table or where it is, or several: then records hold ``tags_0``, ``tags_1``, …
         audio_format: ``waveform`` or ``log-mel-spectrogram``.
         sample_rate: Hz.
@@ -83,6 +96,7 @@ def write_shards(
         storage: ``float32`` (TensorFlow reads it), ``float16`` or ``int16`` (half the disk).
         n_files: number of shards; None chooses by the number of tracks.
         start_stop: write only these files, from 1, both included; whoever writes the last one completes the folder.
+        worker: this is worker I of N, from 1: it begins with its N-th part of the files, and then helps with the rest.
         jobs: processes; -1 is one a core. With 1 the work happens in this process.
         seed: of the order of tracks.
         overwrite: replace shards that were written from other inputs.
@@ -98,114 +112,18 @@ def write_shards(
     """
     encoding = make_encoding(audio_format, sample_rate, preset, n_mels, storage)
     given = [] if tags is None else [tags] if isinstance(tags, TagTable | str | os.PathLike) else tags
-    plan = make_plan(tracks, [as_table(one) for one in given], Path(out), encoding, n_files, seed)
-    numbers = _range(start_stop, plan.n_files)
-    if not overwrite and (finished := _finished(plan)) is not None:
+    plan = make_plan(tracks, [as_table(one) for one in given], encoding, n_files, seed)
+    numbers = _in_turn(_range(start_stop, plan.n_files), worker)
+    store = open_store(out)
+    if not overwrite and (finished := _finished(plan, store)) is not None:
         return finished
-    with stoppable(), _reserved(plan, numbers, overwrite=overwrite):
-        _write_files(plan, numbers, n_processes(jobs), limit_seconds, check_disk, progress)
-        return _finish(plan)
-
-
-def _finished(plan: Plan) -> Manifest | None:
-    """Return the folder's manifest if all of the plan is written already, from these very recordings."""
-    folder = plan.folder
-    if not (folder / MANIFEST_NAME).exists():
-        _refuse_foreign(folder)
-        return None
-    manifest = Manifest.read(folder)
-    if manifest.provenance.get("inputs_sha256") != plan.fingerprint:
-        raise FolksongError(f"{folder}: holds shards of other tracks, tags or settings; {REMEDY}")
-    known = read_checked(folder).get(RECORDINGS_KEY, {})
-    stamps: dict[str, str] = {}
-    changed = []
-    for number, file in enumerate(manifest.files, 1):
-        tracks = plan.tracks_of(number)
-        stamps[file.name] = stamp_of(tracks)
-        if stamps[file.name] != known.get(file.name) and file.recordings_sha256 != recordings_sha256(tracks):
-            changed.append(file.name)
-    if changed:
-        raise FolksongError(
-            f"{folder}: recordings have changed since these shards were written, namely some of {some_of(changed)}; "
-            f"{REMEDY}"
-        )
-    remember_checked(folder, {RECORDINGS_KEY: stamps})
-    logger.info("%s: these shards are written already; nothing to do", folder)
-    return manifest
-
-
-def _refuse_foreign(folder: Path) -> None:
-    """Leave a place alone that holds something else than an unfinished writing."""
-    if folder.exists() and not folder.is_dir():
-        raise FolksongError(f"{folder}: is a file; shards need a folder of their own")
-    if not folder.is_dir() or (folder / WRITING_NAME / PLAN_NAME).exists():
-        return
-    others = sorted(
-        path.name
-        for path in folder.iterdir()
-        if not path.name.startswith(".") and path.name not in (SKIPPED_NAME, DAMAGED_NAME)
-    )
-    if others:
-        raise FolksongError(
-            f"{folder}: holds files of something else ({some_of(others)}); shards need a folder of their own"
-        )
-
-
-@contextmanager
-def _reserved(plan: Plan, numbers: range, *, overwrite: bool) -> Iterator[None]:
-    """Make the folder ready for these files of the plan, and keep other processes from them."""
-    own = plan.state / f"files_{numbers.start}_{numbers.stop - 1}.lock"
-    busy = "another process writes these shards; wait until it has ended"
-    if overwrite and not (plan.folder / MANIFEST_NAME).exists():
-        _refuse_foreign(plan.folder)
-    with ExitStack() as stack:
-        with locked(plan.state / "folder.lock"):
-            for path in plan.state.glob("files_*.lock"):
-                first, last = map(int, path.stem.split("_")[1:])
-                if overwrite or (first < numbers.stop and numbers.start <= last):
-                    with locked(path, busy):
-                        path.unlink()
-            if overwrite:
-                _clear(plan.folder)
-            _require_same_plan(plan)
-            stack.enter_context(locked(own, busy))
-        yield
-
-
-def _require_same_plan(plan: Plan) -> None:
-    """Note the plan, or compare it with that of the writing that is continued."""
-    state = {
-        "inputs_sha256": plan.fingerprint,
-        "paths_sha256": plan.paths,
-        "files": [plan.file(number).name for number in range(1, plan.n_files + 1)],
-    }
-    path = plan.state / PLAN_NAME
-    if not path.exists():
-        write_json(path, state)
-    elif read_json(path) != state:
-        raise FolksongError(
-            f"{plan.folder}: holds an unfinished writing of other tracks, tags or settings; finish that one with its "
-            f"own command, or {REMEDY}"
-        )
-
-
-def _clear(folder: Path) -> None:
-    """Remove what an earlier writing left, and nothing else.
-
-    The manifest goes first, so that no half-removed folder looks whole; locks stay.
-    """
-    names: list[str] = []
-    if (folder / MANIFEST_NAME).exists():
-        names += [file.name for file in Manifest.read(folder).files]
-    if (folder / WRITING_NAME / PLAN_NAME).exists():
-        names += [Path(name).name for name in read_json(folder / WRITING_NAME / PLAN_NAME)["files"]]
-    (folder / MANIFEST_NAME).unlink(missing_ok=True)
-    for path in [
-        *(folder / name for name in (SKIPPED_NAME, DAMAGED_NAME, CHECKED_NAME)),
-        *(folder / f"{name}{ending}" for name in names for ending in ("", ".index")),
-        *(folder / WRITING_NAME).glob("*.json"),
-    ]:
-        path.unlink(missing_ok=True)
+    with stoppable(), Claims(store, WRITING_NAME) as claims:
+        writing = _Writing(plan, store, claims)
+        writing.begin(overwrite=overwrite)
+        while True:
+            writing.write(numbers, n_processes(jobs), limit_seconds, check_disk, progress)
+            if (manifest := writing.finish()) is not None:
+                return manifest
 
 
 def _range(start_stop: tuple[int, int] | None, n_files: int) -> range:
@@ -215,41 +133,272 @@ def _range(start_stop: tuple[int, int] | None, n_files: int) -> range:
     return range(start, stop + 1)
 
 
-def _write_files(
-    plan: Plan, numbers: range, jobs: int, limit_seconds: float, check_disk: bool, progress: bool
-) -> None:
-    """Write those of these files that are not there yet."""
-    todo = [number for number in numbers if not _is_done(plan, number)]
-    _tell_about(plan, len(numbers) - len(todo))
-    if not todo:
+def _in_turn(numbers: range, worker: tuple[int, int] | None) -> list[int]:
+    """Return the files in the order in which this worker claims them: one in which it rarely meets another."""
+    if worker is None:
+        return random.SystemRandom().sample(numbers, len(numbers))
+    number, n_workers = worker
+    if not 1 <= number <= n_workers:
+        raise FolksongError(f"worker {number} of {n_workers}: workers count from 1")
+    first = (number - 1) * len(numbers) // n_workers
+    return [*numbers[first:], *numbers[:first]]
+
+
+def _finished(plan: Plan, store: Store) -> Manifest | None:
+    """Return the folder's manifest if all of the plan is written already, from these very recordings."""
+    if store.size(MANIFEST_NAME) is None:
+        _refuse_foreign(store)
+        return None
+    manifest = Manifest.read(str(store))
+    if manifest.provenance.get("inputs_sha256") != plan.fingerprint:
+        raise FolksongError(f"{store}: holds shards of other tracks, tags or settings; {REMEDY}")
+    known = read_checked(store.folder).get(RECORDINGS_KEY, {})
+    stamps: dict[str, str] = {}
+    changed = []
+    for number, file in enumerate(manifest.files, 1):
+        tracks = plan.tracks_of(number)
+        stamps[file.name] = stamp_of(tracks)
+        if stamps[file.name] != known.get(file.name) and file.recordings_sha256 != recordings_sha256(tracks):
+            changed.append(file.name)
+    if changed:
+        raise FolksongError(
+            f"{store}: recordings have changed since these shards were written, namely some of {some_of(changed)}; "
+            f"{REMEDY}"
+        )
+    remember_checked(store.folder, {RECORDINGS_KEY: stamps})
+    logger.info("%s: these shards are written already; nothing to do", store)
+    return manifest
+
+
+def _refuse_foreign(store: Store) -> None:
+    """Leave a place alone that holds something else than an unfinished writing."""
+    if not is_address(str(store)) and store.folder.exists() and not store.folder.is_dir():
+        raise FolksongError(f"{store}: is a file; shards need a folder of their own")
+    if store.size(PLAN_NAME) is not None:
         return
-    jobs = min(jobs, len(todo))
-    tasks = (
-        (plan.file(number), tuple(map(plan.task_track, plan.order[number - 1])), plan.encoding, limit_seconds)
-        for number in todo
+    entries = (
+        (path.name for path in store.folder.iterdir())
+        if not is_address(str(store)) and store.folder.is_dir()
+        else store.sizes("")
     )
-    n_tracks = sum(len(plan.order[number - 1]) for number in todo)
-    try:
-        with Workers(jobs, isolated=jobs > 1) as workers:
-            if check_disk:
-                _require_room(plan, todo, workers)
-            with tqdm(total=n_tracks, unit="track", disable=not progress) as bar:
-                for result in workers.map(write_shard, tasks):
-                    plan.remember(result)
-                    bar.update(result.file.n_tracks + len(result.skipped))
-    finally:
-        _remove_leftovers(plan.folder, [plan.file(number).name for number in todo])
-
-
-def _is_done(plan: Plan, number: int) -> bool:
-    """Say whether a file is there, made of the recordings as they are now."""
-    result, tracks = plan.result(number), plan.tracks_of(number)
-    return result is not None and (
-        result.stamp == stamp_of(tracks) or result.file.recordings_sha256 == recordings_sha256(tracks)
+    others = sorted(
+        name for name in entries if not name.startswith(".") and name not in (SKIPPED_NAME, DAMAGED_NAME)
     )
+    if others:
+        raise FolksongError(
+            f"{store}: holds files of something else ({some_of(others)}); shards need a folder of their own"
+        )
 
 
-def _tell_about(plan: Plan, n_done: int) -> None:
+class _Writing:
+    """A plan that is being written into a folder, by this process and perhaps others."""
+
+    def __init__(self, plan: Plan, store: Store, claims: Claims) -> None:
+        self.plan, self.store, self.claims = plan, store, claims
+
+    def _note(self, number: int) -> str:
+        return note_name(self.plan.name(number))
+
+    def begin(self, *, overwrite: bool) -> None:
+        """Note the plan, or compare it with that of the writing that is joined or continued."""
+        state = json_bytes(
+            {
+                "inputs_sha256": self.plan.fingerprint,
+                "paths_sha256": self.plan.paths,
+                "files": [self.plan.name(number) for number in range(1, self.plan.n_files + 1)],
+            }
+        )
+        if overwrite and (whole := self.store.size(MANIFEST_NAME)) is None:
+            _refuse_foreign(self.store)
+        if overwrite and (whole is not None or self._other_than(state)):
+            self._refuse_busy()
+            self._clear()
+        if not self.store.put_if_absent(PLAN_NAME, state) and self._other_than(state):
+            self._refuse_busy()
+            raise FolksongError(
+                f"{self.store}: holds an unfinished writing of other tracks, tags or settings; finish that one with "
+                f"its own command, or {REMEDY}"
+            )
+
+    def _other_than(self, state: bytes) -> bool:
+        found = self.store.read(PLAN_NAME)
+        return found is not None and found.data != state
+
+    def _refuse_busy(self) -> None:
+        if holders := self.claims.holders():
+            raise FolksongError(
+                f"{self.store}: another process writes these shards; wait until it has ended ({some_of(holders)})"
+            )
+
+    def _clear(self) -> None:
+        """Remove what an earlier writing left, and nothing else; the manifest first, so that no half looks whole."""
+        names: list[str] = []
+        if self.store.size(MANIFEST_NAME) is not None:
+            names += [file.name for file in Manifest.read(str(self.store)).files]
+        if (found := self.store.read(PLAN_NAME)) is not None:
+            names += [Path(name).name for name in json.loads(found.data)["files"]]
+        for name in (MANIFEST_NAME, SKIPPED_NAME, DAMAGED_NAME, CHECKED_NAME):
+            self.store.delete(name)
+        for name in names:
+            self.store.delete(name)
+            self.store.delete(index_path(name).name)
+        self._clear_state()
+
+    def _clear_state(self) -> None:
+        for name in self.store.sizes(WRITING_NAME):
+            self.store.delete(f"{WRITING_NAME}/{name}")
+
+    def write(
+        self, numbers: Sequence[int], jobs: int, limit_seconds: float, check_disk: bool, progress: bool
+    ) -> None:
+        """Write those of these files that are not there yet and that nobody else writes, until all are there."""
+        joined = self.claims.holders()
+        if not joined:  # else the notes are as fresh as ours
+            self._forget_changed(numbers)
+        todo = self._left(numbers)
+        _tell_about(self.plan, str(self.store), len(numbers) - len(todo), joined)
+        if not todo:
+            return
+        jobs, claimed = min(jobs, len(todo)), list[str]()
+        try:
+            with Workers(jobs, isolated=jobs > 1) as workers:
+                if check_disk and not joined and not is_address(str(self.store)):
+                    _require_room(self.plan, self.store.folder, todo, workers)
+                n_tracks = sum(len(self.plan.order[number - 1]) for number in todo)
+                with tqdm(total=n_tracks, unit="track", disable=not progress) as bar:
+                    while todo:
+                        n_before = len(claimed)
+                        for result in workers.map(put_shard, self._claimed(todo, claimed, limit_seconds)):
+                            self.claims.release(Path(result.file.name).stem)
+                            bar.update(result.file.n_tracks + len(result.skipped))
+                        if len(claimed) == n_before:
+                            time.sleep(SECONDS_BETWEEN_LOOKS)
+                            stop_if_asked()
+                        todo = self._left(todo)
+        finally:
+            _remove_leftovers(self.store.folder, claimed)
+
+    def _forget_changed(self, numbers: Sequence[int]) -> None:
+        """Remove the notes of files that are not whole, or made of recordings that have changed since."""
+        for number, result in self._results(numbers).items():
+            tracks = self.plan.tracks_of(number)
+            if result is None or (
+                result.stamp != stamp_of(tracks)
+                and result.file.recordings_sha256 != recordings_sha256(tracks)
+            ):
+                self.store.delete(self._note(number))
+
+    def _left(self, numbers: Sequence[int]) -> list[int]:
+        """Return those of these files that are still to be written."""
+        if self.store.size(MANIFEST_NAME) is not None:
+            return []
+        there = self.store.sizes(WRITING_NAME)
+        return [number for number in numbers if Path(self._note(number)).name not in there]
+
+    def _claimed(
+        self, todo: Sequence[int], claimed: list[str], limit_seconds: float
+    ) -> Iterator[tuple[Any, ...]]:
+        """Claim one file after the other, and yield the task of writing it."""
+        waiting = list(todo)
+        while waiting:
+            number = waiting.pop(0)
+            task = Path(self.plan.name(number)).stem
+            if not self.claims.take(task):
+                there = self.store.sizes(WRITING_NAME)
+                busy = {name.partition(".")[0] for name in there if name.startswith(self.plan.audio_format)}
+                waiting = [number for number in waiting if Path(self.plan.name(number)).stem not in busy]
+            elif not self._left([number]):  # it was finished since we looked
+                self.claims.release(task)
+            else:
+                claimed.append(self.plan.name(number))
+                tracks = tuple(map(self.plan.task_track, self.plan.order[number - 1]))
+                yield str(self.store), self.plan.name(number), tracks, self.plan.encoding, limit_seconds
+
+    def _results(self, numbers: Iterable[int]) -> dict[int, ShardResult | None]:
+        """Return what became of those files that have a note; None where note or file is not whole."""
+        notes, files = self.store.sizes(WRITING_NAME), self.store.sizes("")
+        noted = sorted(number for number in numbers if Path(self._note(number)).name in notes)
+
+        def read(number: int) -> ShardResult | None:
+            found = self.store.read(self._note(number))
+            try:
+                result = _RESULT.validate_json(b"" if found is None else found.data)
+            except ValueError:
+                return None
+            name = self.plan.name(number)
+            whole = files.get(name) == result.file.n_bytes and index_path(name).name in files
+            return result if whole else None
+
+        with ThreadPoolExecutor(READ_AT_ONCE) as readers:
+            return dict(zip(noted, readers.map(read, noted), strict=True))
+
+    def finish(self) -> Manifest | None:
+        """Write the lists and the manifest, if every file is there; None if that has to be looked at again."""
+        if self.store.size(MANIFEST_NAME) is not None:
+            return Manifest.read(str(self.store))
+        found = self._results(range(1, self.plan.n_files + 1))
+        if broken := [number for number, result in found.items() if result is None]:
+            for number in broken:
+                self.store.delete(self._note(number))
+            return None
+        results = [result for result in found.values() if result is not None]
+        if len(results) < self.plan.n_files:
+            if self.store.size(MANIFEST_NAME) is not None:  # another process completed the folder meanwhile
+                return None
+            logger.info(
+                "%s: %d of %d files are there; the manifest follows with the last",
+                *(self.store, len(results), self.plan.n_files),
+            )
+            return self._describe(results)
+        if not self.claims.take("manifest"):
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+            stop_if_asked()
+            return None
+        return self._complete(results)
+
+    def _describe(self, results: Sequence[ShardResult]) -> Manifest:
+        plan = self.plan
+        return Manifest(
+            audio_format=plan.audio_format,
+            sample_rate=plan.encoding.sample_rate,
+            preset=plan.encoding.preset,
+            files=tuple(result.file for result in results),
+            storage=plan.encoding.storage,
+            n_tag_databases=len(plan.tables),
+            provenance={
+                "inputs_sha256": plan.fingerprint,
+                "seed": plan.seed,
+                "tags_sha256": list(plan.tags_sha256),
+                "n_skipped": len(plan.duplicates) + sum(len(result.skipped) for result in results),
+                "n_damaged": sum(len(result.damaged) for result in results),
+                "n_untagged": plan.n_untagged,
+            },
+        )
+
+    def _complete(self, results: Sequence[ShardResult]) -> Manifest:
+        manifest, store = self._describe(results), self.store
+        skipped = [*self.plan.duplicates, *(problem for result in results for problem in result.skipped)]
+        damaged = [problem for result in results for problem in result.damaged]
+        for name, problems in ((SKIPPED_NAME, skipped), (DAMAGED_NAME, damaged)):
+            with store.writing(name) as path:
+                write_csv(path, ("track_id", "path", "reason"), map(astuple, sorted(problems)))
+        if manifest.n_tracks == 0:
+            self._clear_state()
+            for file in manifest.files:
+                store.delete(file.name)
+                store.delete(index_path(file.name).name)
+            raise FolksongError(
+                f"none of the {len(self.plan.tracks)} tracks could be read; the first: {min(skipped).reason}"
+            )
+        manifest.write(str(store))
+        remember_checked(
+            store.folder, {RECORDINGS_KEY: {result.file.name: result.stamp for result in results}}
+        )
+        self._clear_state()
+        return manifest
+
+
+def _tell_about(plan: Plan, folder: str, n_done: int, others: Sequence[str]) -> None:
     """Log what is special about the inputs."""
     if plan.duplicates:
         logger.warning(
@@ -265,17 +414,19 @@ def _tell_about(plan: Plan, n_done: int) -> None:
     elif plan.tables and untagged:
         logger.info("%d of %d tracks have no tags; they are written too", untagged, len(plan.tracks))
     if n_done:
-        logger.info("%s: %d of %d files are there already; continuing", plan.folder, n_done, plan.n_files)
+        logger.info("%s: %d of %d files are there already; continuing", folder, n_done, plan.n_files)
+    if others:
+        logger.info("%s: joining %s", folder, some_of(others))
 
 
-def _require_room(plan: Plan, todo: list[int], workers: Workers) -> None:
+def _require_room(plan: Plan, folder: Path, todo: Sequence[int], workers: Workers) -> None:
     """Say what the files still to be written will take."""
     positions: list[int] = np.concatenate([plan.order[number - 1] for number in todo]).tolist()
     tracks = [plan.task_track(position) for position in spread(positions, SIZES_LOOKED_AT)]
     cost = estimate_write(tracks, len(positions), plan.encoding, workers)
     if cost is None:
         return
-    free = free_bytes(plan.folder)
+    free = free_bytes(folder)
     needed, available = (tqdm.format_sizeof(n_bytes, "B") for n_bytes in (cost.record_bytes, free))
     logger.info(
         "%d tracks with %d %s: about %s of disk (%s are free) and %s, judging from %d recordings",
@@ -287,59 +438,13 @@ def _require_room(plan: Plan, todo: list[int], workers: Workers) -> None:
             " store int16 instead of float32 (half the size)," if plan.encoding.storage == "float32" else ""
         )
         raise FolksongError(
-            f"{plan.folder}: the disk is too small: the shards need about {needed}, and {available} are free. Free "
+            f"{folder}: the disk is too small: the shards need about {needed}, and {available} are free. Free "
             f"some space,{half} choose another folder, or write anyway without this check"
         )
 
 
 def _remove_leftovers(folder: Path, names: Iterable[str]) -> None:
-    """Remove temporary files of these names that a process left when it died, now or in an earlier run."""
+    """Remove temporary files of these names, which were ours to write, that a process left when it died."""
     for name in names:
         for leftover in folder.glob(f".{name}*.part"):
             leftover.unlink(missing_ok=True)
-
-
-def _finish(plan: Plan) -> Manifest:
-    """Write the lists and the manifest, if every file is there."""
-    if (plan.folder / MANIFEST_NAME).exists():  # the writer of other files was the last
-        return Manifest.read(plan.folder)
-    results = [result for number in range(1, plan.n_files + 1) if (result := plan.result(number)) is not None]
-    skipped = sorted([*plan.duplicates, *(problem for result in results for problem in result.skipped)])
-    damaged = sorted(problem for result in results for problem in result.damaged)
-    manifest = Manifest(
-        audio_format=plan.audio_format,
-        sample_rate=plan.encoding.sample_rate,
-        preset=plan.encoding.preset,
-        files=tuple(result.file for result in results),
-        storage=plan.encoding.storage,
-        n_tag_databases=len(plan.tables),
-        provenance={
-            "inputs_sha256": plan.fingerprint,
-            "seed": plan.seed,
-            "tags_sha256": list(plan.tags_sha256),
-            "n_skipped": len(skipped),
-            "n_damaged": len(damaged),
-            "n_untagged": plan.n_untagged,
-        },
-    )
-    if len(results) < plan.n_files:
-        logger.info(
-            "%s: %d of %d files are there; the manifest follows with the last",
-            *(plan.folder, len(results), plan.n_files),
-        )
-        return manifest
-    _remove_leftovers(plan.folder, (MANIFEST_NAME, SKIPPED_NAME, DAMAGED_NAME))
-    for name, problems in ((SKIPPED_NAME, skipped), (DAMAGED_NAME, damaged)):
-        write_csv(plan.folder / name, ("track_id", "path", "reason"), map(astuple, problems))
-    if manifest.n_tracks == 0:
-        shutil.rmtree(plan.state, ignore_errors=True)
-        for number in range(1, plan.n_files + 1):
-            plan.file(number).unlink()
-            index_path(plan.file(number)).unlink()
-        raise FolksongError(
-            f"none of the {len(plan.tracks)} tracks could be read; the first: {skipped[0].reason}"
-        )
-    manifest.write(plan.folder)
-    remember_checked(plan.folder, {RECORDINGS_KEY: {result.file.name: result.stamp for result in results}})
-    shutil.rmtree(plan.state, ignore_errors=True)
-    return manifest

@@ -1,0 +1,290 @@
+"""A folder, on disk or in an object store: files that are put whole, or only if none of the name is there.
+
+An address such as ``s3://bucket/shards`` (also ``gs://``, ``az://``, ``abfss://``) stands where a path may stand; the
+package obstore speaks to the store, with its retries, timeouts and uploads in parts, and finds credentials where the
+store's own tools do (``AWS_ACCESS_KEY_ID``, ``GOOGLE_APPLICATION_CREDENTIALS``, ``AZURE_STORAGE_ACCOUNT_NAME``, the
+machine's role, …).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from folksong.errors import FolksongError
+from folksong.files import atomic_write, cache_folder, described, open_regular
+
+_ADDRESS = re.compile(r"(s3a?|gs|az|azure|adl|abfss?):/{1,2}(?=[^/])")
+PART_BYTES, PARTS_AT_ONCE = 16 << 20, 4
+TRIES = 4  # to put a file that must not be there yet: the library does not repeat that by itself
+_CREDENTIALS = (
+    "give credentials as the store's own tools take them (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+    "GOOGLE_APPLICATION_CREDENTIALS, AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, …) and see that they "
+    "may read and write there"
+)
+
+
+class Stored(NamedTuple):
+    """A small file: its bytes, and when it was put (seconds since 1970, by the store's clock)."""
+
+    data: bytes
+    modified: float
+
+
+def is_address(place: str | os.PathLike[str]) -> bool:
+    """Say whether a place is one in an object store; a `Path` of an address, which lost a slash, is."""
+    return bool(_ADDRESS.match(os.fspath(place)))
+
+
+def open_store(place: str | os.PathLike[str]) -> Store:
+    """Return a folder by its path or address. Nothing is made or looked at yet.
+
+    Raises:
+        FolksongError: an address, and obstore is not installed, or the address is none.
+    """
+    return (
+        _open_objects(_ADDRESS.sub(r"\1://", os.fspath(place))) if is_address(place) else Store(Path(place))
+    )
+
+
+class Store:
+    """A folder on disk. Names are relative, with ``/`` between their parts.
+
+    Args:
+        folder: need not exist yet.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __str__(self) -> str:
+        return str(self.folder)
+
+    def read(self, name: str) -> Stored | None:
+        """Return a small file, None if it is not there."""
+        path = self.folder / name
+        with described(path):
+            try:
+                with open_regular(path) as stream:
+                    return Stored(stream.read(), os.fstat(stream.fileno()).st_mtime)
+            except FileNotFoundError:
+                return None
+
+    def size(self, name: str) -> int | None:
+        """Return a file's bytes, None if it is not there."""
+        with suppress(OSError):
+            return (self.folder / name).stat().st_size
+        return None
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """Return name -> bytes of the files of one folder of it ("": of itself), without those below."""
+        found = {}
+        with described(self.folder / folder), suppress(FileNotFoundError, NotADirectoryError):
+            for entry in os.scandir(self.folder / folder):
+                with suppress(FileNotFoundError):  # removed since
+                    if entry.is_file():
+                        found[entry.name] = entry.stat().st_size
+        return found
+
+    def put(self, name: str, data: bytes) -> None:
+        """Write a small file, whole or not at all."""
+        with atomic_write(self.folder / name) as stream:
+            stream.write(data)
+
+    def put_if_absent(self, name: str, data: bytes) -> bool:
+        """Write a small file unless there is one of that name; say whether this call did. Of several, one does."""
+        path = self.folder / name
+        with described(path):
+            for _ in range(TRIES):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                whole = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+                try:
+                    with whole.open("xb") as stream:
+                        stream.write(data)
+                        stream.flush()
+                        os.fsync(stream.fileno())
+                    os.link(whole, path)
+                except FileExistsError:
+                    return False
+                except FileNotFoundError:  # somebody removed the folder when its last file went
+                    continue
+                finally:
+                    whole.unlink(missing_ok=True)
+                return True
+        raise FolksongError(f"{path}: cannot be written; its folder is removed again and again")
+
+    def delete(self, name: str) -> None:
+        """Remove a file if it is there, and the folder below this one that it leaves empty."""
+        path = self.folder / name
+        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            if path.parent != self.folder:
+                path.parent.rmdir()
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[Path]:
+        """Yield the path where a file, and one beside it with ``.index``, is to be written whole."""
+        yield self.folder / name
+
+    def local(self, name: str) -> Path:
+        """Return where a file can be opened now: of an object a copy of this moment, and no file if there is none."""
+        return self.folder / name
+
+
+class _Objects(Store):
+    """A folder of an object store; `folder` is where this machine keeps copies of its files."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        try:
+            import obstore
+            from obstore.store import from_url
+        except ImportError as error:
+            raise FolksongError(
+                f'{address}: object stores need the package obstore: pip install "folksong[stores]"'
+            ) from error
+        self._obs: Any = obstore
+        super().__init__(cache_folder() / "stores" / hashlib.sha256(address.encode()).hexdigest()[:32])
+        with self._described():
+            options: Any = {"timeout": "5 minutes", "allow_http": True}
+            self._store = from_url(address, client_options=options)
+
+    def __str__(self) -> str:
+        return self.address
+
+    @contextmanager
+    def _described(self, name: str = "") -> Iterator[None]:
+        """Make what the store says a `FolksongError` that names the address and says what to do."""
+        place = f"{self.address.rstrip('/')}/{name}".rstrip("/")
+        errors = __import__("obstore.exceptions", fromlist=["BaseError"])
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise FolksongError(f"{place}: no such object or bucket") from error
+        except (errors.BaseError, OSError, ValueError, TimeoutError) as error:
+            said = re.sub(r"\?\S*", "", " ".join(str(error).split()))  # a query may hold a signature
+            denied = isinstance(error, errors.PermissionDeniedError | errors.UnauthenticatedError)
+            denied |= bool(re.search(r"redential|metadata|AccessDenied|InvalidAccessKey", said))
+            remedy = (
+                f"access was refused: {_CREDENTIALS}"
+                if denied
+                else "run the same again when the store answers"
+            )
+            raise FolksongError(f"{place}: {remedy} ({said[:300]})") from error
+
+    def read(self, name: str) -> Stored | None:
+        with self._described(name):
+            try:
+                found = self._obs.get(self._store, name)
+                return Stored(
+                    _whole(found.bytes(), found.meta["size"]), found.meta["last_modified"].timestamp()
+                )
+            except FileNotFoundError:
+                return None
+
+    def size(self, name: str) -> int | None:
+        with self._described(name):
+            try:
+                return int(self._obs.head(self._store, name)["size"])
+            except FileNotFoundError:
+                return None
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        prefix = f"{folder}/" if folder else ""
+        with self._described(folder):
+            pages = self._obs.list(self._store, prefix or None, chunk_size=1000)
+            sizes = {entry["path"].removeprefix(prefix): entry["size"] for page in pages for entry in page}
+        return {name: size for name, size in sizes.items() if "/" not in name}
+
+    def put(self, name: str, data: bytes) -> None:
+        with self._described(name):
+            self._obs.put(self._store, name, data, use_multipart=False)
+
+    def put_if_absent(self, name: str, data: bytes) -> bool:
+        from obstore.exceptions import AlreadyExistsError, BaseError, GenericError
+
+        with self._described(name):
+            for number in range(TRIES):
+                try:
+                    self._obs.put(self._store, name, data, mode="create", use_multipart=False)
+                except AlreadyExistsError:
+                    pass
+                except GenericError:  # it may have come through, and only the answer be lost
+                    if number == TRIES - 1:
+                        raise
+                except BaseError:
+                    raise
+                else:
+                    return True
+                if (there := self.read(name)) is not None:
+                    return there.data == data
+                time.sleep(2.0**number / 4)
+        return False
+
+    def delete(self, name: str) -> None:
+        with self._described(name), suppress(FileNotFoundError):
+            self._obs.delete(self._store, name)
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[Path]:
+        """Yield a path on this machine's disk; what is there in the end is uploaded, the index last."""
+        with tempfile.TemporaryDirectory(prefix="folksong-") as folder:
+            path = Path(folder, name)
+            yield path
+            index = Path(f"{path}.index")
+            there = self.read(index.name) if index.exists() else None
+            if there and there.data == index.read_bytes() and self.size(name) == path.stat().st_size:
+                return  # another worker, or this one before it died, uploaded the very same
+            for file in filter(Path.exists, (path, index)):
+                with self._described(file.name):
+                    self._obs.put(self._store, file.name, file)
+
+    def local(self, name: str) -> Path:
+        path = self.folder / name
+        if (size := self.size(name)) is None:
+            path.unlink(missing_ok=True)
+        else:
+            self.fetch(name, size)
+        return path
+
+    def fetch(self, name: str, size: int) -> str:
+        """Copy an object of so many bytes to this machine, whole or not at all; return its SHA-256."""
+        path, digest = self.folder / name, hashlib.sha256()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if size > shutil.disk_usage(path.parent).free:
+            raise FolksongError(
+                f"{path}: the disk has no room for the {size / 1e6:.1f} MB of {self.address}/{name}"
+            )
+        with atomic_write(path) as stream:
+            for start in range(0, size, PART_BYTES * PARTS_AT_ONCE):
+                stop = min(start + PART_BYTES * PARTS_AT_ONCE, size)
+                for part in self.ranges(name, range(start, stop, PART_BYTES)):
+                    stream.write(part)
+                    digest.update(part)
+        return digest.hexdigest()
+
+    def ranges(self, name: str, starts: range) -> list[bytes]:
+        """Return an object's bytes of a range, cut at its steps."""
+        ends = [min(start + starts.step, starts.stop) for start in starts]
+        with self._described(name):
+            parts = self._obs.get_ranges(self._store, name, starts=list(starts), ends=ends, coalesce=0)
+            return [_whole(part, end - start) for part, start, end in zip(parts, starts, ends, strict=True)]
+
+
+def _whole(data: Any, size: int) -> bytes:
+    if len(data) != size:
+        raise ValueError(f"{len(data)} of {size} bytes came")
+    return bytes(data)
+
+
+_open_objects = lru_cache(maxsize=16)(_Objects)
