@@ -31,8 +31,9 @@ def tags() -> None:
     """What listeners wrote: convert tag sources and look at them.
 
     A SOURCE is a last.fm SQLite database, a CSV, TSV or Parquet file (long: track, tag[, weight]; wide: one column per
-    tag; or ragged: a track and all its tags), or a folder of class folders of recordings. One that needs more to be
-    understood is read by "folksong tags import".
+    tag; or ragged: a track and all its tags), a folder of class folders of recordings, or a dump of MusicBrainz,
+    ListenBrainz, AcousticBrainz, Discogs or last.fm. One that needs more to be understood is read by "folksong tags
+    import".
     """
 
 
@@ -49,6 +50,7 @@ def import_(
     Example:
       folksong tags import instruments/ instruments.db
       folksong tags import user_taggedartists.tsv tags.db --track-column artistID
+      folksong tags import mbdump-derived.tar.bz2 musicbrainz.db
 
     Args:
         min_weight (T): Keep the tags with a weight greater than T (last.fm: 0 to 100).
@@ -205,7 +207,7 @@ def restore(record: File, *, dry_run: bool = False) -> None:
 def _read(source: str, tracks: str | None) -> "fs.TagTable":
     from folksong.tags.tag_lists import read_track_ids
 
-    table = fs.read_tags(source)
+    table = fs.read_tags(source, progress=wants_progress())
     return table.select_tracks(read_track_ids(tracks)) if tracks else table
 
 

@@ -20,6 +20,7 @@ import polars as pl
 from folksong.errors import FileFormatError, FolksongError, UnclearSourceError, nearest
 from folksong.files import atomic_path
 from folksong.recordings import AUDIO_EXTENSIONS
+from folksong.tags.sources.dumps import is_dump, read_dump_artists
 from folksong.tags.sources.frames import COLUMNS, PANDAS_INDEX, TWICE, plain, read_frame
 from folksong.tags.table import Dropped, TagTable, distinct_names, table_of_entries
 
@@ -137,10 +138,12 @@ def read_artists(
     artist_column: str | None = None,
     **text: Any,
 ) -> dict[str, str]:
-    """Read which artist a track is by: track id -> artist, in Unicode's NFC form.
+    """Read which artist a track is by, from a table or a database's dump: track id -> artist, in Unicode's NFC form.
 
     Rows without an artist are passed over.
     """
+    if is_dump(path):
+        return read_dump_artists(path)
     frame = read_frame(path, **text)
     filled = [name for name in frame.columns if frame[name].cast(pl.String).fill_null("").ne("").any()]
     artist = (

@@ -5,12 +5,10 @@ Names of columns are compared by their letters and digits only, whatever their c
 """
 
 import csv
-import gzip
 import io
 import os
 import re
 import tomllib
-import zlib
 from collections import Counter
 from collections.abc import Collection
 from importlib.resources import files
@@ -20,7 +18,8 @@ from typing import Literal
 import polars as pl
 
 from folksong.errors import FileFormatError, FolksongError, UnclearSourceError
-from folksong.files import described, kind_of_content
+from folksong.files import kind_of_content
+from folksong.tags.sources.streams import DAMAGED, open_decompressed
 
 PARQUET_MAGIC = b"PAR1"
 SEPARATORS = ("\t", ",", ";", "|")
@@ -55,7 +54,7 @@ def read_frame(
 
     An index that pandas wrote as a first column, 0, 1, …, is no column. A name that stands in the header again
     becomes the name, `TWICE` and a number. A file whose lines go on with as many tags as a track has (its header ends
-    in ``TAGS``, and a line is longer) gives a row a tag, with a last column ``TAG``.
+    in ``TAGS``, and a line is longer; or in ``genre1``, ``genre2``, …) gives a row a tag, with a last column ``TAG``.
 
     Args:
         path: CSV, TSV or other delimited text, or Parquet (known by its first bytes).
@@ -76,9 +75,13 @@ def read_frame(
     if quotes is None:
         quotes = quotes_are_closed(data, separator)
     header = split_lines(path, data[: data.find(b"\n", 1 << 16) + 1 or None], separator, quotes)[0]
-    if ragged or (header or [""])[-1].rstrip().lower().endswith("tags"):
+    last = (header or [""])[-1].strip().lower()
+    numbered = re.fullmatch(r"(tag|label|genre)\d+", last)
+    if ragged or numbered or last.endswith("tags"):
         lines = split_lines(path, data, separator, quotes)
-        if ragged or max(map(len, lines)) > len(header):
+        if numbered and (first := f"{numbered[1]}1") in (names := [name.strip().lower() for name in header]):
+            return _ragged_frame([[*header[: names.index(first)], "TAGS"], *lines[1:]])
+        if ragged or (last.endswith("tags") and max(map(len, lines)) > len(header)):
             return _ragged_frame(lines)
     if len(header) > 1 and not header[0].startswith(" ") and all(name.startswith(" ") for name in header[1:]):
         # a blank after each separator belongs to no cell
@@ -147,17 +150,14 @@ def _ragged_frame(lines: list[list[str]]) -> pl.DataFrame:
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """Return a file's bytes, decompressed if it is gzip."""
+    """Return a file's bytes, decompressed if it is gzip, bzip2, xz or zstd."""
     if not Path(path).is_file() and Path(path).exists():
         raise FolksongError(f"{path}: not a file; a table of tags is expected here")
-    with described(path):
-        data = Path(path).read_bytes()
-    if not data.startswith(b"\x1f\x8b"):
-        return data
     try:
-        return gzip.decompress(data)
-    except (OSError, EOFError, zlib.error) as error:
-        raise FileFormatError(f"{path}: a damaged gzip file ({error}); fetch it again") from error
+        with open_decompressed(path) as stream:
+            return stream.read()
+    except (*DAMAGED, OSError) as error:
+        raise FileFormatError(f"{path}: a damaged compressed file ({error}); fetch it again") from error
 
 
 def table_text(

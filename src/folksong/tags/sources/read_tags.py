@@ -15,6 +15,7 @@ from folksong.array_cache import content_key, path_beside, read_arrays, write_ar
 from folksong.errors import FolksongError, UnclearSourceError, nearest
 from folksong.files import described
 from folksong.tags.sources.delimited import LAYOUTS, read_delimited, write_delimited
+from folksong.tags.sources.dumps import is_dump, read_dump
 from folksong.tags.sources.lastfm import find_dumps, is_sqlite, read_dumps, read_lastfm, write_lastfm
 from folksong.tags.sources.library import JOIN, read_folders, read_library
 from folksong.tags.table import TagTable, rename_tags
@@ -43,18 +44,22 @@ def read_tags(
     min_weight: float | None = None,
     format: str | None = None,  # noqa: A002 (the word a user looks for)
     cache: bool | None = None,
+    progress: bool = False,
     **options: Any,
 ) -> TagTable:
-    r"""Read tags from any source: a last.fm SQLite database or its CSV dumps, delimited text or Parquet, a folder.
+    r"""Read tags from any source: a last.fm SQLite database, delimited text or Parquet, a folder, a database's dump.
 
     Args:
         path: the file or folder.
         min_weight: keep the pairs with a weight greater than this; None keeps all, weight 0 included.
-        format: ``"lastfm"``, ``"long"``, ``"wide"``, ``"ragged"``, ``"dumps"`` (a folder of the three CSV dumps of a
-            last.fm database), ``"folders"`` (class folders of recordings) or ``"library"`` (the recordings' own genre,
-            mood and grouping fields); None looks at the content, and takes a folder of recordings for class folders.
+        format: ``"lastfm"``, ``"long"``, ``"wide"``, ``"ragged"``, ``"dumps"`` (the three CSV dumps of a last.fm
+            database in a folder; or a file, archive or folder of MusicBrainz, ListenBrainz, AcousticBrainz, Discogs or
+            last.fm, as `folksong.tags.sources.dumps` lists them), ``"folders"`` (class folders of recordings) or
+            ``"library"`` (the recordings' own genre, mood and grouping fields); None looks at the content, and takes a
+            folder of recordings for class folders.
         cache: keep a binary copy beside the file for a fast second open (`folksong.array_cache`); None does so for
             files of 32 MiB and more.
+        progress: show a bar while a dump is read.
         options: for delimited files `track_column`, `tag_column`, `weight_column`, `separator`, `encoding`, `quotes`,
             as `folksong.tags.sources.delimited.read_delimited` takes them; for a library `fields`, `separators`,
             `categories`, as `folksong.tags.sources.library.read_library`.
@@ -81,7 +86,7 @@ def read_tags(
         or cache is False
         or (cache is None and Path(path).stat().st_size < LEAST_CACHED_BYTES)
     ):
-        return _read(path, found, min_weight, options)
+        return _read(path, found, min_weight, progress, options)
     chosen = {"min_weight": min_weight, **options, **({} if format is None else {"format": format})}
     key, copy = content_key(path, {**chosen, "readers": READERS}), path_beside(path, chosen)
     table = read_cache(copy, key)
@@ -91,7 +96,7 @@ def read_tags(
         of_readers = logging.getLogger("folksong.tags")
         of_readers.addHandler(said)
         try:
-            table = _read(path, found, min_weight, options)
+            table = _read(path, found, min_weight, progress, options)
         finally:
             of_readers.removeHandler(said)
         if content_key(path, {**chosen, "readers": READERS}) == key:  # it was not changed while it was read
@@ -148,15 +153,21 @@ def _recognise(path: str | os.PathLike[str]) -> str:
     if Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir():
         raise FolksongError(f"{path}: neither a file nor a folder; tags cannot be read from it")
     if Path(path).is_dir():
-        return "folders" if find_dumps(path) is None else "dumps"
+        return "dumps" if find_dumps(path) or is_dump(path) else "folders"
     with described(path):
         sqlite = is_sqlite(path)
     # A name that promises SQLite is held to it, so that the message speaks of the database that was meant.
-    return "lastfm" if sqlite or Path(path).suffix.lower() in SQLITE_ENDINGS else "delimited"
+    if sqlite or Path(path).suffix.lower() in SQLITE_ENDINGS:
+        return "lastfm"
+    return "dumps" if is_dump(path) else "delimited"
 
 
 def _read(
-    path: str | os.PathLike[str], found: str, min_weight: float | None, options: dict[str, Any]
+    path: str | os.PathLike[str],
+    found: str,
+    min_weight: float | None,
+    progress: bool,
+    options: dict[str, Any],
 ) -> TagTable:
     layout = found if found in LAYOUTS else None
     delimited, library = bool(layout) or found == "delimited", found == "library"
@@ -170,6 +181,8 @@ def _read(
     try:
         if delimited:
             return read_delimited(path, min_weight=min_weight, layout=layout, **options)
+        if found == "dumps" and not find_dumps(path):
+            return read_dump(path, min_weight=min_weight, progress=progress)
         if found in ("lastfm", "dumps"):
             table = (read_lastfm if found == "lastfm" else read_dumps)(path, min_weight=min_weight)
             if not table.weights.nnz:

@@ -1,0 +1,127 @@
+"""Files as streams of bytes: decompressed on the way, member by member out of an archive or a folder."""
+
+import bz2
+import gzip
+import io
+import lzma
+import os
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from pathlib import Path
+from typing import IO, Any
+
+from tqdm import tqdm
+
+from folksong.errors import FileFormatError
+from folksong.files import described, open_regular
+
+ZIP_MAGIC, ZSTD_MAGIC = b"PK\x03\x04", b"\x28\xb5\x2f\xfd"
+OPENERS: dict[bytes, Callable[..., Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\x00": lzma.open,
+}
+TAR_MAGIC = slice(257, 262), b"ustar"
+HEAD_BYTES = 512
+DAMAGED = (EOFError, lzma.LZMAError, zlib.error, tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile)
+
+
+class _Counted(io.FileIO):
+    """A file that moves a bar as it is read."""
+
+    bar: Any = None
+
+    def readinto(self, buffer: Any) -> int:
+        n_bytes = super().readinto(buffer)
+        self.bar.update(n_bytes)
+        return n_bytes
+
+
+@contextmanager
+def open_decompressed(path: str | os.PathLike[str], *, progress: bool = False) -> Iterator[IO[bytes]]:
+    """Open a file, decompressed if it is gzip, bzip2, xz or (with Python 3.14 or backports.zstd) zstd.
+
+    Args:
+        path: the file.
+        progress: show a bar of the file's own bytes.
+
+    Raises:
+        FolksongError: the file is missing, unreadable, or no file.
+    """
+    with described(path):
+        file = open_regular(path)
+    size = os.fstat(file.fileno()).st_size
+    settings = {"unit": "B", "unit_scale": True, "leave": False, "disable": not progress}
+    with (
+        file,
+        _Counted(file.fileno(), closefd=False) as raw,
+        tqdm(total=size, desc=Path(path).name, **settings) as raw.bar,
+    ):
+        stream = io.BufferedReader(raw)
+        head = head_of(stream)
+        opener = next((known for magic, known in OPENERS.items() if head.startswith(magic)), None)
+        if head.startswith(ZSTD_MAGIC):
+            opener = _zstd_opener(path)
+        if opener is None:
+            yield stream
+        else:
+            with opener(stream) as unpacked:
+                yield unpacked
+
+
+def _zstd_opener(path: str | os.PathLike[str]) -> Callable[..., Any]:
+    for name in ("compression.zstd", "backports.zstd"):
+        with suppress(ImportError):
+            opener: Callable[..., Any] = import_module(name).open
+            return opener
+    raise FileFormatError(
+        f"{path}: compressed by zstd: pip install backports.zstd, or decompress it first (zstd -d)"
+    )
+
+
+def head_of(stream: IO[bytes]) -> bytes:
+    """Return how a stream goes on, without reading on."""
+    return bytes(stream.peek(HEAD_BYTES)[:HEAD_BYTES])  # type: ignore[attr-defined]  # all of these have it
+
+
+def is_archive(path: str | os.PathLike[str], head: bytes) -> bool:
+    """Say whether a file that begins so, decompressed, is a tar archive, or a zip archive of JSON or XML."""
+    if head.startswith(ZIP_MAGIC):
+        with suppress(*DAMAGED), zipfile.ZipFile(path) as archive:
+            return any(name.endswith((".json", ".xml")) for name in archive.namelist())
+    return head[TAR_MAGIC[0]] == TAR_MAGIC[1]
+
+
+def members(path: str | os.PathLike[str], *, progress: bool = False) -> Iterator[tuple[str, IO[bytes]]]:
+    """Yield (name, stream) of each file in a folder, a tar or zip archive, or of the one file that there is.
+
+    A stream is good until the next is asked for. Nothing is extracted; links and devices of an archive are passed over.
+    """
+    if Path(path).is_dir():
+        files = sorted(
+            file for file in Path(path).rglob("*") if file.is_file() and not file.name.startswith(".")
+        )
+        for file in tqdm(files, unit="file", leave=False, disable=not progress):
+            yield from members(file)
+        return
+    with open_decompressed(path, progress=progress) as stream:
+        head = head_of(stream)
+        if head.startswith(ZIP_MAGIC):
+            with zipfile.ZipFile(stream) as archive:
+                for entry in archive.infolist():
+                    if not entry.is_dir():
+                        with archive.open(entry) as part:
+                            yield entry.filename, part
+        elif head[TAR_MAGIC[0]] == TAR_MAGIC[1]:
+            with tarfile.open(fileobj=stream, mode="r|") as packed:
+                for found in packed:
+                    if found.isfile() and (part := packed.extractfile(found)):  # type: ignore[assignment]
+                        yield found.name, part
+            while stream.read(1 << 20):  # to the end, where a checksum may stand
+                pass
+        else:
+            yield Path(path).name, stream

@@ -1,0 +1,331 @@
+"""Dumps of MusicBrainz, ListenBrainz, AcousticBrainz, last.fm and Discogs, as these write them."""
+
+import bz2
+import gzip
+import io
+import json
+import logging
+import lzma
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import folksong as fs
+from folksong.cli import main
+from folksong.errors import FileFormatError
+from folksong.tags.sources.delimited import read_artists
+
+STAMP = "2026-01-03 04:05:06.789+00"
+SOUR_TIMES, BLUE_ANGEL = "1234a7ae-2af2-4291-aa84-bd0bafe291a1", "ec5b8aa9-7483-4791-a185-1f599a0cdc35"
+PORTISHEAD, ZIPPERS = "8f6bd1e4-fbe1-4f50-aa9b-94c450ec0f11", "31810c40-932a-4f2d-8cfd-17849844e2a6"
+TABLES = {
+    "COPYING": "CC0\n",
+    "mbdump/artist_tag": f"65\t7\t12\t{STAMP}\n",
+    "mbdump/recording_tag": f"3\t7\t10\t{STAMP}\n3\t8\t1\t{STAMP}\n3\t9\t-1\t{STAMP}\n"
+    f"5\t8\t0\t{STAMP}\n5\t7\t4\t{STAMP}\n",
+    "mbdump/release_group_tag": f"1\t7\t3\t{STAMP}\n",
+    "mbdump/tag": "7\ttrip hop\t3\n8\tAC\\\\DC\\tlive\t2\n9\tböse\t1\n",
+}
+MAIN = {
+    "mbdump/artist": f"65\t{PORTISHEAD}\tPortishead\tPortishead\t1991\n",
+    "mbdump/recording": f"3\t{SOUR_TIMES}\tSour Times\t65\t253960\t\t0\t{STAMP}\tf\n"
+    f"4\t00000000-0000-4000-8000-000000000000\tno tags\t1\t\\N\t\t0\t{STAMP}\tf\n"
+    f"5\t{BLUE_ANGEL}\tBlue\\tAngel\t11\t275333\t\t0\t{STAMP}\tf\n",
+}
+BY_NUMBER = {("3", "trip hop"): 10, ("3", "AC\\DC\tlive"): 1, ("5", "trip hop"): 4}
+BY_MBID = {
+    (SOUR_TIMES, "trip hop"): 10,
+    (SOUR_TIMES, "AC\\DC\tlive"): 1,
+    (BLUE_ANGEL, "trip hop"): 4,
+}
+
+
+def pairs_of(table: fs.TagTable) -> dict[tuple[str, str], float]:
+    return {(track, tag): weight for track in table.track_ids for tag, weight in table.tags_of(track)}
+
+
+def packed(path: Path, files: dict[str, str]) -> Path:
+    """Write a tar archive, compressed as its name says."""
+    with tarfile.open(path, f"w:{path.suffix[1:]}".replace(":tar", ":")) as archive:
+        for name, text in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(text.encode())
+            archive.addfile(entry, io.BytesIO(text.encode()))
+    return path
+
+
+def unpacked(folder: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("ending", ["bz2", "xz", "gz", "tar"])
+def test_tables_of_musicbrainz_are_read_out_of_their_archive(
+    tmp_path: Path, ending: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = packed(tmp_path / f"mbdump-derived.tar.{ending}".replace("tar.tar", "tar"), TABLES)
+    with caplog.at_level(logging.WARNING):
+        assert pairs_of(fs.read_tags(path)) == BY_NUMBER
+    assert "rows left out: 2 (MusicBrainz' users voted the tag down" in caplog.text
+    assert "for their MBIDs put mbdump.tar.bz2 beside it" in caplog.text
+    packed(tmp_path / "mbdump.tar.bz2", MAIN)
+    assert pairs_of(fs.read_tags(path)) == BY_MBID
+    assert pairs_of(fs.read_tags(path, min_weight=3)) == {
+        pair: weight for pair, weight in BY_MBID.items() if weight > 3
+    }
+    assert read_artists(path) == {SOUR_TIMES: "65", BLUE_ANGEL: "11"}
+
+
+def test_tables_of_musicbrainz_are_read_from_a_folder(tmp_path: Path) -> None:
+    folder = unpacked(tmp_path / "dump", TABLES | MAIN)
+    assert pairs_of(fs.read_tags(folder)) == pairs_of(fs.read_tags(folder / "mbdump")) == BY_MBID
+    (folder / "mbdump" / "recording_tag").unlink()  # the next nearest to a track
+    assert pairs_of(fs.read_tags(folder)) == {("1", "trip hop"): 3}
+    (folder / "mbdump" / "release_group_tag").unlink()
+    assert pairs_of(fs.read_tags(folder)) == {(PORTISHEAD, "trip hop"): 12}
+    (folder / "mbdump" / "tag").unlink()
+    with pytest.raises(FileFormatError, match="artist_tag is there, but not the table 'tag'"):
+        fs.read_tags(folder, format="dumps")
+    (folder / "mbdump" / "tag").write_text("7\ttrip hop\t3\n8\n")
+    with pytest.raises(FileFormatError, match=r"line 2 of the table 'tag' is no row"):
+        fs.read_tags(folder)
+
+
+def test_json_of_musicbrainz_has_a_record_a_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    credit = [
+        {
+            "name": "Portishead",
+            "joinphrase": "",
+            "artist": {"id": PORTISHEAD, "tags": [{"name": "x", "count": 9}]},
+        }
+    ]
+    lines = [
+        {"id": "48140466", "title": "Dummy", "artist-credit": credit,
+         "tags": [{"count": 17, "name": "trip hop"}, {"name": "british", "count": 1}, {"name": "pop", "count": -2}],
+         "genres": [{"count": 17, "name": "trip hop", "id": "45eb1d9c"}]},
+        {"id": "c6fe6a2b", "title": "Hot", "tags": [], "genres": [], "artist-credit": credit},
+        {"id": "d0", "tags": [{"count": 1}]},
+    ]  # fmt: skip
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    path = packed(tmp_path / "release-group.tar.xz", {"COPYING": "CC0", "mbdump/release-group": text})
+    expected = {("48140466", "trip hop"): 17, ("48140466", "british"): 1}
+    with caplog.at_level(logging.WARNING):
+        assert pairs_of(fs.read_tags(path)) == expected
+    assert "1 (the record is not as its database writes it)" in caplog.text
+    assert read_artists(path) == {"48140466": PORTISHEAD}
+    (tmp_path / "release-group").write_text(text)
+    assert pairs_of(fs.read_tags(tmp_path / "release-group")) == expected
+    (tmp_path / "answer.json").write_text(json.dumps({"count": 1, "recordings": lines[:1]}, indent=1))
+    assert pairs_of(fs.read_tags(tmp_path / "answer.json")) == expected  # of the web service
+
+
+LISTENBRAINZ = {
+    SOUR_TIMES: {
+        "artist": {"artist_credit_id": 65, "artists": [{"artist_mbid": PORTISHEAD, "name": "Portishead"}], "name": "P"},
+        "recording": {"length": 253960, "name": "Sour Times", "rels": []},
+        "tag": {
+            "artist": [{"artist_mbid": PORTISHEAD, "count": 3, "tag": "british"}],
+            "recording": [{"count": 10, "genre_mbid": "45eb1d9c", "tag": "trip hop"}, {"count": 4, "tag": "trip-hop"}],
+            "release_group": [{"count": 7, "tag": "trip-hop"}],
+        },
+    },
+    BLUE_ANGEL: {
+        "artist": {"artists": [{"artist_mbid": ZIPPERS}]},
+        "tag": {"artist": [], "recording": [{"count": 6, "genre_mbid": "a715278f", "tag": "jazz"}]},
+    },
+}  # fmt: skip
+
+
+def test_listenbrainz_says_what_a_recording_is_tagged(tmp_path: Path) -> None:
+    expected = {(SOUR_TIMES, "trip hop"): 10, (SOUR_TIMES, "trip-hop"): 4, (BLUE_ANGEL, "jazz"): 6}
+    path = tmp_path / "recordings.json"
+    path.write_text(json.dumps(LISTENBRAINZ))
+    assert pairs_of(fs.read_tags(path)) == expected
+    assert read_artists(path) == {SOUR_TIMES: PORTISHEAD, BLUE_ANGEL: ZIPPERS}
+    lookups = [
+        {"artist_credit_name": "P", "recording_mbid": mbid, "metadata": record} for mbid, record in LISTENBRAINZ.items()
+    ]  # fmt: skip
+    path.write_text("\n\n".join(map(json.dumps, lookups)))
+    assert pairs_of(fs.read_tags(path)) == expected
+    artists = [{"artist_mbid": PORTISHEAD, "name": "P", "tag": {"artist": [{"count": 18, "tag": "rock"}]}}]
+    path.write_text(json.dumps(artists, indent=2))
+    assert pairs_of(fs.read_tags(path)) == {(PORTISHEAD, "rock"): 18}
+
+
+def acousticbrainz(mbid: str, genre: str, probability: float) -> dict:
+    return {
+        "highlevel": {
+            "genre_dortmund": {"all": {"electronic": 0.9, "rock": 0.1}, "probability": probability, "value": genre},
+            "mood_happy": {"all": {"happy": 0.25, "not_happy": 0.75}, "probability": 0.75, "value": "not_happy"},
+        },
+        "metadata": {
+            "audio_properties": {"length": 240.5},
+            "tags": {"artist": ["Autechre"], "genre": ["IDM"], "musicbrainz_recordingid": [mbid]},
+        },
+    }  # fmt: skip
+
+
+def test_acousticbrainz_is_read_as_files_archives_and_answers(tmp_path: Path) -> None:
+    a, b = "0e11c0fd-a1da-4b88-a438-7ef55c5809ec", "0e22c0fd-a1da-4b88-a438-7ef55c5809ec"
+    root = "acousticbrainz-highlevel-json-20220623/highlevel/0e"
+    files = {
+        f"{root}/1/{a}-0.json": json.dumps(acousticbrainz(a, "electronic", 0.5)),
+        f"{root}/2/{b}-1.json": json.dumps(
+            {"highlevel": acousticbrainz(b, "rock", 0.875)["highlevel"], "metadata": {}}
+        ),
+    }  # fmt: skip
+    expected = {
+        (a, "genre---IDM"): 1, (a, "genre_dortmund---electronic"): 0.5, (a, "mood_happy---not_happy"): 0.75,
+        (b, "genre_dortmund---rock"): 0.875, (b, "mood_happy---not_happy"): 0.75,
+    }  # fmt: skip
+    folder = unpacked(tmp_path / "highlevel", files)
+    assert pairs_of(fs.read_tags(folder)) == expected
+    assert pairs_of(fs.read_tags(packed(tmp_path / "highlevel.tar.bz2", files))) == expected
+    assert read_artists(tmp_path / "highlevel.tar.bz2") == {a: "Autechre"}
+    answer = {a: {"0": acousticbrainz(a, "electronic", 0.5)}, "mbid_mapping": {a.upper(): a}}
+    (tmp_path / "answer.json").write_text(json.dumps(answer))
+    assert pairs_of(fs.read_tags(tmp_path / "answer.json")) == {
+        pair: weight for pair, weight in expected.items() if pair[0] == a
+    }
+    done = CliRunner().invoke(
+        main, ["tags", "import", str(folder), str(tmp_path / "genres.db"), "--category", "genre"]
+    )
+    assert done.exit_code == 0, done.output
+    assert pairs_of(fs.read_tags(tmp_path / "genres.db")) == {(a, "IDM"): 1}
+
+
+def test_archives_of_zstd_are_read_or_it_is_said_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    zstd = pytest.importorskip("backports.zstd", reason="backports.zstd is not installed")
+    plain = packed(tmp_path / "ab.tar", {"a-0.json": json.dumps(acousticbrainz("a", "rock", 0.5))})
+    (tmp_path / "ab.tar.zst").write_bytes(zstd.compress(plain.read_bytes()))
+    assert pairs_of(fs.read_tags(tmp_path / "ab.tar.zst")) == pairs_of(fs.read_tags(plain))
+    monkeypatch.setattr(
+        "folksong.tags.sources.streams.import_module", lambda name: __import__("no_such_module")
+    )
+    with pytest.raises(FileFormatError, match=r"zstd: pip install backports\.zstd, or decompress"):
+        fs.read_tags(tmp_path / "ab.tar.zst")
+
+
+def test_last_fm_of_the_million_song_dataset_is_a_zip_of_json(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "lastfm_train.zip", "w") as archive:
+        for track, tags in (
+            ("TRAAAAW128F429D538", [["rock", "100"], ["indie", "0"]]),
+            ("TRAAABD128F429CF47", []),
+        ):
+            record = {
+                "artist": "A",
+                "timestamp": STAMP,
+                "similars": [["TRZ", 0.9]],
+                "tags": tags,
+                "title": "T",
+            }
+            archive.writestr(f"lastfm_train/A/A/A/{track}.json", json.dumps(record))
+    table = fs.read_tags(tmp_path / "lastfm_train.zip")
+    assert pairs_of(table) == {("TRAAAAW128F429D538", "rock"): 100, ("TRAAAAW128F429D538", "indie"): 0}
+
+
+MASTERS = """<masters>
+<master id="18500"><main_release>155102</main_release><images><image height="588" type="primary" uri=""/></images>
+<artists><artist><id>212070</id><name>Samuel L Session</name><anv>Samuel L</anv><join></join></artist>
+<artist><id>2</id><name>Other</name></artist></artists>
+<genres><genre>Electronic</genre><genre>Folk, World, &amp; Country</genre></genres>
+<styles><style>Techno</style></styles>
+<year>2001</year><title>New Soil</title><videos><video duration="489" embed="true" src=""><title>x</title></video>
+</videos>
+</master>
+<master id="18512"><artists><artist><name>Ünbekannt</name></artist></artists><genres><genre>Rock</genre></genres>
+<styles/><title>The &lt;genre&gt;</title></master>
+</masters>"""
+
+
+def test_discogs_says_genres_and_styles_of_masters_and_releases(tmp_path: Path) -> None:
+    path = tmp_path / "discogs_20260101_masters.xml.gz"
+    path.write_bytes(gzip.compress(MASTERS.encode()))
+    expected = {
+        ("18500", "Electronic"): 1, ("18500", "Folk, World, & Country"): 1, ("18500", "Techno"): 1,
+        ("18512", "Rock"): 1,
+    }  # fmt: skip
+    assert pairs_of(fs.read_tags(path)) == expected
+    assert read_artists(path) == {"18500": "212070", "18512": "Ünbekannt"}
+    releases = MASTERS.replace("master", "release").replace(
+        "<title>New Soil</title>",
+        "<tracklist><track><title>A</title><artists><artist><id>9</id></artist></artists></track></tracklist>",
+    )
+    path = tmp_path / "discogs_20260101_releases.xml"
+    path.write_text(releases, encoding="utf-8")
+    assert pairs_of(fs.read_tags(path)) == expected
+    assert read_artists(path)["18500"] == "212070"
+
+
+def test_a_dump_that_expands_itself_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "masters.xml"
+    path.write_text('<!DOCTYPE m [<!ENTITY a "aaaaaaaaaa">]>' + MASTERS.replace("Rock", "&a;"))
+    with pytest.raises(FileFormatError, match=r"masters\.xml: damaged .*declares entities"):
+        fs.read_tags(path)
+
+
+def test_a_dump_cut_anywhere_is_named_and_never_read_in_part(tmp_path: Path) -> None:
+    archive = packed(tmp_path / "mbdump-derived.tar.bz2", TABLES).read_bytes()
+    lines = "".join(
+        json.dumps({"id": str(n), "tags": [{"name": f"t{n}", "count": n + 1}]}) + "\n" for n in range(300)
+    )
+    whole = {
+        "a.tar.bz2": archive,
+        "b.xml.gz": gzip.compress(MASTERS.encode()),
+        "c.json.xz": lzma.compress(lines.encode()),
+        "d.xml": MASTERS.encode(),
+        "e.json.bz2": bz2.compress(lines.encode()),
+    }
+    for name, content in whole.items():
+        for share in (0.3, 0.6, 0.9, 0.99):
+            path = tmp_path / name
+            path.write_bytes(content[: int(len(content) * share)])
+            with pytest.raises(FileFormatError, match=rf"{name}: (damaged|a damaged)"):
+                fs.read_tags(path, format="dumps")
+    (tmp_path / "f.json").write_text(lines + '{"id": "cut", "ta')
+    with pytest.raises(FileFormatError, match=r"f\.json: damaged or cut short after 300 records"):
+        fs.read_tags(tmp_path / "f.json")
+
+
+def test_json_of_other_kinds_is_no_dump(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text(
+        '{"name": "folksong", "version": 1, "deep": {"a": {"b": {"c": [{"tags": [1]}]}}}}'
+    )
+    with pytest.raises(
+        FileFormatError, match=r"x\.json: no tags found; a dump is JSON, XML or tables of MusicBrainz"
+    ):
+        fs.read_tags(tmp_path / "x.json")
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    with pytest.raises(FileFormatError, match=r"deep\.json"):
+        fs.read_tags(tmp_path / "deep.json", format="dumps")
+    (tmp_path / "library").mkdir()
+    (tmp_path / "library" / "Flute").mkdir()
+    (tmp_path / "library" / "Flute" / "a.ogg").touch()
+    (tmp_path / "library" / "info.json").write_text('{"tags": []}')
+    assert fs.read_tags(tmp_path / "library").tags.tolist() == [
+        "Flute"
+    ]  # recordings beside JSON: class folders
+
+
+GROUND_TRUTH = """recordingmbid\treleasegroupmbid\tgenre1\tgenre2\tgenre3\tgenre4
+6bb7e980-791c-44b5-9024-cc7c90bc8230\t969ebfe8-0786-3ee0-b49b-3005fe653aa4\tmetal\tmetal---heavymetal\trock\trock---progressiverock
+c7bee376-0020-461a-90a7-d5af73cfff05\t6e652b2f-6f94-47ef-834a-a85d25921fce\tsoul
+93597a3e-cdca-4123-bcf5-343ff8debbe2\t47de1259-bdeb-3f11-b612-4976887dca5c\tpop\tpop---ballad\t\t
+"""
+
+
+@pytest.mark.parametrize("name", ["tagtraum-train.tsv", "tagtraum-train.tsv.bz2"])
+def test_the_ground_truth_of_the_acousticbrainz_genre_dataset_is_read(tmp_path: Path, name: str) -> None:
+    data = GROUND_TRUTH.encode()
+    (tmp_path / name).write_bytes(bz2.compress(data) if name.endswith("bz2") else data)
+    table = fs.read_tags(tmp_path / name)
+    assert {track[:2]: sorted(tag for tag, _ in table.tags_of(track)) for track in table.track_ids} == {
+        "6b": ["metal", "metal---heavymetal", "rock", "rock---progressiverock"],
+        "c7": ["soul"],
+        "93": ["pop", "pop---ballad"],
+    }
