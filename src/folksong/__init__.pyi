@@ -18,6 +18,7 @@ from folksong.evaluation.evaluate import evaluate as evaluate
 from folksong.evaluation.tune_thresholds import tune_thresholds as tune_thresholds
 from folksong.evaluation.unseen import evaluate_unseen as evaluate_unseen
 from folksong.experiment.run_experiment import run_experiment as run_experiment
+from folksong.from_mirdata import from_mirdata as from_mirdata
 from folksong.labels.space import LabelSpace as LabelSpace
 from folksong.models.tagger import Tagger as Tagger
 from folksong.official_splits import read_official_split as read_official_split

@@ -61,7 +61,7 @@ def read_official_split(tags: Tags, *paths: str | os.PathLike[str]) -> Split:
     table = as_table(tags)
     files = [Path(path) for path in paths]
     if len(files) == 1 and files[0].is_dir():
-        files = sorted(file for file in files[0].iterdir() if _parts_named(file))
+        files = sorted(file for file in files[0].iterdir() if parts_named(file))
     listed = _read_all_parts(files[0]) if len(files) == 1 else _read_parts(files)
     key_of = _Keys(table.track_ids)
     found: dict[str, list[str]] = {part: key_of.tracks(rows) for part, rows in listed.items()}
@@ -109,7 +109,8 @@ def _without_ending(path: str) -> str:
     return re.sub(r"\.[A-Za-z0-9]{2,5}$", "", path.removeprefix("./").replace("\\", "/"))
 
 
-def _parts_named(file: Path) -> list[str]:
+def parts_named(file: Path) -> list[str]:
+    """Return the parts whose names are words of a file's name: ``autotagging-train.tsv`` is of the training part."""
     words = re.split(r"[^a-z]+", file.name.lower())
     return [part for part, name in NAMES.items() if any(re.fullmatch(name, word) for word in words)]
 
@@ -117,7 +118,7 @@ def _parts_named(file: Path) -> list[str]:
 def _read_parts(files: Sequence[Path]) -> dict[str, list[Row]]:
     of_part: dict[str, list[Path]] = {part: [] for part in PARTS}
     for file in files:
-        parts = _parts_named(file)
+        parts = parts_named(file)
         if len(parts) != 1:
             raise FolksongError(f"{file}: its name must say train, valid or test, one of them")
         of_part[parts[0]].append(file)
@@ -142,7 +143,7 @@ def _read_all_parts(file: Path) -> dict[str, list[Row]]:
     if file.suffix.lower() == ".json":
         content = read_json(file)
         for name, entries in content.items() if isinstance(content, dict) else ():
-            parts = _parts_named(Path(name))
+            parts = parts_named(Path(name))
             if len(parts) == 1 and isinstance(entries, list):
                 rows[parts[0]] += [[str(entry)] for entry in entries]
     else:
