@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import secrets
 import struct
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +16,9 @@ import pytest
 
 from folksong.models.pretrained.weights import kept_wheel
 from folksong.shards.format import _varint, masked_crc32c
+
+sys.path.insert(0, str(Path(__file__).parent))
+import object_store
 
 RATE = 16_000
 SECONDS = 2.0
@@ -216,3 +221,26 @@ def write_tf_checkpoint(
 @pytest.fixture(scope="session")
 def write_checkpoint():
     return write_tf_checkpoint
+
+
+@pytest.fixture(scope="session")
+def s3_port() -> Iterator[int]:
+    """The port of an S3 server that runs as long as the tests."""
+    pytest.importorskip("obstore")
+    pytest.importorskip("moto")
+    with object_store.s3_server() as port:
+        yield port
+
+
+@pytest.fixture
+def s3(s3_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[object_store.Proxy]:
+    """A proxy before that server, to which the environment points; its `bucket` is new, so is the cache."""
+    from folksong.stores import open_objects
+
+    monkeypatch.setenv("FOLKSONG_CACHE", str(tmp_path / "cache"))
+    open_objects.cache_clear()
+    with object_store.proxy(s3_port) as server:
+        server.bucket = f"bucket-{secrets.token_hex(6)}"
+        object_store.make_bucket(s3_port, server.bucket)
+        yield server
+    open_objects.cache_clear()

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from folksong.errors import FolksongError, counted
 from folksong.files import describe_os_error
+from folksong.stores import absolute, is_address, open_objects
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +26,13 @@ SHOWN = 5  # names in a message before "and n more"
 
 
 def walk_recordings(root: str | os.PathLike[str]) -> list[str]:
-    """Return the paths of all recordings below a folder, relative to it in POSIX form, ordered by code point."""
+    """Return the paths of all recordings below a folder (or address), relative to it, by code point; with ``/``."""
+    if is_address(root):
+        return sorted(
+            path
+            for path in open_objects(absolute(root)).paths()
+            if _has_audio_ending(path) and not any(map(_is_hidden, path.split("/")))
+        )
     folder = Path(root)
     if not folder.is_dir():
         kind = "is a file, not a folder" if folder.exists() else "no such folder"

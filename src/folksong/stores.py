@@ -25,6 +25,8 @@ from folksong.errors import FolksongError
 from folksong.files import atomic_write, cache_folder, described, open_regular
 
 _ADDRESS = re.compile(r"(s3a?|gs|az|azure|adl|abfss?):/{1,2}(?=[^/])")
+COPIED_WHOLE = {"config.json", "embeddings.json", "experiment.json"}
+"""A folder that holds one of them is a run, embeddings or an experiment."""
 PART_BYTES, PARTS_AT_ONCE = 16 << 20, 4
 TRIES = 4  # to put a file that must not be there yet: the library does not repeat that by itself
 _CREDENTIALS = (
@@ -46,15 +48,76 @@ def is_address(place: str | os.PathLike[str]) -> bool:
     return bool(_ADDRESS.match(os.fspath(place)))
 
 
+def absolute(place: str | os.PathLike[str]) -> str:
+    """Return a path from the root on, and an address as it is."""
+    return _ADDRESS.sub(r"\1://", os.fspath(place)) if is_address(place) else os.path.abspath(place)  # noqa: PTH100
+
+
+@contextmanager
+def brought(place: str) -> Iterator[str]:
+    """Yield a path where a file can be opened: its own, or that of a copy of an object, which goes with the block.
+
+    Raises:
+        FolksongError: the store does not give it.
+        FileNotFoundError: it has no such object.
+    """
+    if not is_address(place):
+        yield place
+        return
+    folder, _, name = absolute(place).rpartition("/")
+    store = open_objects(folder)
+    if (size := store.size(name)) is None:
+        raise FileNotFoundError(place)
+    with tempfile.TemporaryDirectory(prefix="folksong-") as temporary:
+        store.fetch(name, size, Path(temporary, name))
+        yield str(Path(temporary, name))
+
+
+def state_of(place: str | os.PathLike[str]) -> tuple[int, int]:
+    """Return bytes and time of change in ns of a file.
+
+    Raises:
+        OSError: it is not there, or cannot be looked at.
+    """
+    if not is_address(place):
+        status = Path(place).stat()
+        return status.st_size, status.st_mtime_ns
+    folder, _, name = absolute(place).rpartition("/")
+    return open_objects(folder).state(name)
+
+
+def local_copy(place: str) -> str:
+    """Return a path where what is at a place can be read: its own, or of an object that of a copy of this moment.
+
+    Of an address that holds other files, a run or embeddings are copied whole; shards and recordings stay where they
+    are, and the address is returned.
+
+    Raises:
+        FolksongError: there is nothing at the address.
+    """
+    if not is_address(place):
+        return place
+    folder, _, name = absolute(place).rstrip("/").rpartition("/")
+    if (size := open_objects(folder).size(name)) is not None:
+        open_objects(folder).fetch(name, size)
+        return str(open_objects(folder).folder / name)
+    store = open_objects(f"{folder}/{name}")
+    if not (paths := store.paths()):
+        raise FolksongError(f"{place}: no such object or folder")
+    if paths.keys().isdisjoint(COPIED_WHOLE):
+        return str(store)
+    for path, size in paths.items():
+        store.fetch(path, size)
+    return str(store.folder)
+
+
 def open_store(place: str | os.PathLike[str]) -> Store:
     """Return a folder by its path or address. Nothing is made or looked at yet.
 
     Raises:
         FolksongError: an address, and obstore is not installed, or the address is none.
     """
-    return (
-        _open_objects(_ADDRESS.sub(r"\1://", os.fspath(place))) if is_address(place) else Store(Path(place))
-    )
+    return open_objects(_ADDRESS.sub(r"\1://", os.fspath(place))) if is_address(place) else Store(Path(place))
 
 
 class Store:
@@ -141,7 +204,13 @@ class Store:
         return self.folder / name
 
 
-class _Objects(Store):
+@lru_cache(maxsize=16)
+def open_objects(address: str) -> ObjectStore:
+    """Return a folder of an object store by its address."""
+    return ObjectStore(address)
+
+
+class ObjectStore(Store):
     """A folder of an object store; `folder` is where this machine keeps copies of its files."""
 
     def __init__(self, address: str) -> None:
@@ -193,18 +262,35 @@ class _Objects(Store):
                 return None
 
     def size(self, name: str) -> int | None:
+        try:
+            return self.state(name)[0]
+        except FileNotFoundError:
+            return None
+
+    def state(self, name: str) -> tuple[int, int]:
+        """Return an object's bytes and time of change in ns.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
         with self._described(name):
             try:
-                return int(self._obs.head(self._store, name)["size"])
+                found = self._obs.head(self._store, name)
+                return int(found["size"]), int(found["last_modified"].timestamp() * 1e9)
             except FileNotFoundError:
-                return None
+                pass
+        raise FileNotFoundError(f"{self.address}/{name}")
 
     def sizes(self, folder: str) -> dict[str, int]:
+        below = self.paths(folder)
+        return {name: size for name, size in below.items() if "/" not in name}
+
+    def paths(self, folder: str = "") -> dict[str, int]:
+        """Return path -> bytes of all objects below a folder of it."""
         prefix = f"{folder}/" if folder else ""
         with self._described(folder):
             pages = self._obs.list(self._store, prefix or None, chunk_size=1000)
-            sizes = {entry["path"].removeprefix(prefix): entry["size"] for page in pages for entry in page}
-        return {name: size for name, size in sizes.items() if "/" not in name}
+            return {entry["path"].removeprefix(prefix): entry["size"] for page in pages for entry in page}
 
     def put(self, name: str, data: bytes) -> None:
         with self._described(name):
@@ -257,9 +343,9 @@ class _Objects(Store):
             self.fetch(name, size)
         return path
 
-    def fetch(self, name: str, size: int) -> str:
+    def fetch(self, name: str, size: int, path: Path | None = None) -> str:
         """Copy an object of so many bytes to this machine, whole or not at all; return its SHA-256."""
-        path, digest = self.folder / name, hashlib.sha256()
+        path, digest = path or self.folder / name, hashlib.sha256()
         path.parent.mkdir(parents=True, exist_ok=True)
         if size > shutil.disk_usage(path.parent).free:
             raise FolksongError(
@@ -285,6 +371,3 @@ def _whole(data: Any, size: int) -> bytes:
     if len(data) != size:
         raise ValueError(f"{len(data)} of {size} bytes came")
     return bytes(data)
-
-
-_open_objects = lru_cache(maxsize=16)(_Objects)

@@ -18,6 +18,7 @@ from typing import Any
 from folksong.errors import FileFormatError, FolksongError, nearest
 from folksong.files import but_it_is, describe_os_error, open_regular
 from folksong.recordings import AUDIO_EXTENSIONS, recordings_by_id, some_of
+from folksong.stores import is_address
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ def read_catalogue(path: str | os.PathLike[str], root: str | os.PathLike[str] | 
                 elif track_id in tracks:
                     repeated.append(track_id)
                 else:
-                    tracks[track_id] = base / place, artists
+                    tracks[track_id] = Path(place) if is_address(place) else base / place, artists
     except OSError as error:
         raise FolksongError(describe_os_error(error, file)) from error
     except (UnicodeDecodeError, csv.Error) as error:

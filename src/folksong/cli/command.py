@@ -19,7 +19,16 @@ from typing import Annotated, Any, Literal, TextIO, cast
 
 import click
 
-from folksong.cli.parameters import FLAGS, WORDS, LibraryFunction, ManyValues, parameters, read_function
+from folksong.cli.parameters import (
+    FLAGS,
+    WORDS,
+    DiskPath,
+    InputPath,
+    LibraryFunction,
+    ManyValues,
+    parameters,
+    read_function,
+)
 from folksong.errors import FolksongError
 from folksong.files import check_output, describe_os_error, remember_output, written_by
 
@@ -152,7 +161,7 @@ def echo_rows(
 FORCE = "folksong.force"
 
 
-class OutputFile(click.Path):
+class OutputFile(DiskPath):
     """A file that a command writes: never an input, and never in a file's place that the command did not write.
 
     `FolksongCommand` checks that before the command runs; ``--force`` replaces such a file.
@@ -166,8 +175,9 @@ class OutputFile(click.Path):
         self.endings = ("", *beside)
 
 
-File = Annotated[str, click.Path()]
-Folder = Annotated[str, click.Path(file_okay=False)]
+File = Annotated[str, InputPath()]
+Folder = Annotated[str, DiskPath(file_okay=False)]
+Place = Annotated[str, click.Path(file_okay=False)]
 Output = Annotated[str, OutputFile()]
 Count = Annotated[int, click.IntRange(1)]
 Positive = Annotated[float, click.FloatRange(0, min_open=True)]

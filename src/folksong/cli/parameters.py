@@ -25,6 +25,8 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 
 import click
 
+from folksong.stores import is_address, local_copy
+
 SHARED = """
 Args:
     as_json (--json): Print one JSON document instead of tables.
@@ -76,6 +78,28 @@ class LibraryFunction(NamedTuple):
 
     taken: list[inspect.Parameter]
     said: dict[str, Entry]
+
+
+class InputPath(click.Path):
+    """What a command reads: a path, or an address in an object store (`folksong.stores.local_copy`)."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str) and is_address(value):
+            value = local_copy(value)
+        return super().convert(value, param, ctx)
+
+
+class DiskPath(click.Path):
+    """What a command writes: never an address, which would be the name of a folder here."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str) and is_address(value):
+            self.fail(
+                f"{value}: only shards are written into object stores; write it to disk, and copy it",
+                param,
+                ctx,
+            )
+        return super().convert(value, param, ctx)
 
 
 class ManyValues(click.Option):
@@ -231,7 +255,7 @@ def _kind(name: str, hint: Any, default: Any) -> dict[str, Any] | None:
     if origin is Literal:
         return {"type": click.Choice(inner)}
     if origin is os.PathLike:
-        return {"type": click.Path()}
+        return {"type": DiskPath() if name == "out" else InputPath()}
     if hint is bool:
         return {"is_flag": True}
     if hint is int:

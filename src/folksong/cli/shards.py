@@ -10,14 +10,15 @@ import folksong as fs
 from folksong.cli.command import (
     Count,
     File,
-    Folder,
     FolksongGroup,
+    Place,
     echo_json,
     echo_table,
     note,
     wants_progress,
 )
 from folksong.errors import counted
+from folksong.stores import is_address
 
 AudioFormat = Literal["waveform", "log-mel-spectrogram"]
 
@@ -40,7 +41,7 @@ def shards() -> None:
     of="shards.writer:write_shards", without=("limit_seconds", "worker"), resumable="Finished shards are kept"
 )
 def write(
-    tracks: File, out: Folder, *, tags: Sequence[File] = (), min_weight: float | None = None,
+    tracks: File, out: Place, *, tags: Sequence[File] = (), min_weight: float | None = None,
     root: File | None = None, audio_format: AudioFormat = "waveform",
     storage: Literal["float32", "float16", "int16"] = "float32", worker: str | None = None, **settings: Any,
 ) -> None:  # fmt: skip
@@ -70,7 +71,10 @@ def write(
     from tqdm import tqdm
 
     tables = [fs.read_tags(source, min_weight=min_weight) for source in tags]
-    found = fs.scan_folder(tracks) if Path(tracks).is_dir() else fs.read_catalogue(tracks, root)
+    is_folder = Path(tracks).is_dir() or is_address(
+        tracks
+    )  # a catalogue's address is that of its copy by now
+    found = fs.scan_folder(tracks) if is_folder else fs.read_catalogue(tracks, root)
     part = None if worker is None else _worker_of(worker)
     manifest = fs.write_shards(
         found, out, tables, audio_format=audio_format, storage=storage, worker=part, **settings

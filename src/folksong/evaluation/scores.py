@@ -23,6 +23,7 @@ from folksong.prediction.asked_tags import ask_for
 from folksong.prediction.windows import score_clips
 from folksong.runs import Run, Scoring
 from folksong.shards.reader import ShardReader
+from folksong.stores import is_address
 from folksong.training.data import read_run_tags, rows_of_tracks
 
 logger = logging.getLogger(__name__)
@@ -189,7 +190,7 @@ def score_records(
 def open_run_records(run: Run, folder: str | os.PathLike[str] | None = None) -> ShardReader | Embeddings:
     """Open the shards or embeddings of a run, or others of the same kind."""
     place = run.shards_dir if folder is None else folder
-    if folder is None and not run.shards_dir.is_dir():
+    if folder is None and not is_address(place) and not run.shards_dir.is_dir():
         raise FolksongError(f"{place}: the shards of {run.path} are no longer there; say where they are now")
     if run.space is not None:
         embeddings = read_embeddings(place)

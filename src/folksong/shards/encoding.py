@@ -11,6 +11,7 @@ import shutil
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -39,7 +40,7 @@ from folksong.shards.index import (
     encode_text,
     write_records,
 )
-from folksong.stores import is_address, open_store
+from folksong.stores import brought, is_address, open_store, state_of
 
 Item = TypeVar("Item")
 
@@ -205,16 +206,26 @@ def put_shard(
 def _encode_guarded(
     guard: Guard, track: TaskTrack, encoding: Encoding, limit_seconds: float
 ) -> tuple[bytes, str | None]:
-    """Encode a track; whatever its recording provokes is an `AudioError`, so that the others are written."""
+    """Encode a track; whatever its recording provokes is an `AudioError`, so that the others are written.
+
+    Raises:
+        AudioError: the recording cannot be used.
+        FolksongError: it is in an object store, which does not give it now.
+    """
     if track.path in guard.refused:
         raise AudioError(f"{track.path}: {guard.refused[track.path]}")
     guard.begin(track.path, limit_seconds + SECONDS_A_MEGABYTE * _size(track.path) / 1e6)
-    try:
-        return encode_track(track, encoding)
-    except AudioError:
-        raise
-    except Exception as error:
-        raise AudioError(f"{track.path}: {type(error).__name__}: {error}") from error
+    with ExitStack() as stack:
+        try:
+            path = stack.enter_context(brought(track.path))
+        except FileNotFoundError as error:
+            raise AudioError(f"{track.path}: no such file") from error
+        try:
+            return encode_track(replace(track, path=path), encoding)
+        except AudioError as error:
+            raise AudioError(str(error).replace(path, track.path)) from error
+        except Exception as error:
+            raise AudioError(f"{track.path}: {type(error).__name__}: {error}") from error
 
 
 def stamp_of(tracks: Iterable[Track | TaskTrack]) -> str:
@@ -222,8 +233,8 @@ def stamp_of(tracks: Iterable[Track | TaskTrack]) -> str:
     digest = hashlib.sha256()
     for track in tracks:
         try:
-            status = Path(track.path).stat()
-            digest.update(f"{status.st_size} {status.st_mtime_ns}\n".encode())
+            n_bytes, changed_ns = state_of(track.path)
+            digest.update(f"{n_bytes} {changed_ns}\n".encode())
         except OSError:
             digest.update(b"-\n")
     return digest.hexdigest()
@@ -234,8 +245,13 @@ def recordings_sha256(tracks: Iterable[Track | TaskTrack]) -> str:
     digest = hashlib.sha256()
     for track in tracks:
         try:
-            digest.update(sha256_file(track.path).encode())
+            with brought(os.fspath(track.path)) as path:
+                digest.update(sha256_file(path).encode())
+        except FileNotFoundError:
+            digest.update(b"-" * 64)
         except (OSError, FolksongError):
+            if is_address(track.path):  # the store does not answer: nothing is known
+                raise
             digest.update(b"-" * 64)
     return digest.hexdigest()
 
@@ -308,6 +324,6 @@ def spread(items: Sequence[Item], most: int) -> list[Item]:
 
 def _size(path: str) -> int:
     try:
-        return Path(path).stat().st_size
+        return state_of(path)[0]
     except OSError:
         return 0

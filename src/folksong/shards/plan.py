@@ -22,6 +22,7 @@ from folksong.shards.encoding import (
     TrackTags,
 )
 from folksong.shards.index import AUDIO_FORMATS
+from folksong.stores import absolute, is_address
 from folksong.tags.table import TagTable
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class Plan:
         tags = zip(self.tables, self._weighted, strict=True)
         return TaskTrack(
             track.track_id,
-            os.fspath(track.path),
+            absolute(track.path) if is_address(track.path) else os.fspath(track.path),
             tuple(_tags_of(table, track.track_id, weighted=weighted) for table, weighted in tags),
         )
 

@@ -6,7 +6,7 @@ else of the record is read. Each file's CRCs are checked once, when the folder i
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from os import PathLike, fspath
 from pathlib import Path
@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import read_json, write_json
-from folksong.shards.format import Bytes, iterate_records, parse_example, read_record, whole_record
+from folksong.shards.format import Bytes, iterate_records, parse_example, whole_record
 from folksong.shards.index import (
     AUDIO_KEY,
     STORAGES,
@@ -31,6 +31,8 @@ from folksong.shards.index import (
     storage_of,
     write_index,
 )
+from folksong.shards.store_cache import ShardCache
+from folksong.stores import is_address, open_store
 from folksong.tags.table import TagTable
 
 logger = logging.getLogger(__name__)
@@ -43,10 +45,11 @@ class ShardReader:
     """A folder of shards, opened for reading. Safe to share between threads and to send to other processes.
 
     Args:
-        folder: the folder that holds ``manifest.json``.
+        folder: the folder that holds ``manifest.json``, or its address in an object store.
         manifest: describes the folder instead of its ``manifest.json`` (files of TensorFlow or the earlier project).
         check: check the CRCs of files that were never checked on this machine.
         max_open_files: how many files are mapped at a time; the least recently used one is closed first.
+        cache_bytes: of a store's shards, how much may lie on this machine; None is half of the disk.
 
     Raises:
         FolksongError: the folder, its manifest or a shard is missing.
@@ -60,12 +63,18 @@ class ShardReader:
         manifest: Manifest | None = None,
         check: bool = True,
         max_open_files: int | None = None,
+        cache_bytes: int | None = None,
     ) -> None:
         self.folder = Path(folder)
         self.manifest = Manifest.read(folder) if manifest is None else manifest
-        indexes = _open_indexes(self.folder, self.manifest, check=check)
-        _check_content(self.folder, self.manifest, indexes)
-        self._paths = [self.folder / file.name for file in self.manifest.files]
+        self._cache: ShardCache | None = None
+        if is_address(folder):
+            self._cache = ShardCache(fspath(folder), self.manifest.files, cache_bytes)
+            indexes = self._cache.indexes()
+        else:
+            indexes = _open_indexes(self.folder, self.manifest, check=check)
+        local = open_store(folder).folder
+        self._paths = [local / file.name for file in self.manifest.files]
         self._max_open_files = max_open_files or _open_file_limit()
         self._open = self._bounded_maps()
         self._tags = [index.tags for index in indexes]
@@ -80,6 +89,7 @@ class ShardReader:
         self._n_values = _join([index.audio_bytes for index in indexes]) // self._dtype.itemsize
         self.track_ids: tuple[str, ...] = tuple(track_id for index in indexes for track_id in index.track_ids)
         self.n_steps: npt.NDArray[np.int64] = self._n_values // self.n_mels
+        self._check_content(indexes)
 
     def _bounded_maps(self) -> Callable[[int], Bytes]:
         """Return a function that maps a file by its number; a map closes when its last window is dropped."""
@@ -92,6 +102,12 @@ class ShardReader:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._open = self._bounded_maps()
+
+    def _bytes(self, wanted: Sequence[tuple[int, int, int]]) -> Iterable[Bytes]:
+        """Return bytes as they lie in the files: of each (file, first byte, number)."""
+        if self._cache is None or all(file in self._cache.held for file, _, _ in wanted):
+            return (self._open(file)[begin : begin + n_bytes] for file, begin, n_bytes in wanted)
+        return self._cache.read(wanted)
 
     def __len__(self) -> int:
         return len(self.track_ids)
@@ -153,8 +169,12 @@ class ShardReader:
         # `positive` changes nothing; its loop over bytes passes the C library's copying by a quarter.
         rows, n_bytes = out.view(np.uint8), out.itemsize * length
         begins = (self._audio_offsets[records] + out.itemsize * starts).tolist()
-        for row, file, begin in zip(rows, self._file_of[records].tolist(), begins, strict=True):
-            np.positive(self._open(file)[begin : begin + n_bytes], out=row)
+        wanted = [
+            (file, begin, n_bytes)
+            for file, begin in zip(self._file_of[records].tolist(), begins, strict=True)
+        ]
+        for row, data in zip(rows, self._bytes(wanted), strict=True):
+            np.positive(data, out=row)
 
     def _are_plain(self, records: npt.NDArray[np.int64], starts: npt.NDArray[np.int64], length: int) -> bool:
         """Say whether windows are stretches of bytes as they lie in the files."""
@@ -171,18 +191,37 @@ class ShardReader:
 
     def payload(self, i: int) -> Bytes:
         """Return the payload of record `i`, whose CRCs are checked, as a view of the map."""
-        data = self._open(int(self._file_of[i]))
-        return whole_record(data, int(self._offsets[i]), i, self.track_ids[i]).payload_of(data)
+        file, begin = int(self._file_of[i]), int(self._offsets[i])
+        is_last = i + 1 == self._first_record[file + 1]
+        end = self.manifest.files[file].n_bytes if is_last else int(self._offsets[i + 1])
+        (data,) = self._bytes([(file, begin, end - begin)])
+        return whole_record(data, 0, i, self.track_ids[i]).payload_of(data)
 
     def _stored(self, i: int) -> npt.NDArray[Any]:
         """Return a view of record `i`'s samples as they are stored: (samples,) or (n_mels, frames)."""
-        data = self._open(int(self._file_of[i]))
         offset, count = int(self._audio_offsets[i]), int(self._n_values[i])
         if offset >= 0:
-            values = np.frombuffer(data, self._dtype, count, offset)
+            (data,) = self._bytes([(int(self._file_of[i]), offset, count * self._dtype.itemsize)])
+            values = np.frombuffer(data, self._dtype, count)
         else:  # another writer's file whose floats do not lie in one piece
             values = parse_example(self.payload(i))[AUDIO_KEY].values
         return values if self.is_waveform else values[: count - count % self.n_mels].reshape(self.n_mels, -1)
+
+    def _check_content(self, indexes: Sequence[ShardIndex]) -> None:
+        """Compare what the manifest says of the audio with the sizes of all records, and with the first one itself."""
+        for file, index in zip(self.manifest.files, indexes, strict=True):
+            if (index.audio_bytes % self.manifest.bytes_a_step).any():
+                raise FileFormatError(
+                    f"{self.folder / file.name}: its audio does not consist of steps of {self.manifest.bytes_a_step} "
+                    "bytes, as the manifest has it"
+                )
+        if len(self):
+            storage = storage_of(parse_example(self.payload(0)))
+            if storage != self.manifest.storage:
+                raise FileFormatError(
+                    f"{self._paths[int(self._file_of[0])]}: its audio is stored as {storage}, not as "
+                    f"{self.manifest.storage}, as the manifest has it"
+                )
 
     def tags(self, i: int, database: int = 0) -> tuple[list[str], list[float] | None]:
         """Return the tags of record `i` and their weights (None where the record has none)."""
@@ -302,26 +341,6 @@ def _fits(index: ShardIndex, file: ShardFile) -> bool:
         and (index.n_bytes, len(index)) == (file.n_bytes, file.n_tracks)
         and file.index_sha256 in (None, index.digest())
     )
-
-
-def _check_content(folder: Path, manifest: Manifest, indexes: Sequence[ShardIndex]) -> None:
-    """Compare what the manifest says of the audio with the sizes of all records, and with the first one itself."""
-    for file, index in zip(manifest.files, indexes, strict=True):
-        if (index.audio_bytes % manifest.bytes_a_step).any():
-            raise FileFormatError(
-                f"{folder / file.name}: its audio does not consist of steps of {manifest.bytes_a_step} bytes, as the "
-                "manifest has it"
-            )
-    first = next((place for place, index in enumerate(indexes) if len(index)), None)
-    if first is not None:
-        path = folder / manifest.files[first].name
-        data = map_file(path)
-        record = read_record(data, int(indexes[first].offsets[0]), 0, path)
-        storage = storage_of(parse_example(record.payload_of(data)))
-        if storage != manifest.storage:
-            raise FileFormatError(
-                f"{path}: its audio is stored as {storage}, not as {manifest.storage}, as the manifest has it"
-            )
 
 
 def _rebuild_index(path: Path, file: ShardFile) -> ShardIndex:

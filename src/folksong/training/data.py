@@ -26,6 +26,7 @@ from folksong.runs import Run
 from folksong.shards.index import MANIFEST_NAME
 from folksong.shards.reader import ShardReader
 from folksong.splits import PARTS, Split, make_split
+from folksong.stores import open_store
 from folksong.tags.decisions import decided, read_decisions
 from folksong.tags.sources.read_tags import read_tags
 from folksong.tags.table import TagTable
@@ -155,7 +156,7 @@ def open_records(folder: str | os.PathLike[str], front_end: str, settings: DataS
 def sha256_of_records(reader: Records) -> str:
     """Return the hash of the file that describes the records, and holds their hashes."""
     name = DESCRIPTION_NAME if isinstance(reader, Embeddings) else MANIFEST_NAME
-    return sha256_file(reader.folder / name)
+    return sha256_file(open_store(reader.folder).local(name))
 
 
 def read_record_tags(

@@ -39,6 +39,7 @@ from folksong.models.pretrained.network_with_head import NetworkWithHead
 from folksong.models.tagger import Tagger
 from folksong.runs import Run, write_model_card
 from folksong.shards.loader import Batch
+from folksong.stores import absolute
 from folksong.training import fine_tuning
 from folksong.training.batches import TrainingBatches
 from folksong.training.config import Config
@@ -108,11 +109,11 @@ def accompany() -> None:
 def _take_part(processes: Processes, begin: Callable[[Processes], Beginning] | None, progress: bool) -> Run:
     begun: list[Beginning] = []
 
-    def tell() -> tuple[Path, Path, Config]:
+    def tell() -> tuple[Path, str, Config]:
         assert begin is not None  # the first process is never started by another
         begun.append(begin(processes))
         run, data, config = begun[0]
-        return run.path.absolute(), data.reader.folder.absolute(), config
+        return run.path.absolute(), absolute(data.reader.folder), config
 
     folder, shards, config = processes.from_first(tell)
     with processes.together():

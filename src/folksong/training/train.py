@@ -23,6 +23,7 @@ from folksong.labels.top import drop
 from folksong.models.hardware import choose_precision
 from folksong.runs import CONFIG_NAME, LABEL_VECTORS_NAME, Run
 from folksong.splits import Split
+from folksong.stores import absolute
 from folksong.tags.sources.read_tags import read_tags, write_tags
 from folksong.tags.table import TagTable
 from folksong.training.config import Config
@@ -222,7 +223,7 @@ def _check_and_describe(
         "tagger": network.settings,
         **facts,
         "shards": {
-            "folder": os.fspath(data.reader.folder.absolute()),
+            "folder": absolute(data.reader.folder),
             "n_tracks": len(data.reader),
             "manifest_sha256": sha256_of_records(data.reader),
         },
