@@ -213,7 +213,7 @@ def fuzz(
     """Return what became of the files, and the crashes and hangs. `folder` holds `seeds/` and an empty `damaged/`."""
     from tqdm import tqdm
 
-    from folksong.audio.workers import run_guarded
+    from folksong.audio.guarded import run_guarded
 
     findings: list[Finding] = []
     crashes: list[str] = []

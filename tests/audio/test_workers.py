@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
-from folksong.audio import workers
-from folksong.audio.workers import Workers, read_guarded, run_guarded
+from folksong.audio import guarded
+from folksong.audio.guarded import read_guarded, run_guarded
+from folksong.audio.workers import Workers
 from folksong.errors import FileFormatError, FolksongError
 
 BODY = """
@@ -83,7 +84,7 @@ def test_workers_killed_from_outside(deeds):
 
 
 def test_16_c6_a_reading_that_never_ends_or_crashes_is_an_error(deeds, monkeypatch, tmp_path):
-    monkeypatch.setattr(workers, "SECONDS_OF_A_READING", 0.3)
+    monkeypatch.setattr(guarded, "SECONDS_OF_A_READING", 0.3)
     for name in ("plain", "loop", "crash"):
         (tmp_path / name).write_text("x")
     assert read_guarded(deeds.read, "plain") == ("plain", 5)

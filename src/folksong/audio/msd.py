@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from folksong.audio.workers import read_guarded
+from folksong.audio.guarded import read_guarded
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import described, open_regular
 

@@ -19,8 +19,9 @@ from tqdm import tqdm
 
 from folksong.audio.catalogue import ROOT_COMMENT
 from folksong.audio.file_facts import DEFAULT_THRESHOLD_DB, FileFacts, KnownFiles, measure_file
+from folksong.audio.guarded import run_guarded
 from folksong.audio.msd import MsdLists, TrackList, seven_digital_id
-from folksong.audio.workers import n_processes, run_guarded
+from folksong.audio.workers import n_processes
 from folksong.errors import FolksongError, nearest
 from folksong.files import write_csv
 from folksong.recordings import printable, track_id_of, walk_recordings
@@ -120,6 +121,7 @@ def scan_tree(
     lists: MsdLists | None = None,
     silence_db: float = DEFAULT_THRESHOLD_DB,
     jobs: int = -1,
+    dask: str | None = None,
     limit_seconds: float = LIMIT_SECONDS,
     progress: bool = False,
 ) -> ScanReport:
@@ -132,6 +134,7 @@ def scan_tree(
         lists: the Million Song Dataset's lists, for a tree of its previews.
         silence_db: frames so far below a recording's loudest are silent, dB.
         jobs: processes; -1 is one a core.
+        dask: address of a Dask scheduler, whose workers take the place of `jobs`.
         limit_seconds: a file that takes longer to decode counts as not decodable.
         progress: show a progress bar.
 
@@ -149,7 +152,7 @@ def scan_tree(
     todo = [entry for entry in _stat(root, paths) if not known.has(entry)]
     logger.info("%s: %d recordings, %d to read", root, len(paths), len(todo))
     with known.journal(), tqdm(total=len(todo), unit="file", disable=not progress, smoothing=0.05) as bar:
-        for measured in _measure(root, todo, silence_db, n_processes(jobs), limit_seconds):
+        for measured in _measure(root, todo, silence_db, n_processes(jobs), dask, limit_seconds):
             known.add(measured)
             bar.update(len(measured))
     facts = known.of(paths)
@@ -191,7 +194,12 @@ def _stat(root: Path, paths: Iterable[str]) -> Iterator[FileFacts]:
 
 
 def _measure(
-    root: Path, todo: Sequence[FileFacts], silence_db: float, jobs: int, limit_seconds: float
+    root: Path,
+    todo: Sequence[FileFacts],
+    silence_db: float,
+    jobs: int,
+    dask: str | None,
+    limit_seconds: float,
 ) -> Iterator[list[FileFacts]]:
     """Yield the facts of the files, as they come."""
     if not todo:
@@ -201,7 +209,9 @@ def _measure(
     batches = (paths[start : start + BATCH_FILES] for start in range(0, len(paths), BATCH_FILES))
     arguments = (str(root), silence_db)
     jobs = min(jobs, len(todo))
-    for outcomes in run_guarded(measure_file, batches, arguments, jobs=jobs, limit_seconds=limit_seconds):
+    for outcomes in run_guarded(
+        measure_file, batches, arguments, jobs=jobs, limit_seconds=limit_seconds, dask=dask
+    ):
         found = []
         for outcome in outcomes:
             if outcome.result is not None:

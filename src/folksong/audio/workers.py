@@ -24,16 +24,15 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
-from typing import IO, Any, Generic, TypeVar, cast
+from typing import IO, Any, TypeVar
 
 import joblib
 
-from folksong.errors import FileFormatError, FolksongError
+from folksong.errors import FolksongError
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +41,6 @@ Result = TypeVar("Result")
 DEATHS_WITHOUT_CAUSE = 3  # of one task; then something outside kills the workers
 SECONDS_TO_END, SECONDS_TO_END_ALONE = 3.0, 10.0  # for a worker to remove its half-written files
 SECONDS_BETWEEN_LOOKS = 0.2  # for signals
-SECONDS_OF_A_READING, SLOWEST_BYTES_A_SECOND = 3.0, 5e6
 _START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from folksong.audio.workers import serve; serve()"
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
@@ -115,11 +113,12 @@ class Guard:
 class Workers:
     """At most `jobs` processes, started as tasks need them; a context manager that ends them.
 
-    With ``isolated=False`` there are none: the work happens in this process, which a recording can then end.
+    With ``isolated=False`` there are none: the work happens in this process, which a recording can then end. They work
+    in `folder`; None is this process's.
     """
 
-    def __init__(self, jobs: int, *, isolated: bool = True) -> None:
-        self.jobs, self.isolated = jobs, isolated
+    def __init__(self, jobs: int, *, isolated: bool = True, folder: str | None = None) -> None:
+        self.jobs, self.isolated, self._folder = jobs, isolated, folder
         self._idle: list[_Worker] = []
         self._all: list[_Worker] = []
         self._closed = False
@@ -152,7 +151,7 @@ class Workers:
             pending: set[Future[Result]] = set()
             while True:
                 for task in islice(waiting, self.jobs - len(pending)):
-                    pending.add(callers.submit(self._call, function, task))
+                    pending.add(callers.submit(self.call, function, task))
                 if not pending:
                     return
                 done, pending = wait(pending, SECONDS_BETWEEN_LOOKS, FIRST_COMPLETED)
@@ -162,7 +161,7 @@ class Workers:
         finally:
             callers.shutdown(wait=False, cancel_futures=True)
 
-    def _call(self, function: Callable[..., Result], task: tuple[Any, ...]) -> Result:
+    def call(self, function: Callable[..., Result], task: tuple[Any, ...]) -> Result:
         """Do one task, on as many workers as it takes."""
         refused: dict[str, str] = {}
         suspect: str | None = None
@@ -194,7 +193,7 @@ class Workers:
                 return result
 
     def _start(self) -> "_Worker":
-        worker = _Worker()
+        worker = _Worker(self._folder)
         self._all.append(worker)
         if self._closed:
             worker.close_input()
@@ -212,7 +211,7 @@ class _WorkerDiedError(Exception):
 class _Worker:
     """The parent's end of one process."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: str | None) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         self._process = subprocess.Popen(
             [sys.executable, "-c", _START, json.dumps(sys.path)],
@@ -220,6 +219,7 @@ class _Worker:
             stdout=subprocess.PIPE,
             stderr=self._log,
             env={**_ONE_THREAD, **os.environ},
+            cwd=folder,
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -327,64 +327,3 @@ def _portable(error: Exception) -> Exception:
     except Exception:
         return RuntimeError(f"{type(error).__name__}: {error}")
     return error
-
-
-@dataclass(frozen=True)
-class Outcome(Generic[Result]):
-    """What became of one file: a result, or the reason why there is none."""
-
-    path: str
-    result: Result | None
-    crash: str | None = None
-
-
-def run_guarded(
-    function: Callable[..., Result],
-    batches: Iterable[Sequence[str]],
-    arguments: tuple[Any, ...],
-    *,
-    jobs: int,
-    limit_seconds: float,
-) -> Iterator[list[Outcome[Result]]]:
-    """Call ``function(path, *arguments)`` for every path of every batch and yield the outcomes as they come.
-
-    Args:
-        function: of a module; its result must be picklable.
-        batches: a batch is the work that a process takes at once; when a worker dies, it is done again.
-        arguments: what can be pickled.
-        jobs: processes (there is always at least one beside this).
-        limit_seconds: for one path.
-    """
-    tasks = ((function, tuple(batch), arguments, limit_seconds) for batch in batches)
-    with stoppable(), Workers(jobs) as workers:
-        yield from workers.map(_call_for_each, tasks)
-
-
-def read_guarded(function: Callable[[str], Result], path: str | os.PathLike[str]) -> Result:
-    """Return ``function(path)`` from a process of its own, for files on which a C library may crash or never end.
-
-    Raises:
-        FileFormatError: it did.
-    """
-    limit = SECONDS_OF_A_READING + Path(path).stat().st_size / SLOWEST_BYTES_A_SECOND
-    [[outcome]] = run_guarded(function, [[os.fspath(path)]], (), jobs=1, limit_seconds=limit)
-    if outcome.crash is not None:
-        raise FileFormatError(f"{path}: damaged ({outcome.crash})")
-    return cast(Result, outcome.result)
-
-
-def _call_for_each(
-    guard: Guard,
-    function: Callable[..., Result],
-    batch: tuple[str, ...],
-    arguments: tuple[Any, ...],
-    limit_seconds: float,
-) -> list[Outcome[Result]]:
-    outcomes: list[Outcome[Result]] = []
-    for path in batch:
-        if path in guard.refused:
-            outcomes.append(Outcome(path, None, guard.refused[path]))
-        else:
-            guard.begin(path, limit_seconds)
-            outcomes.append(Outcome(path, function(path, *arguments)))
-    return outcomes

@@ -33,6 +33,7 @@ Args:
     audio_format (--format): What records hold.
     batch_size: Windows scored at once.
     csv: Print CSV.
+    dask (SCHEDULER): Work on the Dask cluster with this scheduler, tcp://HOST:8786, instead of in --jobs processes.
     device (NAME): cpu, cuda, cuda:1, …  [default: a GPU where there is one]
     hop_seconds (--hop SECONDS): From the beginning of one window to the next.  [default: the run's definition]
     jobs: Processes; -1 is one a core.

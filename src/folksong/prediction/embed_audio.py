@@ -11,7 +11,8 @@ from pathlib import Path
 
 from folksong.audio.catalogue import Track, read_catalogue, scan_folder
 from folksong.audio.decode import decode
-from folksong.audio.workers import n_processes, run_guarded
+from folksong.audio.guarded import run_guarded
+from folksong.audio.workers import n_processes
 from folksong.embeddings.store import DESCRIPTION_NAME, Embeddings, read_embeddings, write_embeddings
 from folksong.errors import AudioError, FolksongError
 from folksong.models.pretrained.extractors import Extractor, get_extractor
@@ -32,6 +33,7 @@ def embed_audio(
     layer: str | None = None,
     pool: Pool | None = None,
     jobs: int = -1,
+    dask: str | None = None,
     progress: bool = False,
 ) -> Embeddings:
     """Write the embeddings of recordings into a folder, in the order of the tracks; go on where one was stopped.
@@ -46,6 +48,7 @@ def embed_audio(
         layer: likewise.
         pool: likewise.
         jobs: processes; -1 is one a core.
+        dask: address of a Dask scheduler, whose workers take the place of `jobs`.
         progress: show a progress bar.
 
     Raises:
@@ -68,7 +71,7 @@ def embed_audio(
             logger.info("%s: going on after %d recordings", out, n_done)
         todo = [track for track in tracks if track.track_id not in writer.track_ids]
         skipped = []
-        with closing(_embedded(todo, settings, jobs, progress)) as embedded:
+        with closing(_embedded(todo, settings, jobs, dask, progress)) as embedded:
             for number, (track, vector, reason) in enumerate(embedded, 1):
                 if vector is None:
                     logger.warning("%s", reason)
@@ -87,7 +90,11 @@ def _tracks(audio: str | os.PathLike[str]) -> list[Track]:
 
 
 def _embedded(
-    tracks: list[Track], settings: tuple[str, str | None, str | None, Pool | None], jobs: int, progress: bool
+    tracks: list[Track],
+    settings: tuple[str, str | None, str | None, Pool | None],
+    jobs: int,
+    dask: str | None,
+    progress: bool,
 ) -> Generator[tuple[Track, Vector | None, str]]:
     """Yield each track in order with its embedding, or with the reason why it has none."""
     from tqdm import tqdm
@@ -102,6 +109,7 @@ def _embedded(
             ([path] for path in dict.fromkeys(paths)),
             settings,
             jobs=jobs,
+            dask=dask,
             limit_seconds=LIMIT_SECONDS + LIMIT_SECONDS_PER_BYTE * largest,
         ):
             for outcome in outcomes:

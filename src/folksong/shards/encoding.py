@@ -21,6 +21,7 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from folksong.audio.catalogue import Track
+from folksong.audio.dask_workers import DaskWorkers
 from folksong.audio.decode import read_recording
 from folksong.audio.log_mel import FeaturePreset, log_mel, read_preset
 from folksong.audio.workers import Guard, Workers
@@ -266,7 +267,7 @@ class Cost:
 
 
 def estimate_write(
-    tracks: Sequence[TaskTrack], n_tracks: int, encoding: Encoding, workers: Workers
+    tracks: Sequence[TaskTrack], n_tracks: int, encoding: Encoding, workers: Workers | DaskWorkers
 ) -> Cost | None:
     """Return what writing `n_tracks` tracks will take, or None if that cannot be told.
 

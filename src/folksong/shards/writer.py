@@ -22,6 +22,8 @@ from pydantic import TypeAdapter
 from tqdm import tqdm
 
 from folksong.audio.catalogue import Track
+from folksong.audio.dask_workers import DaskWorkers
+from folksong.audio.guarded import open_workers
 from folksong.audio.log_mel import FeaturePreset
 from folksong.audio.workers import Workers, n_processes, stop_if_asked, stoppable
 from folksong.claims import Claims
@@ -75,6 +77,7 @@ def write_shards(
     start_stop: tuple[int, int] | None = None,
     worker: tuple[int, int] | None = None,
     jobs: int = -1,
+    dask: str | None = None,
     seed: int = 0,
     overwrite: bool = False,
     check_disk: bool = True,
@@ -98,6 +101,7 @@ def write_shards(
         start_stop: write only these files, from 1, both included; whoever writes the last one completes the folder.
         worker: this is worker I of N, from 1: it begins with its N-th part of the files, and then helps with the rest.
         jobs: processes; -1 is one a core. With 1 the work happens in this process.
+        dask: address of a Dask scheduler, whose workers take the place of `jobs`.
         seed: of the order of tracks.
         overwrite: replace shards that were written from other inputs.
         check_disk: estimate the size first, and refuse if the disk is too small.
@@ -121,7 +125,7 @@ def write_shards(
         writing = _Writing(plan, store, claims)
         writing.begin(overwrite=overwrite)
         while True:
-            writing.write(numbers, n_processes(jobs), limit_seconds, check_disk, progress)
+            writing.write(numbers, n_processes(jobs), dask, limit_seconds, check_disk, progress)
             if (manifest := writing.finish()) is not None:
                 return manifest
 
@@ -249,7 +253,13 @@ class _Writing:
             self.store.delete(f"{WRITING_NAME}/{name}")
 
     def write(
-        self, numbers: Sequence[int], jobs: int, limit_seconds: float, check_disk: bool, progress: bool
+        self,
+        numbers: Sequence[int],
+        jobs: int,
+        dask: str | None,
+        limit_seconds: float,
+        check_disk: bool,
+        progress: bool,
     ) -> None:
         """Write those of these files that are not there yet and that nobody else writes, until all are there."""
         joined = self.claims.holders()
@@ -261,7 +271,7 @@ class _Writing:
             return
         jobs, claimed = min(jobs, len(todo)), list[str]()
         try:
-            with Workers(jobs, isolated=jobs > 1) as workers:
+            with open_workers(jobs, dask, isolated=jobs > 1) as workers:
                 if check_disk and not joined and not is_address(str(self.store)):
                     _require_room(self.plan, self.store.folder, todo, workers)
                 n_tracks = sum(len(self.plan.order[number - 1]) for number in todo)
@@ -419,7 +429,7 @@ def _tell_about(plan: Plan, folder: str, n_done: int, others: Sequence[str]) -> 
         logger.info("%s: joining %s", folder, some_of(others))
 
 
-def _require_room(plan: Plan, folder: Path, todo: Sequence[int], workers: Workers) -> None:
+def _require_room(plan: Plan, folder: Path, todo: Sequence[int], workers: Workers | DaskWorkers) -> None:
     """Say what the files still to be written will take."""
     positions: list[int] = np.concatenate([plan.order[number - 1] for number in todo]).tolist()
     tracks = [plan.task_track(position) for position in spread(positions, SIZES_LOOKED_AT)]

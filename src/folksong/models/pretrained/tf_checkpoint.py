@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from folksong.audio.workers import read_guarded
+from folksong.audio.guarded import read_guarded
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import described, open_regular, read_bytes
 from folksong.shards.format import fields, masked_crc32c, read_varint
