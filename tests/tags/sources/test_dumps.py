@@ -8,14 +8,16 @@ import logging
 import lzma
 import tarfile
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 import folksong as fs
 from folksong.cli import main
-from folksong.errors import FileFormatError
+from folksong.errors import FileFormatError, FolksongError
 from folksong.tags.sources.delimited import read_artists
 
 STAMP = "2026-01-03 04:05:06.789+00"
@@ -290,6 +292,48 @@ def test_a_dump_cut_anywhere_is_named_and_never_read_in_part(tmp_path: Path) -> 
     (tmp_path / "f.json").write_text(lines + '{"id": "cut", "ta')
     with pytest.raises(FileFormatError, match=r"f\.json: damaged or cut short after 300 records"):
         fs.read_tags(tmp_path / "f.json")
+
+
+def test_a_dump_changed_anywhere_is_read_or_named(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    records = [
+        {"id": "a", "tags": [{"name": "rock", "count": 3}], "artist-credit": [{"artist": {"id": "x"}}]}
+    ] * 3
+    wholes = {
+        "lines.json": "".join(json.dumps(record) + "\n" for record in records).encode(),
+        "listenbrainz.json": json.dumps(LISTENBRAINZ).encode(),
+        "acousticbrainz.json": json.dumps(acousticbrainz("a", "rock", 0.5)).encode(),
+        "masters.xml": MASTERS.encode(),
+        "tables.tar.bz2": packed(tmp_path / "tables.tar.bz2", TABLES).read_bytes(),
+        "tables.tar": packed(tmp_path / "tables.tar", TABLES).read_bytes(),
+    }
+    n_read = 0
+    for name, whole in wholes.items():
+        for _ in range(60):
+            content = bytearray(whole)
+            for place in random.integers(0, len(content), random.integers(1, 4)):
+                content[place] = random.integers(0, 256)
+            (tmp_path / name).write_bytes(content)
+            with suppress(FolksongError):
+                n_read += fs.read_tags(tmp_path / name, format="dumps").n_counts > 0
+    assert n_read > 20
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        [{"name": 5, "count": 1}], [{"name": "a", "count": "1"}], [{"name": None}], [[]], [["a", "much"]], [None],
+        [{"name": "a", "count": 10**400}],
+    ],
+)  # fmt: skip
+def test_records_of_other_shapes_are_left_out_and_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, tags: list
+) -> None:
+    good = {"id": "b", "tags": [{"name": "ro\ud800ck", "count": 2}, {"name": " ", "count": 1}]}
+    (tmp_path / "x.json").write_text(json.dumps({"id": "a", "tags": tags}) + "\n" + json.dumps(good) + "\n")
+    with caplog.at_level(logging.WARNING):
+        assert pairs_of(fs.read_tags(tmp_path / "x.json")) == {("b", "ro?ck"): 2}
+    assert "1 (the record is not as its database writes it)" in caplog.text
 
 
 def test_json_of_other_kinds_is_no_dump(tmp_path: Path) -> None:

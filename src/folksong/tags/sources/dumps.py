@@ -122,7 +122,7 @@ def _damage_named(path: str | os.PathLike[str], n_records: Callable[[], int]) ->
         yield
     except FolksongError:
         raise
-    except (*DAMAGED, OSError, expat.ExpatError, ValueError, RecursionError) as error:
+    except (*DAMAGED, OSError, OverflowError, expat.ExpatError, ValueError, RecursionError) as error:
         raise FileFormatError(
             f"{path}: damaged or cut short after {n_records():,} records ({error}); fetch it again"
         ) from error

@@ -62,16 +62,23 @@ def _records_of(value: Any, key: str, dropped: Dropped, depth: int = 0) -> Itera
     if reader:
         try:
             record = reader(value, key)
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+            known = [(_plain(tag), weight) for tag, weight in record.tags if weight >= 0]
+            artist = None if record.artist is None else _plain(record.artist)
+            track_id = _plain(record.track_id)
+        except (AttributeError, LookupError, OverflowError, TypeError, ValueError):
             dropped.add(ODD, 1)
             return
-        kept = [(tag.strip()[:MOST_NAME_CHARACTERS], weight) for tag, weight in record.tags if weight >= 0]
-        dropped.add(VOTED_DOWN, len(record.tags) - len(kept))
-        yield record._replace(tags=kept)
+        dropped.add(VOTED_DOWN, len(record.tags) - len(known))
+        yield Record(track_id, artist, known)
     elif "id" not in value:
         for name, one in value.items():
             inner = value.get("recording_mbid") or (key if name.isdigit() else name)
             yield from _records_of(one, str(inner), dropped, depth + 1)
+
+
+def _plain(text: str) -> str:
+    """Return a name of no more than `MOST_NAME_CHARACTERS` that is valid Unicode."""
+    return text.strip()[:MOST_NAME_CHARACTERS].encode("utf-8", "replace").decode("utf-8")
 
 
 def _voted(count: Any) -> float:
