@@ -344,6 +344,12 @@ def test_json_of_other_kinds_is_no_dump(tmp_path: Path) -> None:
         FileFormatError, match=r"x\.json: no tags found; a dump is JSON, XML or tables of MusicBrainz"
     ):
         fs.read_tags(tmp_path / "x.json")
+    with zipfile.ZipFile(tmp_path / "tags.xlsx", "w") as workbook:
+        workbook.writestr("xl/workbook.xml", "<workbook/>")
+    with pytest.raises(
+        FileFormatError, match=r"tags\.xlsx: not a table of tags, but a zip archive: a workbook"
+    ):
+        fs.read_tags(tmp_path / "tags.xlsx")
     (tmp_path / "deep.json").write_text("[" * 100_000)
     with pytest.raises(FileFormatError, match=r"deep\.json"):
         fs.read_tags(tmp_path / "deep.json", format="dumps")
