@@ -89,7 +89,7 @@ def head_of(stream: IO[bytes]) -> bytes:
 
 
 def is_archive(path: str | os.PathLike[str], head: bytes) -> bool:
-    """Say whether a file that begins so, decompressed, is a tar archive, or a zip archive of JSON (a workbook is one too)."""
+    """Say whether a file that begins so, decompressed, is a tar archive, or a zip of JSON (a workbook is a zip too)."""
     if head.startswith(ZIP_MAGIC):
         with suppress(*DAMAGED), zipfile.ZipFile(path) as archive:
             return any(name.endswith(".json") for name in archive.namelist())
