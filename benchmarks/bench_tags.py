@@ -40,10 +40,10 @@ def since(start: Moment) -> Moment:
     return now[0] - start[0], now[1] - start[1]
 
 
-def make_database(path: Path, size: int, seed: int = 0) -> None:
+def make_database(path: Path, size: float, seed: int = 0) -> None:
     """Write a real last.fm SQLite file of Zipf-distributed tags; three times the size has thrice of everything."""
     rng = np.random.default_rng(seed)
-    n_tracks, n_tags, n_rows = TRACKS * size, TAGS * size, ROWS * size
+    n_tracks, n_tags, n_rows = (int(number * size) for number in (TRACKS, TAGS, ROWS))
     share = 1 / np.arange(1, n_tags + 1) ** 1.02
     cumulated = np.cumsum(share / share.sum())
     # More than needed, because pairs drawn twice are one row.
