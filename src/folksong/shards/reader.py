@@ -6,7 +6,7 @@ else of the record is read. Each file's CRCs are checked once, when the folder i
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from os import PathLike, fspath
 from pathlib import Path
@@ -103,11 +103,16 @@ class ShardReader:
         vars(self).update(state)
         self._open = self._bounded_maps()
 
-    def _bytes(self, wanted: Sequence[tuple[int, int, int]]) -> Iterable[Bytes]:
+    def _bytes(self, wanted: Sequence[tuple[int, int, int]]) -> Iterator[Bytes]:
         """Return bytes as they lie in the files: of each (file, first byte, number)."""
-        if self._cache is None or all(file in self._cache.held for file, _, _ in wanted):
-            return (self._open(file)[begin : begin + n_bytes] for file, begin, n_bytes in wanted)
-        return self._cache.read(wanted)
+        held = None if self._cache is None else self._cache.held.copy()  # it grows meanwhile
+        far = [] if held is None else [one for one in wanted if one[0] not in held]
+        fetched = iter(self._cache.read(far) if self._cache is not None and far else ())
+        for file, begin, n_bytes in wanted:
+            if held is None or file in held:
+                yield self._open(file)[begin : begin + n_bytes]
+            else:
+                yield next(fetched)
 
     def __len__(self) -> int:
         return len(self.track_ids)
