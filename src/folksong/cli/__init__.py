@@ -18,6 +18,7 @@ from folksong.cli.command import (
     echo_json,
     echo_table,
     log_to_stderr,
+    wants_progress,
 )
 from folksong.cli.config import config
 from folksong.cli.curate import curate
@@ -68,7 +69,8 @@ def split(
 
     Args:
         fractions (A B C): Shares of training, validation and test tracks.
-        artists (FILE): CSV with a track and an artist column; all tracks of an artist go to one part.
+        artists (FILE): CSV with a track and an artist column, or the dump that the tags are from; all tracks of an
+            artist go to one part.
         artist_column (NAME): The column of artists in that file.  [default: usual names]
         labels (FILE): Balance these labels.  [default: the 100 most popular tags]
         seed: Of the order in which equals are dealt.
@@ -92,7 +94,8 @@ def split(
         return
     from folksong.tags.sources.delimited import read_artists
 
-    known = read_artists(artists, artist_column=artist_column) if artists else None
+    progress = wants_progress()
+    known = read_artists(artists, artist_column=artist_column, progress=progress) if artists else None
     space = fs.LabelSpace.read(labels) if labels else None
     found = fs.splits.make_split(source, fractions=fractions, artists=known, space=space, seed=seed)
     found.write(out)

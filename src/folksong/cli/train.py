@@ -207,7 +207,7 @@ def _cross_validate(
         raise click.UsageError("--folds makes the parts itself; leave --split out")
     if "out" not in options:
         raise click.UsageError("--folds needs --out, the folder for its runs")
-    known = read_artists(artists) if artists else None
+    known = read_artists(artists, progress=wants_progress()) if artists else None
     return fs.cross_validate(front_end, shards, n_folds=n_folds, artists=known, **options)
 
 

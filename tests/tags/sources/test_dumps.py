@@ -254,6 +254,12 @@ def test_discogs_says_genres_and_styles_of_masters_and_releases(tmp_path: Path) 
     }  # fmt: skip
     assert pairs_of(fs.read_tags(path)) == expected
     assert read_artists(path) == {"18500": "212070", "18512": "Ünbekannt"}
+    out = tmp_path / "discogs.split.json"
+    done = CliRunner().invoke(
+        main, ["split", str(path), str(out), "--artists", str(path), "--fractions", "50", "0", "50"]
+    )
+    assert done.exit_code == 0, done.output
+    assert "by artist" in done.output
     releases = MASTERS.replace("master", "release").replace(
         "<title>New Soil</title>",
         "<tracklist><track><title>A</title><artists><artist><id>9</id></artist></artists></track></tracklist>",

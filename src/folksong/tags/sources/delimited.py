@@ -136,14 +136,15 @@ def read_artists(
     *,
     track_column: str | None = None,
     artist_column: str | None = None,
+    progress: bool = False,
     **text: Any,
 ) -> dict[str, str]:
     """Read which artist a track is by, from a table or a database's dump: track id -> artist, in Unicode's NFC form.
 
-    Rows without an artist are passed over.
+    Rows without an artist are passed over. With `progress` a bar is shown while a dump is read.
     """
     if is_dump(path):
-        return read_dump_artists(path)
+        return read_dump_artists(path, progress=progress)
     frame = read_frame(path, **text)
     filled = [name for name in frame.columns if frame[name].cast(pl.String).fill_null("").ne("").any()]
     artist = (
