@@ -19,7 +19,8 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from folksong.cli import main
-from folksong.curate.app import BODY_BYTES, Guard, Hosts, View, build_app, scratch_folder, sent_json
+from folksong.curate.app import View, build_app, sent_json
+from folksong.web.server import BODY_BYTES, Guard, Hosts, scratch_folder
 
 TOKEN = "t" * 32
 BASE = "http://127.0.0.1:8123"
@@ -240,7 +241,7 @@ def test_the_page_of_an_app_with_nothing_to_show(app, open_page):
 
 def test_what_a_killed_app_left_goes_with_the_next_start(app):
     running = app()
-    left = Path(tempfile.mkdtemp(prefix=f"folksong-curate-{running.process.pid}-"))
+    left = Path(tempfile.mkdtemp(prefix=f"folksong-web-{running.process.pid}-"))
     scratch_folder().cleanup()
     assert left.is_dir()
     running.kill()

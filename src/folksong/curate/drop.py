@@ -18,11 +18,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from folksong.curate.app import Session, View, page, scratch_folder, sent_json
+from folksong.curate.app import Session, View, page, sent_json
 from folksong.errors import FolksongError
 from folksong.files import described
 from folksong.prediction import LoadedTagger
 from folksong.tags.file_tags import FIELDS, write_labels
+from folksong.web.server import scratch_folder
 
 MOST_BYTES = 500 << 20
 MOST_KEPT = 20

@@ -26,7 +26,7 @@ from folksong import journal
 from folksong.audio.decode import decode, is_long
 from folksong.audio.log_mel import log_mel, read_preset
 from folksong.audio.readers import read_own_tags
-from folksong.curate.app import ConflictError, Session, View, page, scratch_folder, sent_json
+from folksong.curate.app import ConflictError, Session, View, page, sent_json
 from folksong.errors import AudioError, FolksongError
 from folksong.files import cache_folder, sha256_file, sha256_json
 from folksong.labels.space import Label, LabelSpace
@@ -36,6 +36,7 @@ from folksong.runs import Run
 from folksong.tags.decisions import Decision, decide, read_decisions
 from folksong.tags.table import TagTable
 from folksong.training.data import rows_of_tracks
+from folksong.web.server import scratch_folder
 
 logger = logging.getLogger(__name__)
 
