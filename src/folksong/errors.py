@@ -34,6 +34,10 @@ class AudioError(FolksongError):
     """A recording cannot be decoded."""
 
 
+class NoRecordingError(AudioError):
+    """A file's content is of no format that recordings have."""
+
+
 def nearest(word: str, known: list[str] | tuple[str, ...]) -> str:
     """Return a hint ``; did you mean 'x'?`` with the known word nearest to `word`, or an empty string."""
     from difflib import get_close_matches

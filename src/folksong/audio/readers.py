@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from folksong.audio import containers, mpeg
 from folksong.audio.containers import Region
-from folksong.errors import AudioError, FolksongError
+from folksong.errors import AudioError, FolksongError, NoRecordingError
 from folksong.files import content_of, describe_os_error, open_regular
 
 Samples = npt.NDArray[np.float32]
@@ -125,7 +125,7 @@ def _open(file: Path, stream: IO[bytes]) -> RecordingStream:
     if name is None:
         stream.seek(0)
         shown = stream.read(12).decode("ascii", "replace").encode("ascii", "replace").decode()
-        raise AudioError(
+        raise NoRecordingError(
             f"{file}: not a recording that folksong knows, whatever its name says (it begins with {shown!r}); "
             "mp3, ogg, flac, wav, aiff, m4a and aac are read"
         )

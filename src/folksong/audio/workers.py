@@ -161,6 +161,21 @@ class Workers:
         finally:
             callers.shutdown(wait=False, cancel_futures=True)
 
+    def outcome(
+        self,
+        function: Callable[..., Result],
+        path: str,
+        arguments: tuple[Any, ...],
+        *,
+        limit_seconds: float,
+    ) -> "Outcome[Result]":
+        """Return what becomes of ``function(path, *arguments)``; for at most `jobs` threads at once.
+
+        Errors of the function are raised; see `run_guarded`.
+        """
+        (found,) = self.call(_call_for_each, (function, (path,), arguments, limit_seconds))
+        return found
+
     def call(self, function: Callable[..., Result], task: tuple[Any, ...]) -> Result:
         """Do one task, on as many workers as it takes."""
         refused: dict[str, str] = {}
@@ -173,6 +188,8 @@ class Workers:
             except _WorkerDiedError as death:
                 if self._closed:
                     raise
+                self._all.remove(worker)
+                worker.bury()
                 deaths += 1
                 if death.path is not None and (death.timed_out or death.path == suspect):
                     refused[death.path] = death.reason
@@ -269,6 +286,12 @@ class _Worker:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._log.close()
+
+    def bury(self) -> None:
+        """Close what is left of a process that ended, so that many deaths leave nothing behind."""
+        self.close_input()
+        self._output.close()
         self._log.close()
 
 

@@ -28,6 +28,7 @@ from folksong.cli.evaluate import compare, evaluate, report
 from folksong.cli.experiment import experiment
 from folksong.cli.labels import labels
 from folksong.cli.predict import export, predict, search
+from folksong.cli.serve import serve
 from folksong.cli.shards import shards
 from folksong.cli.tags import tags
 from folksong.cli.train import train
@@ -133,6 +134,6 @@ def main(force: bool) -> None:
 
 for command in (
     *(audio, compare, config, curate, demo, doctor, embeddings, evaluate, experiment, export),
-    *(labels, models, predict, report, search, shards, split, tags, train),
+    *(labels, models, predict, report, search, serve, shards, split, tags, train),
 ):
     main.add_command(command)

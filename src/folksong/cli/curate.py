@@ -7,8 +7,7 @@ from typing import Annotated
 
 import click
 
-import folksong as fs
-from folksong.cli.command import File, Folder, FolksongCommand, note
+from folksong.cli.command import File, Folder, FolksongCommand, needs_extra, note
 
 Port = Annotated[int, click.IntRange(0, 65535)]
 
@@ -41,16 +40,10 @@ def curate(
         listen (ADDRESS): Be reachable from other machines at this address, too; what is sent is not encrypted.
         open_browser (--open/--no-open): Open the page in your browser.
     """
-    try:
+    with needs_extra("the app", "curate"):
         from folksong.curate import board
         from folksong.curate import proposals as merges
         from folksong.curate.app import Session, View, serve
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("folksong"):
-            raise
-        raise fs.FolksongError(
-            f'the app needs the package {error.name}, which is not installed: pip install "folksong[curate]"'
-        ) from error
     session = Session(
         labels=_path(labels), log=_path(log), tags=tags, run=run, audio=_path(audio), out=_path(out),
         decisions=_path(decisions), proposals=_path(proposals), who=who or _user(),

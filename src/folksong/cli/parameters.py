@@ -59,7 +59,15 @@ COUNTS = {
     "n_seeds", "sample_rate", "top",
 }  # fmt: skip
 """Whole numbers from 1; others are from 0, or from -1 where that is the default."""
-ABOVE_ZERO = {"hop_seconds", "limit_seconds", "silence_db", "window_seconds"}
+ABOVE_ZERO = {
+    "hop_seconds",
+    "limit_seconds",
+    "max_mb",
+    "max_minutes",
+    "silence_db",
+    "timeout_seconds",
+    "window_seconds",
+}
 WORDS = {"part": ("test", "validation", "training"), "precision": ("32", "bf16", "16", "auto")}
 """Parameters that the library takes as text, of which there are these."""
 

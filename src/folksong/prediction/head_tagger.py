@@ -4,7 +4,7 @@ made the run's -> scores), and what `folksong.export.onnx` wrote (samples -> sco
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -92,6 +92,12 @@ class HeadTagger(LoadedTagger):
         scores = np.array([self._heard(samples[start : start + steps]) for start in starts])
         rate = self.audio.sample_rate
         return ScoresOverTime(os.fspath(file), self.labels, np.array(starts) / rate, steps / rate, scores)
+
+    def score_together(
+        self, recordings: Iterable[npt.NDArray[np.float32]], threads: ThreadPoolExecutor
+    ) -> Iterator[Scores]:
+        """Yield the scores of recordings (samples,), in order; each thread hears one by itself."""
+        return threads.map(self._heard, recordings)
 
     def _heard(self, samples: npt.NDArray[np.float32], threads: ThreadPoolExecutor | None = None) -> Scores:
         with torch.inference_mode():

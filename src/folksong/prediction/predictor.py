@@ -25,6 +25,7 @@ from folksong.models.tagger import Tagger
 from folksong.prediction.over_time import ScoresOverTime
 from folksong.prediction.thresholds import DEFAULT_THRESHOLD
 from folksong.prediction.windows import (
+    ArrayClip,
     AudioInput,
     Clip,
     Scores,
@@ -222,6 +223,17 @@ class LoadedTagger:
                     yield prediction
             finally:
                 listeners.shutdown(wait=False, cancel_futures=True)
+
+    def score_together(
+        self, recordings: Iterable[npt.NDArray[np.float32]], threads: ThreadPoolExecutor
+    ) -> Iterator[Scores]:
+        """Yield the scores of recordings, in order, whose windows share batches.
+
+        Args:
+            recordings: (samples,), or (n_mels, frames) for a network with a preset, as `AudioInput.clip` makes them.
+            threads: of `listening_threads`.
+        """
+        return self._score(map(ArrayClip, recordings), threads)
 
     def _heard(self, samples: npt.NDArray[np.float32], threads: ThreadPoolExecutor | None = None) -> Scores:
         """Return the scores of mono samples (n_samples,)."""
