@@ -92,7 +92,7 @@ def test_a_guess_at_the_token_reads_the_same_as_an_unknown_address(client, path)
 )
 def test_a_foreign_host_is_refused(client, host):
     answer = client.get(f"/{TOKEN}/one/", headers={"Host": host})
-    assert (answer.status_code, answer.text) == (400, '{"error":"Bad Request"}')
+    assert (answer.status_code, answer.text) == (400, '{"error":"the server is not known under this Host"}')
 
 
 @pytest.mark.parametrize("host", ["localhost:8123", "[::1]:8123", "LOCALHOST:8123"])

@@ -148,7 +148,7 @@ def _resampled(stream: RecordingStream, blocks: Blocks, max_seconds: float) -> B
     import soxr
 
     too_long = AudioError(
-        f"{stream.path}: longer than {max_seconds / 3600:g} h; cut it into tracks (max_seconds= raises the limit)"
+        f"{stream.path}: longer than {max_seconds / 60:g} minutes, the most that is taken; cut it into tracks"
     )
     if stream.format == "mp3" and stream.expected_seconds > max_seconds + 1:  # its frames were counted
         raise too_long

@@ -12,8 +12,7 @@ import math
 import os
 import secrets
 import shutil
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -51,8 +50,9 @@ from folksong.web.server import (
 logger = logging.getLogger(__name__)
 
 PAGE = Path(str(files("folksong.serve") / "page"))
-MOST_REQUESTS = 64
-"""Recordings that are sent or wait at once; more are told to come again."""
+MOST_WAITING = 64
+"""Recordings that wait at once; the senders of more are told to come again."""
+MOST_SENDING = 256
 MOST_CONNECTIONS = 512
 RETRY_SECONDS = 2
 LONGEST_NAME = 200  # characters
@@ -129,7 +129,7 @@ class Service:
         self.tagger, self.model, self.limits, self.hearing, self.scratch = (
             tagger, model, limits, hearing, scratch,
         )  # fmt: skip
-        self.n_requests = 0
+        self.sending, self.waiting = _Places(MOST_SENDING), _Places(MOST_WAITING)
         self.pages = Environment(loader=FileSystemLoader(PAGE), autoescape=True)
 
     def app(self, hosts: Hosts) -> ASGIApp:
@@ -162,7 +162,12 @@ class Service:
     def health(self, request: Request) -> Response:
         """Whether recordings are heard."""
         status = "ok" if self.hearing.is_alive else "failing"
-        content = {"status": status, "model": self.model, "version": __version__, "requests": self.n_requests}
+        content = {
+            "status": status,
+            "model": self.model,
+            "version": __version__,
+            "waiting": self.waiting.taken,
+        }
         return JSONResponse(content, 200 if self.hearing.is_alive else 503)
 
     def labels(self, request: Request) -> Response:
@@ -184,25 +189,17 @@ class Service:
         wish = Wish.read(request.query_params, self.tagger.thresholds)
         path = Path(self.scratch, secrets.token_hex(12))
         try:
-            async with self._admitted():
+            with self.sending:
                 name = await self._received(request, path) or wish.name
-                shown = "".join(one if one.isprintable() else "\ufffd" for one in name)[-LONGEST_NAME:]
-                content = await self._heard(request, path, replace(wish, name=shown or "recording"))
-            return JSONResponse(content)
+            shown = "".join(one if one.isprintable() else "\ufffd" for one in name)[-LONGEST_NAME:]
+            with self.waiting:
+                return JSONResponse(
+                    await self._heard(request, path, replace(wish, name=shown or "recording"))
+                )
         except ClientDisconnect:
             return Response(status_code=400)  # to nobody
         finally:
             path.unlink(missing_ok=True)
-
-    @asynccontextmanager
-    async def _admitted(self) -> AsyncIterator[None]:
-        if self.n_requests >= MOST_REQUESTS:
-            raise _busy(f"{MOST_REQUESTS} recordings are being worked on")
-        self.n_requests += 1
-        try:
-            yield
-        finally:
-            self.n_requests -= 1
 
     async def _received(self, request: Request, path: Path) -> str:
         """Write what is sent into a file; return its name, where it has one."""
@@ -257,6 +254,21 @@ class Service:
                 for label, score in found.ranked(wish.top, wish.threshold)
             ],
         }
+
+
+class _Places:
+    """So many may be inside at once; for the next it raises a 503."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.taken = most, 0
+
+    def __enter__(self) -> None:
+        if self.taken == self.most:
+            raise _busy(f"{self.most} recordings come before this one")
+        self.taken += 1
+
+    def __exit__(self, *_: object) -> None:
+        self.taken -= 1
 
 
 def _busy(why: str) -> HTTPException:

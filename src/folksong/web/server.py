@@ -182,7 +182,7 @@ class Guard:
         headers = Headers(scope=scope)
         hosts = headers.getlist("host")
         if len(hosts) != 1 or hosts[0] not in self.hosts:
-            return _answer(400)
+            return _answer(400, "the server is not known under this Host")
         given = scope["path"].partition("/")[2].partition("/")[0]
         if self.token and not hmac.compare_digest(
             given.encode("utf-8", "surrogatepass"), self.token.encode()
@@ -205,7 +205,7 @@ def _answer(status: int, error: str | None = None) -> Response:
 
 
 def _too_large(most: int) -> str:
-    return f"at most {most:,} bytes are taken"
+    return f"at most {most / 1e6:.0f} MB are taken"
 
 
 def _is_within(length: str, most: int) -> bool:
