@@ -4,8 +4,9 @@
     python benchmarks/serve.py --load 3600 [--audio FOLDER] [--model musicnn-msd]
 
 The bare tagger is `LoadedTagger.predict_files`, which uses all cores, on files of half a minute; the server hears the
-same bytes from clients that send the next as soon as they have the answer. Both take turns; the ratio is of medians.
-The log-mel network is not trained, which costs the same time. ``--load`` sends recordings (of FOLDER, else short and
+same bytes from clients that send the next as soon as they have the answer. Both take turns; ratios are of medians, on
+the clock and of the processor's time (of the server and its workers), which other work on the machine moves less. The
+log-mel network is not trained, which costs the same time. ``--load`` sends recordings (of FOLDER, else short and
 long synthetic ones) mixed with what a server meets: cut files, text, senders who hang up, files that are too long; it
 prints every minute the resident memory of the server and of its workers, open files and processes.
 """
@@ -26,7 +27,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 import psutil
@@ -68,8 +68,8 @@ def ask(connection: http.client.HTTPConnection, body: bytes) -> int:
     return answer.status
 
 
-def seconds_served(place: str, bodies: list[bytes], clients: int) -> float:
-    """Return how long the server takes for all bodies."""
+def serve_all(place: str, bodies: list[bytes], clients: int) -> None:
+    """Have all bodies tagged."""
     numbers = count()
 
     def work() -> None:
@@ -78,9 +78,7 @@ def seconds_served(place: str, bodies: list[bytes], clients: int) -> float:
             assert ask(connection, bodies[number]) == 200
         connection.close()
 
-    began = time.perf_counter()
     in_threads(clients, work)
-    return time.perf_counter() - began
 
 
 def compare(folder: Path, model: str, name: str, given: argparse.Namespace) -> tuple[object, ...]:
@@ -88,15 +86,27 @@ def compare(folder: Path, model: str, name: str, given: argparse.Namespace) -> t
     soundfile.write(clip, sound(), RATE)
     bodies = [clip.read_bytes()] * given.requests
     tagger = load_tagger(model)
-    bare, served = [], []
-    with server(model) as (_, place):
+    times = []
+    with server(model) as (process, place):
+
+        def clocks() -> tuple[float, float, float]:
+            every = [process, *process.children(recursive=True)]
+            used = sum(sum(one.cpu_times()[:2]) for one in every)
+            return time.perf_counter(), time.process_time(), used
+
         for _ in range(given.repeats + 1):
-            began = time.perf_counter()
+            first = clocks()
             tag_all(tagger, [clip] * given.requests)
-            bare.append(time.perf_counter() - began)
-            served.append(seconds_served(place, bodies, given.clients))
-    rates = [given.requests / median(times[1:]) for times in (bare, served)]
-    return name, *rates, rates[1] / rates[0]
+            second = clocks()
+            serve_all(place, bodies, given.clients)
+            third = clocks()
+            bare, served = np.subtract(second, first), np.subtract(third, second)
+            times.append((bare[0], served[0], bare[1], served[2]))
+    on_clock, on_clock_served, used, used_served = np.median(times[1:], axis=0) / given.requests
+    return (
+        name, 1 / on_clock, 1 / on_clock_served, on_clock / on_clock_served,
+        1000 * used, 1000 * used_served, used / used_served,
+    )  # fmt: skip
 
 
 def bodies_of(folder: Path | None) -> list[bytes]:
@@ -182,7 +192,15 @@ def main() -> None:
             compare(folder, given.model, given.model, given),
             compare(folder, str(log_mel), "log-mel, 16 filters", given),
         ]
-    headers = ("tagger", "bare, files/s", f"served to {given.clients}, requests/s", "ratio")
+    headers = (
+        "tagger",
+        "bare, files/s",
+        "served, requests/s",
+        "ratio",
+        "bare, ms",
+        "served, ms",
+        "ratio of ms",
+    )
     print(tabulate(rows, headers=headers, floatfmt=".2f"))
 
 
