@@ -29,7 +29,7 @@ function draw(card, found) {
   const decided = found.labels.filter((label) => label.above).length;
   const quiet = found.silent ? "silence: there is nothing to hear" : decided ? "" : "no label reaches its threshold";
   card.replaceChildren(
-    element("h2", { dir: "auto" }, found.file, " ", element("small", {}, `${found.seconds.toLocaleString("en")} s`)),
+    element("h2", { dir: "auto" }, found.file, " ", element("small", {}, `${(Math.round(10 * found.seconds) / 10).toLocaleString("en")} s`)),
     element("p", { class: "facts" }, quiet), element("p", { class: "warning" }, found.damage ?? ""),
     element("ul", { class: "plain" }, ...found.labels.slice(0, Math.max(SHOWN, decided)).map(row)));
 }
