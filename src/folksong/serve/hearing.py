@@ -144,8 +144,8 @@ class Hearing:
         group = [self._waiting.get()]
         while not self._waiting.empty():
             group.append(self._waiting.get())
-        wanted = [one for one in group if one is not None and one.scores.set_running_or_notify_cancel()]
-        self._score(wanted)
+        if wanted := [one for one in group if one and one.scores.set_running_or_notify_cancel()]:
+            self._score(wanted)
         return None not in group
 
     def _score(self, group: Sequence[_Waiting]) -> None:
