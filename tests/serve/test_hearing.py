@@ -23,7 +23,7 @@ from folksong.serve.hearing import Hearing, heard_sound
 SOUNDS = """
 import ctypes, numpy
 from folksong.serve.hearing import Sound
-def heard_sound(path, sample_rate, preset, max_seconds):
+def heard_in_worker(path, sample_rate, preset, max_seconds):
     if "crash" in path:
         ctypes.string_at(0)
     while "hang" in path:
@@ -58,7 +58,7 @@ def strange_decoder(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     import sounds_for_hearing
 
-    monkeypatch.setattr(hearing, "heard_sound", sounds_for_hearing.heard_sound)
+    monkeypatch.setattr(hearing, "heard_in_worker", sounds_for_hearing.heard_in_worker)
     yield
     del sys.modules["sounds_for_hearing"]
 

@@ -1,6 +1,6 @@
 """Recordings of many askers through one tagger: each decoded in a process that it may crash, heard together.
 
-`heard_sound` runs in the workers of `folksong.audio.workers`, with limits of length, time and memory: what a stranger
+`heard_in_worker` runs in processes of `folksong.audio.workers`, with limits of length, time and memory: what a stranger
 sends ends at most a worker. What was decoded waits for the network, and all that wait go through it together: their
 windows share batches. A score is then what it is alone, up to the last bits of a float32.
 """
@@ -52,22 +52,26 @@ def heard_sound(path: str, sample_rate: int, preset: FeaturePreset | None, max_s
     """Decode a recording for a network that hears samples at `sample_rate`, or spectrograms of `preset`.
 
     Raises:
-        AudioError: it cannot be decoded, is longer than `max_seconds`, or needs more memory than a worker may have.
+        AudioError: it cannot be decoded, is longer than `max_seconds`, or needs more memory than there is.
     """
-    if sys.platform == "linux":
-        import resource
-
-        most = WORKER_BYTES + int(4 * max_seconds * sample_rate * np.float32().nbytes)
-        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        resource.setrlimit(
-            resource.RLIMIT_DATA, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard)
-        )
     try:
         found = read_recording(path, sample_rate, max_seconds=max_seconds)
         audio = found.samples if preset is None else log_mel(found.samples, preset)
     except MemoryError as error:
         raise AudioError(f"{path}: needs too much memory to be decoded") from error
     return Sound(audio, found.seconds, float(np.abs(found.samples).max()), found.damage)
+
+
+def heard_in_worker(path: str, sample_rate: int, preset: FeaturePreset | None, max_seconds: float) -> Sound:
+    """Call `heard_sound` in a process that gets no more memory than a recording needs (on Linux)."""
+    if sys.platform == "linux":
+        import resource
+
+        most = WORKER_BYTES + int(4 * max_seconds * sample_rate * np.float32().nbytes)
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
+    return heard_sound(path, sample_rate, preset, max_seconds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +137,7 @@ class Hearing:
     def _decode(self, path: str) -> Outcome[Sound]:
         audio = self.tagger.audio
         arguments = (audio.sample_rate, audio.preset, self.max_seconds)
-        return self._workers.outcome(heard_sound, path, arguments, limit_seconds=DECODING_SECONDS)
+        return self._workers.outcome(heard_in_worker, path, arguments, limit_seconds=DECODING_SECONDS)
 
     def _listen(self) -> None:
         while self._hear_those_waiting():
