@@ -1,7 +1,10 @@
 """The package as a whole: what importing it costs, and that its public names are there."""
 
+import re
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -48,3 +51,11 @@ def test_every_public_name_is_there(name: str) -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'tagger'"):
         folksong.tagger  # noqa: B018
+
+
+def test_the_container_installs_extras_that_there_are() -> None:
+    root = Path(__file__).parent.parent
+    extras = re.search(r'"\.\[(.+?)\]"', (root / "Containerfile").read_text())[1].split(",")
+    known = tomllib.loads((root / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert set(extras) <= set(known)
+    assert "serve" in extras

@@ -66,6 +66,22 @@ def read_guarded(function: Callable[[str], Result], path: str | os.PathLike[str]
     return cast(Result, outcome.result)
 
 
+def guarded_outcome(
+    workers: Workers,
+    function: Callable[..., Result],
+    path: str,
+    arguments: tuple[Any, ...],
+    *,
+    limit_seconds: float,
+) -> Outcome[Result]:
+    """Return what becomes of ``function(path, *arguments)``; for as many threads at once as there are `workers`.
+
+    Errors of the function are raised; arguments are those of `run_guarded`.
+    """
+    (found,) = workers.call(_call_for_each, (function, (path,), arguments, limit_seconds))
+    return found
+
+
 def _call_for_each(
     guard: Guard,
     function: Callable[..., Result],

@@ -161,21 +161,6 @@ class Workers:
         finally:
             callers.shutdown(wait=False, cancel_futures=True)
 
-    def outcome(
-        self,
-        function: Callable[..., Result],
-        path: str,
-        arguments: tuple[Any, ...],
-        *,
-        limit_seconds: float,
-    ) -> "Outcome[Result]":
-        """Return what becomes of ``function(path, *arguments)``; for at most `jobs` threads at once.
-
-        Errors of the function are raised; see `run_guarded`.
-        """
-        (found,) = self.call(_call_for_each, (function, (path,), arguments, limit_seconds))
-        return found
-
     def call(self, function: Callable[..., Result], task: tuple[Any, ...]) -> Result:
         """Do one task, on as many workers as it takes."""
         refused: dict[str, str] = {}

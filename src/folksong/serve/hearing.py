@@ -18,8 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from folksong.audio.decode import read_recording
+from folksong.audio.guarded import Outcome, guarded_outcome
 from folksong.audio.log_mel import FeaturePreset, log_mel
-from folksong.audio.workers import Outcome, Workers, n_processes
+from folksong.audio.workers import Workers, n_processes
 from folksong.errors import AudioError
 
 if TYPE_CHECKING:  # the workers do without torch
@@ -137,7 +138,9 @@ class Hearing:
     def _decode(self, path: str) -> Outcome[Sound]:
         audio = self.tagger.audio
         arguments = (audio.sample_rate, audio.preset, self.max_seconds)
-        return self._workers.outcome(heard_in_worker, path, arguments, limit_seconds=DECODING_SECONDS)
+        return guarded_outcome(
+            self._workers, heard_in_worker, path, arguments, limit_seconds=DECODING_SECONDS
+        )
 
     def _listen(self) -> None:
         while self._hear_those_waiting():
