@@ -21,9 +21,9 @@ types: $(INSTALLED)
 imports: $(INSTALLED)
 	$(BIN)/lint-imports
 
-tests: $(INSTALLED)
+tests: $(INSTALLED)  ## one thread a process: with as many processes as cores, more only wait for each other
 	rm -f .coverage .coverage.*
-	$(BIN)/pytest -n auto --dist loadfile --cov --cov-report=term:skip-covered --durations=15
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile --cov --cov-report=term:skip-covered --durations=15
 
 docs: $(INSTALLED)  ## no drift of the CLI reference, the site with its notebook, the README's commands
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/cog --check docs/cli.md
