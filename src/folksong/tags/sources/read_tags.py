@@ -3,7 +3,8 @@
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from logging.handlers import MemoryHandler
 from pathlib import Path
 from typing import Any
@@ -89,19 +90,26 @@ def read_tags(
         return _read(path, found, min_weight, progress, options)
     chosen = {"min_weight": min_weight, **options, **({} if format is None else {"format": format})}
     key, copy = content_key(path, {**chosen, "readers": READERS}), path_beside(path, chosen)
-    table = read_cache(copy, key)
-    if table is None:
-        said = MemoryHandler(sys.maxsize, flushLevel=sys.maxsize)  # so that a copy can say it again
-        said.setLevel(logging.WARNING)
-        of_readers = logging.getLogger("folksong.tags")
-        of_readers.addHandler(said)
-        try:
-            table = _read(path, found, min_weight, progress, options)
-        finally:
-            of_readers.removeHandler(said)
-        if content_key(path, {**chosen, "readers": READERS}) == key:  # it was not changed while it was read
-            write_cache(table, copy, key, [record.getMessage() for record in said.buffer])
+    if (table := read_cache(copy, key)) is not None:
+        return table
+    with _warnings_kept() as said:
+        table = _read(path, found, min_weight, progress, options)
+    if content_key(path, {**chosen, "readers": READERS}) == key:  # it was not changed while it was read
+        write_cache(table, copy, key, [record.getMessage() for record in said.buffer])
     return table
+
+
+@contextmanager
+def _warnings_kept() -> Iterator[MemoryHandler]:
+    """Keep what the readers warn of, so that a copy can say it again."""
+    said = MemoryHandler(sys.maxsize, flushLevel=sys.maxsize)
+    said.setLevel(logging.WARNING)
+    of_readers = logging.getLogger("folksong.tags")
+    of_readers.addHandler(said)
+    try:
+        yield said
+    finally:
+        of_readers.removeHandler(said)
 
 
 def as_table(tags: Tags) -> TagTable:
