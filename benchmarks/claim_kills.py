@@ -7,8 +7,8 @@
 One process writes shards of synthetic mp3 files (some are broken) into a folder. Then so many workers write them by
 claims, into a folder or, with ``s3``, onto moto's S3 server on the loopback address; at random moments one of them is
 killed and another started. With ``dask`` the workers are a Dask cluster's, and the command that waits for them lives.
-Told are the kills, those that hit a worker with a claim, how often each shard was put (on S3: uploads completed, as
-the server answered them), and whether all bytes agree; the exit code is 1 if they do not.
+Told are the kills that hit a worker at work, how often each shard was put (on S3: uploads completed, as the server
+answered them), and whether all bytes agree; the exit code is 1 if they do not.
 
 ``--throughput`` compares two workers with one by the clock. ``--claims`` takes, notes and lets go `N_CLAIMS` shards in
 which nothing is to be done, in a folder and on the S3 server, and compares that with the time that writing shards of
@@ -67,20 +67,27 @@ def finish(process: subprocess.Popen[bytes]) -> None:
 def kill_claiming(
     audio: Path, out: object, options: argparse.Namespace, moments: random.Random, seconds: float
 ) -> int:
-    """Write by claims, killing workers and starting others; return how many kills hit one that had a claim."""
+    """Write by claims, killing workers at work and starting others; return how many were killed."""
     from folksong.claims import Claims
     from folksong.stores import open_store
 
-    claims = Claims(open_store(str(out)), ".writing")
-    workers = [start(audio, out) for _ in range(options.workers)]
-    hit = 0
-    for _ in range(options.kills):
-        time.sleep(moments.uniform(0, 2 * seconds / options.kills))
-        place = moments.randrange(options.workers)
-        hit += any(holder.startswith(f"process {workers[place].pid} on") for holder in claims.holders())
-        workers[place].kill()
-        workers[place].communicate()
-        workers[place] = start(audio, out)
+    store = open_store(str(out))
+    claims = Claims(store, ".writing")
+    workers, hit = [start(audio, out) for _ in range(options.workers)], 0
+    while hit < options.kills and store.size("manifest.json") is None:
+        time.sleep(moments.uniform(0, seconds / options.kills))
+        holders = claims.holders()
+        at_work = [
+            place
+            for place, worker in enumerate(workers)
+            if any(holder.startswith(f"process {worker.pid} on") for holder in holders)
+        ]
+        if at_work:
+            place = moments.choice(at_work)
+            hit += 1
+            workers[place].kill()
+            workers[place].communicate()
+            workers[place] = start(audio, out)
     for worker in workers:
         finish(worker)
     return hit
@@ -217,7 +224,7 @@ def main() -> None:
         same = digest(whole) == expected
         more = {name: count for name, count in counts.items() if count > 1}
         print(
-            f"{options.place}: {options.kills} kills, {hit} at work; {len(counts)} shards, put more than once: "
+            f"{options.place}: {hit} workers killed at work; {len(counts)} shards, put more than once: "
             f"{more or 'none'}; {'the same bytes' if same else 'OTHER BYTES'}"
         )
         raise SystemExit(not same)

@@ -11,7 +11,7 @@ import pytest
 
 from folksong.claims import Claims
 from folksong.errors import FolksongError
-from folksong.stores import absolute, is_address, open_objects, open_store
+from folksong.stores import absolute, is_address, local_copy, open_objects, open_store
 from object_store import Proxy
 
 BIG = bytes(range(256)) * 4 * 25_000  # 25.6 MB: several parts
@@ -145,3 +145,25 @@ def test_without_the_package_its_command_is_told(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(__import__("sys").modules, "obstore", None)
     with pytest.raises(FolksongError, match=r's3://b: object stores need .*pip install "folksong\[stores\]"'):
         open_store("s3://b")
+
+
+def test_an_object_whose_name_leads_out_is_not_copied(s3: Proxy) -> None:
+    store = open_objects(f"s3://{s3.bucket}/run")
+    with pytest.raises(FolksongError, match="a name that leads out of its folder"):
+        store.fetch("../../elsewhere", 1)
+
+
+def test_copies_for_commands(s3: Proxy) -> None:
+    address = f"s3://{s3.bucket}"
+    for name in ("run/config.json", "run/checkpoints/best.ckpt", "shards/manifest.json", "tags.csv"):
+        open_store(address).put(name, name.encode())
+    assert Path(local_copy(f"{address}/tags.csv")).read_bytes() == b"tags.csv"
+    assert (
+        Path(local_copy(f"{address}/run/"), "checkpoints", "best.ckpt").read_bytes()
+        == b"run/checkpoints/best.ckpt"
+    )
+    assert local_copy(f"{address}/shards") == f"{address}/shards"
+    assert local_copy(address) == address
+    assert local_copy("here") == "here"
+    with pytest.raises(FolksongError, match="none: no such object or folder"):
+        local_copy(f"{address}/none")

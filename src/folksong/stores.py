@@ -64,10 +64,8 @@ def brought(place: str) -> Iterator[str]:
     if not is_address(place):
         yield place
         return
-    folder, _, name = absolute(place).rpartition("/")
-    store = open_objects(folder)
-    if (size := store.size(name)) is None:
-        raise FileNotFoundError(place)
+    store, name = _object_at(place)
+    size, _ = store.state(name)
     with tempfile.TemporaryDirectory(prefix="folksong-") as temporary:
         store.fetch(name, size, Path(temporary, name))
         yield str(Path(temporary, name))
@@ -82,8 +80,13 @@ def state_of(place: str | os.PathLike[str]) -> tuple[int, int]:
     if not is_address(place):
         status = Path(place).stat()
         return status.st_size, status.st_mtime_ns
-    folder, _, name = absolute(place).rpartition("/")
-    return open_objects(folder).state(name)
+    store, name = _object_at(place)
+    return store.state(name)
+
+
+def _object_at(address: str | os.PathLike[str]) -> tuple[ObjectStore, str]:
+    folder, _, name = absolute(address).rstrip("/").rpartition("/")
+    return open_objects(folder), name
 
 
 def local_copy(place: str) -> str:
@@ -97,18 +100,18 @@ def local_copy(place: str) -> str:
     """
     if not is_address(place):
         return place
-    folder, _, name = absolute(place).rstrip("/").rpartition("/")
-    if (size := open_objects(folder).size(name)) is not None:
-        open_objects(folder).fetch(name, size)
-        return str(open_objects(folder).folder / name)
-    store = open_objects(f"{folder}/{name}")
-    if not (paths := store.paths()):
+    whole = open_objects(absolute(place))
+    if place.rstrip("/").count("/") > 2:  # else it is a bucket
+        store, name = _object_at(place)
+        if store.size(name) is not None:
+            return str(store.local(name))
+    if not (paths := whole.paths()):
         raise FolksongError(f"{place}: no such object or folder")
     if paths.keys().isdisjoint(COPIED_WHOLE):
-        return str(store)
+        return str(whole)
     for path, size in paths.items():
-        store.fetch(path, size)
-    return str(store.folder)
+        whole.fetch(path, size)
+    return str(whole.folder)
 
 
 def open_store(place: str | os.PathLike[str]) -> Store:
@@ -117,7 +120,7 @@ def open_store(place: str | os.PathLike[str]) -> Store:
     Raises:
         FolksongError: an address, and obstore is not installed, or the address is none.
     """
-    return open_objects(_ADDRESS.sub(r"\1://", os.fspath(place))) if is_address(place) else Store(Path(place))
+    return open_objects(absolute(place)) if is_address(place) else Store(Path(place))
 
 
 class Store:
@@ -345,6 +348,10 @@ class ObjectStore(Store):
 
     def fetch(self, name: str, size: int, path: Path | None = None) -> str:
         """Copy an object of so many bytes to this machine, whole or not at all; return its SHA-256."""
+        if ".." in name.split("/"):
+            raise FolksongError(
+                f"{self.address}/{name}: a name that leads out of its folder; rename the object"
+            )
         path, digest = path or self.folder / name, hashlib.sha256()
         path.parent.mkdir(parents=True, exist_ok=True)
         if size > shutil.disk_usage(path.parent).free:

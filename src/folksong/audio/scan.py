@@ -145,8 +145,7 @@ def scan_tree(
         raise FolksongError(f"the silence threshold must be above 0 dB, not {silence_db:g}")
     root, catalogue = Path(root), Path(out)
     place = _place_of(root)
-    paths = walk_recordings(root)
-    if not paths:
+    if not (paths := walk_recordings(root)):
         raise FolksongError(f"{root}: holds no recording; give the folder that holds the audio files")
     known = KnownFiles.read(catalogue, silence_db)
     todo = [entry for entry in _stat(root, paths) if not known.has(entry)]
@@ -155,8 +154,7 @@ def scan_tree(
         for measured in _measure(root, todo, silence_db, n_processes(jobs), dask, limit_seconds):
             known.add(measured)
             bar.update(len(measured))
-    facts = known.of(paths)
-    selection = select(facts, filters, lists)
+    selection = select(facts := known.of(paths), filters, lists)
     reasons = Counter(file.reason for file in selection.dropped).items()
     report = ScanReport(
         catalogue=catalogue,

@@ -86,8 +86,6 @@ def write_shards(
 ) -> Manifest:
     """Encode recordings and their tags into a folder of TFRecord shards; continue a writing, or join one under way.
 
-    Broken recordings are left out and listed in ``skipped.csv``, damaged ones that were written in ``damaged.csv``.
-
     Args:
         tracks: what to write (`folksong.audio.catalogue`); of a track id that occurs twice the first is taken.
         out: the folder of shards, or its address in an object store (`folksong.stores`).
@@ -115,19 +113,22 @@ def write_shards(
         FolksongError: nothing can be written (no tracks, a full disk), or the folder holds other shards.
     """
     encoding = make_encoding(audio_format, sample_rate, preset, n_mels, storage)
-    given = [] if tags is None else [tags] if isinstance(tags, TagTable | str | os.PathLike) else tags
-    plan = make_plan(tracks, [as_table(one) for one in given], encoding, n_files, seed)
+    plan = make_plan(tracks, _tables(tags), encoding, n_files, seed)
     numbers = _in_turn(_range(start_stop, plan.n_files), worker)
     store = open_store(out)
     if not overwrite and (finished := _finished(plan, store)) is not None:
         return finished
     with stoppable(), Claims(store, WRITING_NAME) as claims:
-        writing = _Writing(plan, store, claims)
-        writing.begin(overwrite=overwrite)
+        writing = _Writing(plan, store, claims, overwrite=overwrite)
         while True:
             writing.write(numbers, n_processes(jobs), dask, limit_seconds, check_disk, progress)
             if (manifest := writing.finish()) is not None:
                 return manifest
+
+
+def _tables(tags: Tags | Sequence[Tags] | None) -> list[TagTable]:
+    given = [] if tags is None else [tags] if isinstance(tags, TagTable | str | os.PathLike) else tags
+    return [as_table(one) for one in given]
 
 
 def _range(start_stop: tuple[int, int] | None, n_files: int) -> range:
@@ -197,14 +198,9 @@ def _refuse_foreign(store: Store) -> None:
 class _Writing:
     """A plan that is being written into a folder, by this process and perhaps others."""
 
-    def __init__(self, plan: Plan, store: Store, claims: Claims) -> None:
-        self.plan, self.store, self.claims = plan, store, claims
-
-    def _note(self, number: int) -> str:
-        return note_name(self.plan.name(number))
-
-    def begin(self, *, overwrite: bool) -> None:
+    def __init__(self, plan: Plan, store: Store, claims: Claims, *, overwrite: bool) -> None:
         """Note the plan, or compare it with that of the writing that is joined or continued."""
+        self.plan, self.store, self.claims = plan, store, claims
         state = json_bytes(
             {
                 "inputs_sha256": self.plan.fingerprint,
@@ -223,6 +219,9 @@ class _Writing:
                 f"{self.store}: holds an unfinished writing of other tracks, tags or settings; finish that one with "
                 f"its own command, or {REMEDY}"
             )
+
+    def _note(self, number: int) -> str:
+        return note_name(self.plan.name(number))
 
     def _other_than(self, state: bytes) -> bool:
         found = self.store.read(PLAN_NAME)
