@@ -52,7 +52,7 @@ def run_processes(context, shards, tmp_path, config):
     """Train in processes connected as torchrun connects them; a `signal` is for the last of them."""
     number = iter(range(100))
 
-    def run(name, n, *, call="train", settings=None, last=None, shards_dir=shards, **case):
+    def run(name, n, *, call="train", settings=None, last=None, shards_dir=shards, by_node=False, **case):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -62,7 +62,8 @@ def run_processes(context, shards, tmp_path, config):
         for rank in range(n):
             logs.append(place / f"{rank}.log")
             records.append(place / f"{rank}.pt")
-            environment = {"RANK": rank, "WORLD_SIZE": n, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+            place_in_all = {"NODE_RANK": rank} if by_node else {"RANK": rank, "WORLD_SIZE": n}
+            environment = {**place_in_all, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
             given = {
                 "environment": {key: str(value) for key, value in environment.items()},
                 "log": str(logs[-1]), "record": str(records[-1]), "call": call, "options": {},
@@ -109,6 +110,17 @@ def test_two_processes_compute_what_one_does(run_processes):
     for expected, row in zip(one.run.history(), two.run.history(), strict=True):
         assert row == pytest.approx(expected, abs=1e-5)
     assert "epoch 2/2" in two.says[0]
+    assert two.says[1] == ""
+
+
+def test_two_machines_compute_what_one_does(run_processes):
+    options = {"epochs": 1, "processes": 1}
+    one = run_processes("one", 1, frozen=True, options=options)
+    two = run_processes("two", 2, frozen=True, options={**options, "num_nodes": 2}, by_node=True)
+    assert (one.exit_codes, two.exit_codes) == ([0], [0, 0]), two.says
+    for step, a, b in zip(one.steps[0], *two.steps, strict=True):
+        assert step["tracks"] == a["tracks"] + b["tracks"]
+    assert two.run.history()[0] == pytest.approx(one.run.history()[0], abs=1e-5)
     assert two.says[1] == ""
 
 

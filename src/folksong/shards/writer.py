@@ -316,7 +316,8 @@ class _Writing:
                 there = self.store.sizes(WRITING_NAME)
                 busy = {name.partition(".")[0] for name in there if name.startswith(self.plan.audio_format)}
                 waiting = [number for number in waiting if Path(self.plan.name(number)).stem not in busy]
-            elif not self._left([number]):  # it was finished since we looked
+            elif any(self.store.size(name) is not None for name in (self._note(number), MANIFEST_NAME)):
+                # finished since we looked
                 self.claims.release(task)
             else:
                 claimed.append(self.plan.name(number))
