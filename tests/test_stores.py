@@ -167,3 +167,20 @@ def test_copies_for_commands(s3: Proxy) -> None:
     assert local_copy("here") == "here"
     with pytest.raises(FolksongError, match="none: no such object or folder"):
         local_copy(f"{address}/none")
+
+
+def test_what_is_there_already_is_not_uploaded_again(s3: Proxy) -> None:
+    store = open_store(f"s3://{s3.bucket}/folder")
+
+    def puts(data: bytes) -> int:
+        before = len(s3.seen)
+        with store.writing("big") as path:
+            path.write_bytes(data)
+        return sum(method in ("PUT", "POST") for method, _, _ in s3.seen[before:])
+
+    assert puts(b"x" * 100) == 1
+    assert puts(b"x" * 100) == 0
+    assert puts(b"y" * 100) == 1
+    assert puts(BIG) > 2
+    assert puts(BIG) == 0
+    assert store.local("big").read_bytes() == BIG

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from folksong.errors import FolksongError
-from folksong.files import atomic_write, cache_folder, described, open_regular
+from folksong.files import atomic_write, cache_folder, described, open_regular, sha256_file
 
 _ADDRESS = re.compile(r"(s3a?|gs|az|azure|adl|abfss?):/{1,2}(?=[^/])")
 COPIED_WHOLE = {"config.json", "embeddings.json", "experiment.json"}
@@ -330,13 +330,18 @@ class ObjectStore(Store):
         with tempfile.TemporaryDirectory(prefix="folksong-") as folder:
             path = Path(folder, name)
             yield path
-            index = Path(f"{path}.index")
-            there = self.read(index.name) if index.exists() else None
-            if there and there.data == index.read_bytes() and self.size(name) == path.stat().st_size:
-                return  # another worker, or this one before it died, uploaded the very same
-            for file in filter(Path.exists, (path, index)):
-                with self._described(file.name):
-                    self._obs.put(self._store, file.name, file)
+            for file in filter(Path.exists, (path, Path(f"{path}.index"))):
+                self._upload(file)
+
+    def _upload(self, file: Path) -> None:
+        """Upload a file, unless another worker, or this one before it died, uploaded the very same."""
+        digest = sha256_file(file)
+        with self._described(file.name):
+            with suppress(FileNotFoundError):
+                there = self._obs.get(self._store, file.name, options={"head": True})
+                if there.attributes.get("sha256") == digest and there.meta["size"] == file.stat().st_size:
+                    return
+            self._obs.put(self._store, file.name, file, attributes={"sha256": digest})
 
     def local(self, name: str) -> Path:
         path = self.folder / name
