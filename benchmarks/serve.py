@@ -45,11 +45,11 @@ from folksong.prediction import AudioInput, load_tagger
 def server(model: str, *options: str) -> Iterator[tuple[psutil.Process, str]]:
     """Run the server; give its process and ``host:port``."""
     command = [sys.executable, "-m", "folksong", "serve", model, "--port", "0", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        found = re.match(r"http://(\S+)/ ", process.stdout.readline())
-        assert found
-        yield psutil.Process(process.pid), found[1]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        places = (re.match(r"http://(\S+)/ ", line) for line in process.stderr)
+        place = next(found[1] for found in places if found)
+        yield psutil.Process(process.pid), place
         process.send_signal(signal.SIGINT)
 
 

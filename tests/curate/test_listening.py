@@ -310,7 +310,7 @@ def test_journey_an_mp3_a_flac_and_a_text_are_dropped(app, open_page, run, music
     assert mutagen.File(tmp_path / "<b>two & 日本.flac").tags in (None, [])
     page.reload()
     page.locator("article", has_text="one.mp3").get_by_role("checkbox", name="noise").wait_for()
-    folders = list(Path(tempfile.gettempdir()).glob(f"folksong-curate-{running.process.pid}-*"))
+    folders = list(Path(tempfile.gettempdir()).glob(f"folksong-web-{running.process.pid}-*"))
     assert folders
     running.process.terminate()
     running.process.wait(20)

@@ -14,6 +14,7 @@ import torch
 from click.testing import CliRunner, Result
 
 import folksong as fs
+from folksong.audio.decode import decode
 from folksong.cli import main
 from folksong.embeddings.store import read_embeddings
 from folksong.errors import FolksongError
@@ -25,6 +26,7 @@ from folksong.models.pretrained import weights
 from folksong.models.pretrained.extractors import get_extractor
 from folksong.prediction import load_tagger
 from folksong.prediction.head_tagger import find_extractor
+from folksong.prediction.windows import listening_threads
 
 KINDS, RATE = ("tone", "chirp", "noise", "clicks"), 16_000
 PER_KIND = 10
@@ -65,6 +67,19 @@ def test_a_recording_scores_as_its_embedding_did(run, music):
     tracks = fs.evaluate(run, write=False).tracks
     for track_id, scores in zip(tracks.track_ids[:3], tracks.scores, strict=False):
         np.testing.assert_allclose(tagger.predict(music / f"{track_id}.flac").scores, scores, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["head", "onnx"])
+def test_recordings_that_are_scored_together(run, tiny_run, music, tmp_path, kind):
+    tagger = load_tagger(
+        run if kind == "head" else export_onnx(fs.Run.open(tiny_run.folder), tmp_path / "a.onnx")
+    )
+    files = sorted(music.rglob("*.flac"))[::9]
+    with listening_threads(tagger.device) as threads:
+        found = list(tagger.score_together([decode(file, RATE) for file in files], threads))
+    expected = [tagger.predict(file).scores for file in files]
+    assert np.ptp(expected, axis=0).max() > 0.01
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 
 def test_predict(run, music):

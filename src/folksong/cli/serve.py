@@ -27,18 +27,9 @@ def serve(run: str, *, port: Port = 8000, device: str | None = None, **settings:
         tags (TAG...): Of a run in the joint space (head joint): score these instead of its labels, any words.
         hop_seconds (--hop SECONDS): From the beginning of one window to the next.
             [default: as evaluated, or as thresholds were tuned]
-        tags (TAG...): Of a run in the joint space (head joint): score these instead of its labels, any words.
-        hop_seconds (--hop SECONDS): From the beginning of one window to the next.
-            [default: as evaluated, or as thresholds were tuned]
     """
     with needs_extra("the server", "serve"):
         from folksong.serve.app import serve as run_server
     if settings["listen"] not in ("127.0.0.1", "::1", "localhost"):
         note(f"Warning: whoever reaches {settings['listen']} can send recordings here; there is no password")
-    run_server(
-        run,
-        port=port,
-        device=device,
-        on_ready=lambda url: click.echo(f"{url}/  (Ctrl-C ends it)"),
-        **settings,
-    )
+    run_server(run, port=port, device=device, **settings)

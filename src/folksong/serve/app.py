@@ -12,8 +12,9 @@ import math
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -304,7 +305,6 @@ def serve(
     max_mb: float = 100.0,
     max_minutes: float = 20.0,
     timeout_seconds: float = 60.0,
-    on_ready: Callable[[str], None] = logger.info,
     **settings: Any,
 ) -> None:
     """Answer requests to tag recordings until Ctrl-C.
@@ -318,7 +318,6 @@ def serve(
         max_mb: Megabytes that a recording's file may have.
         max_minutes: Minutes that a recording may last.
         timeout_seconds (--timeout): Seconds in which a recording must be sent, and as many in which it is answered.
-        on_ready: called with the address.
         **settings: of `load_tagger`.
 
     Raises:
@@ -334,6 +333,7 @@ def serve(
     with scratch_folder() as scratch, Hearing(tagger, limits.audio_seconds) as hearing:
         service = Service(tagger, model, limits, hearing, scratch)
         run_app(
-            service.app, address=listen, port=port, known_as=known_as, on_ready=on_ready,
+            service.app, address=listen, port=port, known_as=known_as,
+            on_ready=partial(logger.info, "%s/  (Ctrl-C ends it)"),
             connections=MOST_CONNECTIONS, grace=math.ceil(limits.seconds),
         )  # fmt: skip
