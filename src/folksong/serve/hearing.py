@@ -2,7 +2,7 @@
 
 `heard_in_worker` runs in processes of `folksong.audio.workers`, with limits of length, time and memory: what a stranger
 sends ends at most a worker. What was decoded waits for the network, and all that wait go through it together: their
-windows share batches. A score is then what it is alone, up to the last bits of a float32.
+windows share batches. On a processor a score is then what it is alone, up to the last bits of a float32.
 """
 
 import asyncio
