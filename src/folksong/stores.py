@@ -48,6 +48,17 @@ def is_address(place: str | os.PathLike[str]) -> bool:
     return bool(_ADDRESS.match(os.fspath(place)))
 
 
+def on_disk(place: str | os.PathLike[str]) -> Path:
+    """Return the path of what has to lie on this machine's disk.
+
+    Raises:
+        FolksongError: it is an address.
+    """
+    if is_address(place):
+        raise FolksongError(f"{absolute(place)}: this is done on disk only; copy it there first")
+    return Path(place)
+
+
 def absolute(place: str | os.PathLike[str]) -> str:
     """Return a path from the root on, and an address as it is."""
     return _ADDRESS.sub(r"\1://", os.fspath(place)) if is_address(place) else os.path.abspath(place)  # noqa: PTH100
@@ -244,14 +255,15 @@ class ObjectStore(Store):
         except FileNotFoundError as error:
             raise FolksongError(f"{place}: no such object or bucket") from error
         except (errors.BaseError, OSError, ValueError, TimeoutError) as error:
-            said = re.sub(r"\?\S*", "", " ".join(str(error).split()))  # a query may hold a signature
+            said, _, _ = " ".join(str(error).split()).partition(" Debug source")
+            said = re.sub(r"\?\S*", "", said)  # a query may hold a signature
             denied = isinstance(error, errors.PermissionDeniedError | errors.UnauthenticatedError)
             denied |= bool(re.search(r"redential|metadata|AccessDenied|InvalidAccessKey", said))
-            remedy = (
-                f"access was refused: {_CREDENTIALS}"
-                if denied
-                else "run the same again when the store answers"
-            )
+            remedy = "run the same again when the store answers"
+            if denied:
+                remedy = f"access was refused: {_CREDENTIALS}"
+            elif re.search(r"\b404\b|NoSuchBucket|bucket does not exist", said):
+                remedy = "there is no such bucket"
             raise FolksongError(f"{place}: {remedy} ({said[:300]})") from error
 
     def read(self, name: str) -> Stored | None:

@@ -17,6 +17,7 @@ import pytest
 
 from folksong.audio.catalogue import Track
 from folksong.errors import FolksongError
+from folksong.shards.encoding import TaskTrack
 from folksong.shards.index import Manifest
 from folksong.shards.writer import write_shards
 
@@ -167,3 +168,40 @@ def test_the_job_array_of_the_docs_runs_as_it_is(catalogue: Path, tmp_path: Path
     assert first.returncode == 0, said
     manifest = Manifest.read(tmp_path / "out")
     assert (manifest.n_tracks, manifest.audio_format) == (59, "log-mel-spectrogram")
+
+
+def test_a_worker_that_slept_leaves_what_others_wrote(catalogue: Path, tmp_path: Path) -> None:
+    """It wakes in the middle of its shard: the others have noted that one, or the folder is complete."""
+    from folksong.audio.catalogue import read_catalogue
+    from folksong.audio.workers import Guard
+    from folksong.shards.encoding import Encoding, put_shard
+
+    out = tmp_path / "out"
+    before = one_process(catalogue, out)
+    name = Manifest.read(out).files[0].name
+    tracks = [TaskTrack(track.track_id, str(track.path), ()) for track in read_catalogue(catalogue)[:3]]
+    encoding = Encoding(16000, None, "float32")
+    assert put_shard(Guard(), str(out), name, tracks, encoding, 60.0) == (name, 3)
+    assert content(out) == before
+    (out / "manifest.json").rename(tmp_path / "manifest.json")
+    assert put_shard(Guard(), str(out), name, tracks, encoding, 60.0) == (name, 3)  # nobody noted it
+    assert (out / name).read_bytes() != before[name]
+    noted = content(out)
+    assert put_shard(Guard(), str(out), name, tracks[:1], encoding, 60.0) == (name, 1)
+    assert content(out) == noted
+
+
+def test_a_finished_folder_that_lost_something_is_not_taken_for_whole(
+    catalogue: Path, tmp_path: Path
+) -> None:
+    from folksong.audio.catalogue import read_catalogue
+
+    out = tmp_path / "out"
+    one_process(catalogue, out)
+    first, second = (out / file.name for file in Manifest.read(out).files[:2])
+    os.truncate(first, first.stat().st_size // 2)
+    second.unlink()
+    with pytest.raises(
+        FolksongError, match=rf"not as long as they were.*{first.name}, {second.name}.*repairing"
+    ):
+        write_shards(read_catalogue(catalogue), out, n_files=N_FILES, jobs=1)

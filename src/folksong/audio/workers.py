@@ -2,7 +2,7 @@
 
 A decoder is a C library: a file made to break it can crash the process, or keep it busy for ever. So a worker says
 which recording it is about to touch. When it dies (by itself, or by its own watchdog at the recording's time limit), a
-new one does the task again; a recording that two workers died of, or one by its watchdog, is refused with the reason,
+new one does the task again; a recording that two workers died of, by the watchdog or not, is refused with the reason,
 and the rest goes on.
 
 A worker is a Python process of its own that reads calls from its standard input: the caller's main module is not run
@@ -176,7 +176,7 @@ class Workers:
                 self._all.remove(worker)
                 worker.bury()
                 deaths += 1
-                if death.path is not None and (death.timed_out or death.path == suspect):
+                if death.path is not None and death.path == suspect:
                     refused[death.path] = death.reason
                     logger.warning("%s: %s", death.path, death.reason)
                     suspect, deaths = None, 0
@@ -205,9 +205,9 @@ class Workers:
 class _WorkerDiedError(Exception):
     """A worker ended in the middle of a task, by its watchdog or otherwise; `path` was at hand, if any."""
 
-    def __init__(self, path: str | None, reason: str, *, timed_out: bool) -> None:
+    def __init__(self, path: str | None, reason: str) -> None:
         super().__init__(reason)
-        self.path, self.reason, self.timed_out = path, reason, timed_out
+        self.path, self.reason = path, reason
 
 
 class _Worker:
@@ -250,14 +250,13 @@ class _Worker:
             code = self._process.wait()
         self._log.seek(0)
         logger.debug("a worker ended with %d: %s", code, self._log.read().decode(errors="replace"))
-        timed_out = code == 1
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         reason = (
             f"decoding takes longer than {limit:.0f} s; leave the file out"
-            if timed_out
+            if code == 1
             else f"the decoder crashes on it ({how}); leave the file out"
         )
-        raise _WorkerDiedError(path, reason, timed_out=timed_out)
+        raise _WorkerDiedError(path, reason)
 
     def close_input(self) -> None:
         """Tell the process to end."""

@@ -189,6 +189,7 @@ class OutputFile(DiskPath):
 
 
 File = Annotated[str, InputPath()]
+Target = Annotated[str, DiskPath()]
 Folder = Annotated[str, DiskPath(file_okay=False)]
 Place = Annotated[str, click.Path(file_okay=False)]
 Output = Annotated[str, OutputFile()]

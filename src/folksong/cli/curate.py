@@ -7,7 +7,7 @@ from typing import Annotated
 
 import click
 
-from folksong.cli.command import File, Folder, FolksongCommand, needs_extra, note
+from folksong.cli.command import File, Folder, FolksongCommand, Target, needs_extra, note
 
 Port = Annotated[int, click.IntRange(0, 65535)]
 
@@ -15,7 +15,7 @@ Port = Annotated[int, click.IntRange(0, 65535)]
 @click.command(cls=FolksongCommand)
 def curate(
     *, labels: File | None = None, tags: File | None = None, run: str | None = None, audio: Folder | None = None,
-    log: File | None = None, decisions: File | None = None, proposals: File | None = None, out: File | None = None,
+    log: File | None = None, decisions: File | None = None, proposals: File | None = None, out: Target | None = None,
     who: str | None = None, port: Port = 0, listen: str = "127.0.0.1", open_browser: bool = True,
 ) -> None:  # fmt: skip
     """Look, listen and decide, in a browser on this machine: labels, tracks and merges.

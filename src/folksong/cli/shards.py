@@ -12,6 +12,7 @@ from folksong.cli.command import (
     File,
     FolksongGroup,
     Place,
+    Target,
     echo_json,
     echo_table,
     note,
@@ -192,7 +193,7 @@ def repair(
 
 @shards.command
 def merge(
-    folders: tuple[File, ...], out: File, *, n_files: Count | None = None, seed: int | None = None
+    folders: tuple[File, ...], out: Target, *, n_files: Count | None = None, seed: int | None = None
 ) -> None:
     """Copy the records of one or more FOLDERS into the new folder OUT, without decoding anything again.
 

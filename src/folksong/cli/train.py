@@ -68,7 +68,7 @@ import click
 from click.core import ParameterSource
 
 import folksong as fs
-from folksong.cli.command import Count, File, FolksongCommand, log_to_stderr, note, wants_progress
+from folksong.cli.command import Count, File, FolksongCommand, Target, log_to_stderr, note, wants_progress
 from folksong.cli.evaluate import echo_evaluation
 
 FrontEnd = Literal["waveform", "log-mel-spectrogram", "embeddings"]
@@ -89,7 +89,7 @@ def train(
     frontend: FrontEnd | None = None, folder: File | None = None, *, shards: File | None = None,
     config: File | None = None, lastfm: File | None = None, tags: File | None = None, decisions: File | None = None,
     labels: File | None = None, dictionary: File | None = None, genres: File | None = None, split: File | None = None,
-    n_folds: Folds | None = None, artists: File | None = None, out: File | None = None, vectors: File | None = None,
+    n_folds: Folds | None = None, artists: File | None = None, out: Target | None = None, vectors: File | None = None,
     gamma: Weight | None = None, head: Literal["linear", "hidden", "joint"] | None = None,
     multi_db: Count | None = None, database: int | None = None, filtered: bool = False,
     filter_path: File | None = None, multi_tag: bool = False, epochs: Count | None = None,

@@ -10,8 +10,8 @@ import os
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,6 +32,7 @@ from folksong.shards.format import FOOTER_BYTES, HEADER_BYTES, encode_example
 from folksong.shards.index import (
     AUDIO_FORMATS,
     AUDIO_KEY,
+    MANIFEST_NAME,
     SCALE_KEY,
     STORAGES,
     TAGS_KEY,
@@ -146,7 +147,12 @@ def store_audio(
 
 
 def write_shard(
-    guard: Guard, path: Path, tracks: Sequence[TaskTrack], encoding: Encoding, limit_seconds: float
+    guard: Guard,
+    path: Path,
+    tracks: Sequence[TaskTrack],
+    encoding: Encoding,
+    limit_seconds: float,
+    is_there: Callable[[], bool],
 ) -> ShardResult:
     """Write one shard and its index; both appear whole or not at all.
 
@@ -154,6 +160,7 @@ def write_shard(
     refuses are left out.
 
     Raises:
+        _WrittenError: `is_there` says that another process wrote the shard meanwhile.
         FolksongError: the disk is full or not writable.
     """
     skipped: list[TrackProblem] = []
@@ -169,12 +176,18 @@ def write_shard(
             if damage:
                 damaged.append(TrackProblem.of(track, damage))
             yield payload
+        if is_there():
+            raise _WrittenError
 
     stamp = stamp_of(tracks)
     with threadpool_limits(1):  # matrix products give other last bits with another number of threads
         index = write_records(path, payloads())
     file = ShardFile.of(path.name, index, recordings_sha256(tracks))
     return ShardResult(file, tuple(skipped), tuple(damaged), stamp)
+
+
+class _WrittenError(Exception):
+    """Another process has written this shard: what is there is not replaced."""
 
 
 def note_name(shard: str) -> str:
@@ -189,19 +202,26 @@ def put_shard(
     tracks: Sequence[TaskTrack],
     encoding: Encoding,
     limit_seconds: float,
-) -> ShardResult:
-    """Write one shard with its index into a folder or an object store, then, if it has none, its note.
+) -> tuple[str, int]:
+    """Write one shard with its index into a folder or an object store, then its note; return name and tracks.
+
+    A worker that slept for long may find that others took its shard, or completed the folder: it leaves that as it is.
 
     Raises:
         FolksongError: the disk is full or not writable, or the store refuses.
     """
     store = open_store(folder)
-    with store.writing(name) as path:
-        result = write_shard(guard, path, tracks, encoding, limit_seconds)
-        if is_address(folder):
-            guard.begin(f"{folder}/{name}", UPLOAD_LIMIT_SECONDS)
-    store.put_if_absent(note_name(name), json_bytes(asdict(result)))
-    return result
+
+    def is_there() -> bool:
+        return any(store.size(one) is not None for one in (MANIFEST_NAME, note_name(name)))
+
+    with suppress(_WrittenError):
+        with store.writing(name) as path:
+            result = write_shard(guard, path, tracks, encoding, limit_seconds, is_there)
+            if is_address(folder):
+                guard.begin(f"{folder}/{name}", UPLOAD_LIMIT_SECONDS)
+        store.put_if_absent(note_name(name), json_bytes(asdict(result)))
+    return name, len(tracks)
 
 
 def _encode_guarded(

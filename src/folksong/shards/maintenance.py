@@ -37,7 +37,7 @@ from folksong.shards.index import (
 from folksong.shards.plan import number_of_files
 from folksong.shards.reader import ShardReader
 from folksong.shards.verify import ExaminedShard, examine_shard
-from folksong.stores import open_store
+from folksong.stores import on_disk, open_store
 from folksong.tags.sources.lastfm import is_sqlite
 from folksong.tags.tag_lists import read_tag_list
 
@@ -90,7 +90,7 @@ def repair_shards(
         FolksongError: there is nothing to repair or nothing to keep of a file, or what the records hold cannot be
             told.
     """
-    root = Path(shards)
+    root = on_disk(shards)
     paths = sorted(root.glob("*.tfrecord"), key=_natural)
     if not paths:
         raise FolksongError(f"{root}: no .tfrecord files here; there is nothing to repair")

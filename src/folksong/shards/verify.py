@@ -31,6 +31,7 @@ from folksong.shards.index import (
     sha256_of,
 )
 from folksong.shards.reader import ShardReader, remember_checked, stamp
+from folksong.stores import on_disk
 
 SEARCH_BLOCK_BYTES = 1 << 20
 
@@ -164,7 +165,7 @@ class Verification:
 
 def verify_shards(shards: str | os.PathLike[str], *, progress: bool = False) -> Verification:
     """Check a folder of shards thoroughly; go on after a problem, so that all are named."""
-    root = Path(shards)
+    root = on_disk(shards)
     manifest = Manifest.read(root)
     checks = []
     sound: dict[str, list[int]] = {}

@@ -144,7 +144,7 @@ def _in_turn(numbers: range, worker: tuple[int, int] | None) -> list[int]:
         return random.SystemRandom().sample(numbers, len(numbers))
     number, n_workers = worker
     if not 1 <= number <= n_workers:
-        raise FolksongError(f"worker {number} of {n_workers}: workers count from 1")
+        raise FolksongError(f"worker {number} of {n_workers}: workers count from 1 to their number")
     first = (number - 1) * len(numbers) // n_workers
     return [*numbers[first:], *numbers[:first]]
 
@@ -165,6 +165,12 @@ def _finished(plan: Plan, store: Store) -> Manifest | None:
         stamps[file.name] = stamp_of(tracks)
         if stamps[file.name] != known.get(file.name) and file.recordings_sha256 != recordings_sha256(tracks):
             changed.append(file.name)
+    sizes = store.sizes("")
+    if damaged := [file.name for file in manifest.files if sizes.get(file.name) != file.n_bytes]:
+        raise FolksongError(
+            f"{store}: shards are missing, or not as long as they were written: {some_of(damaged)}; repairing them "
+            f"keeps their whole records; else {REMEDY}"
+        )
     if changed:
         raise FolksongError(
             f"{store}: recordings have changed since these shards were written, namely some of {some_of(changed)}; "
@@ -277,9 +283,11 @@ class _Writing:
                 with tqdm(total=n_tracks, unit="track", disable=not progress) as bar:
                     while todo:
                         n_before = len(claimed)
-                        for result in workers.map(put_shard, self._claimed(todo, claimed, limit_seconds)):
-                            self.claims.release(Path(result.file.name).stem)
-                            bar.update(result.file.n_tracks + len(result.skipped))
+                        for name, n_done in workers.map(
+                            put_shard, self._claimed(todo, claimed, limit_seconds)
+                        ):
+                            self.claims.release(Path(name).stem)
+                            bar.update(n_done)
                         if len(claimed) == n_before:
                             time.sleep(SECONDS_BETWEEN_LOOKS)
                             stop_if_asked()
