@@ -128,6 +128,7 @@ KINDS = {
     b"\x89HDF": "an HDF5 file",
     b"\x93NUMPY": "a NumPy array",
     b"PK\x03\x04": "a zip archive: a workbook, a checkpoint or an .npz",
+    b"PK\x05\x06": "an empty zip archive",
     b"BZh": "compressed by bzip2; decompress it first",
     b"\xfd7zXZ": "compressed by xz; decompress it first",
     b"\x28\xb5\x2f\xfd": "compressed by zstd; decompress it first",

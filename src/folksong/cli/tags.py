@@ -68,8 +68,9 @@ def import_(
         encoding (NAME): Delimited files: the text's encoding.  [default: utf-8]
         quotes: Delimited files: whether cells may be quoted.
     """
-    from folksong.tags.sources.read_tags import select_category, write_tags
+    from folksong.tags.sources.read_tags import check_table_path, select_category, write_tags
 
+    check_table_path(out)
     settings |= {"format": format, "fields": fields or None, "categories": categories, "encoding": encoding}
     logger = logging.getLogger("folksong.tags.sources")
     logger.setLevel(logging.DEBUG)  # which columns are taken

@@ -267,11 +267,15 @@ class Dropped:
         if number:
             self.reasons[reason] = self.reasons.get(reason, 0) + int(number)
 
+    @property
+    def listed(self) -> str:
+        """All reasons, each behind its number of rows."""
+        return ", ".join(f"{number:,} ({reason})" for reason, number in self.reasons.items())
+
     def warn(self) -> None:
         """Log one warning that lists all reasons, if there is any."""
         if self.reasons:
-            listed = ", ".join(f"{number:,} ({reason})" for reason, number in self.reasons.items())
-            logger.warning("%s: rows left out: %s", self.path, listed)
+            logger.warning("%s: rows left out: %s", self.path, self.listed)
 
 
 def distinct_names(names: pl.Series) -> tuple[Strings, npt.NDArray[np.int64]]:

@@ -97,15 +97,21 @@ def read_delimited(
     return table
 
 
+def separator_of(path: str | os.PathLike[str]) -> str | None:
+    """Return what parts the cells of a table of this name, None for Parquet; FolksongError for another ending."""
+    ending = Path(path).suffix.lower()
+    if ending not in (*SEPARATOR_OF, ".parquet"):
+        raise FolksongError(f"{path}: the name must end in .csv, .tsv or .parquet (or .db for SQLite)")
+    return SEPARATOR_OF.get(ending)
+
+
 def write_delimited(table: TagTable, path: str | os.PathLike[str]) -> None:
     """Write `table` as long CSV, TSV or Parquet (by the name's ending): ``track_id``, ``tag``, ``weight``.
 
     Rows are in the table's order. This layout has no place for tracks without a tag and tags without a track: they
     are left out with a warning.
     """
-    ending = Path(path).suffix.lower()
-    if ending not in (*SEPARATOR_OF, ".parquet"):
-        raise FolksongError(f"{path}: the name must end in .csv, .tsv or .parquet (or .db for SQLite)")
+    separator = separator_of(path)
     matrix = table.weights
     rows = np.repeat(np.arange(table.n_tracks), np.diff(matrix.indptr))
     try:
@@ -119,10 +125,10 @@ def write_delimited(table: TagTable, path: str | os.PathLike[str]) -> None:
     except UnicodeEncodeError as error:
         raise FolksongError(f"{path}: the name {error.object[:60]!r} is not valid Unicode") from error
     with atomic_path(path) as temporary:
-        if ending == ".parquet":
+        if separator is None:
             frame.write_parquet(temporary)
         else:
-            frame.write_csv(temporary, separator=SEPARATOR_OF[ending], quote_style="non_numeric")
+            frame.write_csv(temporary, separator=separator, quote_style="non_numeric")
     bare, unused = int((np.diff(matrix.indptr) == 0).sum()), int((table.counts == 0).sum())
     if bare or unused:
         logger.warning(

@@ -16,23 +16,30 @@ a count of 0 or less was voted down, and is left out.
 import os
 import re
 from array import array
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from xml.parsers import expat
 
 import polars as pl
 
-from folksong.errors import FileFormatError, FolksongError
+from folksong.errors import FileFormatError
 from folksong.files import kind_of, kind_of_content
 from folksong.recordings import AUDIO_EXTENSIONS
-from folksong.tags.sources.musicbrainz import TABLES_OF_TAGS, Tables
-from folksong.tags.sources.records import Record, json_records, xml_records
-from folksong.tags.sources.streams import DAMAGED, head_of, is_archive, members, open_decompressed
+from folksong.tags.sources.musicbrainz import ENTITIES, TABLES_OF_TAGS, Tables
+from folksong.tags.sources.records import NO_ID, ODD, Record, json_records, xml_records
+from folksong.tags.sources.streams import (
+    BYTE_ORDER_MARKS_16,
+    DAMAGED,
+    head_of,
+    is_archive,
+    members,
+    named,
+    open_decompressed,
+)
 from folksong.tags.table import Dropped, TagTable, distinct_names, table_of_entries
 
-JSON_START, XML_START = re.compile(rb"\s*\[?\s*\{"), re.compile(rb"<(masters|releases|master|release)\b")
-ENDINGS = re.compile(r"\.(jsonl?|xml)(\.\w+)?$")
+JSON_START = re.compile(rb"(\xef\xbb\xbf)?\s*(\{|\[\s*[\[\]{])")
+XML_START = re.compile(rb"(\xef\xbb\xbf)?\s*<[?!\w]")
+ENDINGS = re.compile(r"\.(jsonl?|xml|tar|zip)(\.\w+)?$")
 NAMES_AT_ONCE = 1 << 20  # as Python's strings, which take several times the room of their bytes
 
 
@@ -81,8 +88,9 @@ def read_dump(
             blocks.append(pl.Series(names, dtype=pl.String))
             names.clear()
     if not rows:
+        why = f", all rows were left out: {dropped.listed}" if dropped.reasons else ""
         raise FileFormatError(
-            f"{path}: no tags found; a dump is JSON, XML or tables of MusicBrainz, ListenBrainz, AcousticBrainz, "
+            f"{path}: no tags found{why}; a dump is JSON, XML or tables of MusicBrainz, ListenBrainz, AcousticBrainz, "
             "Discogs or last.fm (three files: tids.csv, tags.csv, tid_tag.csv)"
         )
     track_ids, track_of = distinct_names(pl.concat([*blocks, pl.Series(names, dtype=pl.String)]))
@@ -101,34 +109,28 @@ def read_dump_artists(path: str | os.PathLike[str], *, progress: bool = False) -
 def _tagged(path: str | os.PathLike[str], dropped: Dropped, progress: bool) -> Iterator[Record]:
     """Yield the records of a dump that have tags; of its MusicBrainz tables last, which need each other."""
     n_records, tables = 0, Tables()
-    with _damage_named(path, lambda: n_records):
+    with named(path, lambda: n_records + tables.n_rows):
         for name, stream in members(path, progress=progress):
             plain, head = PurePosixPath(name).name, head_of(stream)
             kind = _kind(name, head)
-            if kind is None and (plain == "tag" or plain in TABLES_OF_TAGS):
-                tables.take(plain, stream)
+            if kind is None and (plain in ("tag", *ENTITIES) or plain in TABLES_OF_TAGS):
+                tables.take(name, stream, dropped)
+            elif kind is None and ENDINGS.search(plain):
+                dropped.add(ODD, 1)
             found = json_records(stream, plain, dropped) if kind == "JSON" else iter(())
-            for record in xml_records(stream) if kind == "XML" else found:
+            for record in xml_records(stream, dropped) if kind == "XML" else found:
                 n_records += 1
                 tags = [(tag, weight) for tag, weight in record.tags if tag]
-                if tags and record.track_id:
+                if tags and not record.track_id:
+                    dropped.add(NO_ID, 1)
+                elif tags:
                     yield Record(record.track_id, record.artist, tags)
         yield from tables.records(path, dropped, progress)
 
 
-@contextmanager
-def _damage_named(path: str | os.PathLike[str], n_records: Callable[[], int]) -> Iterator[None]:
-    try:
-        yield
-    except FolksongError:
-        raise
-    except (*DAMAGED, OSError, OverflowError, expat.ExpatError, ValueError, RecursionError) as error:
-        raise FileFormatError(
-            f"{path}: damaged or cut short after {n_records():,} records ({error}); fetch it again"
-        ) from error
-
-
 def _kind(name: str | os.PathLike[str], head: bytes) -> str | None:
+    if head.startswith(BYTE_ORDER_MARKS_16):
+        head = head.decode("utf-16", "ignore").encode()
     if JSON_START.match(head) and not kind_of_content(head):
         return "JSON"
-    return "XML" if XML_START.search(head) and ENDINGS.search(str(name)) else None
+    return "XML" if XML_START.match(head) and ENDINGS.search(str(name)) else None

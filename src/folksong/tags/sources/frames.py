@@ -19,11 +19,16 @@ import polars as pl
 
 from folksong.errors import FileFormatError, FolksongError, UnclearSourceError
 from folksong.files import kind_of_content
-from folksong.tags.sources.streams import DAMAGED, open_decompressed
+from folksong.tags.sources.streams import (
+    BYTE_ORDER_MARK,
+    BYTE_ORDER_MARKS_16,
+    DAMAGED,
+    head_of,
+    open_decompressed,
+)
 
 PARQUET_MAGIC = b"PAR1"
 SEPARATORS = ("\t", ",", ";", "|")
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 QUOTED_FIELDS_TRIED = 100_000
 _USUAL = files("folksong.tags").joinpath("lists", "columns.toml").read_text(encoding="utf-8")
 COLUMNS: dict[str, list[str]] = tomllib.loads(_USUAL)
@@ -155,6 +160,10 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         raise FolksongError(f"{path}: not a file; a table of tags is expected here")
     try:
         with open_decompressed(path) as stream:
+            if head_of(stream).startswith(bytes(2)):  # told before gigabytes of zeros are read
+                raise FileFormatError(
+                    f"{path}: a binary file that begins with zeros: an empty tar archive, or a file never filled"
+                )
             return stream.read()
     except (*DAMAGED, OSError) as error:
         raise FileFormatError(f"{path}: a damaged compressed file ({error}); fetch it again") from error
@@ -192,7 +201,7 @@ def utf8_bytes(path: str | os.PathLike[str], data: bytes, encoding: str = "utf-8
     """Return the text of a file as UTF-8 bytes without a byte order mark."""
     if kind := kind_of_content(data) or ("JSON" if data.startswith((b"{", b"[{")) else ""):
         raise FileFormatError(f"{path}: not a table of tags, but {kind}")
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")) and encoding == "utf-8":
+    if data.startswith(BYTE_ORDER_MARKS_16) and encoding == "utf-8":
         encoding = "utf-16"
     try:
         text = data.decode(encoding)

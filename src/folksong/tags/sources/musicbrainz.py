@@ -10,9 +10,8 @@ from typing import IO
 
 import polars as pl
 
-from folksong.errors import FileFormatError
 from folksong.tags.sources.records import VOTED_DOWN, Record
-from folksong.tags.sources.streams import members
+from folksong.tags.sources.streams import UnfitError, lines_of, members, named
 from folksong.tags.table import Dropped
 
 logger = logging.getLogger(__name__)
@@ -21,6 +20,8 @@ ENTITIES = ("recording", "release_group", "release", "work", "artist")
 """By how near they are to a track: of several tables of tags, the first is read."""
 TABLES_OF_TAGS = {f"{entity}_tag": entity for entity in ENTITIES}
 MAIN_DUMP = re.compile(r"mbdump\.tar(\.\w+)?")
+NUMBER = re.compile(r"-?[0-9]{1,18}|")
+NO_TAG, NO_COUNT = "its tag has no name in the table 'tag'", "its number is missing"
 ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
 
@@ -31,19 +32,30 @@ class Tables:
         self.entity = ""
         self.pairs = [array("q"), array("q"), array("q")]
         self.names: dict[int, str] = {}
+        self.seen: dict[str, str] = {}
+        self.n_rows = 0
 
-    def take(self, table: str, stream: IO[bytes]) -> None:
+    def take(self, name: str, stream: IO[bytes], dropped: Dropped) -> None:
         """Read a table of tags, unless one of an entity nearer to a track was, or that of their names."""
+        table = PurePosixPath(name).name
+        if self.seen.setdefault(table, name) != name:
+            raise UnfitError(f"holds the table {table!r} twice, as {self.seen[table]} and {name}; leave one")
         if table == "tag":
-            self.names = {int(number): name for number, name in _copied(stream, table, 2)}
+            self.names = {int(number): tag for number, tag in self._copied(stream, table, 2, 1) if number}
+        if table not in TABLES_OF_TAGS:
             return
-        entity = TABLES_OF_TAGS[table]
+        entity, pairs, n_missing = TABLES_OF_TAGS[table], [array("q"), array("q"), array("q")], 0
         if self.entity and ENTITIES.index(self.entity) < ENTITIES.index(entity):
             return
-        self.entity, self.pairs = entity, [array("q"), array("q"), array("q")]
-        for cells in _copied(stream, table, 3):
-            for column, cell in zip(self.pairs, cells, strict=True):
+        for cells in self._copied(stream, table, 3, 3):
+            if not all(cells):
+                n_missing += 1
+                continue
+            for column, cell in zip(pairs, cells, strict=True):
                 column.append(int(cell))
+        dropped.add(NO_COUNT, n_missing)
+        if pairs[0]:
+            self.entity, self.pairs = entity, pairs
 
     def records(self, path: str | os.PathLike[str], dropped: Dropped, progress: bool) -> Iterator[Record]:
         """Yield each entity with its tags."""
@@ -51,51 +63,59 @@ class Tables:
         if frame.is_empty():
             return
         if not self.names:
-            raise FileFormatError(
-                f"{path}: {self.entity}_tag is there, but not the table 'tag' with the names"
-            )
+            raise UnfitError(f"{self.entity}_tag is there, but not the table 'tag' with the names")
         kept = frame.filter(pl.col("count") > 0)
         dropped.add(VOTED_DOWN, len(frame) - len(kept))
         known = self._known(path, set(kept["track"]), progress)
-        if not known:
-            logger.warning(
-                "%s: tracks are numbered as MusicBrainz numbers them; for their MBIDs put mbdump.tar.bz2 beside it, or "
-                "its table %s into the folder", path, self.entity,
-            )  # fmt: skip
         logger.debug("%s: tags of MusicBrainz' %ss", path, self.entity.replace("_", " "))
         for track, tag, count in kept.iter_rows():
-            gid, artist = known.get(track, (str(track), None))
-            yield Record(gid, artist, [(self.names.get(tag, ""), float(count))])
+            gid, artist = (str(track), None) if known is None else known.get(track, ("", None))
+            if not self.names.get(tag):
+                dropped.add(NO_TAG, 1)
+            elif not gid:
+                dropped.add(f"its {self.entity} is not in the table {self.entity!r}", 1)
+            else:
+                yield Record(gid, artist, [(self.names[tag], float(count))])
 
     def _known(
         self, path: str | os.PathLike[str], wanted: set[int], progress: bool
-    ) -> dict[int, tuple[str, str | None]]:
+    ) -> dict[int, tuple[str, str | None]] | None:
         """Return number -> (MBID, artist credit) by the entity's own table, where there is one."""
-        folder = Path(path)
-        beside = sorted(file for file in folder.parent.iterdir() if MAIN_DUMP.fullmatch(file.name))
-        for place in [folder] if folder.is_dir() else beside:
-            for name, stream in members(place, progress=progress):
-                if PurePosixPath(name).name == self.entity:
-                    rows = _copied(stream, self.entity, 4)
-                    return {
-                        int(number): (gid, None if self.entity == "artist" else artist)
-                        for number, gid, _, artist in rows
-                        if int(number) in wanted
-                    }
-        return {}
+        beside = sorted(file for file in Path(path).parent.iterdir() if MAIN_DUMP.fullmatch(file.name))
+        for place in [Path(path)] if self.entity in self.seen else [] if Path(path).is_dir() else beside:
+            self.n_rows = 0
+            with named(place, lambda: self.n_rows):
+                for name, stream in members(place, progress=progress):
+                    if PurePosixPath(name).name == self.entity:
+                        return {
+                            int(number): (gid, None if self.entity == "artist" else artist)
+                            for number, gid, _, artist in self._copied(stream, self.entity, 4, 1)
+                            if number and int(number) in wanted
+                        }
+        has_none = f"; {beside[0]} has no table {self.entity!r}" if beside else ""
+        logger.warning(
+            "%s: tracks are numbered as MusicBrainz numbers them; for their MBIDs put mbdump.tar.bz2 beside it, or "
+            "its table %s into the folder%s", path, self.entity, has_none,
+        )  # fmt: skip
+        return None
 
+    def _copied(self, stream: IO[bytes], table: str, n_columns: int, n_numbers: int) -> Iterator[list[str]]:
+        r"""Yield the first cells of each row of PostgreSQL's ``COPY`` text format; a null (``\N``) is an empty cell.
 
-def _copied(stream: IO[bytes], table: str, n_columns: int) -> Iterator[list[str]]:
-    """Yield the first cells of each row of PostgreSQL's ``COPY`` text format: tabs between them, backslash escapes."""
-    for number, line in enumerate(stream, 1):
-        if line.rstrip(b"\r\n") == b"\\.":
-            return
-        text = line.decode("utf-8").rstrip("\n")
-        cells = text.split("\t", n_columns)[:n_columns]
-        if len(cells) < n_columns or not cells[0].isdigit():
-            raise ValueError(
-                f"line {number} of the table {table!r} is no row of MusicBrainz' dump: {line[:60]!r}"
-            )
-        if "\\" in text:
-            cells = [re.sub(r"\\(.)", lambda found: ESCAPES.get(found[1], found[1]), cell) for cell in cells]
-        yield cells
+        Tabs are between cells, backslashes escape; the first `n_numbers` cells are numbers.
+        """
+        for number, line in enumerate(lines_of(stream, table), 1):
+            if line.rstrip(b"\r\n") == b"\\.":
+                return
+            text = line.decode("utf-8").rstrip("\n")
+            cells = ["" if cell == "\\N" else cell for cell in text.split("\t", n_columns)[:n_columns]]
+            if len(cells) < n_columns or not all(map(NUMBER.fullmatch, cells[:n_numbers])):
+                raise ValueError(
+                    f"line {number} of the table {table!r} is no row of MusicBrainz' dump: {line[:60]!r}"
+                )
+            if "\\" in text:
+                cells = [
+                    re.sub(r"\\(.)", lambda found: ESCAPES.get(found[1], found[1]), cell) for cell in cells
+                ]
+            self.n_rows += 1
+            yield cells

@@ -15,7 +15,7 @@ import scipy.sparse as sp
 from folksong.array_cache import content_key, path_beside, read_arrays, write_arrays
 from folksong.errors import FolksongError, UnclearSourceError, nearest
 from folksong.files import described
-from folksong.tags.sources.delimited import LAYOUTS, read_delimited, write_delimited
+from folksong.tags.sources.delimited import LAYOUTS, read_delimited, separator_of, write_delimited
 from folksong.tags.sources.dumps import is_dump, read_dump
 from folksong.tags.sources.lastfm import find_dumps, is_sqlite, read_dumps, read_lastfm, write_lastfm
 from folksong.tags.sources.library import JOIN, read_folders, read_library
@@ -115,6 +115,15 @@ def _warnings_kept() -> Iterator[MemoryHandler]:
 def as_table(tags: Tags) -> TagTable:
     """Return a tag table as it is, or read it from the source that is named."""
     return tags if isinstance(tags, TagTable) else read_tags(tags)
+
+
+def check_table_path(path: str | os.PathLike[str]) -> None:
+    """Refuse a name that `write_tags` does not know, or a place it cannot write to, before hours of reading."""
+    if Path(path).suffix.lower() not in SQLITE_ENDINGS:
+        separator_of(path)
+    folder = next(parent for parent in Path(path).absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise FolksongError(f"{path}: cannot be written: {folder} is no folder that you may write to")
 
 
 def write_tags(table: TagTable, path: str | os.PathLike[str]) -> None:
