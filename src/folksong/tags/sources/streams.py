@@ -72,7 +72,7 @@ def lines_of(stream: IO[bytes], name: str) -> Iterator[bytes]:
         number += 1
         if len(line) > MOST_RECORD_BYTES:
             raise UnfitError(
-                f"line {number:,} of {name} is longer than {MOST_RECORD_BYTES >> 20} MiB, which no record is; write a "
+                f"line {number:,} of {name} is longer than {MOST_RECORD_BYTES >> 20} MiB, which no record is; JSON goes a "
                 "record a line (jq -c)"
             )
         yield line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
