@@ -456,7 +456,7 @@ ROW_TAGS = {"recording_tag": "3\t7\t10\t\n", "tag": TAG_TABLE}
          "line 1 of the table 'recording_tag' is no row"),
         ("a.tar.gz", {"recording_tag": f"3\t7\t{10**20}\t\n", "tag": TAG_TABLE},
          "line 1 of the table 'recording_tag' is no row"),
-        ("a.tar.gz", {**ROW_TAGS, "old/recording_tag": "3"}, r"a\.tar\.gz: holds the table 'recording_tag' twice"),
+        ("a.tar.gz", {**ROW_TAGS, "old/recording_tag": "3"}, r"a\.tar\.gz: the table 'recording_tag' is there twice"),
         ("a.tar.gz", {"tag": TAG_TABLE * 9, "recording_tag": "3"}, "cut short after 9 records"),
         ("a.csv", "\0" * 10_240, "begins with zeros"),
         ("a.zip", "PK\x03\x04cut", r"a\.zip: damaged or cut short"),
@@ -517,11 +517,19 @@ def test_of_two_archives_the_damaged_one_is_named(tmp_path: Path, caplog: pytest
     main_dump = packed(tmp_path / "mbdump.tar.bz2", MAIN)
     whole = main_dump.read_bytes()
     assert pairs_of(fs.read_tags(tmp_path)) == BY_MBID  # a folder of both
-    assert pairs_of(fs.read_tags(packed(tmp_path / "all.tar.bz2", TABLES | MAIN))) == BY_MBID
+    unpacked(tmp_path / "old", {"mbdump/tag": TABLES["mbdump/tag"]})
+    with pytest.raises(
+        FileFormatError, match=r"the table 'tag' is there twice: .*mbdump-derived.*, tag in .*old"
+    ):
+        fs.read_tags(tmp_path)
+    (tmp_path / "old" / "mbdump" / "tag").unlink()
+    assert pairs_of(fs.read_tags(packed(tmp_path.parent / "all.tar.bz2", TABLES | MAIN))) == BY_MBID
     assert "for their MBIDs" not in caplog.text
     main_dump.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(FileFormatError, match=r"[/\\]mbdump\.tar\.bz2: damaged"):
         fs.read_tags(derived)
+    with pytest.raises(FileFormatError, match=r"[/\\]mbdump\.tar\.bz2: damaged"):
+        fs.read_tags(tmp_path)
     main_dump.write_bytes(b"")
     with caplog.at_level(logging.WARNING):
         assert pairs_of(fs.read_tags(derived)) == BY_NUMBER

@@ -29,6 +29,7 @@ from folksong.tags.sources.records import NO_ID, ODD, Record, json_records, xml_
 from folksong.tags.sources.streams import (
     BYTE_ORDER_MARKS_16,
     DAMAGED,
+    files_in,
     head_of,
     is_archive,
     members,
@@ -109,22 +110,24 @@ def read_dump_artists(path: str | os.PathLike[str], *, progress: bool = False) -
 def _tagged(path: str | os.PathLike[str], dropped: Dropped, progress: bool) -> Iterator[Record]:
     """Yield the records of a dump that have tags; of its MusicBrainz tables last, which need each other."""
     n_records, tables = 0, Tables()
+    for file in files_in(path, progress=progress):
+        with named(file, lambda: n_records + tables.n_rows):
+            for name, stream in members(file, progress=progress and file == path):
+                plain, head = PurePosixPath(name).name, head_of(stream)
+                kind = _kind(name, head)
+                if kind is None and (plain in ("tag", *ENTITIES) or plain in TABLES_OF_TAGS):
+                    tables.take(plain, f"{name} in {file}", stream, dropped)
+                elif kind is None and ENDINGS.search(plain):
+                    dropped.add(ODD, 1)
+                found = json_records(stream, plain, dropped) if kind == "JSON" else iter(())
+                for record in xml_records(stream, dropped) if kind == "XML" else found:
+                    n_records += 1
+                    tags = [(tag, weight) for tag, weight in record.tags if tag]
+                    if tags and not record.track_id:
+                        dropped.add(NO_ID, 1)
+                    elif tags:
+                        yield Record(record.track_id, record.artist, tags)
     with named(path, lambda: n_records + tables.n_rows):
-        for name, stream in members(path, progress=progress):
-            plain, head = PurePosixPath(name).name, head_of(stream)
-            kind = _kind(name, head)
-            if kind is None and (plain in ("tag", *ENTITIES) or plain in TABLES_OF_TAGS):
-                tables.take(name, stream, dropped)
-            elif kind is None and ENDINGS.search(plain):
-                dropped.add(ODD, 1)
-            found = json_records(stream, plain, dropped) if kind == "JSON" else iter(())
-            for record in xml_records(stream, dropped) if kind == "XML" else found:
-                n_records += 1
-                tags = [(tag, weight) for tag, weight in record.tags if tag]
-                if tags and not record.track_id:
-                    dropped.add(NO_ID, 1)
-                elif tags:
-                    yield Record(record.track_id, record.artist, tags)
         yield from tables.records(path, dropped, progress)
 
 

@@ -11,7 +11,7 @@ from typing import IO
 import polars as pl
 
 from folksong.tags.sources.records import VOTED_DOWN, Record
-from folksong.tags.sources.streams import UnfitError, lines_of, members, named
+from folksong.tags.sources.streams import UnfitError, files_in, lines_of, members, named
 from folksong.tags.table import Dropped
 
 logger = logging.getLogger(__name__)
@@ -35,11 +35,11 @@ class Tables:
         self.seen: dict[str, str] = {}
         self.n_rows = 0
 
-    def take(self, name: str, stream: IO[bytes], dropped: Dropped) -> None:
+    def take(self, table: str, place: str, stream: IO[bytes], dropped: Dropped) -> None:
         """Read a table of tags, unless one of an entity nearer to a track was, or that of their names."""
-        table = PurePosixPath(name).name
-        if self.seen.setdefault(table, name) != name:
-            raise UnfitError(f"holds the table {table!r} twice, as {self.seen[table]} and {name}; leave one")
+        if table in self.seen:
+            raise UnfitError(f"the table {table!r} is there twice: {self.seen[table]}, {place}; leave one")
+        self.seen[table] = place
         if table == "tag":
             self.names = {int(number): tag for number, tag in self._copied(stream, table, 2, 1) if number}
         if table not in TABLES_OF_TAGS:
@@ -82,10 +82,11 @@ class Tables:
     ) -> dict[int, tuple[str, str | None]] | None:
         """Return number -> (MBID, artist credit) by the entity's own table, where there is one."""
         beside = sorted(file for file in Path(path).parent.iterdir() if MAIN_DUMP.fullmatch(file.name))
-        for place in [Path(path)] if self.entity in self.seen else [] if Path(path).is_dir() else beside:
+        places = files_in(path) if self.entity in self.seen else [] if Path(path).is_dir() else beside
+        for file in places:
             self.n_rows = 0
-            with named(place, lambda: self.n_rows):
-                for name, stream in members(place, progress=progress):
+            with named(file, lambda: self.n_rows):
+                for name, stream in members(file, progress=progress):
                     if PurePosixPath(name).name == self.entity:
                         return {
                             int(number): (gid, None if self.entity == "artist" else artist)

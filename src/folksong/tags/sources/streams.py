@@ -8,7 +8,7 @@ import os
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path, PurePosixPath
@@ -72,8 +72,8 @@ def lines_of(stream: IO[bytes], name: str) -> Iterator[bytes]:
         number += 1
         if len(line) > MOST_RECORD_BYTES:
             raise UnfitError(
-                f"line {number:,} of {name} is longer than {MOST_RECORD_BYTES >> 20} MiB, which no record is; JSON goes a "
-                "record a line (jq -c)"
+                f"line {number:,} of {name} is longer than {MOST_RECORD_BYTES >> 20} MiB, which no record is; "
+                "JSON goes a record a line (jq -c)"
             )
         yield line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
 
@@ -150,17 +150,20 @@ def _is_hidden(name: str) -> bool:
     return PurePosixPath(name).name.startswith(".")
 
 
+def files_in(path: str | os.PathLike[str], *, progress: bool = False) -> Iterable[str | os.PathLike[str]]:
+    """Return the files of a folder and its folders, in order, without hidden ones; of a file, itself."""
+    if not Path(path).is_dir():
+        return [path]
+    files = sorted(file for file in Path(path).rglob("*") if file.is_file() and not _is_hidden(file.name))
+    return tqdm(files, unit="file", leave=False, disable=not progress)
+
+
 def members(path: str | os.PathLike[str], *, progress: bool = False) -> Iterator[tuple[str, IO[bytes]]]:
-    """Yield (name, stream) of each file in a folder, a tar or zip archive, or of the one file that there is.
+    """Yield (name, stream) of each file in a tar or zip archive, or of the one file that there is.
 
     A stream is good until the next is asked for. Nothing is extracted; links and devices of an archive, and hidden
     files, are passed over.
     """
-    if Path(path).is_dir():
-        files = sorted(file for file in Path(path).rglob("*") if file.is_file() and not _is_hidden(file.name))
-        for file in tqdm(files, unit="file", leave=False, disable=not progress):
-            yield from members(file)
-        return
     with open_decompressed(path, progress=progress) as stream:
         head = head_of(stream)
         if head.startswith(ZIP_MAGIC):
