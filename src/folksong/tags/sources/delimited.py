@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from folksong.errors import FileFormatError, FolksongError, UnclearSourceError, nearest
+from folksong.errors import FileFormatError, FolksongError, UnclearSourceError, counted, nearest
 from folksong.files import atomic_path
 from folksong.recordings import AUDIO_EXTENSIONS
 from folksong.tags.sources.dumps import is_dump, read_dump_artists
@@ -132,8 +132,8 @@ def write_delimited(table: TagTable, path: str | os.PathLike[str]) -> None:
     bare, unused = int((np.diff(matrix.indptr) == 0).sum()), int((table.counts == 0).sum())
     if bare or unused:
         logger.warning(
-            "%s: %s tracks without a tag and %s tags without a track have no row in a delimited file; write SQLite "
-            "(.db) to keep them", path, f"{bare:,}", f"{unused:,}",
+            "%s: %s without a tag and %s without a track have no row in a delimited file; write SQLite "
+            "(.db) to keep them", path, counted(bare, "track"), counted(unused, "tag"),
         )  # fmt: skip
 
 

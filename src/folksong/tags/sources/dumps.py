@@ -25,7 +25,7 @@ from folksong.errors import FileFormatError
 from folksong.files import kind_of, kind_of_content
 from folksong.recordings import AUDIO_EXTENSIONS
 from folksong.tags.sources.musicbrainz import ENTITIES, TABLES_OF_TAGS, Tables
-from folksong.tags.sources.records import NO_ID, ODD, Record, json_records, xml_records
+from folksong.tags.sources.records import NO_ID, Record, json_records, xml_records
 from folksong.tags.sources.streams import (
     BYTE_ORDER_MARKS_16,
     DAMAGED,
@@ -41,6 +41,7 @@ from folksong.tags.table import Dropped, TagTable, distinct_names, table_of_entr
 JSON_START = re.compile(rb"(\xef\xbb\xbf)?\s*(\{|\[\s*[\[\]{])")
 XML_START = re.compile(rb"(\xef\xbb\xbf)?\s*<[?!\w]")
 ENDINGS = re.compile(r"\.(jsonl?|xml|tar|zip)(\.\w+)?$")
+NEITHER = "neither JSON nor XML is in the file: it is empty, zeros, or an archive to be unpacked first"
 NAMES_AT_ONCE = 1 << 20  # as Python's strings, which take several times the room of their bytes
 
 
@@ -110,24 +111,29 @@ def read_dump_artists(path: str | os.PathLike[str], *, progress: bool = False) -
 def _tagged(path: str | os.PathLike[str], dropped: Dropped, progress: bool) -> Iterator[Record]:
     """Yield the records of a dump that have tags; of its MusicBrainz tables last, which need each other."""
     n_records, tables = 0, Tables()
+
+    def n_read() -> int:
+        return n_records + tables.n_rows
+
     for file in files_in(path, progress=progress):
-        with named(file, lambda: n_records + tables.n_rows):
+        with named(file, n_read):
             for name, stream in members(file, progress=progress and file == path):
                 plain, head = PurePosixPath(name).name, head_of(stream)
                 kind = _kind(name, head)
                 if kind is None and (plain in ("tag", *ENTITIES) or plain in TABLES_OF_TAGS):
                     tables.take(plain, f"{name} in {file}", stream, dropped)
                 elif kind is None and ENDINGS.search(plain):
-                    dropped.add(ODD, 1)
+                    dropped.add(NEITHER, 1)
                 found = json_records(stream, plain, dropped) if kind == "JSON" else iter(())
                 for record in xml_records(stream, dropped) if kind == "XML" else found:
                     n_records += 1
                     tags = [(tag, weight) for tag, weight in record.tags if tag]
+                    dropped.add("the tag is empty", len(record.tags) - len(tags))
                     if tags and not record.track_id:
                         dropped.add(NO_ID, 1)
                     elif tags:
                         yield Record(record.track_id, record.artist, tags)
-    with named(path, lambda: n_records + tables.n_rows):
+    with named(path, n_read):
         yield from tables.records(path, dropped, progress)
 
 

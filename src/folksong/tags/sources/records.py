@@ -115,7 +115,7 @@ def _weighed(raw: _Raw, tags: list[Any], dropped: Dropped) -> Iterator[tuple[str
             dropped.add(VOTED_DOWN, 1)
         elif weight < 0:
             dropped.add("the weight is negative", 1)
-        elif tag:
+        else:
             yield tag, weight
 
 
@@ -160,9 +160,8 @@ def _acousticbrainz(value: dict[str, Any], key: str) -> _Raw:
 
     def read(one: tuple[str, Any]) -> tuple[str, Any]:
         classifier, found = one
-        if classifier == "genre":
-            return f"genre{JOIN}{found.strip()}", 1.0
-        return f"{classifier}{JOIN}{found['value']}", found["probability"]
+        name, weight = (found, 1.0) if classifier == "genre" else (found["value"], found["probability"])
+        return f"{classifier}{JOIN}{name.strip()}" if name.strip() else "", weight
 
     genres = written.get("genre") or []
     genres = [genres] if isinstance(genres, str) else genres

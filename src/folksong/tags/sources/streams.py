@@ -8,7 +8,7 @@ import os
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path, PurePosixPath
@@ -150,12 +150,13 @@ def _is_hidden(name: str) -> bool:
     return PurePosixPath(name).name.startswith(".")
 
 
-def files_in(path: str | os.PathLike[str], *, progress: bool = False) -> Iterable[str | os.PathLike[str]]:
-    """Return the files of a folder and its folders, in order, without hidden ones; of a file, itself."""
+def files_in(path: str | os.PathLike[str], *, progress: bool = False) -> Iterator[str | os.PathLike[str]]:
+    """Yield the files of a folder and its folders, in order, without hidden ones; of a file, itself."""
     if not Path(path).is_dir():
-        return [path]
+        yield path
+        return
     files = sorted(file for file in Path(path).rglob("*") if file.is_file() and not _is_hidden(file.name))
-    return tqdm(files, unit="file", leave=False, disable=not progress)
+    yield from tqdm(files, unit="file", leave=False, disable=not progress)
 
 
 def members(path: str | os.PathLike[str], *, progress: bool = False) -> Iterator[tuple[str, IO[bytes]]]:
