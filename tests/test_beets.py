@@ -149,3 +149,21 @@ def test_lastgenre_reads_what_is_written_for_it(tmp_path, monkeypatch):
     assert resolved == [["rock"], ["rock"], ["rock"], ["hip-hop"], ["hip-hop"], ["hip-hop"], [], []]
     refused = CliRunner().invoke(main, [*words[:-1], "space.labels.json"])
     assert refused.exit_code != 0
+
+
+def test_facets_are_those_of_the_tags_command_and_misspelt_settings_are_named(beet):
+    from beetsplug.folksong import FolksongPlugin, ui
+
+    beet, _ = beet
+    plugin = FolksongPlugin()
+    plugin.tagger = type("Tagger", (), {"labels": ["Violin or fiddle", "rock", "happy"]})()
+    try:
+        plugin.config.set({"genres": ["genre", "instruments"]})
+        with pytest.raises(ui.UserError, match="no facet instruments; they are genre, instrument"):
+            _ = plugin.fields
+        plugin.config.set({"genres": ["genre", "instrument"]})
+        assert plugin.fields == {"Violin or fiddle": "genres", "rock": "genres", "happy": "mood"}
+    finally:
+        plugin.config.set({"genres": ["genre"]})
+    result = beet("folksong", "--pretend", cuont=1)
+    assert "there is no setting cuont; they are model, count" in result.stdout + result.stderr

@@ -26,8 +26,14 @@ import mediafile
 from beets import plugins, ui
 
 import folksong as fs
+from folksong.tags.facet_lists import FACETS, UNKNOWN
 
 FIELDS = ("genres", "mood", "grouping")
+SETTINGS = {
+    "model": "musicnn-msd", "count": 3, "threshold": "tuned", "whitelist": "",
+    "genres": ["genre"], "mood": ["mood"], "grouping": [],
+    "auto": True, "force": False, "keep_existing": False, "pretend": False,
+}  # fmt: skip
 DEFAULT_THRESHOLD = 0.2  # pretrained networks seldom say more than 0.5
 
 
@@ -36,13 +42,9 @@ class FolksongPlugin(plugins.BeetsPlugin):
 
     def __init__(self) -> None:
         super().__init__()
-        self.config.add(
-            {
-                "model": "musicnn-msd", "count": 3, "threshold": "tuned", "whitelist": "",
-                "genres": ["genre"], "mood": ["mood"], "grouping": [],
-                "auto": True, "force": False, "keep_existing": False, "pretend": False,
-            }
-        )  # fmt: skip
+        self.config.add(SETTINGS)
+        for unknown in sorted(set(self.config.keys()) - SETTINGS.keys()):
+            self._log.warning("there is no setting {}; they are {}", unknown, ", ".join(SETTINGS))
         mood = mediafile.MediaField(
             mediafile.MP3StorageStyle("TMOO"),
             mediafile.MP4StorageStyle("----:com.apple.iTunes:MOOD"),
@@ -72,7 +74,18 @@ class FolksongPlugin(plugins.BeetsPlugin):
     def fields(self) -> dict[str, str]:
         """Label -> the field that it belongs in, by its facet; others are not written."""
         field_of = {facet: field for field in FIELDS for facet in self.config[field].as_str_seq()}
-        found = fs.tags.facets(fs.TagTable.from_pairs(self.tagger.labels, self.tagger.labels))
+        if unknown := field_of.keys() - {*FACETS, UNKNOWN}:
+            raise ui.UserError(
+                f"folksong: no facet {', '.join(sorted(unknown))}; they are {', '.join((*FACETS, UNKNOWN))}"
+            )
+        labels = list(
+            self.tagger.labels
+        )  # of numbered tracks: a tag that is a track's name would be an artist's
+        found = fs.tags.facets(fs.TagTable.from_pairs([str(number) for number in range(len(labels))], labels))
+        if nowhere := [
+            f"{tag} ({of})" for tag, of in zip(found.tags, found.facets, strict=True) if of not in field_of
+        ]:
+            self._log.info("labels that go into no field, by their facets: {}", ", ".join(nowhere))
         listed = self.config["whitelist"].get()
         allowed = None
         if listed:

@@ -15,9 +15,13 @@ from folksong.files import json_value, sha256_file
 from folksong.metrics import best_thresholds
 from folksong.prediction.predictor import settled
 from folksong.prediction.thresholds import DEFAULT_THRESHOLD, Thresholds
+from folksong.recordings import some_of
 from folksong.runs import Run, Scoring
 
 logger = logging.getLogger(__name__)
+
+FEW_TRACKS = 10
+"""That carry a label: the best threshold on fewer is chance."""
 
 
 def tune_thresholds(
@@ -63,6 +67,14 @@ def tune_thresholds(
         logger.warning(
             "%d labels keep the threshold 0.5, as no track of the %s part carries them: %s",
             *(len(found.untuned), part, ", ".join(map(repr, found.untuned[:10]))),
+        )
+    measured = tracks.select(tracks.measured)
+    carried = np.asarray(measured.targets.sum(axis=0)).ravel().astype(int)
+    few = [f"{name!r} ({n})" for name, n in zip(measured.labels, carried, strict=True) if 0 < n < FEW_TRACKS]
+    if few:
+        logger.warning(
+            "thresholds of %d labels rest on fewer than %d tracks that carry them, and may be far too low or high: %s",
+            *(len(few), FEW_TRACKS, some_of(few)),
         )
     found.write(opened.path)
     return found
