@@ -178,7 +178,7 @@ def test_writing_says_what_a_delimited_file_cannot_hold(
     table = fs.TagTable.from_pairs(["a", "b"], ["x", "y"]).select_tags(["x"])
     with caplog.at_level(logging.WARNING):
         write_delimited(table, tmp_path / "out.csv")
-    assert "1 tracks without a tag and 0 tags without a track" in caplog.text
+    assert "1 track without a tag and 0 tags without a track" in caplog.text
     with pytest.raises(FolksongError, match=r"out\.xls: the name must end in \.csv"):
         write_delimited(table, tmp_path / "out.xls")
 
