@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # the workers do without torch
     from folksong.prediction import LoadedTagger
 
 DECODING_SECONDS = 20.0
-"""So long a file may keep a worker busy; 20 minutes of any format take less than two."""
+"""So long a file may keep a worker busy, twice; 20 minutes of any format take less than two."""
 WORKER_BYTES = 1 << 30
 """Memory of a worker, beside four times the longest recording's samples."""
 
