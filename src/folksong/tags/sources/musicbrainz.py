@@ -109,14 +109,16 @@ class Tables:
             if line.rstrip(b"\r\n") == b"\\.":
                 return
             text = line.decode("utf-8").rstrip("\n")
-            cells = ["" if cell == "\\N" else cell for cell in text.split("\t", n_columns)[:n_columns]]
+            cells = text.split("\t", n_columns)[:n_columns]
+            if "\\" in text:
+                cells = [_unescaped(cell) if "\\" in cell else cell for cell in cells]
             if len(cells) < n_columns or not all(map(NUMBER.fullmatch, cells[:n_numbers])):
                 raise ValueError(
                     f"line {number} of the table {table!r} is no row of MusicBrainz' dump: {line[:60]!r}"
                 )
-            if "\\" in text:
-                cells = [
-                    re.sub(r"\\(.)", lambda found: ESCAPES.get(found[1], found[1]), cell) for cell in cells
-                ]
             self.n_rows += 1
             yield cells
+
+
+def _unescaped(cell: str) -> str:
+    return "" if cell == "\\N" else re.sub(r"\\(.)", lambda found: ESCAPES.get(found[1], found[1]), cell)

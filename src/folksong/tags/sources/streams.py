@@ -32,8 +32,8 @@ DAMAGED = (
     *(EOFError, lzma.LZMAError, zlib.error, tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile),
     NotImplementedError,  # a zip's way of compressing that Python does not know
 )
-MOST_RECORD_BYTES = 64 << 20
-"""What is longer is no record, row or line of a dump; memory is a few times this."""
+MOST_RECORD_BYTES = 32 << 20
+"""What is longer is no record, row or line of a dump; Python's objects take up to thirty times the room."""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 BYTE_ORDER_MARKS_16 = (b"\xff\xfe", b"\xfe\xff")
 
