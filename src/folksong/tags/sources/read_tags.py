@@ -22,7 +22,7 @@ from folksong.tags.sources.library import JOIN, read_folders, read_library
 from folksong.tags.table import TagTable, rename_tags
 
 FORMATS = ("lastfm", *LAYOUTS, "folders", "dumps", "library")
-READERS = 2
+READERS = 3
 """Change it when what a reader makes of a source changes: copies of before are not used then."""
 DELIMITED_OPTIONS = (
     *("track_column", "tag_column", "weight_column"),
