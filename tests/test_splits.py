@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import folksong as fs
 from folksong.errors import FileFormatError, FolksongError
 from folksong.splits import PARTS, Split, make_folds, make_split
+from folksong.tags.table import TagTable
 
 ids_of = st.lists(st.text("abcdefgh", min_size=1, max_size=4), min_size=1, max_size=40, unique=True)
 
@@ -129,7 +130,7 @@ def test_unknown_artists_and_absent_labels_are_said(caplog: pytest.LogCaptureFix
             sp.csr_matrix([[1, n == 3] for n in range(20)]), [f"t{n}" for n in range(20)], artists={"t1": "x"}
         )
     assert "19 of 20 tracks have no known artist" in caplog.text
-    assert "the test part has no example of 1 of the 2 labels" in caplog.text
+    assert "the test part has no example of 1 of the 2 labels: too few artists have them" in caplog.text
     with caplog.at_level(logging.WARNING):
         make_split(sp.csr_matrix([[1]]), ["a"])
     assert "part is empty" in caplog.text
@@ -211,3 +212,28 @@ def test_16_shares_that_were_missed_are_said(caplog: pytest.LogCaptureFixture) -
         split = make_split(labels_of(40, 1, 0), names, artists=artists, fractions=(20, 40, 40))
     dealt = " / ".join(f"{len(split.part(part)) / 40:.1%}" for part in ("training", "validation", "test"))
     assert f"asked for 20.0% / 40.0% / 40.0% of the tracks, dealt {dealt}: an artist's tracks" in caplog.text
+
+
+def test_labels_that_a_part_is_too_small_for_are_named_with_the_cure(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Ten genres of 25 tracks by 6 players each: one player of each genre in each part would be 40 of 250 tracks."""
+    players = [(genre, n % 6) for genre in range(10) for n in range(25)]
+    names = [f"g{genre}p{player}n{n:03}" for n, (genre, player) in enumerate(players)]
+    table = TagTable.from_codes(
+        names, [f"g{genre}" for genre in range(10)], np.arange(250), np.array(players)[:, 0], np.ones(250)
+    )
+    artists = {name: name[:4] for name in names}
+    with caplog.at_level(logging.WARNING):
+        split = make_split(table, artists=artists)
+    there = {name[:2] for name in split.test}
+    missing = sorted({f"g{genre}" for genre in range(10)} - there)
+    said = next(text for text in caplog.messages if "the test part has no example" in text)
+    assert 0 < len(missing) < 6
+    assert all(label in said for label in missing)
+    assert not any(label in said for label in there)
+    assert "its share of them is too small; larger parts, such as 70/15/15, hold more" in said
+    assert "its share of every label" not in caplog.text
+    caplog.clear()
+    make_split(table, artists=artists, fractions=(70, 15, 15))
+    assert "no example" not in caplog.text

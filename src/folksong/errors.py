@@ -39,12 +39,19 @@ class NoRecordingError(AudioError):
 
 
 def nearest(word: str, known: list[str] | tuple[str, ...]) -> str:
-    """Return a hint ``; did you mean 'x'?`` with the known word nearest to `word`, or an empty string."""
+    """Return a hint ``; did you mean 'x'?`` with the known word nearest to `word`, or an empty string.
+
+    All that go on after `word` with a hyphen are named.
+
+    >>> nearest("musicnn", ["musicnn-mtt", "musicnn-msd", "vgg-mtt"]), nearest("vggmtt", ["musicnn-mtt", "vgg-mtt"])
+    ("; did you mean 'musicnn-mtt' or 'musicnn-msd'?", "; did you mean 'vgg-mtt'?")
+    """
     from difflib import get_close_matches
 
     same = [name for name in known if name.lower() == word.lower()]
-    matches = same or get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"; did you mean {matches[0]!r}?" if matches else ""
+    longer = [name for name in known if name.lower().startswith(f"{word.lower()}-")]
+    matches = same[:1] or longer or get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"; did you mean {' or '.join(map(repr, matches))}?" if matches else ""
 
 
 def counted(number: int, noun: str) -> str:

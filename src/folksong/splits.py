@@ -26,6 +26,7 @@ import scipy.sparse as sp
 
 from folksong.errors import FileFormatError, FolksongError, nearest
 from folksong.files import read_document, write_json
+from folksong.recordings import some_of
 from folksong.tags.sources.read_tags import Tags, as_table
 from folksong.tags.table import TagTable
 
@@ -38,6 +39,7 @@ FORMAT = "folksong.split"
 VERSION = 1
 PARTS = ("training", "validation", "test")
 SHARE_MISSED = 0.02  # of all tracks, from which a part of another size than asked for is warned of
+SMALL_SHARE = 0.15  # of a part: below it, a larger one is proposed where it lacks labels
 POPULAR_TAGS_BALANCED = 100
 """How many of the most popular tags are balanced when a tag table is split without a label space."""
 
@@ -145,7 +147,7 @@ def make_split(
         FolksongError: fractions that are no shares, ids that do not fit the rows or occur twice, no tracks.
     """
     shares = _shares(fractions)
-    names, targets = _names_and_targets(tags, track_ids, space)
+    names, targets, labels = _names_and_targets(tags, track_ids, space)
     groups, with_artist = _groups(names, artists)
     part_of_group = _deal(targets, groups, shares, np.random.default_rng(seed))
     part_of_track = part_of_group[groups]
@@ -165,7 +167,8 @@ def make_split(
             "labels_sha256": space.sha256() if space is not None else None,
         },
     )
-    _report(split, shares, targets, part_of_track)
+    _report(split, shares)
+    _report_absent(split, shares, labels, targets, groups, part_of_track)
     return split
 
 
@@ -186,7 +189,7 @@ def make_folds(
     """
     if n_folds < 2:
         raise FolksongError(f"cross-validation needs at least 2 folds, not {n_folds}")
-    names, targets = _names_and_targets(tags, track_ids, space)
+    names, targets, _ = _names_and_targets(tags, track_ids, space)
     groups, _ = _groups(names, artists)
     n_groups = int(groups.max()) + 1
     if n_groups < 2 * n_folds:
@@ -235,8 +238,9 @@ def _names_and_targets(
     tags: Tags | sp.csr_matrix,
     track_ids: Sequence[str] | npt.NDArray[np.object_] | None,
     space: LabelSpace | None,
-) -> tuple[list[str], sp.csr_matrix]:
-    """Return track ids in code point order, and their labels as CSR (n_tracks, n_labels)."""
+) -> tuple[list[str], sp.csr_matrix, list[str]]:
+    """Return track ids in code point order, their labels as CSR (n_tracks, n_labels), and their names if known."""
+    labels: list[str] = []
     if not isinstance(tags, TagTable | str | os.PathLike):
         if track_ids is None or len(track_ids) != tags.shape[0]:
             raise FolksongError(
@@ -252,17 +256,18 @@ def _names_and_targets(
         table = as_table(tags)
         names = list(table.track_ids)
         if space is not None:
-            matrix = space.encode(table)
+            matrix, labels = space.encode(table), list(space.names)
         else:
             # in popularity order, so that the order of the table's columns does not matter either
             columns = table.popularity_order[:POPULAR_TAGS_BALANCED]
-            matrix = table.presence[:, columns[table.counts[columns] > 0]]
+            columns = columns[table.counts[columns] > 0]
+            matrix, labels = table.presence[:, columns], table.tags[columns].tolist()
     if not names:
         raise FolksongError("there are no tracks to split")
     if len(set(names)) != len(names):
         raise FolksongError("a track id occurs twice; each track is in one part only")
     order = sorted(range(len(names)), key=names.__getitem__)
-    return [names[row] for row in order], sp.csr_matrix(matrix, dtype=np.int64)[order]
+    return [names[row] for row in order], sp.csr_matrix(matrix, dtype=np.int64)[order], labels
 
 
 def _groups(names: list[str], artists: Mapping[str, str] | None) -> tuple[npt.NDArray[np.int64], int]:
@@ -355,30 +360,48 @@ def _deal(
     return result
 
 
-def _report(
-    split: Split,
-    shares: npt.NDArray[np.float64],
-    targets: sp.csr_matrix,
-    part_of_track: npt.NDArray[np.int64],
-) -> None:
-    """Warn of parts that stayed empty, or got another share than asked for, and of labels that a part lacks."""
+def _report(split: Split, shares: npt.NDArray[np.float64]) -> None:
+    """Warn of parts that stayed empty, or got another share than asked for."""
     sizes = np.array([len(split.part(name)) for name in PARTS])
     if np.abs(sizes - shares * sizes.sum()).max() > max(SHARE_MISSED * sizes.sum(), 1):
         asked, dealt = (" / ".join(f"{share:.1%}" for share in of) for of in (shares, sizes / sizes.sum()))
         logger.warning(
-            "asked for %s of the tracks, dealt %s: an artist's tracks stay together, and each part gets its share of "
-            "every label first",
+            "asked for %s of the tracks, dealt %s: an artist's tracks stay together, and labels are evened out before "
+            "sizes",
             asked, dealt,
         )  # fmt: skip
     for part, name in enumerate(PARTS):
-        if shares[part] == 0:
-            continue
-        if not split.part(name):
+        if shares[part] and not split.part(name):
             logger.warning("the %s part is empty: there are too few tracks or artists for three parts", name)
+
+
+def _report_absent(
+    split: Split,
+    shares: npt.NDArray[np.float64],
+    labels: Sequence[str],
+    targets: sp.csr_matrix,
+    groups: npt.NDArray[np.int64],
+    part_of_track: npt.NDArray[np.int64],
+) -> None:
+    """Warn of labels that a part lacks: by too few artists for all parts, or too few for parts of this size."""
+    member = sp.csr_matrix((np.ones(len(groups), np.int64), (groups, np.arange(len(groups)))))
+    n_groups_of = np.asarray((member @ targets > 0).sum(axis=0)).ravel()
+    enough = n_groups_of >= np.count_nonzero(shares)
+    who = "artists" if split.by_artist else "tracks"
+    for part, name in enumerate(PARTS):
+        if not shares[part] or not split.part(name):
             continue
-        absent = int((np.asarray(targets[part_of_track == part].sum(axis=0)).ravel() == 0).sum())
-        if absent and targets.shape[1]:
-            logger.warning(
-                "the %s part has no example of %d of the %d labels: they are too rare, or by too few artists",
-                name, absent, targets.shape[1],
-            )  # fmt: skip
+        absent = np.asarray(targets[part_of_track == part].sum(axis=0)).ravel() == 0
+        example = ", such as 70/15/15," if shares[part] < SMALL_SHARE else ""
+        for lacking, why in (
+            (absent & ~enough, f"too few {who} have them for every part to get one"),
+            (absent & enough, f"its share of them is too small; larger parts{example} hold more"),
+        ):
+            if lacking.any():
+                named = (
+                    some_of(labels[column] for column in np.flatnonzero(lacking).tolist()) if labels else ""
+                )
+                logger.warning(
+                    "the %s part has no example of %d of the %d labels%s: %s",
+                    name, lacking.sum(), targets.shape[1], named and f" ({named})", why,
+                )  # fmt: skip

@@ -112,6 +112,11 @@ def test_predict_passes_over_what_is_no_recording_and_says_so(tiny_run, recordin
     assert "5 of 7 could not be tagged" in result.stderr
 
 
+def test_predict_names_a_folder_that_is_not_there_once(tiny_run, tmp_path):
+    result = run_folksong("predict", tiny_run.folder, f"{tmp_path}/gone/")
+    assert f"{tmp_path}/gone: no such file or folder" in result.stderr.splitlines()
+
+
 def test_predict_without_a_run(tmp_path):
     result = run_folksong("predict", tmp_path, "a.mp3")
     assert result.exit_code == 1

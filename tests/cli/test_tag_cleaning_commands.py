@@ -52,6 +52,10 @@ def test_propose_review_clean_why(tmp_path: Path, source: Path) -> None:
     space = tmp_path / "x.labels.json"
     run("labels", "top", out, space, "-n", 2)
     assert dict(fs.LabelSpace.read(space).aliases) == {"Hip-Hop": "hip hop"}
+    assert (
+        f"{source}: was not made by `folksong tags clean`"
+        in run("tags", "explain", source, "t03", code=1).output
+    )
     source.unlink()
     assert "say where they are with --source" in run("tags", "explain", out, "t03", code=1).output
 

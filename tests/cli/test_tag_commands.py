@@ -113,3 +113,16 @@ def test_mistakes_are_one_line_and_exit_code_1(tmp_path: Path, source: Path) -> 
         "three numbers"
         in run("split", source, tmp_path / "x.split.json", "--fractions", 80, 20, code=1).output
     )
+
+
+def test_split_says_options_by_their_names(tmp_path: Path, source: Path) -> None:
+    dropped = tmp_path / "tracks.dropped.csv"
+    dropped.write_text("mp3_path,track_id,reason,detail\na.mp3,a,cut,x\n")
+    found = run("split", source, tmp_path / "x.split.json", "--artists", dropped, code=1)
+    assert "say which column names the artist (--artist-column)" in found.output
+    tags, artists = tmp_path / "genres.csv", tmp_path / "artists.csv"
+    names = [(f"g{genre}n{n:02}", f"g{genre}p{n % 6}") for genre in range(10) for n in range(25)]
+    tags.write_text("track,tag\n" + "".join(f"{name},{name[:2]}\n" for name, _ in names))
+    artists.write_text("track,artist\n" + "".join(f"{name},{artist}\n" for name, artist in names))
+    found = run("split", tags, tmp_path / "y.split.json", "--artists", artists)
+    assert "such as 70/15/15, hold more (--fractions 70 15 15)" in found.output

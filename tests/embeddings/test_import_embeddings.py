@@ -186,7 +186,7 @@ def test_features_without_ids_train(tmp_path: Path) -> None:
     command = ["embeddings", "import", str(tmp_path / "emotions.csv"), str(tmp_path / "o")]
     found = CliRunner().invoke(main, command)
     assert found.exit_code == 0, found.output
-    assert "wrote 80 embeddings of emotions (3 numbers)" in found.output
+    assert ": 80 embeddings of emotions (3 numbers)" in found.output
     run = fs.train("embeddings", tmp_path / "o", out=tmp_path / "run")
     assert set(run.labels.names) == {"happy", "sad"}
     assert CliRunner().invoke(main, command).exit_code == 1

@@ -55,7 +55,7 @@ def test_stopped_writing_goes_on_with_whole_rows(tmp_path: Path) -> None:
         writer.add("a", values[0])
         writer.add("b", values[1])
         raise RuntimeError("killed")
-    with pytest.raises(FolksongError, match="not finished; run the same again"):
+    with pytest.raises(FolksongError, match="not finished; extract \\(or import\\) again"):
         read_embeddings(tmp_path)
     rows = tmp_path / WRITING_NAME / "values.npy"
     rows.write_bytes(rows.read_bytes()[:-3])  # cut in the middle of a number

@@ -171,7 +171,7 @@ def test_a_missing_manifest_says_what_to_do(shards: Shards, tmp_path: Path) -> N
     with pytest.raises(FolksongError, match=r"nowhere: no such folder"):
         ShardReader(tmp_path / "nowhere")
     (folder / ".writing").mkdir()
-    with pytest.raises(FolksongError, match=r"not finished; run the same"):
+    with pytest.raises(FolksongError, match="not finished; write these shards again"):
         ShardReader(folder)
 
 

@@ -119,6 +119,9 @@ def _echo_parts(found: "fs.Split") -> None:
         "the semantic loss needs word vectors": "--custom-loss-embeddings-path",
         "data.tags: the plan names no": "--tags",
         "data.shards: none": "--audio",
+        "say which column names the artist": "--artist-column",
+        "larger parts, such as 70/15/15,": "--fractions 70 15 15",
+        "the format 'library' reads": "--format library",
     },
 )
 @click.version_option(__version__, prog_name="folksong")

@@ -71,10 +71,10 @@ class _StderrHandler(logging.Handler):
     """Writes log lines without breaking a progress bar that is being drawn."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        note(
-            ("" if record.levelno < logging.WARNING else f"{record.levelname.capitalize()}: ")
-            + record.getMessage()
-        )
+        message, context = record.getMessage(), click.get_current_context(silent=True)
+        if context is not None and isinstance(group := context.find_root().command, FolksongGroup):
+            message = group.hinted(message)
+        note(("" if record.levelno < logging.WARNING else f"{record.levelname.capitalize()}: ") + message)
 
 
 def log_to_stderr(level: int = logging.INFO) -> None:
@@ -306,8 +306,8 @@ def _repeat_option_names(args: list[str], many: dict[str, ManyValues]) -> Iterat
 class FolksongGroup(click.Group):
     """A group of commands that prints a `FolksongError` or an operating-system error as one line and exits with 1.
 
-    Ctrl-C exits with 130. What its commands and errors print is `shown`. In its errors `hints` says by which option or
-    command the command line does what a library's message speaks of.
+    Ctrl-C exits with 130. What its commands and errors print is `shown`. In its errors and log lines `hints` says by which
+    option or command the command line does what a library's message speaks of.
     """
 
     command_class = FolksongCommand
@@ -333,7 +333,7 @@ class FolksongGroup(click.Group):
         try:
             yield
         except FolksongError as error:
-            raise click.ClickException(self._hinted(shown(error)) + _import_hint(error)) from error
+            raise click.ClickException(self.hinted(shown(error)) + _import_hint(error)) from error
         except click.ClickException as error:
             vars(error)["message"] = shown(error.message)
             raise
@@ -345,7 +345,8 @@ class FolksongGroup(click.Group):
             message = describe_os_error(error, error.filename or Path.cwd())
             raise click.ClickException(shown(message)) from error
 
-    def _hinted(self, message: str) -> str:
+    def hinted(self, message: str) -> str:
+        """Return a message of the library with the option or command that does what it speaks of."""
         hint = next((hint for words, hint in self.hints.items() if words in message), None)
         return message if hint is None else f"{message} ({hint})"
 

@@ -33,7 +33,7 @@ def extract(audio: File, out: Folder, *, model: str, **settings: Any) -> None:
     from folksong.prediction.embed_audio import embed_audio
 
     written = embed_audio(audio, out, model, **settings)
-    click.echo(f"wrote {counted(len(written), 'embedding')} of {written.space} to {out}")
+    click.echo(f"{out}: {counted(len(written), 'embedding')} of {written.space}")
 
 
 @embeddings.command("import", of="embeddings.import_embeddings:import_embeddings")
@@ -65,7 +65,7 @@ def import_(
 
     space: dict[str, Any] = {"revision": revision, "licence": licence, "sample_rate": sample_rate}
     written = import_embeddings(source, out, **settings, **space)
-    click.echo(f"wrote {counted(len(written), 'embedding')} of {written.space} to {out}")
+    click.echo(f"{out}: {counted(len(written), 'embedding')} of {written.space}")
 
 
 @embeddings.command
@@ -83,7 +83,7 @@ def join(folders: tuple[File, ...], *, out: Folder) -> None:
     from folksong.embeddings.store import join_embeddings
 
     written = join_embeddings(folders, out)
-    click.echo(f"wrote {counted(len(written), 'embedding')} of {written.space} to {out}")
+    click.echo(f"{out}: {counted(len(written), 'embedding')} of {written.space}")
 
 
 @click.group(cls=FolksongGroup)

@@ -129,7 +129,10 @@ def _echo_control(run: str, part: str) -> None:
         )
     elif opened.space is not None and opened.space.model != "statistics":
         beside = opened.shards_dir.parent / "statistics"
-        click.echo(f"\nNo control: `folksong embeddings extract AUDIO {beside} --model statistics` gives one")
+        click.echo(
+            "\nNo control (what the same head reaches on plain statistics of the spectrum, which these embeddings "
+            f"should beat): `folksong embeddings extract AUDIO {beside} --model statistics` gives one"
+        )
 
 
 def _echo_thresholds(run: str, tuned: Any) -> None:

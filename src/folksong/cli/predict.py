@@ -126,7 +126,7 @@ def predict(
     def report(file: str, error: FolksongError) -> None:
         failed.append(file)
         message = str(error)
-        note(message if message.startswith(file) else f"{file}: {message}")
+        note(message if message.startswith(file.rstrip("/")) else f"{file}: {message}")
 
     paths = list(_recordings(files, report))
     n_files = len(paths) + len(failed)
@@ -286,7 +286,7 @@ def search(
     def report(file: str, error: FolksongError) -> None:
         failed.append(file)
         message = str(error)
-        note(message if message.startswith(file) else f"{file}: {message}")
+        note(message if message.startswith(file.rstrip("/")) else f"{file}: {message}")
 
     rows = [
         (printable(name), score)

@@ -115,6 +115,10 @@ def explain(cleaned: File, track: str, tag: str | None = None, *, source: File |
     from folksong.tags.cleaning.change_log import ChangeLog, changes_path
     from folksong.tags.cleaning.change_log import explain as explain_tags
 
+    if not changes_path(cleaned).exists():
+        raise fs.FolksongError(
+            f"{cleaned}: was not made by `folksong tags clean`, which leaves {changes_path(cleaned)} beside it"
+        )
     log = ChangeLog.read(changes_path(cleaned))
     origin = source or log.source
     if not Path(origin).exists():

@@ -473,7 +473,7 @@ def _missing(folder: Path) -> str:
     if not folder.is_dir():
         return f"{folder}: no {'such ' * (not folder.exists())}folder of embeddings{but_it_is(folder)}"
     if (folder / WRITING_NAME).is_dir():
-        return f"{folder}: its writing is not finished; run the same again to continue it"
+        return f"{folder}: its writing is not finished; extract (or import) again to continue"
     lacking = f"it has no {DESCRIPTION_NAME}"
     return f"{folder}: no embeddings here ({lacking}){but_it_is(folder)}; extract or import some first"
 

@@ -544,7 +544,7 @@ def _missing(place: str | os.PathLike[str]) -> str:
     if not folder.is_dir():
         return f"{folder}: no {'such ' * (not folder.exists())}folder of shards{but_it_is(folder)}"
     if (folder / WRITING_NAME).is_dir():
-        return f"{folder}: its writing is not finished; run the same again to continue it"
+        return f"{folder}: its writing is not finished; write these shards again to continue"
     if any(folder.glob("*.tfrecord")):
         return (
             f"{folder}: no {MANIFEST_NAME}; repairing the folder (with its audio format) describes the files it finds, "

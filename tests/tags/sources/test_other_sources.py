@@ -144,3 +144,34 @@ def test_categories_are_told_apart_and_selected() -> None:
         FolksongError, match=r"'genres'; did you mean 'genre'\? \(categories: genre, mood/theme\)"
     ):
         select_category(table, "genres")
+
+
+def test_folders_that_are_artists_are_no_tags(library: Path, caplog: pytest.LogCaptureFixture) -> None:
+    from mutagen.flac import FLAC
+
+    root = library / "A" / "classes"
+    for folder in ("Ada Berg/First", "Ada Cruz/Second", "ADA HALE/Third"):
+        flac = FLAC(sound(root / folder / "one.flac"))
+        flac["genre"], flac["artist"], flac["album"] = "Folk", "x", folder.split("/")[1]
+        flac.save()
+    with caplog.at_level(logging.INFO):
+        assert fs.read_tags(root).n_tags == 6
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "most folders are the artists and albums of their files" in caplog.text
+    assert "which the format 'library' reads" in caplog.text
+    for path in root.rglob("*.flac"):
+        flac = FLAC(path)
+        flac["artist"], flac["album"] = path.parts[-3].title(), "Live"
+        flac.save()
+    caplog.clear()
+    fs.read_tags(root)
+    assert "most folders are the artists" in caplog.text
+    for path in root.rglob("*.flac"):
+        flac = FLAC(path)
+        flac["artist"], flac["album"] = "Somebody", "Else"
+        flac.save()
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        fs.read_tags(root)
+    assert [record.levelname for record in caplog.records] == ["INFO"]
+    assert "folders are the tags" in caplog.text

@@ -160,8 +160,8 @@ def read_artists(
     )
     if artist is None:
         raise FileFormatError(
-            f"{path}: no column looks like an artist (columns: {listed(frame.columns)}); name it with "
-            "artist_column"
+            f"{path}: no column looks like an artist (columns: {listed(frame.columns)}); say which "
+            "column names the artist"
         )
     others = [column for column in frame.columns if column != artist]
     track = track_column_of(path, others, track_column)

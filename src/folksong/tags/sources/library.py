@@ -9,7 +9,8 @@ import logging
 import os
 import re
 import struct
-from collections.abc import Iterator, Sequence
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,13 +29,16 @@ FIELDS = ("genre", "mood", "grouping")
 SEPARATORS = ";/"
 MOST_INFO_BYTES = 1 << 20
 LOOKED_AT = 10
-"""So many recordings of class folders are looked at for genres of their own."""
+"""So many recordings of class folders are looked at for genres, artists and albums of their own."""
 # ID3 frames, MP4 atoms and ASF attributes by field; Vorbis and APE comments bear the fields' own names.
 _NAMES = {
     "tcon": "genre", "\xa9gen": "genre", "wm/genre": "genre", "genre": "genre",
     "tmoo": "mood", "----:com.apple.itunes:mood": "mood", "wm/mood": "mood", "mood": "mood",
     "tit1": "grouping", "grp1": "grouping", "\xa9grp": "grouping", "wm/contentgroupdescription": "grouping",
     "grouping": "grouping", "contentgroup": "grouping",
+    "tpe1": "artist", "\xa9art": "artist", "author": "artist", "artist": "artist",
+    "tpe2": "artist", "aart": "artist", "wm/albumartist": "artist", "albumartist": "artist", "album artist": "artist",
+    "talb": "album", "\xa9alb": "album", "wm/albumtitle": "album", "album": "album",
 }  # fmt: skip
 
 
@@ -93,17 +97,32 @@ def read_folders(root: str | os.PathLike[str]) -> TagTable:
             "genre, mood and grouping fields are the format 'library'",
             format="library",
         )
-    looked_at = list(recordings.values())[:LOOKED_AT]
-    carrying = 0
-    for path in looked_at:
-        with suppress(FolksongError):  # mutagen may not be installed
-            carrying += any(values_of(path))
-    if 2 * carrying > len(looked_at):
-        logger.info(
-            "%s: folders are the tags; the files carry genres of their own too, which the format 'library' reads",
-            root,
-        )
+    _say_what_files_carry(root, recordings)
     return _table(tags_of)
+
+
+def _say_what_files_carry(root: str | os.PathLike[str], recordings: Mapping[str, Path]) -> None:
+    """Warn where most folders are their files' artists and albums; tell of genres that the files carry."""
+    looked_at = list(recordings.items())[:: -(-len(recordings) // LOOKED_AT)]
+    with_genre = named_so = 0
+    for track_id, path in looked_at:
+        with suppress(FolksongError):  # mutagen may not be installed
+            values = values_of(path)
+            with_genre += any(field in FIELDS for field, _ in values)
+            own = {_folded(value) for field, value in values if field not in FIELDS}
+            named_so += any(_folded(folder) in own for folder in track_id.split("/")[:-1])
+    carry = "the files carry genres of their own, which the format 'library' reads"
+    if 2 * named_so > len(looked_at):
+        logger.warning(
+            "%s: these tags are names of folders, and most folders are the artists and albums of their files; %s",
+            root, carry if 2 * with_genre > len(looked_at) else "the files carry no genres",
+        )  # fmt: skip
+    elif 2 * with_genre > len(looked_at):
+        logger.info("%s: folders are the tags; %s", root, carry)
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold().strip()
 
 
 def _table(tags_of: dict[str, list[str]]) -> TagTable:
@@ -117,6 +136,8 @@ def _table(tags_of: dict[str, list[str]]) -> TagTable:
 
 def values_of(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
     """Return (field, value) of a recording's own tags, of whatever kinds; several kinds may say the same.
+
+    Fields are those of `FIELDS`, ``artist`` and ``album``.
 
     ID3 frames and ``TXXX`` frames named after a field, Vorbis comments, MP4 atoms, ASF attributes, APEv2 (beside ID3
     too), and the genre of a wav's ``LIST INFO``.
