@@ -114,3 +114,11 @@ def test_the_command(music, whole, tmp_path):
     assert "3 embeddings of statistics" in result.output
     assert "c.mp3: not a recording" in result.output
     assert read_embeddings(tmp_path / "out").sha256 == whole.sha256
+
+
+def test_a_finished_folder_is_not_said_to_be_written_anew(music, tmp_path):
+    words = ["embeddings", "extract", str(music), str(tmp_path / "out"), "--model", "statistics"]
+    first, again = (CliRunner().invoke(main, words) for _ in range(2))
+    assert f"{tmp_path / 'out'}: 3 embeddings of statistics" in first.output
+    assert "nothing to do" in again.output
+    assert "wrote" not in again.output

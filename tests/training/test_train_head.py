@@ -214,6 +214,7 @@ def test_the_control_is_printed_beside_an_evaluation(tmp_path: Path) -> None:
         "embeddings", tmp_path / "made-up", tags=tmp_path / "made-up" / "tags.csv", out=tmp_path / "run"
     )
     found = CliRunner().invoke(main, ["evaluate", str(run.path)])
+    assert "No control (what the same head reaches on plain statistics of the spectrum" in found.output
     assert f"extract AUDIO {tmp_path}/statistics --model statistics" in found.output
     space = replace(SPACE, model="statistics", dimensions=3)
     with write_embeddings(tmp_path / "few", space) as writer:

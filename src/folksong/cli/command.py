@@ -306,8 +306,8 @@ def _repeat_option_names(args: list[str], many: dict[str, ManyValues]) -> Iterat
 class FolksongGroup(click.Group):
     """A group of commands that prints a `FolksongError` or an operating-system error as one line and exits with 1.
 
-    Ctrl-C exits with 130. What its commands and errors print is `shown`. In its errors and log lines `hints` says by which
-    option or command the command line does what a library's message speaks of.
+    Ctrl-C exits with 130. What its commands and errors print is `shown`. In its errors and log lines `hints` says by
+    which option or command the command line does what a library's message speaks of.
     """
 
     command_class = FolksongCommand
