@@ -237,3 +237,36 @@ def test_labels_that_a_part_is_too_small_for_are_named_with_the_cure(
     caplog.clear()
     make_split(table, artists=artists, fractions=(70, 15, 15))
     assert "no example" not in caplog.text
+
+
+def test_parts_that_lack_a_label_get_an_artist_of_it_where_sizes_allow(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Rock has artists of 8, 5 and 2 tracks among 300 others: its shares of 1.5 tracks would leave a part without."""
+    sizes = {"rock": (8, 5, 2), "pop": (3,) * 100}
+    rows = [
+        (genre, f"{genre}{n}")
+        for genre, every in sizes.items()
+        for n, size in enumerate(every)
+        for _ in range(size)
+    ]
+    names = [f"t{n:03}" for n in range(len(rows))]
+    labels = sp.csr_matrix([[genre == "rock", genre == "pop"] for genre, _ in rows], dtype=np.int64)
+    artists = dict(zip(names, (artist for _, artist in rows), strict=True))
+    genre_of = dict(zip(names, (genre for genre, _ in rows), strict=True))
+    for seed in range(5):
+        with caplog.at_level(logging.WARNING):
+            split = make_split(labels, names, artists=artists, seed=seed)
+        for part, share in zip(PARTS, (0.8, 0.1, 0.1), strict=True):
+            assert {genre_of[track] for track in split.part(part)} == {"rock", "pop"}
+            assert abs(len(split.part(part)) / len(names) - share) <= 0.02
+        assert not {artists[track] for track in split.training} & {artists[track] for track in split.test}
+    assert not caplog.text
+
+
+def test_labels_are_read_only_for_a_split() -> None:
+    labels = sp.csr_matrix(([1, 0, 1], [0, 1, 1], [0, 2, 3]), (2, 2))
+    for array in (labels.data, labels.indices, labels.indptr):
+        array.flags.writeable = False
+    make_split(labels, ["a", "b"])
+    assert labels.indices.tolist() == [0, 1, 1]

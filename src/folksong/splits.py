@@ -1,11 +1,11 @@
 """Training, validation and test parts: multi-label stratified, by artist where one is known, deterministic.
 
 Labels are dealt out rarest first, as in Sechidis, Tsoumakas and Vlahavas, "On the stratification of multi-label data"
-(ECML PKDD 2011). What is dealt out is a group: all tracks of an artist, or a single track. It goes to the part where it
-most reduces the squared differences between what the part should have and what it has, relative to the former, over
+(ECML PKDD 2011). What is dealt out is a group: all tracks of an artist, or a single track. It goes to the part where
+it most reduces the squared differences between what the part should have and what it has, relative to the former, over
 all labels of the group and the number of tracks; the original looks at the rarest label only, which is as good for
-single tracks but leaves parts uneven where artists have many. The parts depend on track ids, labels, artists and seed
-only, never on the order of rows.
+single tracks but leaves parts uneven where artists have many. At the end parts that lack a label get a group of it.
+The parts depend on track ids, labels, artists and seed only, never on the order of rows.
 """
 
 from __future__ import annotations
@@ -249,7 +249,9 @@ def _names_and_targets(
             )
         names, matrix = list(track_ids), sp.csr_matrix(tags)
         matrix = sp.csr_matrix(
-            (np.ones(matrix.nnz) * (matrix.data != 0), matrix.indices, matrix.indptr), matrix.shape
+            (np.ones(matrix.nnz) * (matrix.data != 0), matrix.indices, matrix.indptr),
+            matrix.shape,
+            copy=True,  # the caller's arrays stay as they are; they may be read-only
         )
         matrix.eliminate_zeros()
     else:
@@ -357,7 +359,62 @@ def _deal(
         if not n_groups_of[part] and n_groups_of.max() > 1:
             of_largest = np.flatnonzero(result == n_groups_of.argmax()).tolist()
             give(max(of_largest, key=lambda group: gain(group, part)), part)
+    _fill_gaps(result, with_size, shares)
     return result
+
+
+def _fill_gaps(
+    part_of: npt.NDArray[np.int64], counts: sp.csr_matrix, shares: npt.NDArray[np.float64]
+) -> None:
+    """Give parts that lack a label a group of it, from a part that has another, where sizes allow; in place.
+
+    Labels on the fewest groups come first. Of the groups that may move the one goes that adds least to the squared
+    differences which the dealing reduces. No part loses its last group of a label that all parts could have, nor gets
+    further from its share than `SHARE_MISSED`.
+
+    Args:
+        part_of: (n_groups,).
+        counts: (n_groups, n_labels + 1) tracks of each label, and of all.
+        shares: of the parts.
+    """
+    dealt = sp.csr_matrix((np.ones(len(part_of), np.int64), (part_of, np.arange(len(part_of)))))
+    dealt.resize(len(shares), len(part_of))
+    n_groups_of, amounts = (dealt @ counts.sign()).toarray(), (dealt @ counts).toarray()
+    totals, n_having = amounts.sum(axis=0), n_groups_of.sum(axis=0)
+    used = np.flatnonzero(shares)
+    enough = n_having >= len(used)
+    wanted = shares[:, None] * totals - amounts
+    scale = 1 / np.maximum(shares[:, None] * totals, 1e-12)
+    room = max(SHARE_MISSED * totals[-1], 1)
+    by_label = counts.tocsc()
+
+    def cost(group: int, to: int) -> float:
+        """Return what the move adds to the squared differences; infinite if it may not be."""
+        entries = slice(counts.indptr[group], counts.indptr[group + 1])
+        labels, numbers, of = counts.indices[entries], counts.data[entries], int(part_of[group])
+        before = wanted[[of, to], -1]
+        after = before + numbers.max() * np.array([1, -1])  # the largest number is the group's size
+        if (enough[labels] & (n_groups_of[of, labels] < 2)).any() or (
+            np.abs(after) > np.maximum(np.abs(before), room)
+        ).any():
+            return math.inf
+        leaves = numbers * (wanted[of, labels] + numbers / 2) * scale[of, labels]
+        comes = numbers * (numbers / 2 - wanted[to, labels]) * scale[to, labels]
+        return math.fsum([*leaves.tolist(), *comes.tolist()])
+
+    lacking = np.flatnonzero(enough & (n_groups_of[used].min(axis=0) == 0))
+    for label in lacking[np.argsort(n_having[lacking], kind="stable")].tolist():
+        groups = by_label.indices[by_label.indptr[label] : by_label.indptr[label + 1]].tolist()
+        for to in used[n_groups_of[used, label] == 0].tolist():
+            least, group = min((cost(group, to), group) for group in groups)
+            if least < math.inf:
+                of = int(part_of[group])
+                entries = slice(counts.indptr[group], counts.indptr[group + 1])
+                labels, numbers = counts.indices[entries], counts.data[entries]
+                for part, sign in ((of, 1), (to, -1)):
+                    wanted[part, labels] += sign * numbers
+                    n_groups_of[part, labels] -= sign
+                part_of[group] = to
 
 
 def _report(split: Split, shares: npt.NDArray[np.float64]) -> None:
