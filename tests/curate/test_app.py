@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import http.client
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -186,14 +185,14 @@ def test_an_app_on_all_addresses_takes_digits_but_no_foreign_name():
     assert "192.168.1.7:81" not in hosts
 
 
-def test_a_websocket_is_not_answered():
+def test_a_websocket_is_not_answered(run_async):
     sent = []
 
     async def ask() -> None:
         guard = Guard(None, TOKEN, Hosts("127.0.0.1", 1), {})
         await guard({"type": "websocket", "path": f"/{TOKEN}/"}, None, sent.append)
 
-    asyncio.run(ask())
+    run_async(ask())
     assert not sent
 
 

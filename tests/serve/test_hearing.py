@@ -68,7 +68,7 @@ def write(path, sound, rate=16_000, **options):
     return str(path)
 
 
-def test_what_crashes_or_hangs_is_refused_and_the_others_are_heard(strange_decoder, monkeypatch):
+def test_what_crashes_or_hangs_is_refused_and_the_others_are_heard(strange_decoder, monkeypatch, run_async):
     monkeypatch.setattr(hearing, "DECODING_SECONDS", 1.0)
     paths = ["crash", "aa", "hang", "bbb", "crash again", "cccc"]
 
@@ -76,7 +76,7 @@ def test_what_crashes_or_hangs_is_refused_and_the_others_are_heard(strange_decod
         return await asyncio.gather(*(ear.hear(path) for path in paths), return_exceptions=True)
 
     with Hearing(Listener(), 60.0) as ear:
-        found = dict(zip(paths, asyncio.run(ask(ear)), strict=True))
+        found = dict(zip(paths, run_async(ask(ear)), strict=True))
         assert len(ear._workers._all) <= ear._workers.jobs, "dead workers are kept"
     assert [float(found[path][1][0]) for path in ("aa", "bbb", "cccc")] == [2, 3, 4]
     for path, reason in (("crash", "crashes"), ("crash again", "crashes"), ("hang", "longer than 1 s")):
@@ -84,7 +84,7 @@ def test_what_crashes_or_hangs_is_refused_and_the_others_are_heard(strange_decod
         assert reason in str(found[path])
 
 
-def test_all_that_wait_are_heard_together(strange_decoder, monkeypatch):
+def test_all_that_wait_are_heard_together(strange_decoder, monkeypatch, run_async):
     monkeypatch.setattr(hearing, "n_processes", lambda jobs: 4)
     listener = Listener()
     listener.may_go_on.clear()
@@ -102,7 +102,7 @@ def test_all_that_wait_are_heard_together(strange_decoder, monkeypatch):
         return await asyncio.gather(*asked, return_exceptions=True)
 
     with Hearing(listener, 60.0) as ear:
-        *found, cancelled = asyncio.run(ask(ear))
+        *found, cancelled = run_async(ask(ear))
     assert all(float(scores[0]) == 1 for _, scores in found)
     assert isinstance(cancelled, asyncio.CancelledError)
     assert listener.groups == [1, 6]
@@ -153,7 +153,7 @@ def test_a_recording_that_is_too_long(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a worker's memory is limited on Linux only")
-def test_a_file_that_swells_gets_no_more_memory_than_a_worker_may_have(tmp_path):
+def test_a_file_that_swells_gets_no_more_memory_than_a_worker_may_have(tmp_path, run_async):
     header = {"descr": "<f4", "fortran_order": False, "shape": (3 << 28,)}  # 3 GiB
     with zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive:
         with archive.open("array.npy", "w") as stream:
@@ -166,4 +166,4 @@ def test_a_file_that_swells_gets_no_more_memory_than_a_worker_may_have(tmp_path)
         await ear.hear(os.fspath(tmp_path / "bomb.npz"))
 
     with Hearing(Listener(), 60.0) as ear, pytest.raises(AudioError, match="Unable to allocate"):
-        asyncio.run(ask(ear))
+        run_async(ask(ear))
