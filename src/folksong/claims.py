@@ -83,7 +83,7 @@ class Claims:
             return None
         with suppress(ValueError, KeyError, TypeError):  # damaged: its age alone counts
             said = json.loads(found.data)
-            if said["host"] == socket.gethostname() and not _runs(int(said["process"])):
+            if said["host"] == socket.gethostname() and not is_running(int(said["process"])):
                 return None
             holder = f"process {said['process']} on {said['host']}"
             return holder if time.time() - found.modified < LEASE_SECONDS else None
@@ -95,7 +95,8 @@ class Claims:
         return sorted({holder for name in names if (holder := self.holder_of(f"{self._folder}/{name}"))})
 
 
-def _runs(process: int) -> bool:
+def is_running(process: int) -> bool:
+    """Say whether a process of this machine lives, whoever it belongs to."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -230,7 +230,7 @@ class ObjectStore(Store):
     def __init__(self, address: str) -> None:
         self.address = address
         try:
-            import obstore
+            import obstore.exceptions
             from obstore.store import from_url
         except ImportError as error:
             raise FolksongError(
@@ -249,7 +249,7 @@ class ObjectStore(Store):
     def _described(self, name: str = "") -> Iterator[None]:
         """Make what the store says a `FolksongError` that names the address and says what to do."""
         place = f"{self.address.rstrip('/')}/{name}".rstrip("/")
-        errors = __import__("obstore.exceptions", fromlist=["BaseError"])
+        errors = self._obs.exceptions
         try:
             yield
         except FileNotFoundError as error:
@@ -312,19 +312,16 @@ class ObjectStore(Store):
             self._obs.put(self._store, name, data, use_multipart=False)
 
     def put_if_absent(self, name: str, data: bytes) -> bool:
-        from obstore.exceptions import AlreadyExistsError, BaseError, GenericError
-
+        errors = self._obs.exceptions
         with self._described(name):
             for number in range(TRIES):
                 try:
                     self._obs.put(self._store, name, data, mode="create", use_multipart=False)
-                except AlreadyExistsError:
+                except errors.AlreadyExistsError:
                     pass
-                except GenericError:  # it may have come through, and only the answer be lost
+                except errors.GenericError:  # it may have come through, and only the answer be lost
                     if number == TRIES - 1:
                         raise
-                except BaseError:
-                    raise
                 else:
                     return True
                 if (there := self.read(name)) is not None:

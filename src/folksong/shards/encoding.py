@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -42,7 +43,7 @@ from folksong.shards.index import (
     encode_text,
     write_records,
 )
-from folksong.stores import brought, is_address, open_store, state_of
+from folksong.stores import Store, brought, is_address, open_store, state_of
 
 Item = TypeVar("Item")
 
@@ -195,6 +196,11 @@ def note_name(shard: str) -> str:
     return f"{WRITING_NAME}/{Path(shard).stem}.json"
 
 
+def is_written(store: Store, name: str) -> bool:
+    """Say whether a writing has noted a shard, or completed the folder."""
+    return any(store.size(one) is not None for one in (note_name(name), MANIFEST_NAME))
+
+
 def put_shard(
     guard: Guard,
     folder: str,
@@ -211,13 +217,11 @@ def put_shard(
         FolksongError: the disk is full or not writable, or the store refuses.
     """
     store = open_store(folder)
-
-    def is_there() -> bool:
-        return any(store.size(one) is not None for one in (MANIFEST_NAME, note_name(name)))
-
     with suppress(_WrittenError):
         with store.writing(name) as path:
-            result = write_shard(guard, path, tracks, encoding, limit_seconds, is_there)
+            result = write_shard(
+                guard, path, tracks, encoding, limit_seconds, partial(is_written, store, name)
+            )
             if is_address(folder):
                 guard.begin(f"{folder}/{name}", UPLOAD_LIMIT_SECONDS)
         store.put_if_absent(note_name(name), json_bytes(asdict(result)))

@@ -34,6 +34,7 @@ from folksong.shards.encoding import (
     ShardResult,
     estimate_write,
     free_bytes,
+    is_written,
     make_encoding,
     note_name,
     put_shard,
@@ -324,8 +325,7 @@ class _Writing:
                 there = self.store.sizes(WRITING_NAME)
                 busy = {name.partition(".")[0] for name in there if name.startswith(self.plan.audio_format)}
                 waiting = [number for number in waiting if Path(self.plan.name(number)).stem not in busy]
-            elif any(self.store.size(name) is not None for name in (self._note(number), MANIFEST_NAME)):
-                # finished since we looked
+            elif is_written(self.store, self.plan.name(number)):  # since we looked
                 self.claims.release(task)
             else:
                 claimed.append(self.plan.name(number))

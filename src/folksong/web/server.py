@@ -31,6 +31,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from folksong.claims import is_running
 from folksong.errors import FolksongError
 
 logger = logging.getLogger(__name__)
@@ -67,19 +68,9 @@ def scratch_folder() -> "tempfile.TemporaryDirectory[str]":
     """Return a new folder that goes with the process; those of processes that were killed go now."""
     for entry in os.scandir(tempfile.gettempdir()):
         found = SCRATCH.fullmatch(entry.name)
-        if found and entry.is_dir(follow_symlinks=False) and not _is_running(int(found[1])):
+        if found and entry.is_dir(follow_symlinks=False) and not is_running(int(found[1])):
             shutil.rmtree(entry, ignore_errors=True)  # those of others stay, by their permissions
     return tempfile.TemporaryDirectory(prefix=f"folksong-web-{os.getpid()}-")
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        pass
-    return True
 
 
 @dataclass(frozen=True)
