@@ -11,7 +11,6 @@ labels one after the other (in one thread each; ``--peer-labels`` of them, times
 from __future__ import annotations
 
 import argparse
-import resource
 import time
 
 import numpy as np
@@ -20,6 +19,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
 import folksong as fs
+from timing import peak_memory
 
 
 def simulated(n_tracks: int, n_features: int, n_labels: int) -> tuple[np.ndarray, np.ndarray]:
@@ -31,10 +31,6 @@ def simulated(n_tracks: int, n_features: int, n_labels: int) -> tuple[np.ndarray
     logits = hidden @ rng.standard_normal((100, n_labels), dtype=np.float32) * 0.25
     y = rng.random(logits.shape) < 1 / (1 + np.exp(3 * rng.random(n_labels) + 0.5 - logits))
     return x, y.astype(np.float32)
-
-
-def megabytes() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def main() -> None:
@@ -50,7 +46,8 @@ def main() -> None:
     x, y = simulated(given.tracks + n_held, given.features, given.labels)
     train, test = slice(0, given.tracks), slice(given.tracks, None)
     print(
-        f"{given.tracks} tracks x {given.features} features x {given.labels} labels; {megabytes():.0f} MB before"
+        f"{given.tracks} tracks x {given.features} features x {given.labels} labels; "
+        f"{peak_memory() / 1e6:.0f} MB before"
     )
 
     began, processor = time.perf_counter(), time.process_time()
@@ -58,7 +55,8 @@ def main() -> None:
     seconds, used = time.perf_counter() - began, time.process_time() - processor
     scores = probe.predict_proba(x[test])
     print(
-        f"folksong: {seconds:.1f} s ({used:.1f} s of processor), peak {megabytes():.0f} MB, λ {probe.penalty_:.1e}"
+        f"folksong: {seconds:.1f} s ({used:.1f} s of processor), "
+        f"peak {peak_memory() / 1e6:.0f} MB, λ {probe.penalty_:.1e}"
     )
 
     began, processor = time.perf_counter(), time.process_time()

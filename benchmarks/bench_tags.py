@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import sqlite3
 import subprocess
 import sys
@@ -22,6 +21,8 @@ from contextlib import closing
 from pathlib import Path
 
 import numpy as np
+
+from timing import peak_memory
 
 TRACKS, TAGS, ROWS = 500_000, 500_000, 9_000_000
 TOP = 5_000
@@ -206,20 +207,20 @@ def run_one(name: str, path: str) -> None:
             import pandas  # noqa: F401
         else:
             import folksong.tags.sources.read_tags  # noqa: F401
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_memory()
     start = clock()
     result = MEASURED[name](path)
     seconds, processor = since(start)
     if isinstance(result, tuple):
         (seconds, processor), result = result
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = peak_memory()
     print(
         json.dumps(
             {
                 "seconds": seconds,
                 "cpu": processor,
-                "peak_gb": peak / 1e6,
-                "before_gb": before / 1e6,
+                "peak_gb": peak / 1e9,
+                "before_gb": before / 1e9,
                 "result": result,
             }
         )

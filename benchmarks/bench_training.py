@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from timing import peak_memory
 
 SHAPES = {"waveform": (240_000,), "log-mel-spectrogram": (96, 937)}
 
@@ -100,7 +101,7 @@ def measure(which: str, given: argparse.Namespace) -> dict[str, float]:
     result["train"] = clips_per_second(train, given.batch, given.steps, clock)
     model.eval()
     result["infer"] = clips_per_second(infer, given.batch, given.steps, clock)
-    result["peak_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    result["peak_gb"] = peak_memory() / 1e9
     return result
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import resource
 import sys
 import tempfile
 import time
@@ -22,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from timing import peak_memory
 
 LIMIT_SECONDS = 10.0
 LIMIT_BYTES = 1 << 30
@@ -195,16 +196,7 @@ def try_file(number: str, folder: str, seed: int) -> Finding:
         outcome = f"undecided: {facts.problem}, decoded {decoded}"
     else:
         outcome = "refused" if facts.problem else "in part" if facts.damage else "whole"
-    return Finding(suffix[1:], outcome, seconds, _peak_bytes())
-
-
-def _peak_bytes() -> int:
-    """Return the most memory that this process had: Linux's ``VmHWM``, as ``ru_maxrss`` begins with the parent's."""
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) * 1024
+    return Finding(suffix[1:], outcome, seconds, peak_memory())
 
 
 def fuzz(

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -20,6 +19,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 from tf_keras import Model, layers
+
+from timing import peak_memory
 
 SHAPES = {"waveform": (240_000,), "log-mel-spectrogram": (96, 937)}
 BASE, LABELS = 16, 50
@@ -102,7 +103,7 @@ def main() -> None:
             work()
             times.append(time.perf_counter() - began)
         found[name] = given.batch / sorted(times)[len(times) // 2]
-    found["peak_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    found["peak_gb"] = peak_memory() / 1e9
     print(json.dumps({**found, "parameters": model.count_params()}))
 
 
