@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from folksong.errors import FolksongError
-from folksong.labels import Pair, hybrid
+from folksong.labels import Pair, hybrid, inside_facets
 from folksong.labels.inside_facets import LIKE_ENOUGH, facility_location
 from folksong.labels.space import LabelSpace
 from folksong.tags.facets import facets
@@ -24,13 +24,13 @@ def test_greedy_choice_is_near_the_best_and_nested():
     likeness = rng.random((12, 12)).astype(np.float32)
     np.fill_diagonal(likeness, 1)
     counts = rng.integers(1, 50, 12)
-    three = facility_location(likeness, np.arange(12), counts, 3)
+    three = facility_location(likeness, counts, 3)
     served = np.minimum(likeness / LIKE_ENOUGH, 1)
     best = max((counts * served[:, list(rows)].max(axis=1)).sum() for rows in combinations(range(12), 3))
-    assert (counts * served[:, three.chosen].max(axis=1)).sum() >= (1 - 1 / np.e) * best
-    assert facility_location(likeness, np.arange(12), counts, 5).chosen[:3].tolist() == three.chosen.tolist()
+    assert (counts * served[:, three].max(axis=1)).sum() >= (1 - 1 / np.e) * best
+    assert facility_location(likeness, counts, 5)[:3] == three
     with pytest.raises(FolksongError, match="13 labels were asked for, but only 12 tags"):
-        facility_location(likeness, np.arange(12), counts, 13)
+        facility_location(likeness, counts, 13)
 
 
 @pytest.fixture(scope="module")
@@ -155,3 +155,21 @@ def test_issue17_kinds_of_genre_join_wider_ones_and_no_other():
     assert space.labels_of("bebop") == space.labels_of("swing") == space.labels_of("jazz")
     assert space.labels_of("dancehall") == space.labels_of("reggae")
     assert not space.labels_of("soul")
+
+
+def test_rare_tags_join_the_chosen_ones_a_few_at_a_time(table, monkeypatch):
+    rare = ["brutal death metal", "melodic death metal", "classic hard rock", "free jazz", "70s", "sad sad"]
+    tracks = {track: [tag for tag, _ in table.tags_of(track)] for track in table.track_ids}
+    for number, tag in enumerate(rare):
+        tracks[f"t{number}"].append(tag)
+    rarer = table_of(tracks)
+    at_once = hybrid(rarer, None, threshold=0)
+    described, seen = inside_facets.Described.likeness, []
+    monkeypatch.setattr(inside_facets, "CHOOSING", 1)
+    monkeypatch.setattr(inside_facets, "BLOCK", 4)
+    monkeypatch.setattr(
+        inside_facets.Described, "likeness", lambda *given: seen.append(given[1]) or described(*given)
+    )
+    assert hybrid(rarer, None, threshold=0).labels == at_once.labels
+    assert len(seen) > 1
+    assert at_once.labels_of("brutal death metal")

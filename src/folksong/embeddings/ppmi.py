@@ -3,10 +3,11 @@
 Rows are tags, columns the frequent tags as contexts. The contexts' shares are smoothed by the power 0.75 (Levy,
 Goldberg & Dagan 2015), and each value is shrunk by c / (c + 8) where the pair was counted only c times (as Pantel and
 Lin 2002 discount rare pairs). Directions are learned on the frequent tags; rare ones are folded in, so that what
-meets by chance on three tracks shapes no axis.
+meets by chance on three tracks shapes no axis. The pairs of so many tags at a time are in memory.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ SHRINKAGE_COUNTS = 8
 MIN_CONTEXT_COUNT = 10
 MAX_CONTEXTS = 3000
 """More columns than this cost minutes and add little: contexts are the most popular tags."""
+BLOCK = 1 << 16
 
 
 def ppmi_vectors(
@@ -61,16 +63,31 @@ def ppmi_vectors(
             f"co-occurrence needs at least 2 tags with {min_context_count} counts or more, and there are "
             f"{len(contexts)}: the table, of {table.n_tracks:,} tracks, is too small"
         )
-    values = _shrunk_ppmi(_strengths(table, weighted), columns, contexts, shrinkage)
-    shaping = sp.csr_matrix(values[np.flatnonzero(table.counts[columns] >= min_context_count)])
-    if not shaping.nnz:  # only rare tags are asked for: they shape the directions themselves
-        shaping = values
+    strengths = _strengths(table, weighted)
+    totals = _context_totals(strengths, columns, contexts)
+    parts = [columns[start : start + BLOCK] for start in range(0, len(columns), BLOCK)]
+
+    @lru_cache(maxsize=1)
+    def values(number: int) -> sp.csr_matrix:
+        return _shrunk_ppmi(strengths, parts[number], contexts, totals, shrinkage)
+
+    def squares_of(least_counts: int) -> npt.NDArray[np.float64]:
+        total = np.zeros((len(contexts), len(contexts)))
+        for number, part in enumerate(parts):
+            shaping = sp.csr_matrix(values(number)[np.flatnonzero(table.counts[part] >= least_counts)])
+            total += (shaping.T @ shaping).toarray()
+        return total
+
     with threadpool_limits(1, "blas"):  # the same sums on any number of cores
-        squares, directions = np.linalg.eigh((shaping.T @ shaping).toarray())
+        shaped = squares_of(min_context_count)
+        if not shaped.any():  # only rare tags are asked for: they shape the directions themselves
+            shaped = squares_of(0)
+        squares, directions = np.linalg.eigh(shaped)
         squares, directions = squares[::-1][:dimension], directions[:, ::-1][:, :dimension]
         useful = squares > 1e-9 * max(float(squares[0]), 1e-300)
         # Rows of U √S: halfway between directions that all weigh the same (U) and the full spectrum (U S).
-        rows = np.asarray(values @ (directions[:, useful] * squares[useful] ** -0.25))
+        folded = directions[:, useful] * squares[useful] ** -0.25
+        rows = np.concatenate([np.asarray(values(number) @ folded) for number in range(len(parts))])
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     units = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 1e-12)
     return np.asarray(units, np.float32)
@@ -87,21 +104,31 @@ def _strengths(table: TagTable, weighted: bool) -> sp.csr_matrix:
     return strengths / mean
 
 
+def _context_totals(
+    strengths: sp.csr_matrix, columns: npt.NDArray[np.int64], contexts: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """Return how often each context was counted with any of the tags but itself, to the power that smooths shares."""
+    taken = np.bincount(columns, minlength=strengths.shape[1]).astype(np.float64)
+    own = strengths[:, contexts]
+    totals = own.T @ (strengths @ taken) - taken[contexts] * own.power(2).sum(axis=0).A1
+    return np.asarray(np.maximum(totals, 0) ** CONTEXT_POWER, np.float64)
+
+
 def _shrunk_ppmi(
     strengths: sp.csr_matrix,
     columns: npt.NDArray[np.int64],
     contexts: npt.NDArray[np.int64],
+    totals: npt.NDArray[np.float64],
     shrinkage: float,
 ) -> sp.csr_matrix:
     """Return max(0, log(P(i, c) / (P(i) P(c)^0.75))) · n / (n + shrinkage): (tags, contexts); none its own.
 
-    A pair's count n is the sum over tracks of the product of both strengths.
+    A pair's count n is the sum over tracks of the product of both strengths; `totals` are `_context_totals`.
     """
     together = sp.csr_matrix(strengths[:, columns].T @ strengths[:, contexts]).tocoo()
     different = (columns[together.row] != contexts[together.col]) & (together.data > 0)
     row, column, count = together.row[different], together.col[different], together.data[different]
     of_tag = np.bincount(row, count, minlength=len(columns))
-    of_context = np.bincount(column, count, minlength=len(contexts)) ** CONTEXT_POWER
-    information = np.log(count * of_context.sum() / (of_tag[row] * of_context[column]))
+    information = np.log(count * totals.sum() / (of_tag[row] * totals[column]))
     values = np.maximum(information, 0) * count / (count + shrinkage)
     return sp.csr_matrix((values, (row, column)), shape=(len(columns), len(contexts)))

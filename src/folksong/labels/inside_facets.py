@@ -20,8 +20,9 @@ so that the label's name holds for its members as far as they are like it; tags 
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -62,7 +63,9 @@ WORTH_A_LABEL = 0.001
 LIKE_ENOUGH = 0.85
 """A tag so like a chosen one is served; labels go to those that are like none rather than to finer shades."""
 NARROWER, MORE_WORDS, BEGINS, KIN = 0.45, 0.08, 0.4, 0.4
-BLOCK = 2000
+CHOOSING, BLOCK = 30_000, 30_000
+"""So many of the most popular tags are heard in the choice of labels; the others join the chosen ones, so many at a
+time. That bounds the memory: 30,000 x 1,500 numbers at once."""
 
 
 def inside_facets(
@@ -80,30 +83,21 @@ def inside_facets(
     row_of = {tag: row for row, tag in enumerate(placed.tags)}
     of_group = [of_tag[row_of[name]] for name in groups.names]
     wanted, frequent = _candidates(groups, of_group, table, without)
-    units = direction_of(groups.points)
     words = None if placed.words is None else placed.words[[row_of[name] for name in groups.names]]
-    meanings = [
-        meaning_of(name, facet) if facet != "use" else ""  # one occasion may suit another
-        for name, facet in zip(groups.names, of_group, strict=True)
-    ]
-    by_words = np.array([BY_WORDS.get(facet, 0.0) for facet in of_group])
-    by_words = np.maximum(by_words, _words_share(table))
-    named = np.array([facet == "name" for facet in of_group], bool)
-    units[named] = 0  # two artists are not one, whoever hears both
-    if words is not None:
-        words[named | np.array([len(WORD.findall(name)) >= PHRASE for name in groups.names], bool)] = 0
-    alike, narrower = likeness(
-        groups.names, groups.wordings, units, words, by_words, of_group, meanings, frequent
-    )
-    least = np.array([LEAST_OF_FACET.get(facet, LEAST_LIKENESS) for facet in of_group])
-    least += RARE * (groups.counts < FREQUENT)
-    drowned = groups.counts[:, None] > groups.counts[frequent]  # a name must hold for its label's tracks
-    alike[(alike < least[:, None]) & ~narrower | drowned] = 0
+    described = Described.of(groups, of_group, words, _words_share(table))
+    first = min(max(CHOOSING, int(frequent[-1]) + 1), len(of_group))
+    typical = described.typical_cosine(slice(first), frequent)
+    alike = described.likeness(slice(first), frequent, typical)
     # what is left out sets no other standard
     told = wanted | np.array([facet != UNKNOWN for facet in of_group])
-    found = facility_location(alike, frequent, np.where(told, groups.counts, 0), n_labels)
-    label_of = np.where(wanted & (found.likeness > 0), found.label, -1)
-    _keep_apart(groups, label_of, alike[:, np.searchsorted(frequent, found.chosen)])
+    columns = facility_location(alike, np.where(told, groups.counts, 0)[:first], n_labels)
+    chosen, parts = frequent[columns], [alike[:, columns]]
+    del alike
+    rest = (slice(start, start + BLOCK) for start in range(first, len(of_group), BLOCK))
+    parts.extend(described.likeness(rows, chosen, typical) for rows in rest)
+    alike = np.concatenate(parts)
+    label_of = np.where(wanted & alike.any(axis=1), alike.argmax(axis=1), -1)
+    _keep_apart(groups, label_of, alike)
     members: dict[int, list[int]] = {}
     costs: dict[str, int] = {}
     for row, group in enumerate(group_of):
@@ -115,10 +109,10 @@ def inside_facets(
             costs[facet] = costs.get(facet, 0) + int(placed.counts[row])
     labels = [
         Label(
-            groups.names[int(found.chosen[label])],
+            groups.names[int(chosen[label])],
             tuple(placed.tags[row] for row in rows),
             (),
-            of_group[int(found.chosen[label])],
+            of_group[int(chosen[label])],
         )
         for label, rows in members.items()
     ]
@@ -156,16 +150,23 @@ def _sure_facet(facets: TagFacets, tag: str) -> str:
 
 def _link_meanings(placed: HybridVectors, facets: Sequence[str]) -> Numbers:
     """Return the leaders of tags that mean the same: of one facet, and of one stem, place, instrument or decade."""
-    leaders = placed.leaders.copy()
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     first: dict[tuple[str, str], int] = {}
+    linked = placed.leaders.copy()
+    meant = np.arange(len(linked))
     for row, (tag, facet) in enumerate(zip(placed.tags, facets, strict=True)):
-        if facets[leaders[row]] != facet:
-            leaders[row] = row
+        if facets[linked[row]] != facet:
+            linked[row] = row
         meaning = meaning_of(tag, facet)
         if meaning:
-            other = leaders[first.setdefault((facet, meaning), row)]
-            one = leaders[row]
-            leaders[leaders == max(one, other)] = min(one, other)
+            meant[row] = first.setdefault((facet, meaning), row)
+    ends = np.concatenate([linked, meant])
+    rows = np.tile(np.arange(len(linked)), 2)
+    edges = coo_array((np.ones(len(ends), bool), (rows, ends)), (len(linked), len(linked)))
+    _, component = connected_components(edges, directed=False)
+    leaders: Numbers = np.unique(component, return_index=True)[1][component]
     return leaders
 
 
@@ -193,40 +194,23 @@ def _words_share(table: TagTable) -> float:
     return share
 
 
-@dataclass(frozen=True, eq=False)
-class Located:
-    """Chosen rows and who belongs to them.
-
-    Attributes:
-        chosen: (n_labels,) rows, in the order of choice.
-        label: (n,) number of the chosen row that each row is most like.
-        likeness: (n,) and how like.
-    """
-
-    chosen: Numbers
-    label: Numbers
-    likeness: Floats
-
-
-def facility_location(
-    likeness: Floats, candidates: Numbers, counts: Numbers, n_labels: int | None = None
-) -> Located:
-    """Choose among the candidates.
+def facility_location(likeness: Floats, counts: Numbers, n_labels: int | None = None) -> list[int]:
+    """Choose among candidates; return the chosen ones' columns, in the order of choice.
 
     Args:
         likeness: (n, n_candidates), of a candidate to itself 1, of rows that must not meet 0.
-        candidates: (n_candidates,) their rows.
         counts: (n,) what each row weighs.
         n_labels: how many to choose; None chooses as many as add `WORTH_A_LABEL` of the counts.
     """
-    if n_labels is not None and n_labels > len(candidates):
+    n_candidates = likeness.shape[1]
+    if n_labels is not None and n_labels > n_candidates:
         raise FolksongError(
-            f"{n_labels} labels were asked for, but only {len(candidates)} tags are frequent enough to stand for one; "
+            f"{n_labels} labels were asked for, but only {n_candidates} tags are frequent enough to stand for one; "
             "ask for fewer"
         )
     weights, served = counts.astype(np.float32), np.minimum(likeness / LIKE_ENOUGH, 1)
     reached = np.zeros(len(likeness), np.float32)
-    left = np.ones(len(candidates), bool)
+    left = np.ones(n_candidates, bool)
     chosen: list[int] = []
     while left.any() and len(chosen) != n_labels:
         gains = np.where(left, weights @ np.maximum(served - reached[:, None], 0), -1)
@@ -236,66 +220,123 @@ def facility_location(
         chosen.append(best)
         left[best] = False
         reached = np.maximum(reached, served[:, best])
-    columns = likeness[:, chosen]
-    return Located(candidates[chosen], columns.argmax(axis=1), columns.max(axis=1))
+    return chosen
 
 
-def likeness(
-    names: Sequence[str],
-    wordings: Sequence[str],
-    points: npt.NDArray[np.float64],
-    words: npt.NDArray[np.float64] | None,
-    words_share: npt.NDArray[np.float64],
-    facets: Sequence[str],
-    meanings: Sequence[str],
-    candidates: Numbers,
-) -> tuple[Floats, Truths]:
-    """Return how like n tags are to the candidates among them, and where they are known to be narrower ones.
+@dataclass(frozen=True, eq=False)
+class Described:
+    """What the likeness of n groups of tags goes by.
 
-    Both are (n, n_candidates).
-
-    Each stands for others, whose words are its wording; `points`, (n, d), are hybrid vectors, `words`, (n, m), word
-    vectors, whose rows have length 1, or 0 where a word is unknown; `words_share`, (n,), is how much goes by words.
+    Attributes:
+        groups: their names, wordings and counts.
+        facets: (n,) their facets.
+        points: (n, d) hybrid vectors, rows of length 1, or 0 of those that are like none.
+        words: (n, m) word vectors, rows of length 1, or 0 where words say nothing; None without.
+        words_share: (n,) how much goes by words.
+        kinds: (n,) the facets' numbers.
+        meanings: (n,) numbers of what is said in other words too (a country, a decade), 0 where that is unknown.
+        least: (n,) likeness below which a group is like none.
     """
-    found = np.asarray(points @ points[candidates].T, np.float32)
-    if words is not None and words_share.any():
-        cosines = np.asarray(words @ words[candidates].T, np.float32)
-        typical = (
-            float(cosines[cosines != 0].mean()) if cosines.any() else 0.0
-        )  # of words that have little to do
-        by_words = np.maximum(cosines - typical, 0) / max(1 - typical, 1e-6)
-        found += np.asarray(words_share[:, None] * (by_words - found), np.float32)
-    narrower = _by_tree(found, names, facets, candidates)
-    contrasts = contrasts_of(wordings)
-    facet, meaning = _numbered(facets), _numbered(meanings)
-    means = np.array([bool(one) for one in meanings], bool)
-    dated = means & np.array([facet == "era" for facet in facets], bool)
-    for start in range(0, len(found), BLOCK):
-        rows = slice(start, start + BLOCK)
-        column_of = {names[row]: column for column, row in enumerate(candidates.tolist())}
-        _narrower(found, narrower, names, rows, column_of)
-        barred = contrasts.between(rows, candidates.tolist()) | (facet[rows, None] != facet[candidates])
+
+    groups: TagGroups
+    facets: Sequence[str]
+    points: npt.NDArray[np.float64]
+    words: npt.NDArray[np.float64] | None
+    words_share: npt.NDArray[np.float64]
+    kinds: Numbers
+    meanings: Numbers
+    least: npt.NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls, groups: TagGroups, facets: Sequence[str], words: npt.NDArray[np.float64] | None, share: float
+    ) -> Self:
+        """Describe groups of the given facets; `share` is how much of all likeness goes by words at least."""
+        points = direction_of(groups.points)
+        meanings = [
+            meaning_of(name, facet) if facet != "use" else ""  # one occasion may suit another
+            for name, facet in zip(groups.names, facets, strict=True)
+        ]
+        by_words = np.array([BY_WORDS.get(facet, 0.0) for facet in facets])
+        named = np.array([facet == "name" for facet in facets], bool)
+        points[named] = 0  # two artists are not one, whoever hears both
+        if words is not None:
+            phrases = np.array([len(WORD.findall(name)) >= PHRASE for name in groups.names], bool)
+            words[named | phrases] = 0
+        least = np.array([LEAST_OF_FACET.get(facet, LEAST_LIKENESS) for facet in facets])
+        least += RARE * (groups.counts < FREQUENT)
+        return cls(
+            *(groups, facets, points, words, np.maximum(by_words, share)),
+            *(_numbered(facets), _numbered(meanings), least),
+        )
+
+    def typical_cosine(self, rows: slice, candidates: Numbers) -> float:
+        """Return the mean cosine of words, of those that have little to do with each other most of all."""
+        if self.words is None:
+            return 0.0
+        cosines = np.asarray(self.words[rows] @ self.words[candidates].T, np.float32)
+        return float(cosines[cosines != 0].mean()) if cosines.any() else 0.0
+
+    def likeness(self, rows: slice, candidates: Numbers, typical: float) -> Floats:
+        """Return how like the rows are to the candidates, (n_rows, n_candidates): 0 where they must not meet."""
+        found = np.asarray(self.points[rows] @ self.points[candidates].T, np.float32)
+        if self.words is not None and self.words_share.any():
+            cosines = np.asarray(self.words[rows] @ self.words[candidates].T, np.float32)
+            by_words = np.maximum(cosines - typical, 0) / max(1 - typical, 1e-6)
+            found += np.asarray(self.words_share[rows, None] * (by_words - found), np.float32)
+        names, facets = self.groups.names[rows], self.facets[rows]
+        known = [self.groups.names[row] for row in candidates]
+        narrower = _by_tree(found, names, facets, known, [self.facets[row] for row in candidates])
+        _narrower(found, narrower, names, known)
+        found[self._barred(rows, candidates)] = 0
+        found = np.clip(found, 0, 1)
+        own = candidates - rows.indices(len(self.facets))[0]
+        inside = np.flatnonzero((own >= 0) & (own < len(found)))
+        found[own[inside], inside] = 1
+        narrower[found == 0] = False
+        counts = self.groups.counts
+        drowned = counts[rows, None] > counts[candidates]  # a name must hold for its label's tracks
+        found[(found < self.least[rows, None]) & ~narrower | drowned] = 0
+        return found
+
+    def _barred(self, rows: slice, candidates: Numbers) -> Truths:
+        """Return which rows and candidates are of two facets, contrast, or mean two things."""
+        own = self.groups.wordings[rows]
+        contrasts = contrasts_of([*own, *(self.groups.wordings[row] for row in candidates)])
+        barred = contrasts.between(slice(len(own)), slice(len(own), None))
+        barred |= self.kinds[rows, None] != self.kinds[candidates]
+        means = self.meanings > 0
+        dated = means & np.array([facet == "era" for facet in self.facets], bool)
         both = means[rows, None] & means[candidates]
         both |= dated[rows, None] | dated[candidates]  # "oldies" are of no decade
-        barred |= both & (meaning[rows, None] != meaning[candidates])
-        found[rows][barred] = 0
-    found = np.clip(found, 0, 1)
-    found[candidates, np.arange(len(candidates))] = 1
-    narrower[found == 0] = False
-    return found, narrower
+        barred |= both & (self.meanings[rows, None] != self.meanings[candidates])
+        return barred
 
 
 def _numbered(names: Sequence[str]) -> Numbers:
-    return np.unique(np.array(names, object), return_inverse=True)[1].astype(np.int64)
+    """Return a number of each name: 0 for none, and the same for the same."""
+    return np.unique(np.array(["", *names], object), return_inverse=True)[1][1:].astype(np.int64)
 
 
-def _by_tree(found: Floats, names: Sequence[str], facets: Sequence[str], candidates: Numbers) -> Truths:
+def _by_tree(
+    found: Floats,
+    names: Sequence[str],
+    facets: Sequence[str],
+    candidates: Sequence[str],
+    theirs: Sequence[str],
+) -> Truths:
     """Let a genre be like the wider ones of the tree and like no others in it; return where it is a kind of one."""
-    in_tree = {row: genre_in_tree(names[row]) for row, facet in enumerate(facets) if facet == "genre"}
-    known = {row: place for row, place in in_tree.items() if place is not None}
     narrower = np.zeros(found.shape, bool)
-    columns = [(column, known[row][0]) for column, row in enumerate(candidates.tolist()) if row in known]
-    for row, (form, wider) in known.items():
+    wide = [
+        genre_in_tree(name) if facet == "genre" else None
+        for name, facet in zip(candidates, theirs, strict=True)
+    ]
+    columns = [(column, place[0]) for column, place in enumerate(wide) if place is not None]
+    for row, (name, facet) in enumerate(zip(names, facets, strict=True)):
+        place = genre_in_tree(name) if facet == "genre" else None
+        if place is None:
+            continue
+        form, wider = place
         for column, other in columns:
             if other in wider:
                 narrower[row, column] = True
@@ -306,11 +347,10 @@ def _by_tree(found: Floats, names: Sequence[str], facets: Sequence[str], candida
     return narrower
 
 
-def _narrower(
-    found: Floats, narrower: Truths, names: Sequence[str], rows: slice, column_of: Mapping[str, int]
-) -> None:
-    for row in range(*rows.indices(len(names))):
-        words = WORD.findall(names[row].lower())
+def _narrower(found: Floats, narrower: Truths, names: Sequence[str], candidates: Sequence[str]) -> None:
+    column_of = {name: column for column, name in enumerate(candidates)}
+    for row, name in enumerate(names):
+        words = WORD.findall(name.lower())
         for size in range(1, len(words)):
             least = min(NARROWER + MORE_WORDS * size, 0.95)
             for piece, value in ((words[-size:], least), (words[:size], BEGINS)):

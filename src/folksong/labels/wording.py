@@ -34,9 +34,14 @@ def stems_of(tag: str) -> tuple[str, ...]:
     >>> stems_of("the music of Poland"), stems_of("music")
     (('poland',), ('music',))
     """
-    stemmer, same = _stemmer(), _same_words()
-    stems = sorted(same.get(stem, stem) for stem in (stemmer.stemWord(word) for word in words_of(tag)))
+    stems = sorted(_stem_of(word) for word in words_of(tag))
     return tuple(stem for stem in stems if stem not in _generic_words()) or tuple(stems)
+
+
+@lru_cache(maxsize=200_000)
+def _stem_of(word: str) -> str:
+    stem: str = _stemmer().stemWord(word)
+    return _same_words().get(stem, stem)
 
 
 @cache
