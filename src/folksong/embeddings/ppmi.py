@@ -3,11 +3,12 @@
 Rows are tags, columns the frequent tags as contexts. The contexts' shares are smoothed by the power 0.75 (Levy,
 Goldberg & Dagan 2015), and each value is shrunk by c / (c + 8) where the pair was counted only c times (as Pantel and
 Lin 2002 discount rare pairs). Directions are learned on the frequent tags; rare ones are folded in, so that what
-meets by chance on three tracks shapes no axis. The pairs of so many tags at a time are in memory.
+meets by chance on three tracks shapes no axis. Pairs are counted for a block of tags at a time; of more than one block,
+the first one's frequent tags shape the directions.
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,7 @@ MIN_CONTEXT_COUNT = 10
 MAX_CONTEXTS = 3000
 """More columns than this cost minutes and add little: contexts are the most popular tags."""
 BLOCK = 1 << 16
+"""Tags whose pairs are in memory at once; callers that give more give the most popular first."""
 
 
 def ppmi_vectors(
@@ -64,30 +66,21 @@ def ppmi_vectors(
             f"{len(contexts)}: the table, of {table.n_tracks:,} tracks, is too small"
         )
     strengths = _strengths(table, weighted)
-    totals = _context_totals(strengths, columns, contexts)
+    with_contexts = sp.csr_matrix(strengths[:, contexts])
+    totals = _context_totals(strengths, columns, with_contexts, contexts)
     parts = [columns[start : start + BLOCK] for start in range(0, len(columns), BLOCK)]
-
-    @lru_cache(maxsize=1)
-    def values(number: int) -> sp.csr_matrix:
-        return _shrunk_ppmi(strengths, parts[number], contexts, totals, shrinkage)
-
-    def squares_of(least_counts: int) -> npt.NDArray[np.float64]:
-        total = np.zeros((len(contexts), len(contexts)))
-        for number, part in enumerate(parts):
-            shaping = sp.csr_matrix(values(number)[np.flatnonzero(table.counts[part] >= least_counts)])
-            total += (shaping.T @ shaping).toarray()
-        return total
-
+    values = (_shrunk_ppmi(strengths, part, with_contexts, contexts, totals, shrinkage) for part in parts)
+    first = next(values)
     with threadpool_limits(1, "blas"):  # the same sums on any number of cores
-        shaped = squares_of(min_context_count)
-        if not shaped.any():  # only rare tags are asked for: they shape the directions themselves
-            shaped = squares_of(0)
-        squares, directions = np.linalg.eigh(shaped)
+        shaping = sp.csr_matrix(first[np.flatnonzero(table.counts[parts[0]] >= min_context_count)])
+        if not shaping.nnz:  # only rare tags are asked for: they shape the directions themselves
+            shaping = first
+        squares, directions = np.linalg.eigh((shaping.T @ shaping).toarray())
         squares, directions = squares[::-1][:dimension], directions[:, ::-1][:, :dimension]
         useful = squares > 1e-9 * max(float(squares[0]), 1e-300)
         # Rows of U √S: halfway between directions that all weigh the same (U) and the full spectrum (U S).
         folded = directions[:, useful] * squares[useful] ** -0.25
-        rows = np.concatenate([np.asarray(values(number) @ folded) for number in range(len(parts))])
+        rows = np.concatenate([np.asarray(block @ folded) for block in chain([first], values)])
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     units = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 1e-12)
     return np.asarray(units, np.float32)
@@ -105,27 +98,32 @@ def _strengths(table: TagTable, weighted: bool) -> sp.csr_matrix:
 
 
 def _context_totals(
-    strengths: sp.csr_matrix, columns: npt.NDArray[np.int64], contexts: npt.NDArray[np.int64]
+    strengths: sp.csr_matrix,
+    columns: npt.NDArray[np.int64],
+    with_contexts: sp.csr_matrix,
+    contexts: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.float64]:
     """Return how often each context was counted with any of the tags but itself, to the power that smooths shares."""
     taken = np.bincount(columns, minlength=strengths.shape[1]).astype(np.float64)
-    own = strengths[:, contexts]
-    totals = own.T @ (strengths @ taken) - taken[contexts] * own.power(2).sum(axis=0).A1
+    totals = with_contexts.T @ (strengths @ taken)
+    totals -= taken[contexts] * np.asarray(with_contexts.power(2).sum(axis=0)).ravel()
     return np.asarray(np.maximum(totals, 0) ** CONTEXT_POWER, np.float64)
 
 
 def _shrunk_ppmi(
     strengths: sp.csr_matrix,
     columns: npt.NDArray[np.int64],
+    with_contexts: sp.csr_matrix,
     contexts: npt.NDArray[np.int64],
     totals: npt.NDArray[np.float64],
     shrinkage: float,
 ) -> sp.csr_matrix:
     """Return max(0, log(P(i, c) / (P(i) P(c)^0.75))) · n / (n + shrinkage): (tags, contexts); none its own.
 
-    A pair's count n is the sum over tracks of the product of both strengths; `totals` are `_context_totals`.
+    A pair's count n is the sum over tracks of the product of both strengths; `with_contexts` are the contexts'
+    strengths, `totals` are `_context_totals`.
     """
-    together = sp.csr_matrix(strengths[:, columns].T @ strengths[:, contexts]).tocoo()
+    together = sp.csr_matrix(strengths[:, columns].T @ with_contexts).tocoo()
     different = (columns[together.row] != contexts[together.col]) & (together.data > 0)
     row, column, count = together.row[different], together.col[different], together.data[different]
     of_tag = np.bincount(row, count, minlength=len(columns))
