@@ -9,16 +9,21 @@ may have been asleep), so what they make must be the same each time, and be put 
 import json
 import logging
 import os
+import random
 import socket
 import threading
 import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import count
+from typing import TypeVar
 
 from folksong.errors import FolksongError
 from folksong.stores import Store
 
 logger = logging.getLogger(__name__)
+
+Task = TypeVar("Task")
 
 LEASE_SECONDS, BEAT_SECONDS = 120.0, 20.0
 ENDING = ".claim"
@@ -73,6 +78,24 @@ class Claims:
                 return False
         raise AssertionError
 
+    def each(self, tasks: Iterable[str], is_done: Callable[[str], bool]) -> Iterator[str]:
+        """Claim one task after the other and yield it; those that others are at, or have done, are passed over.
+
+        Args:
+            tasks: in the order in which they are tried.
+            is_done: asked of a task that is claimed: whether it was done since `tasks` were listed.
+        """
+        waiting = list(tasks)
+        while waiting:
+            task = waiting.pop(0)
+            if not self.take(task):
+                busy = {name.partition(".")[0] for name in self._store.sizes(self._folder)}
+                waiting = [task for task in waiting if task not in busy]
+            elif is_done(task):
+                self.release(task)
+            else:
+                yield task
+
     def release(self, task: str) -> None:
         """Let a task go."""
         self._store.delete(self._held.pop(task))
@@ -89,10 +112,34 @@ class Claims:
             return holder if time.time() - found.modified < LEASE_SECONDS else None
         return "not known which" if time.time() - found.modified < LEASE_SECONDS else None
 
+    def _all(self) -> list[str]:
+        names = sorted(name for name in self._store.sizes(self._folder) if name.endswith(ENDING))
+        return [f"{self._folder}/{name}" for name in names]
+
     def holders(self) -> list[str]:
         """Return the processes that are at tasks now."""
-        names = sorted(name for name in self._store.sizes(self._folder) if name.endswith(ENDING))
-        return sorted({holder for name in names if (holder := self.holder_of(f"{self._folder}/{name}"))})
+        return sorted({holder for name in self._all() if (holder := self.holder_of(name))})
+
+    def remove_dead(self) -> None:
+        """Remove the claims of processes that are no more, once all tasks are done."""
+        for name in self._all():
+            if self.holder_of(name) is None:
+                self._store.delete(name)
+
+
+def in_turn(tasks: Sequence[Task], worker: tuple[int, int] | None = None) -> list[Task]:
+    """Return tasks in the order in which a worker, I of N, claims them: one in which it rarely meets another.
+
+    Raises:
+        FolksongError: there is no such worker.
+    """
+    if worker is None:
+        return random.SystemRandom().sample(tasks, len(tasks))
+    number, n_workers = worker
+    if not 1 <= number <= n_workers:
+        raise FolksongError(f"worker {number} of {n_workers}: workers count from 1 to their number")
+    first = (number - 1) * len(tasks) // n_workers
+    return [*tasks[first:], *tasks[:first]]
 
 
 def is_running(process: int) -> bool:

@@ -1,8 +1,7 @@
-"""The store of embeddings: whole rows, resumed writings, and spaces that never mix."""
+"""The store of embeddings: whole or not there, and spaces that never mix."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from folksong.embeddings.store import (
     Embeddings,
     EmbeddingSpace,
     read_embeddings,
+    settle,
     write_embeddings,
 )
 from folksong.errors import FileFormatError, FolksongError
@@ -49,37 +49,29 @@ def test_round_trip_is_mapped_and_exact(tmp_path: Path, storage: str) -> None:
         found.vectors(["a", "zz"])
 
 
-def test_stopped_writing_goes_on_with_whole_rows(tmp_path: Path) -> None:
-    values = np.arange(12, dtype=np.float32).reshape(3, 4)
+def test_a_stopped_writing_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="killed"), write_embeddings(tmp_path, SPACE) as writer:
-        writer.add("a", values[0])
-        writer.add("b", values[1])
+        writer.add("a", np.ones(4))
+        with pytest.raises(FolksongError, match="not finished; extract \\(or import\\) again"):
+            read_embeddings(tmp_path)
         raise RuntimeError("killed")
-    with pytest.raises(FolksongError, match="not finished; extract \\(or import\\) again"):
-        read_embeddings(tmp_path)
-    rows = tmp_path / WRITING_NAME / "values.npy"
-    rows.write_bytes(rows.read_bytes()[:-3])  # cut in the middle of a number
-    with write_embeddings(tmp_path, SPACE) as writer:
-        assert list(writer.track_ids) == ["a"]
-        writer.add("b", values[1])
-        writer.add("c", values[2])
-        found = writer.finish({})
-    np.testing.assert_array_equal(found.values, values)
-    assert found.track_ids == ("a", "b", "c")
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_stopped_while_completing_loses_nothing(tmp_path: Path) -> None:
-    values = write(tmp_path, ["a", "b"])
-    whole = (tmp_path / DESCRIPTION_NAME).read_bytes()
-    (tmp_path / DESCRIPTION_NAME).unlink()
+@pytest.mark.parametrize("n_moved", [0, 1, 2])
+def test_stopped_while_completing_loses_nothing(tmp_path: Path, n_moved: int) -> None:
+    write(tmp_path, ["a"])
+    values = write(tmp_path / "new", ["a", "b"], seed=1)
     (tmp_path / WRITING_NAME).mkdir()
-    plan = {"space": json.loads(whole)["space"], "storage": "float32", "inputs": {}}
-    (tmp_path / WRITING_NAME / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
-    with write_embeddings(tmp_path, SPACE) as writer:
-        assert list(writer.track_ids) == ["a", "b"]
-        writer.finish({"missing": 2})
-    assert (tmp_path / DESCRIPTION_NAME).read_bytes() == whole
-    np.testing.assert_array_equal(read_embeddings(tmp_path).values, values)
+    for number, name in enumerate(("values.npy", "track_ids.jsonl", DESCRIPTION_NAME)):
+        target = tmp_path if number < n_moved else tmp_path / WRITING_NAME
+        (tmp_path / "new" / name).replace(target / name)
+    with pytest.raises(FolksongError, match="not finished"):
+        read_embeddings(tmp_path)
+    settle(tmp_path)
+    found = read_embeddings(tmp_path)
+    assert found.track_ids == ("a", "b")
+    np.testing.assert_array_equal(found.values, values)
 
 
 def test_rows_that_cannot_be(tmp_path: Path) -> None:
@@ -99,20 +91,10 @@ def test_rows_that_cannot_be(tmp_path: Path) -> None:
             writer.add("x", np.ones(4))
 
 
-def test_two_spaces_never_mix(tmp_path: Path) -> None:
+def test_two_spaces_never_mix() -> None:
     other = replace(SPACE, model="musicnn-mtt", pool="max")
-    with pytest.raises(RuntimeError), write_embeddings(tmp_path / "a", SPACE):
-        raise RuntimeError
-    with (
-        pytest.raises(FolksongError, match=r"musicnn-msd .*musicnn-mtt .*differ in model, pool.*never mix"),
-        write_embeddings(tmp_path / "a", other),
-    ):
-        pass
-    with (
-        pytest.raises(FolksongError, match="unfinished writing from other inputs"),
-        write_embeddings(tmp_path / "a", SPACE, inputs={"audio": "else"}),
-    ):
-        pass
+    with pytest.raises(FolksongError, match=r"musicnn-msd .*musicnn-mtt .*differ in model, pool.*never mix"):
+        other.require(SPACE, "x", "the run")
     with pytest.raises(FolksongError, match=r"0\.1\.0, penultimate, mean, 16000 Hz, 3 s windows, 4 numbers"):
         SPACE.require(other, "x", "the run")
     SPACE.require(replace(SPACE), "x", "the run")

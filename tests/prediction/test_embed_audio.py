@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -53,42 +55,85 @@ def test_any_number_of_processes_gives_the_same_files(music, whole, tmp_path, ca
         embed_audio(music, tmp_path / "out", "statistics", jobs=1)
     assert "c.mp3" in caplog.text
     assert "1 of 4 recordings have no embedding" in caplog.text
-    one, two = (
-        {path.name: path.read_bytes() for path in folder.iterdir()}
-        for folder in (tmp_path / "out", Path(whole.source))
-    )
-    assert one == two
+    assert files_of(tmp_path / "out") == files_of(whole.source)
 
 
-def test_it_goes_on_where_it_was_stopped(music, whole, tmp_path, monkeypatch):
-    embedded = module._embedded
+@pytest.fixture
+def asked(monkeypatch):
+    """The names of the recordings that are heard."""
+    names: list[str] = []
+    run_guarded = module.run_guarded
 
-    def stopped(*given):
-        with closing(embedded(*given)) as outcomes:
+    def noted(function, batches, **options):
+        def note():
+            for batch in batches:
+                names.extend(Path(path).stem for path in batch)
+                yield batch
+
+        return run_guarded(function, note(), **options)
+
+    monkeypatch.setattr(module, "run_guarded", noted)
+    return names
+
+
+def test_it_goes_on_where_it_was_stopped(music, whole, tmp_path, monkeypatch, asked):
+    noted = module.run_guarded
+
+    def stopped(*given, **options):
+        with closing(noted(*given, **options)) as outcomes:
             yield next(outcomes)
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "_embedded", stopped)
+    monkeypatch.setattr(module, "run_guarded", stopped)
     with pytest.raises(KeyboardInterrupt):
         embed_audio(music, tmp_path / "out", "statistics", jobs=1)
+    first, *_ = asked
+    asked.clear()
     with pytest.raises(FolksongError, match="not finished"):
         read_embeddings(tmp_path / "out")
-    asked = []
-    monkeypatch.setattr(
-        module, "_embedded", lambda tracks, *rest: asked.extend(tracks) or embedded(tracks, *rest)
-    )
+    monkeypatch.setattr(module, "run_guarded", noted)
     found = embed_audio(music, tmp_path / "out", "statistics", jobs=1)
-    assert [track.track_id for track in asked] == ["b", "c", "d"]
-    np.testing.assert_array_equal(found.values, whole.values)
+    assert sorted([first, *asked]) == ["a", "b", "c", "d"]
+    assert files_of(tmp_path / "out") == files_of(whole.source)
     assert embed_audio(music, tmp_path / "out", "statistics", jobs=1).sha256 == found.sha256
     assert len(asked) == 3  # nothing was done again
 
 
-def test_another_folder_or_model_is_refused(music, whole, tmp_path):
-    with pytest.raises(FolksongError, match="holds embeddings already"):
-        embed_audio(scan_folder(music)[:2], whole.source, "statistics", jobs=1)
+def test_a_grown_library_is_heard_where_it_is_new_or_changed(music, tmp_path, asked, caplog):
+    library, out = tmp_path / "music", tmp_path / "out"
+    shutil.copytree(music, library)
+    embed_audio(library, out, "statistics", jobs=1)
+    asked.clear()
+    (library / "b.wav").unlink()
+    shutil.copy(library / "d.wav", library / "a.wav")
+    samples, rate = soundfile.read(library / "d.wav")
+    soundfile.write(library / "bb.wav", samples[::-1], rate)
+    with caplog.at_level(logging.INFO):
+        grown = embed_audio(library, out, "statistics", jobs=1)
+    assert sorted(asked) == ["a", "bb"]
+    assert "1 recording new, 1 changed, 1 vanished; 2 are there" in caplog.text
+    assert grown.track_ids == ("a", "bb", "d")
+    np.testing.assert_array_equal(*grown.vectors(["a", "d"]))
+    embed_audio(library, tmp_path / "at once", "statistics", jobs=1)
+    assert files_of(out) == files_of(tmp_path / "at once")
+
+
+def files_of(folder):
+    return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+
+
+def test_tracks_that_cannot_be(music, tmp_path):
     with pytest.raises(FolksongError, match="there are no tracks to embed"):
         embed_audio([], tmp_path / "none", "statistics")
+    track = scan_folder(music)[0]
+    with pytest.raises(FolksongError, match="occurs twice"):
+        embed_audio([track, track], tmp_path / "none", "statistics")
+
+
+def test_recordings_of_two_ids_are_heard(music, tmp_path):
+    track = next(track for track in scan_folder(music) if track.track_id == "a")
+    found = embed_audio([track, replace(track, track_id="z")], tmp_path / "out", "statistics", jobs=1)
+    np.testing.assert_array_equal(*found.vectors(["a", "z"]))
 
 
 def test_nothing_decodes(tmp_path):

@@ -17,7 +17,8 @@ def embeddings() -> None:
 def extract(audio: File, out: Folder, *, model: str, **settings: Any) -> None:
     """Write the embeddings of AUDIO, a folder of recordings or a track list (CSV), into the folder OUT.
 
-    Broken recordings are named and left out. What was stopped goes on with the same command.
+    Broken recordings are named and left out. Given again, the command hears what is new or has changed, and goes on
+    where it was stopped; given several times at once, it shares the work.
 
     Example:
       folksong embeddings extract music/ features/msd --model musicnn-msd

@@ -12,7 +12,6 @@ import csv
 import logging
 import os
 import re
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -169,7 +168,6 @@ def _write(
                 )
             return writer.finish(provenance)
     except BaseException as error:
-        shutil.rmtree(out / WRITING_NAME, ignore_errors=True)
         (out / TAGS_NAME).unlink(missing_ok=True)
         if isinstance(error, FolksongError) and not str(error).startswith(str(source)):
             raise FolksongError(f"{source}: {error}") from error

@@ -3,21 +3,19 @@
 A folder of embeddings holds ``values.npy`` (n_tracks, dimensions), which ``numpy.load`` maps into memory as it is,
 ``track_ids.jsonl`` (a JSON string a line, in the order of the rows) and ``embeddings.json`` (space, hashes,
 provenance), which is written last: a folder that has one is whole; and ``tags.db``, where labels came with them. While
-a writing is under way the files lie in ``.writing/``; rows are only ever added there, so a writing that was stopped
-goes on where it was.
+a writing is under way the files lie in ``.writing/``.
 """
 
 import json
 import logging
 import os
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,11 +28,9 @@ from folksong.files import (
     describe_os_error,
     locked,
     read_document,
-    read_json,
     read_text,
     reading,
     sha256_file,
-    write_json,
     write_signed,
 )
 from folksong.tags.sources.read_tags import read_tags, write_tags
@@ -245,7 +241,7 @@ def read_embeddings(folder: str | os.PathLike[str]) -> Embeddings:
     """
     place = Path(folder)
     file = place / DESCRIPTION_NAME
-    if not file.exists():
+    if not file.exists() or (place / WRITING_NAME / DESCRIPTION_NAME).exists():
         raise FolksongError(_missing(place))
     content = read_document(file, FORMAT, VERSION, "the description of embeddings", REMEDY)
     check_signature(file, content, REMEDY)
@@ -274,33 +270,17 @@ class EmbeddingsWriter:
     """Adds rows to a folder of embeddings; `write_embeddings` opens one.
 
     Attributes:
-        track_ids: of the rows that are there, in their order, those of a writing that was stopped among them.
+        track_ids: of the rows that are there, in their order.
     """
 
     def __init__(self, folder: Path, space: EmbeddingSpace, storage: str) -> None:
         self.folder, self.space = folder, space
+        self.track_ids: dict[str, None] = {}
         self._dtype = np.dtype(storage).newbyteorder("<")
-        self._values = self._open(VALUES_NAME)
-        self._ids = self._open(IDS_NAME)
-        self._go_on()
-
-    def _open(self, name: str) -> IO[bytes]:
-        path = self.folder / WRITING_NAME / name
-        if not path.exists() and (self.folder / name).exists():  # stopped while it was completed
-            (self.folder / name).replace(path)
-        path.touch()
-        return path.open("r+b")
-
-    def _go_on(self) -> None:
-        """Keep the rows that are whole in both files; whatever was cut is dropped."""
-        row_bytes = self.space.dimensions * self._dtype.itemsize
-        n_rows = max(self._values.seek(0, os.SEEK_END) - HEADER_BYTES, 0) // row_bytes
-        lines = self._ids.read().split(b"\n")[:-1][:n_rows]
-        self.track_ids = dict.fromkeys(_parse_ids(line.decode() for line in lines))
-        self._ids.seek(sum(len(line) + 1 for line in lines))
-        self._values.seek(HEADER_BYTES + len(lines) * row_bytes)
-        for stream in (self._ids, self._values):
-            stream.truncate()
+        self._values, self._ids = (
+            (folder / WRITING_NAME / name).open("wb") for name in (VALUES_NAME, IDS_NAME)
+        )
+        self._values.seek(HEADER_BYTES)
 
     def add(self, track_id: str, vector: npt.ArrayLike) -> None:
         """Add the embedding of a track, (dimensions,).
@@ -323,11 +303,6 @@ class EmbeddingsWriter:
         self._values.write(row.tobytes())
         self._ids.write(json.dumps(track_id).encode() + b"\n")
         self.track_ids[track_id] = None
-
-    def flush(self) -> None:
-        """Let go what was added, so that a killed process does not lose it."""
-        self._values.flush()
-        self._ids.flush()
 
     def finish(self, provenance: Mapping[str, Any]) -> Embeddings:
         """Complete the folder; the description last.
@@ -354,26 +329,31 @@ class EmbeddingsWriter:
         for stream in (self._values, self._ids):
             stream.flush()
             os.fsync(stream.fileno())
-        hashes = {}
-        for name in (VALUES_NAME, IDS_NAME):
-            hashes[name] = sha256_file(self.folder / WRITING_NAME / name)
-            (self.folder / WRITING_NAME / name).replace(self.folder / name)
+        state = self.folder / WRITING_NAME
         content = {
             "format": FORMAT,
             "version": VERSION,
             "space": asdict(self.space),
             "n_tracks": len(self.track_ids),
-            "files": hashes,
+            "files": {name: sha256_file(state / name) for name in (VALUES_NAME, IDS_NAME)},
             "provenance": dict(provenance),
         }
-        write_signed(self.folder / DESCRIPTION_NAME, content)
-        shutil.rmtree(self.folder / WRITING_NAME)
+        write_signed(state / DESCRIPTION_NAME, content)
+        settle(self.folder)
         return read_embeddings(self.folder)
 
     def close(self) -> None:
-        """Keep what was added for a later writing."""
+        """Close the files."""
         self._values.close()
         self._ids.close()
+
+
+def settle(folder: Path) -> None:
+    """Put what was written whole to where it belongs, the description last; a process may have died of doing it."""
+    if (folder / WRITING_NAME / DESCRIPTION_NAME).exists():
+        for name in (VALUES_NAME, IDS_NAME, DESCRIPTION_NAME):
+            with suppress(FileNotFoundError):  # it is there already
+                (folder / WRITING_NAME / name).replace(folder / name)
 
 
 @contextmanager
@@ -381,16 +361,16 @@ def write_embeddings(
     folder: str | os.PathLike[str],
     space: EmbeddingSpace,
     *,
-    inputs: Mapping[str, Any] | None = None,
     storage: str = "float32",
+    replace: bool = False,
 ) -> Iterator[EmbeddingsWriter]:
-    """Open a folder of embeddings for writing, or go on with a writing that was stopped; `finish` completes it.
+    """Open a folder of embeddings for writing; `finish` completes it, and nothing is seen of it before.
 
     Args:
         folder: where to; made if missing.
         space: what makes them.
-        inputs: what they are made from, so that only the same writing goes on; JSON values.
         storage: ``float32`` or ``float16``.
+        replace: take the place of embeddings that are there.
 
     Raises:
         FolksongError: the folder holds something else, or another process writes into it.
@@ -399,25 +379,23 @@ def write_embeddings(
     state = place / WRITING_NAME
     if storage not in STORAGES:
         raise FolksongError(f"storage {storage!r}; known are {', '.join(STORAGES)}")
-    _refuse_foreign(place)
-    plan = json.loads(json.dumps({"space": asdict(space), "storage": storage, "inputs": inputs or {}}))
+    settle(place)
+    if (place / DESCRIPTION_NAME).exists() and not replace:
+        raise FolksongError(f"{folder}: holds embeddings already; choose another folder")
+    refuse_foreign(place)
     try:
         state.mkdir(parents=True, exist_ok=True)
         with locked(state / "lock", "another process writes these embeddings"):
-            if not (state / "plan.json").exists():
-                write_json(state / "plan.json", plan)
-            begun = read_json(state / "plan.json")
-            if begun["space"] != plan["space"]:
-                space.require(EmbeddingSpace(**begun["space"]), f"{place} (not finished)", "this writing")
-            if begun != plan:
-                raise FolksongError(
-                    f"{place}: an unfinished writing from other inputs; finish it, or choose another folder"
-                )
             writer = EmbeddingsWriter(place, space, storage)
             try:
                 yield writer
             finally:
                 writer.close()
+                if not (state / DESCRIPTION_NAME).exists():  # else it is whole, and can be settled
+                    for name in (VALUES_NAME, IDS_NAME, "lock"):
+                        (state / name).unlink(missing_ok=True)
+                    with suppress(OSError):  # it holds what others are at
+                        state.rmdir()
     except OSError as error:
         raise FolksongError(describe_os_error(error, error.filename or place)) from error
 
@@ -448,20 +426,19 @@ def join_embeddings(folders: Sequence[str | os.PathLike[str]], out: str | os.Pat
     names = [one.provenance.get("extractor", one.space.model) for one in found]
     inputs = {"extractor": "+".join(names), "joined_sha256": [one.sha256 for one in found]}
     space = EmbeddingSpace.beside([one.space for one in found])
-    with write_embeddings(out, space, inputs=inputs) as writer:
-        for track_id in track_ids[len(writer.track_ids) :]:
+    with write_embeddings(out, space) as writer:
+        for track_id in track_ids:
             writer.add(track_id, np.concatenate([one.vectors([track_id])[0] for one in found]))
         if tags is not None:
             write_tags(tags, Path(out, TAGS_NAME))
         return writer.finish(inputs)
 
 
-def _refuse_foreign(folder: Path) -> None:
+def refuse_foreign(folder: Path) -> None:
+    """Leave a place alone that holds something else than embeddings, finished or not."""
     if folder.exists() and not folder.is_dir():
         raise FolksongError(f"{folder}: is a file; embeddings need a folder of their own")
-    if (folder / DESCRIPTION_NAME).exists():
-        raise FolksongError(f"{folder}: holds embeddings already; choose another folder")
-    if folder.is_dir() and not (folder / WRITING_NAME / "plan.json").exists():
+    if folder.is_dir() and not (folder / DESCRIPTION_NAME).exists():
         others = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
         if others:
             raise FolksongError(

@@ -8,14 +8,14 @@ import hashlib
 import logging
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
-from folksong.embeddings.store import Embeddings, EmbeddingSpace, read_embeddings, write_embeddings
+from folksong.embeddings.growing import Row, grow_embeddings, states_of
+from folksong.embeddings.store import Embeddings, EmbeddingSpace
 from folksong.errors import FolksongError
 from folksong.files import sha256_file
 from folksong.models.joint import joint_output
@@ -77,34 +77,23 @@ def _index(
     progress: bool,
 ) -> Embeddings:
     """Return where the folder's recordings lie; those that are new or changed are heard first."""
-    files = {
-        os.fspath(name): [(status := (folder / name).stat()).st_size, status.st_mtime_ns]
-        for name in walk_recordings(folder)
-    }
-    if not files:
+    paths = {os.fspath(name): folder / name for name in walk_recordings(folder)}
+    if not paths:
         raise FolksongError(f"{folder}: holds no recording")
     tagger.listen()
     weights = sha256_file(run.best_checkpoint)
     rate, n_numbers = run.sample_rate or None, len(tagger.labels)
     space = EmbeddingSpace("folksong-joint", "1", "joint", "mean", rate, None, "", weights, n_numbers)
     key = hashlib.sha256(os.fspath(folder.resolve()).encode()).hexdigest()[:8]
-    place = run.path / INDEX_NAME / f"{folder.resolve().name}-{key}"
-    fresh = place.with_name(f"{place.name}.{weights[:8]}")
-    old = read_embeddings(place) if (place / "embeddings.json").is_file() else None
-    known = {} if old is None or old.space != space else old.provenance["files"]
-    if known == files and old is not None:
-        return old
-    with write_embeddings(fresh, space, inputs={"folder": os.fspath(folder.resolve())}) as writer:
-        for name in files:
-            kept = old is not None and known.get(name) == files[name] and old.row_of(name) is not None
-            if kept and old is not None and name not in writer.track_ids:
-                writer.add(name, old.vectors([name])[0])
-        waiting = [name for name in files if name not in writer.track_ids]
-        heard = tagger.predict_files((folder / name for name in waiting), on_error=on_error)
-        for found in tqdm(heard, total=len(waiting), unit="file", leave=False, disable=not progress):
-            writer.add(os.fspath(Path(found.file).relative_to(folder)), found.scores)
-        writer.finish({"files": files})
-    if place.exists():
-        shutil.rmtree(place)
-    fresh.replace(place)
-    return read_embeddings(place)
+    place = run.path / INDEX_NAME / f"{folder.resolve().name}-{key}-{weights[:8]}"
+    for other in place.parent.glob(f"*-{key}*"):
+        if other != place:  # of other weights
+            shutil.rmtree(other)
+
+    def hear(parts: Iterator[Sequence[str]]) -> Iterator[dict[str, Row]]:
+        for part in parts:
+            heard = tagger.predict_files((paths[name] for name in part), on_error=on_error)
+            rows = {os.fspath(Path(found.file).relative_to(folder)): found.scores for found in heard}
+            yield {name: rows.get(name, "cannot be decoded") for name in part}
+
+    return grow_embeddings(place, space, states_of(paths), hear, progress=progress, told=logging.DEBUG)

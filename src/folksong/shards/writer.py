@@ -9,7 +9,6 @@ there whole. ``skipped.csv``, ``damaged.csv`` and at last ``manifest.json`` foll
 import json
 import logging
 import os
-import random
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +25,7 @@ from folksong.audio.dask_workers import DaskWorkers
 from folksong.audio.guarded import open_workers
 from folksong.audio.log_mel import FeaturePreset
 from folksong.audio.workers import Workers, n_processes, stop_if_asked, stoppable
-from folksong.claims import Claims
+from folksong.claims import Claims, in_turn
 from folksong.errors import FolksongError
 from folksong.files import json_bytes, write_csv
 from folksong.recordings import some_of
@@ -115,7 +114,7 @@ def write_shards(
     """
     encoding = make_encoding(audio_format, sample_rate, preset, n_mels, storage)
     plan = make_plan(tracks, _tables(tags), encoding, n_files, seed)
-    numbers = _in_turn(_range(start_stop, plan.n_files), worker)
+    numbers = in_turn(_range(start_stop, plan.n_files), worker)
     store = open_store(out)
     if not overwrite and (finished := _finished(plan, store)) is not None:
         return finished
@@ -137,17 +136,6 @@ def _range(start_stop: tuple[int, int] | None, n_files: int) -> range:
     if not 1 <= start <= stop <= n_files:
         raise FolksongError(f"files {start} to {stop}: there are files 1 to {n_files}")
     return range(start, stop + 1)
-
-
-def _in_turn(numbers: range, worker: tuple[int, int] | None) -> list[int]:
-    """Return the files in the order in which this worker claims them: one in which it rarely meets another."""
-    if worker is None:
-        return random.SystemRandom().sample(numbers, len(numbers))
-    number, n_workers = worker
-    if not 1 <= number <= n_workers:
-        raise FolksongError(f"worker {number} of {n_workers}: workers count from 1 to their number")
-    first = (number - 1) * len(numbers) // n_workers
-    return [*numbers[first:], *numbers[:first]]
 
 
 def _finished(plan: Plan, store: Store) -> Manifest | None:
@@ -317,20 +305,14 @@ class _Writing:
         self, todo: Sequence[int], claimed: list[str], limit_seconds: float
     ) -> Iterator[tuple[Any, ...]]:
         """Claim one file after the other, and yield the task of writing it."""
-        waiting = list(todo)
-        while waiting:
-            number = waiting.pop(0)
-            task = Path(self.plan.name(number)).stem
-            if not self.claims.take(task):
-                there = self.store.sizes(WRITING_NAME)
-                busy = {name.partition(".")[0] for name in there if name.startswith(self.plan.audio_format)}
-                waiting = [number for number in waiting if Path(self.plan.name(number)).stem not in busy]
-            elif is_written(self.store, self.plan.name(number)):  # since we looked
-                self.claims.release(task)
-            else:
-                claimed.append(self.plan.name(number))
-                tracks = tuple(map(self.plan.task_track, self.plan.order[number - 1]))
-                yield str(self.store), self.plan.name(number), tracks, self.plan.encoding, limit_seconds
+        number_of = {Path(self.plan.name(number)).stem: number for number in todo}
+        for task in self.claims.each(
+            number_of, lambda task: is_written(self.store, self.plan.name(number_of[task]))
+        ):
+            name, order = self.plan.name(number_of[task]), self.plan.order[number_of[task] - 1]
+            claimed.append(name)
+            tracks = tuple(map(self.plan.task_track, order))
+            yield str(self.store), name, tracks, self.plan.encoding, limit_seconds
 
     def _results(self, numbers: Iterable[int]) -> dict[int, ShardResult | None]:
         """Return what became of those files that have a note; None where note or file is not whole."""
