@@ -6,7 +6,7 @@ MTG-Jamendo's 187 tags have categories of their own: genre, instrument, and mood
 theme such as "film" or "christmas" is an occasion. The 100 most popular last.fm tags have the groups of the thesis. 200
 random tags of HetRec 2011 were marked twice and blind (benchmarks/data/hetrec_facets.tsv), and 200 others before the
 lists grew for the second time (hetrec_facets_second.tsv); those on which both marks agree count. ``held out``: the same
-with the marked tags struck from the package's lists.
+with the marked tags struck from the package's lists. ``development``: what the classifier was developed on.
 """
 
 import argparse
@@ -83,6 +83,12 @@ def second(shared):
     return hetrec(shared, "hetrec_facets_second.tsv")
 
 
+def development(shared):
+    """Return HetRec's table, and the marks of its tags that the classifier was developed on."""
+    lines = [line.split("\t") for line in (MARKED / "facets_development.tsv").read_text().splitlines()]
+    return hetrec(shared)[0], {tag: {facet} for tag, facet, *table in lines if table == ["hetrec"]}
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -98,6 +104,7 @@ def main():
         "thesis": popular,
         "HetRec": hetrec,
         "HetRec, second": second,
+        "HetRec, development": development,
     }.items():
         judge(name, *read(arguments.shared), vectors, arguments.show)
     table, expected = hetrec(arguments.shared)

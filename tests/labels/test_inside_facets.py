@@ -7,7 +7,8 @@ import pytest
 
 from folksong.errors import FolksongError
 from folksong.labels import Pair, hybrid, inside_facets
-from folksong.labels.inside_facets import LIKE_ENOUGH, facility_location
+from folksong.labels.hybrid_vectors import TagGroups
+from folksong.labels.inside_facets import LIKE_ENOUGH, MORE_WORDS, NARROWER, Described, facility_location
 from folksong.labels.space import LabelSpace
 from folksong.tags.facets import facets
 from folksong.tags.table import TagTable
@@ -173,3 +174,46 @@ def test_rare_tags_join_the_chosen_ones_a_few_at_a_time(table, monkeypatch):
     assert hybrid(rarer, None, threshold=0).labels == at_once.labels
     assert len(seen) > 1
     assert at_once.labels_of("brutal death metal")
+
+
+def test_a_kind_of_a_genre_is_heard_as_one():
+    """The tree says that grunge and grindcore are rock, wording that both funks are funk; the tracks of two deny it."""
+    tracks = {f"a{n}": ["rock", "grunge"] for n in range(40)} | {f"b{n}": ["rock"] for n in range(60)}
+    tracks |= {f"c{n}": ["grindcore", "metal"] for n in range(30)}
+    tracks |= {f"d{n}": ["g-funk", "rap"] for n in range(30)}
+    tracks |= {f"e{n}": ["funk", "p-funk"] for n in range(20)} | {f"f{n}": ["funk"] for n in range(40)}
+    space = hybrid(table_of(tracks), None, n_clusters=4)
+    assert space.labels_of("grunge") == space.labels_of("rock") != ()
+    assert space.labels_of("p-funk") == space.labels_of("funk") != ()
+    assert not set(space.labels_of("grindcore")) & set(space.labels_of("rock"))
+    assert not set(space.labels_of("g-funk")) & set(space.labels_of("funk"))
+
+
+def at_cosine(cosine):
+    return np.array([[cosine, np.sqrt(1 - cosine**2)], [1, 0]])
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "cosine", "expected"),
+    [
+        ("zorb", "florb", 0.85, 0.85),
+        ("zorb", "florb", 0.6, 0),
+        ("pop metal", "hair metal", 0.82, 0),
+        ("hair metal", "metal", 0.2, NARROWER + MORE_WORDS),
+    ],
+)
+def test_company_needs_words_that_agree_and_do_not_contrast(one, other, cosine, expected):
+    names, none = (one, other), np.zeros(2, np.int64)
+    groups = TagGroups(names, names, np.array([5, 9]), at_cosine(0.95), {})
+    described = Described(
+        groups, ["genre", "genre"], groups.points, at_cosine(cosine), 0.0, none, none, lambda *_: (3, 5)
+    )
+    found = described.likeness(slice(2), np.array([1]), 0.0)
+    assert found[:, 0] == pytest.approx([expected, 1])
+
+
+def test_words_that_say_nothing_name_no_label():
+    tracks = {f"t{n}": ["rock", "artists"] for n in range(60)}
+    table = table_of(tracks)
+    space = hybrid(table, None, facets=facets(table, given={"artists": "opinion"}))
+    assert [label.name for label in space.labels] == ["rock"]

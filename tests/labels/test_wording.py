@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from folksong.labels.wording import contrasts_of, stems_of
+from folksong.labels.wording import contrasts_of, meaning_of, stems_of
 
 
 @pytest.mark.parametrize(
@@ -67,3 +67,8 @@ def test_a_matrix_is_symmetric_and_no_tag_contrasts_with_itself():
     assert not found.diagonal().any()
     assert found.sum() == 2 * 4  # 60s-70s, 70s-"happy 60s", girl-boy, sad-"happy 60s"
     assert contrasts_of([]).between(slice(None), slice(None)).shape == (0, 0)
+
+
+def test_who_is_told_by_sex_alone_is_no_voice():
+    said = [meaning_of(tag, "voice") for tag in ("female vocals", "women", "fav male singers", "disney girl")]
+    assert said == ["female", "female", "male", ""]

@@ -1,13 +1,14 @@
 """Labels that do not cross facets: the tags of each facet are given to those that stand for them best.
 
-**Likeness** of two tags of one facet, from 0 (of different facets, or opposites) to 1: the cosine of their hybrid
-vectors; where company says little (tracks have few tags; moods and occasions, that suit any music), in part that of
-their word vectors. A tag whose wording ends in another tag ("melodic death metal" in "death metal") is a narrower one
-of it, as is one that begins with it ("rock argentino"), and a kind of genre of the wider ones in a tree that ships in
-the package; of two genres of the tree of which neither is a kind of the other, company says nothing. Two names are
-alike by their wording alone. Contrasts (female and male; two countries, instruments or decades;
-`folksong.labels.wording`) are not alike at all. A tag joins a label if it is a narrower one of its name, or very like
-it, and not more frequent.
+**Likeness** of two tags of one facet is 0 (of different facets, or opposites) to 1. A tag is a narrower one of another
+if its wording ends in it ("melodic death metal" in "death metal") or begins with it ("rock argentino"), unless 20
+tracks carry the genre and none of them the other; or if the tree of genres that ships in the package says so, and half
+of its tracks carry the wider one too. Else it must be like it by company *and* by words: the lesser of the cosines of
+their hybrid vectors and of their word vectors counts. Two that share a word and differ in another are not alike ("pop
+metal", "hair metal"), nor are contrasts (female and male; two countries, instruments or decades;
+`folksong.labels.wording`) or two genres of the tree of which neither is a kind of the other. Where tracks have few
+tags, company goes in part by words; two names are alike by their wording alone. A tag joins a label if it is a
+narrower one of its name, or very like it, and not more frequent.
 
 **Facility location**: tags are chosen so that the sum over all tags of
 
@@ -20,19 +21,20 @@ so that the label's name holds for its members as far as they are like it; tags 
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_array
 
 from folksong.errors import FolksongError
 from folksong.labels.analysis.pairs import Pair
 from folksong.labels.hybrid_vectors import HybridVectors, TagGroups, direction_of, group_tags
 from folksong.labels.space import Label
-from folksong.labels.wording import contrasts_of, genre_in_tree, meaning_of
-from folksong.tags.facet_lists import FACETS, UNKNOWN, WORD
+from folksong.labels.wording import contrasts_of, genre_in_tree, meaning_of, stems_of
+from folksong.tags.facet_lists import FACETS, FUNCTION_WORDS, GENERIC_WORDS, UNKNOWN, WORD
 from folksong.tags.facets import TagFacets
 from folksong.tags.table import TagTable
 
@@ -46,23 +48,21 @@ LEAST_TRACKS = 20
 """A label's name has at least so many counts, its spellings and what means the same together; in a table of fewer than
 4,000 tracks, one for 200 tracks."""
 MOST_CANDIDATES = 1500
-LEAST_LIKENESS, LEAST_OF_FACET, RARE = 0.75, {"genre": 0.85, "opinion": 0.9}, 0.05
-"""Tags less like any label's name are in none, unless known to be narrower ones. What a rare tag says is unsure, the
-same people hear many genres, and the words of all opinions are near each other."""
-FREQUENT = 10
+LEAST_LIKENESS = 0.8
+"""Tags less like any label's name are in none, unless known to be narrower ones. Company alone puts together what the
+same people hear: of 90 tags that joined a label by it, 40% meant its name."""
 SURE_ENOUGH = 0.9
 """A tag whose facet is a guess less sure than this is in no label."""
 ENOUGH_COMPANY = 4.0
-BY_WORDS = {"mood": 0.7, "use": 0.7, "opinion": 1.0}
-"""Moods and occasions suit any music, so that their company says less of them than their words; of an opinion it says
-who holds it."""
 PHRASE = 3
 """Of so many words the mean vector is near that of any others."""
-WORTH_A_LABEL = 0.001
+WORTH_A_LABEL = 0.0011
 """Of all counts: what a chosen tag must add."""
 LIKE_ENOUGH = 0.85
 """A tag so like a chosen one is served; labels go to those that are like none rather than to finer shades."""
-NARROWER, MORE_WORDS, BEGINS, KIN = 0.45, 0.08, 0.4, 0.4
+NARROWER, MORE_WORDS, BEGINS, KIN, KIN_BY_COMPANY = 0.45, 0.08, 0.4, 0.3, 0.2
+LEAST_CARRIED = 0.5
+"""Of the tracks of a genre: what must carry the wider one too, lest grindcore be rock."""
 CHOOSING, BLOCK = 30_000, 30_000
 """So many of the most popular tags are heard in the choice of labels; the others join the chosen ones, so many at a
 time. That bounds the memory: 30,000 x 1,500 numbers at once."""
@@ -84,7 +84,7 @@ def inside_facets(
     of_group = [of_tag[row_of[name]] for name in groups.names]
     wanted, frequent = _candidates(groups, of_group, table, without)
     words = None if placed.words is None else placed.words[[row_of[name] for name in groups.names]]
-    described = Described.of(groups, of_group, words, _words_share(table))
+    described = Described.of(groups, of_group, words, table)
     first = min(max(CHOOSING, int(frequent[-1]) + 1), len(of_group))
     typical = described.typical_cosine(slice(first), frequent)
     alike = described.likeness(slice(first), frequent, typical)
@@ -133,7 +133,9 @@ def _candidates(
         logger.warning("nothing is known of what the tags are about: they are divided as they are")
         wanted[:] = True
     least_tracks = min(LEAST_TRACKS, max(2, table.n_tracks // 200))
-    frequent = np.flatnonzero(wanted & (groups.counts >= least_tracks))[:MOST_CANDIDATES]
+    say_nothing = FUNCTION_WORDS | GENERIC_WORDS
+    names = np.array([not say_nothing.issuperset(WORD.findall(name.lower())) for name in groups.names], bool)
+    frequent = np.flatnonzero(wanted & names & (groups.counts >= least_tracks))[:MOST_CANDIDATES]
     if not len(frequent):
         raise FolksongError(
             f"no tag of the facets to keep has {least_tracks} counts or more, so that a label could be learned; keep "
@@ -232,42 +234,43 @@ class Described:
         facets: (n,) their facets.
         points: (n, d) hybrid vectors, rows of length 1, or 0 of those that are like none.
         words: (n, m) word vectors, rows of length 1, or 0 where words say nothing; None without.
-        words_share: (n,) how much goes by words.
+        words_share: how much of the likeness of company goes by words.
         kinds: (n,) the facets' numbers.
         meanings: (n,) numbers of what is said in other words too (a country, a decade), 0 where that is unknown.
-        least: (n,) likeness below which a group is like none.
+        both: of two tags, how many tracks carry both, and how many the first.
     """
 
     groups: TagGroups
     facets: Sequence[str]
     points: npt.NDArray[np.float64]
     words: npt.NDArray[np.float64] | None
-    words_share: npt.NDArray[np.float64]
+    words_share: float
     kinds: Numbers
     meanings: Numbers
-    least: npt.NDArray[np.float64]
+    both: Callable[[str, str], tuple[int, int]]
 
     @classmethod
     def of(
-        cls, groups: TagGroups, facets: Sequence[str], words: npt.NDArray[np.float64] | None, share: float
+        cls,
+        groups: TagGroups,
+        facets: Sequence[str],
+        words: npt.NDArray[np.float64] | None,
+        table: TagTable,
     ) -> Self:
-        """Describe groups of the given facets; `share` is how much of all likeness goes by words at least."""
+        """Describe groups of the given facets."""
         points = direction_of(groups.points)
         meanings = [
             meaning_of(name, facet) if facet != "use" else ""  # one occasion may suit another
             for name, facet in zip(groups.names, facets, strict=True)
         ]
-        by_words = np.array([BY_WORDS.get(facet, 0.0) for facet in facets])
         named = np.array([facet == "name" for facet in facets], bool)
         points[named] = 0  # two artists are not one, whoever hears both
         if words is not None:
             phrases = np.array([len(WORD.findall(name)) >= PHRASE for name in groups.names], bool)
             words[named | phrases] = 0
-        least = np.array([LEAST_OF_FACET.get(facet, LEAST_LIKENESS) for facet in facets])
-        least += RARE * (groups.counts < FREQUENT)
         return cls(
-            *(groups, facets, points, words, np.maximum(by_words, share)),
-            *(_numbered(facets), _numbered(meanings), least),
+            *(groups, facets, points, words, _words_share(table)),
+            *(_numbered(facets), _numbered(meanings), _counted(table)),
         )
 
     def typical_cosine(self, rows: slice, candidates: Numbers) -> float:
@@ -279,14 +282,18 @@ class Described:
 
     def likeness(self, rows: slice, candidates: Numbers, typical: float) -> Floats:
         """Return how like the rows are to the candidates, (n_rows, n_candidates): 0 where they must not meet."""
-        found = np.asarray(self.points[rows] @ self.points[candidates].T, np.float32)
-        if self.words is not None and self.words_share.any():
+        company = np.asarray(self.points[rows] @ self.points[candidates].T, np.float32)
+        cosines = np.zeros_like(company)
+        if self.words is not None:
             cosines = np.asarray(self.words[rows] @ self.words[candidates].T, np.float32)
             by_words = np.maximum(cosines - typical, 0) / max(1 - typical, 1e-6)
-            found += np.asarray(self.words_share[rows, None] * (by_words - found), np.float32)
-        names, facets = self.groups.names[rows], self.facets[rows]
-        known = [self.groups.names[row] for row in candidates]
-        narrower = _by_tree(found, names, facets, known, [self.facets[row] for row in candidates])
+            company += np.float32(self.words_share) * (by_words - company)
+        names, known = self.groups.names[rows], [self.groups.names[row] for row in candidates]
+        kin = self._kin(rows, candidates)
+        # of several wider genres, the one with more of its company
+        found = np.where(kin > 0, KIN + KIN_BY_COMPANY * company, np.minimum(company, cosines))
+        found[(kin < 0) | _siblings(names, known) & (kin == 0)] = 0
+        narrower = kin > 0
         _narrower(found, narrower, names, known)
         found[self._barred(rows, candidates)] = 0
         found = np.clip(found, 0, 1)
@@ -296,8 +303,47 @@ class Described:
         narrower[found == 0] = False
         counts = self.groups.counts
         drowned = counts[rows, None] > counts[candidates]  # a name must hold for its label's tracks
-        found[(found < self.least[rows, None]) & ~narrower | drowned] = 0
+        strange = self._never_together(narrower, rows, candidates)
+        found[(found < LEAST_LIKENESS) & ~narrower | drowned | strange] = 0
         return found
+
+    def _kin(self, rows: slice, candidates: Numbers) -> npt.NDArray[np.int8]:
+        """Return (n_rows, n_candidates): 1 where a genre is a kind of a candidate, -1 where not, 0 where nobody knows.
+
+        It is one where the tree says so and half of its tracks carry the wider one too.
+        """
+        of_rows, of_candidates = (
+            self._in_tree(range(*rows.indices(len(self.facets)))),
+            self._in_tree(candidates),
+        )
+        kin = np.zeros((len(self.facets[rows]), len(candidates)), np.int8)
+        for row, (name, form, wider) in of_rows.items():
+            for column, (other_name, other, _) in of_candidates.items():
+                if other in wider:
+                    together, tracks = self.both(name, other_name)
+                    kin[row, column] = 1 if together >= LEAST_CARRIED * tracks else -1
+                elif other != form:
+                    kin[row, column] = -1
+        return kin
+
+    def _in_tree(self, rows: Iterable[int]) -> dict[int, tuple[str, str, frozenset[str]]]:
+        """Return the place of those rows that are genres of the tree -> name, form in the tree and wider genres."""
+        found = {}
+        for place, row in enumerate(rows):
+            known = genre_in_tree(self.groups.names[row]) if self.facets[row] == "genre" else None
+            if known is not None:
+                found[place] = (self.groups.names[row], *known)
+        return found
+
+    def _never_together(self, narrower: Truths, rows: slice, candidates: Numbers) -> Truths:
+        """Return where wording says that a genre is a narrower one, but none of its many tracks carries the other."""
+        never, start = np.zeros_like(narrower), rows.indices(len(self.facets))[0]
+        for row, column in np.argwhere(narrower).tolist():
+            if self.facets[row + start] == "genre":
+                other = self.groups.names[candidates[column]]
+                together, tracks = self.both(self.groups.names[row + start], other)
+                never[row, column] = together == 0 and tracks >= LEAST_TRACKS
+        return never
 
     def _barred(self, rows: slice, candidates: Numbers) -> Truths:
         """Return which rows and candidates are of two facets, contrast, or mean two things."""
@@ -318,33 +364,33 @@ def _numbered(names: Sequence[str]) -> Numbers:
     return np.unique(np.array(["", *names], object), return_inverse=True)[1][1:].astype(np.int64)
 
 
-def _by_tree(
-    found: Floats,
-    names: Sequence[str],
-    facets: Sequence[str],
-    candidates: Sequence[str],
-    theirs: Sequence[str],
-) -> Truths:
-    """Let a genre be like the wider ones of the tree and like no others in it; return where it is a kind of one."""
-    narrower = np.zeros(found.shape, bool)
-    wide = [
-        genre_in_tree(name) if facet == "genre" else None
-        for name, facet in zip(candidates, theirs, strict=True)
-    ]
-    columns = [(column, place[0]) for column, place in enumerate(wide) if place is not None]
-    for row, (name, facet) in enumerate(zip(names, facets, strict=True)):
-        place = genre_in_tree(name) if facet == "genre" else None
-        if place is None:
-            continue
-        form, wider = place
-        for column, other in columns:
-            if other in wider:
-                narrower[row, column] = True
-                # of several wider ones, the one with more of its company
-                found[row, column] = max(found[row, column], KIN + (1 - KIN) * found[row, column] / 2)
-            elif other != form:
-                found[row, column] = 0
-    return narrower
+def _counted(table: TagTable) -> Callable[[str, str], tuple[int, int]]:
+    """Return how many tracks carry both of two tags, and how many the first, as a function of the two."""
+    columns = table.presence.tocsc()
+
+    def tracks(tag: str) -> npt.NDArray[np.integer]:
+        column = table.tag_index[tag]
+        return np.asarray(columns.indices[columns.indptr[column] : columns.indptr[column + 1]])
+
+    def both(tag: str, other: str) -> tuple[int, int]:
+        of_tag = tracks(tag)
+        return len(np.intersect1d(of_tag, tracks(other), assume_unique=True)), len(of_tag)
+
+    return both
+
+
+def _siblings(names: Sequence[str], candidates: Sequence[str]) -> Truths:
+    """Return (n_names, n_candidates): where two share a word and each has another: "pop metal" is no "hair metal"."""
+    stems = [set(stems_of(name)) for name in [*names, *candidates]]
+    column_of = {stem: column for column, stem in enumerate(sorted(set().union(*stems)))}
+    columns = [column_of[stem] for own in stems for stem in sorted(own)]
+    sizes = np.array([len(own) for own in stems])
+    ends = np.concatenate([[0], sizes.cumsum()])
+    holds = csr_array((np.ones(len(columns), np.float32), columns, ends), shape=(len(stems), len(column_of)))
+    n = len(names)
+    shared = (holds[:n] @ holds[n:].T).toarray()
+    siblings: Truths = (shared > 0) & (shared < np.minimum(sizes[:n, None], sizes[n:]))
+    return siblings
 
 
 def _narrower(found: Floats, narrower: Truths, names: Sequence[str], candidates: Sequence[str]) -> None:

@@ -64,6 +64,11 @@ def _same_words() -> dict[str, str]:
 
 
 @cache
+def _voice_words() -> frozenset[str]:
+    return frozenset(data_lines("voice_words.txt"))
+
+
+@cache
 def _generic_words() -> frozenset[str]:
     return frozenset(data_lines("generic_words.txt"))
 
@@ -97,6 +102,8 @@ def meaning_of(tag: str, facet: str) -> str:
         decades = decades_of(tag)
         return decades.pop() if len(decades) == 1 else ""
     if facet == "voice":
+        if plain(tag) not in sources() and not _voice_words().intersection(WORD.findall(tag.lower())):
+            return ""  # "bad girls" do not sing by their name
         stems, sides = set(stems_of(tag)), _opposites()[0]
         said = [name for name, side in zip(("female", "male"), sides, strict=True) if stems & side]
         return said[0] if len(said) == 1 else ""

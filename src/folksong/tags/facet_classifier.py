@@ -2,8 +2,9 @@
 
 Features of a tag: its words, the first and the last of them, pieces of three and four letters of each word, the listed
 tags inside it and the one that ends it, decades and years, how long it is, and its word vectors where some are given.
-As few listed tags have several words of several facets, the lists are combined for learning: a place, a mood, an era or
-an opinion before a genre is a genre still ("swedish metal"), a first and a last name are a name.
+As few listed tags have several words of several facets, the lists are combined for learning: a place, a mood, an era,
+an opinion or a word that nobody knows before a genre is a genre still ("swedish metal", "zorbing metal"), a first and
+a last name are a name.
 """
 
 import re
@@ -23,7 +24,7 @@ Floats = npt.NDArray[np.float64]
 
 YEAR = re.compile(r"(?<!\d)(1[5-9]\d\d|20[0-4]\d)(?!\d)")
 DECADE = re.compile(r"(?<![a-z0-9])(?:1[89]|20)?\d0\W?s(?![a-z])|(?<!\d)(?:1[89]|20)?\d0er(?![a-z])")
-PENALTY = 0.3
+PENALTY = 1.0
 ITERATIONS = 40
 VECTOR_SCALE = 3.0
 """What a unit word vector weighs; a word weighs 1."""
@@ -31,7 +32,7 @@ SOURCED = 0.3
 """What a tag of a collected list weighs: such lists go far into what nobody tags, and their long tails would speak for
 every word that is not known."""
 COMBINED = 400
-"""Combined tags of each kind to learn from."""
+"""Combined tags of each kind to learn from; of a genre and a word that is on no list twice as many."""
 BLOCK_TAGS = 20_000
 
 
@@ -108,6 +109,14 @@ def _combined() -> Iterator[tuple[str, str]]:
             yield f"{first} {head}", "genre"
     for place, head in zip(some(short["place"]), some(heads), strict=True):
         yield f"{head} {place}", "genre"
+    first_names, last_names = (listed_from(kind) for kind in ("first names", "surnames"))
+    for start, end, head in zip(
+        some(first_names, 2 * COMBINED),
+        some(last_names, 2 * COMBINED),
+        some(heads, 2 * COMBINED),
+        strict=True,
+    ):
+        yield f"{start[:3]}{end[-3:]} {head}", "genre"
     for facet in ("mood", "instrument", "use", "place", "era"):
         for noun in ("music", "songs", "song"):
             for tag in some(short[facet], COMBINED // 8):
@@ -119,7 +128,6 @@ def _combined() -> Iterator[tuple[str, str]]:
         yield f"{tag} {some(phrases, 1)[0]}", "opinion"
     for noun in some(["songs", "music", "bands", "artists", "band", "tracks", "lyrics", "stuff"]):
         yield f"{some(short['opinion'], 1)[0]} {noun}", "opinion"
-    first_names, last_names = (listed_from(kind) for kind in ("first names", "surnames"))
     for first, last in zip(some(first_names, 2 * COMBINED), some(last_names, 2 * COMBINED), strict=True):
         yield f"{first} {last}", "name"
 
@@ -153,7 +161,7 @@ class FacetClassifier:
                     _matrix(block, map(features, block), self.columns, self.vectors) @ self.weights
                     + self.intercept
                 )
-                found[start : start + len(block)] = _log_softmax(scores)
+                found[start : start + len(block)] = log_softmax(scores)
                 bar.update(len(block))
         return found
 
@@ -182,7 +190,7 @@ def fit(vectors: WordSource | None, without: frozenset[str] = frozenset()) -> Fa
 
     def loss(flat: Floats) -> tuple[float, Floats]:
         weights = flat.reshape(shape)
-        log_p = _log_softmax(matrix @ weights[:-1] + weights[-1])
+        log_p = log_softmax(matrix @ weights[:-1] + weights[-1])
         errors = importance * (np.exp(log_p) - targets)
         gradient = np.vstack([transposed @ errors + PENALTY * weights[:-1], errors.sum(axis=0)])
         value = -(importance * targets * log_p).sum() + PENALTY / 2 * (weights[:-1] ** 2).sum()
@@ -200,7 +208,8 @@ def fit(vectors: WordSource | None, without: frozenset[str] = frozenset()) -> Fa
     return FacetClassifier(columns, weights[:-1], weights[-1], vectors)
 
 
-def _log_softmax(scores: Floats) -> Floats:
+def log_softmax(scores: Floats) -> Floats:
+    """Return the logarithms of the rows' softmax, (n, n_classes)."""
     scores = scores - scores.max(axis=1, keepdims=True)
     return np.asarray(scores - np.log(np.exp(scores).sum(axis=1, keepdims=True)))
 

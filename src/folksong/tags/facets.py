@@ -8,9 +8,8 @@ In this order, the first that says something decides:
 4. the table, where its tracks are artists by their names: a tag that is one of them is a name;
 5. the lists for all its words;
 6. a guess: the logistic regression of `folksong.tags.facet_classifier` from wording and word vectors, and naive Bayes
-   from the facets of the tags it shares tracks with. The lists do not tell how frequent such tags are among those that
-   no list holds: that is estimated from the guesses themselves by expectation maximisation (Saerens, Latinne &
-   Decaestecker 2002), rare and frequent tags apart. What is then in doubt is unknown.
+   from the facets of the tags it shares tracks with, times a prior: how much of each facet the lists leave out. What is
+   then in doubt is unknown.
 """
 
 import logging
@@ -25,7 +24,7 @@ import numpy.typing as npt
 
 from folksong.errors import FileFormatError, FolksongError, nearest
 from folksong.files import atomic_write, read_text
-from folksong.tags.facet_classifier import DECADE, YEAR, WordSource, fit
+from folksong.tags.facet_classifier import DECADE, YEAR, WordSource, fit, log_softmax
 from folksong.tags.facet_lists import (
     FACET_OF_PREFIX,
     FACETS,
@@ -46,17 +45,11 @@ Floats = npt.NDArray[np.float64]
 
 CONFIDENCE = {"file": 1.0, "prefix": 0.95, "listed": 0.95, "track": 0.85, "words": 0.85}
 """Of what is no guess; measured, but for the file, by benchmarks/judge_facets.py."""
-TEMPERATURE = 0.7
-"""The regression is too sure of tags unlike the listed ones (Guo et al. 2017)."""
 NEIGHBOURS = 10
 """The company of a tag counts as so many independent neighbours at most, and as two a track."""
 LEAST_CONFIDENCE = 0.45
-COUNT_BOUNDS = (3, 10)
-WORD_BOUNDS = (2, 3, 4)
-"""Tags between the same bounds have one prior."""
-CLOSED_PRIOR, LEAST_PRIOR = 0.02, 0.02
-CLOSED = np.array([facet in ("instrument", "voice", "era", "place") for facet in FACETS])
-"""Facets whose words are few and known: of what no list holds, little is one of them."""
+PRIOR = {"genre": 1.0, "opinion": 1.0, "name": 1.0, "mood": 0.2, "use": 0.2}
+"""Of what no list holds; of the other facets 0.05, as their words are few and known."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,8 +136,8 @@ def facets(
         wording = fit(vectors).log_probabilities(
             [plain(table.tags[row]) for row in open_rows], progress=progress
         )
-        evidence = TEMPERATURE * wording + _company(table, chances)[open_rows]
-        chances[open_rows] = _with_priors(evidence, _kinds(table, open_rows))
+        prior = np.log([PRIOR.get(facet, 0.05) for facet in FACETS])
+        chances[open_rows] = np.exp(log_softmax(wording + _company(table, chances)[open_rows] + prior))
     names, confidences, reasons = [], np.zeros(table.n_tags), []
     for row, found in enumerate(said):
         best = int(chances[row].argmax())
@@ -207,29 +200,6 @@ def _company(table: TagTable, chances: Floats) -> Floats:
     typical = (weights.T @ shares + 20 * overall) / (weights.sum(axis=0)[:, None] + 20)
     strength = np.minimum(2 * table.counts, NEIGHBOURS) * (together.sum(axis=1) > 0)
     return np.asarray(strength[:, None] * (shares @ np.log(typical / overall).T))
-
-
-def _kinds(table: TagTable, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return a number for each tag: tags of one kind, by their counts and words, have one prior."""
-    n_words = [len(WORD.findall(table.tags[row])) for row in rows]
-    by_count = np.searchsorted(COUNT_BOUNDS, table.counts[rows], side="right")
-    return np.asarray(by_count * (len(WORD_BOUNDS) + 1) + np.searchsorted(WORD_BOUNDS, n_words, side="right"))
-
-
-def _with_priors(evidence: Floats, kinds: npt.NDArray[np.int64]) -> Floats:
-    """Return each tag's probabilities of the facets, with the priors that make those of its kind most likely."""
-    likely = np.exp(evidence - evidence.max(axis=1, keepdims=True))
-    found: Floats = np.empty_like(likely)
-    for kind in np.unique(kinds):
-        rows = kinds == kind
-        prior = np.full(len(FACETS), 1 / len(FACETS))
-        for _ in range(50):
-            chances = likely[rows] * prior
-            chances /= chances.sum(axis=1, keepdims=True)
-            prior = (chances.sum(axis=0) + 10 / len(FACETS)) / (len(chances) + 10)
-            prior = np.where(CLOSED, CLOSED_PRIOR, np.maximum(prior, LEAST_PRIOR))
-        found[rows] = chances
-    return found
 
 
 def read_facets(path: str | os.PathLike[str]) -> dict[str, str]:
