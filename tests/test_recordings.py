@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import folksong as fs
-from folksong.errors import FolksongError
-from folksong.recordings import printable, recordings_by_id, track_id_of, walk_recordings
+from folksong.errors import FolksongError, printable
+from folksong.recordings import recordings_by_id, track_id_of, walk_recordings
 
 posix = pytest.mark.skipif(os.name == "nt", reason="links, pipes and names of any bytes")
 

@@ -1,8 +1,13 @@
-"""The errors that folksong raises on purpose.
+"""The errors that folksong raises on purpose, and how messages name and count things.
 
 Every message names the file or value at fault and what to do about it. The command line prints such a message
 without a traceback and exits with 1; any other exception is a bug.
 """
+
+import os
+from collections.abc import Iterable
+
+SHOWN = 5  # names in a message before "and n more"
 
 
 class FolksongError(ValueError):
@@ -61,3 +66,19 @@ def counted(number: int, noun: str) -> str:
     ('1 track', '12,345 tracks')
     """
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def printable(path: str | os.PathLike[str]) -> str:
+    r"""Return a path as text that can be written anywhere: bytes of a name that are not UTF-8 become ``\xe9``."""
+    try:
+        name = os.fsencode(path)
+    except UnicodeEncodeError:  # half of a pair of surrogates, which no file name can hold
+        name = os.fspath(path).encode("utf-8", "backslashreplace")
+    return name.decode("utf-8", "backslashreplace")
+
+
+def some_of(names: Iterable[object]) -> str:
+    """Return the first few names, printable, and how many more there are."""
+    every = [printable(str(name)) for name in names]
+    more = f" and {len(every) - SHOWN} more" if len(every) > SHOWN else ""
+    return ", ".join(every[:SHOWN]) + more

@@ -8,10 +8,10 @@ the links to it. What is passed over is told in a warning.
 
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from folksong.errors import FolksongError, counted
+from folksong.errors import FolksongError, counted, some_of
 from folksong.files import describe_os_error
 from folksong.stores import absolute, is_address, open_objects
 
@@ -22,7 +22,6 @@ AUDIO_EXTENSIONS = frozenset((
     ".oga", ".ogg", ".opus", ".snd", ".spx", ".w64", ".wav", ".wave", ".weba", ".webm", ".wma",
 ))  # fmt: skip
 """What a recording's name ends in (lower case): all that `folksong.audio.decode` reads, which goes by the content."""
-SHOWN = 5  # names in a message before "and n more"
 
 
 def walk_recordings(root: str | os.PathLike[str]) -> list[str]:
@@ -91,22 +90,6 @@ def track_id_of(relative_path: str | os.PathLike[str]) -> str:
     """
     path = PurePosixPath(Path(relative_path).as_posix())
     return path.with_suffix("").as_posix()
-
-
-def printable(path: str | os.PathLike[str]) -> str:
-    r"""Return a path as text that can be written anywhere: bytes of a name that are not UTF-8 become ``\xe9``."""
-    try:
-        name = os.fsencode(path)
-    except UnicodeEncodeError:  # half of a pair of surrogates, which no file name can hold
-        name = os.fspath(path).encode("utf-8", "backslashreplace")
-    return name.decode("utf-8", "backslashreplace")
-
-
-def some_of(names: Iterable[object]) -> str:
-    """Return the first few names, printable, and how many more there are."""
-    every = [printable(str(name)) for name in names]
-    more = f" and {len(every) - SHOWN} more" if len(every) > SHOWN else ""
-    return ", ".join(every[:SHOWN]) + more
 
 
 def _entries(folder: Path) -> Iterator[tuple[os.DirEntry[str], str]]:

@@ -24,9 +24,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from folksong.errors import FileFormatError, FolksongError, nearest
+from folksong.errors import FileFormatError, FolksongError, nearest, some_of
 from folksong.files import read_document, write_json
-from folksong.recordings import some_of
 from folksong.tags.sources.read_tags import Tags, as_table
 from folksong.tags.table import TagTable
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from folksong.errors import FileFormatError, FolksongError, nearest
+from folksong.errors import FileFormatError, FolksongError, nearest, some_of
 from folksong.files import but_it_is, describe_os_error, open_regular
-from folksong.recordings import AUDIO_EXTENSIONS, recordings_by_id, some_of
+from folksong.recordings import AUDIO_EXTENSIONS, recordings_by_id
 from folksong.stores import is_address
 
 logger = logging.getLogger(__name__)

@@ -22,9 +22,9 @@ from folksong.audio.file_facts import DEFAULT_THRESHOLD_DB, FileFacts, KnownFile
 from folksong.audio.guarded import run_guarded
 from folksong.audio.msd import MsdLists, TrackList, seven_digital_id
 from folksong.audio.workers import n_processes
-from folksong.errors import FolksongError, nearest
+from folksong.errors import FolksongError, nearest, printable
 from folksong.files import write_csv
-from folksong.recordings import printable, track_id_of, walk_recordings
+from folksong.recordings import track_id_of, walk_recordings
 
 logger = logging.getLogger(__name__)
 

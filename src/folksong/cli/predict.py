@@ -52,9 +52,9 @@ from folksong.cli.command import (
     wants_progress,
 )
 from folksong.cli.parameters import FLAGS
-from folksong.errors import FolksongError, counted, nearest
+from folksong.errors import FolksongError, counted, nearest, printable
 from folksong.journal import lock_of
-from folksong.recordings import printable, walk_recordings
+from folksong.recordings import walk_recordings
 
 DEFAULT_TOP = 5
 TUNED = "tuned"

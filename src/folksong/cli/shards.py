@@ -173,7 +173,7 @@ def repair(
         one_hot_tags (FILE): The last.fm database (or a list, one tag a line) whose rows the records' one-hot tags
             stand for.
     """
-    from folksong.recordings import some_of
+    from folksong.errors import some_of
     from folksong.shards.maintenance import read_one_hot_tags, repair_shards
 
     tags = None if one_hot_tags is None else read_one_hot_tags(one_hot_tags)

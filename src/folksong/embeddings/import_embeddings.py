@@ -30,9 +30,9 @@ from folksong.embeddings.store import (
     EmbeddingSpace,
     write_embeddings,
 )
-from folksong.errors import FileFormatError, FolksongError, nearest
+from folksong.errors import FileFormatError, FolksongError, nearest, some_of
 from folksong.files import describe_os_error, read_json, read_text, sha256_file
-from folksong.recordings import AUDIO_EXTENSIONS, some_of
+from folksong.recordings import AUDIO_EXTENSIONS
 from folksong.tags.sources.delimited import chosen_column, find_column, read_track_column
 from folksong.tags.sources.frames import COLUMNS, SEPARATORS, plain, read_frame, read_parquet
 from folksong.tags.sources.read_tags import write_tags

@@ -10,12 +10,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from folksong.errors import some_of
 from folksong.evaluation.scores import ScoredTracks, score_part
 from folksong.files import json_value, sha256_file
 from folksong.metrics import best_thresholds
 from folksong.prediction.predictor import settled
 from folksong.prediction.thresholds import DEFAULT_THRESHOLD, Thresholds
-from folksong.recordings import some_of
 from folksong.runs import Run, Scoring
 
 logger = logging.getLogger(__name__)

@@ -26,9 +26,8 @@ from folksong.audio.dask_workers import DaskWorkers
 from folksong.audio.decode import read_recording
 from folksong.audio.log_mel import FeaturePreset, log_mel, read_preset
 from folksong.audio.workers import Guard, Workers
-from folksong.errors import AudioError, FolksongError
+from folksong.errors import AudioError, FolksongError, printable
 from folksong.files import json_bytes, sha256_file
-from folksong.recordings import printable
 from folksong.shards.format import FOOTER_BYTES, HEADER_BYTES, encode_example
 from folksong.shards.index import (
     AUDIO_FORMATS,

@@ -26,9 +26,8 @@ from folksong.audio.guarded import open_workers
 from folksong.audio.log_mel import FeaturePreset
 from folksong.audio.workers import Workers, n_processes, stop_if_asked, stoppable
 from folksong.claims import Claims, in_turn
-from folksong.errors import FolksongError
+from folksong.errors import FolksongError, some_of
 from folksong.files import json_bytes, write_csv
-from folksong.recordings import some_of
 from folksong.shards.encoding import (
     ShardResult,
     estimate_write,

@@ -23,10 +23,9 @@ from folksong.drawing import fill_template, plotly_text
 from folksong.embeddings.ppmi import ppmi_vectors
 from folksong.embeddings.read_vectors import VectorSource, as_vectors
 from folksong.embeddings.tags import TagVectors, embed_tags
-from folksong.errors import FolksongError
+from folksong.errors import FolksongError, some_of
 from folksong.files import atomic_write
 from folksong.labels.space import LabelSpace
-from folksong.recordings import some_of
 from folksong.tags.sources.read_tags import Tags, as_table
 
 logger = logging.getLogger(__name__)
