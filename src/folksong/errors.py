@@ -77,8 +77,8 @@ def printable(path: str | os.PathLike[str]) -> str:
     return name.decode("utf-8", "backslashreplace")
 
 
-def some_of(names: Iterable[object]) -> str:
+def some_of(names: Iterable[object], most: int = SHOWN) -> str:
     """Return the first few names, printable, and how many more there are."""
     every = [printable(str(name)) for name in names]
-    more = f" and {len(every) - SHOWN} more" if len(every) > SHOWN else ""
-    return ", ".join(every[:SHOWN]) + more
+    more = f" and {len(every) - most} more" if len(every) > most else ""
+    return ", ".join(every[:most]) + more

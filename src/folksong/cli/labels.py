@@ -8,7 +8,7 @@ import click
 
 import folksong as fs
 from folksong.cli.command import Count, File, FolksongGroup, Output, echo_table, note, wants_progress
-from folksong.errors import counted
+from folksong.errors import counted, some_of
 
 
 @click.group(cls=FolksongGroup)
@@ -168,6 +168,6 @@ def echo_coverage(space: "fs.LabelSpace", table: "fs.TagTable") -> Any:
         f"{kept.n_tracks:,} of {counted(kept.all_tracks, 'track')} have a label ({kept.tracks:.4%})"
     )
     if kept.absent_labels:
-        names = ", ".join(repr(name) for name in kept.absent_labels[:10])
+        names = some_of(map(repr, kept.absent_labels), 10)
         click.echo(f"{counted(len(kept.absent_labels), 'label')} on no track: {names}")
     return kept

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from folksong.errors import FolksongError
+from folksong.errors import FolksongError, some_of
 from folksong.evaluation.evaluate import current_evaluation, write_evaluation
 from folksong.evaluation.figures import FIGURES, Evaluation, measure
 from folksong.evaluation.scores import ScoredTracks
@@ -149,7 +149,7 @@ def _pool(out: AnyPath, evaluations: Sequence[Evaluation]) -> Evaluation:
     if left_out:
         logger.warning(
             "%d labels are not in the training part of every fold, and are not measured: %s",
-            len(left_out), ", ".join(map(repr, left_out[:10])),
+            len(left_out), some_of(map(repr, left_out), 10),
         )  # fmt: skip
     if not shared:
         raise FolksongError("the folds have no label in common; give a label space, or more tracks")

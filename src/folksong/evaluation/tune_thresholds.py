@@ -66,7 +66,7 @@ def tune_thresholds(
     if found.untuned:
         logger.warning(
             "%d labels keep the threshold 0.5, as no track of the %s part carries them: %s",
-            *(len(found.untuned), part, ", ".join(map(repr, found.untuned[:10]))),
+            *(len(found.untuned), part, some_of(map(repr, found.untuned), 10)),
         )
     measured = tracks.select(tracks.measured)
     carried = np.asarray(measured.targets.sum(axis=0)).ravel().astype(int)

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from folksong.errors import FileFormatError, FolksongError
+from folksong.errors import FileFormatError, FolksongError, some_of
 from folksong.files import atomic_write, describe_os_error, open_regular, sha256_file
 from folksong.labels.genres import keep_genres, read_genres
 from folksong.labels.kmeans import keep_labels_with
@@ -310,9 +310,8 @@ def _find_pickle(path: Path) -> Path:
     found = sorted(path.glob("tags_dict_*.pkl"))
     if len(found) == 1:
         return found[0]
-    shown = ", ".join(file.name for file in found[:5])
     raise FolksongError(
-        f"{path}: holds {len(found)} dictionaries ({shown}); name one of them"
+        f"{path}: holds {len(found)} dictionaries ({some_of(file.name for file in found)}); name one of them"
         if found
         else f"{path}: holds no tags_dict_*.pkl; name the folder of one, or the file"
     )

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from folksong.embeddings.store import DESCRIPTION_NAME, EMBEDDINGS, Embeddings, read_embeddings
-from folksong.errors import FolksongError, counted, nearest
+from folksong.errors import FolksongError, counted, nearest, some_of
 from folksong.files import sha256_file
 from folksong.labels import Label, LabelSpace, all_tags, drop, top
 from folksong.labels.dictionary import read_legacy_space
@@ -462,10 +462,8 @@ def _report(
         what = "kept as negative examples" if keep_unlabelled else "left out (keep_unlabelled keeps them)"
         logger.info("%s part: %s without a label, %s", part, counted(unlabelled, "track"), what)
     if absent and n_tracks:
-        shown = ", ".join(map(repr, absent[:10])) + (
-            f" and {len(absent) - 10} more" if len(absent) > 10 else ""
-        )
         logger.warning(
-            "%s part: %d of %d labels have no positive example: %s", part, len(absent), n_labels, shown
+            "%s part: %d of %d labels have no positive example: %s",
+            *(part, len(absent), n_labels, some_of(map(repr, absent), 10)),
         )
     logger.info("%s part: %s", part, counted(n_tracks, "track"))

@@ -16,7 +16,7 @@ import numpy as np
 from folksong.embeddings.read_vectors import read_vectors
 from folksong.embeddings.store import EMBEDDINGS
 from folksong.embeddings.words import WordVectors
-from folksong.errors import FolksongError
+from folksong.errors import FolksongError, some_of
 from folksong.files import atomic_write, sha256_file
 from folksong.labels.space import LabelSpace
 from folksong.labels.top import drop
@@ -191,7 +191,7 @@ def _with_tag_side(
         what = "are left out" if own_labels else "score alike"
         logger.warning(
             "%d of %d labels have no vector and %s: %s",
-            len(found.missing), len(data.space), what, ", ".join(map(repr, found.missing[:10])),
+            len(found.missing), len(data.space), what, some_of(map(repr, found.missing), 10),
         )  # fmt: skip
         if not own_labels:
             break

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from folksong.errors import FileFormatError, FolksongError, UnclearSourceError, counted, nearest
+from folksong.errors import FileFormatError, FolksongError, UnclearSourceError, counted, nearest, some_of
 from folksong.files import atomic_path
 from folksong.recordings import AUDIO_EXTENSIONS
 from folksong.tags.sources.dumps import is_dump, read_dump_artists
@@ -219,8 +219,7 @@ def track_column_of(path: str | os.PathLike[str], columns: Sequence[str], choice
 
 def listed(columns: Sequence[str], most: int = 12) -> str:
     """Return the first columns' names for a message."""
-    names = ", ".join(repr(column.partition(TWICE)[0][:40]) for column in columns[:most])
-    return names + (f" and {len(columns) - most} more" if len(columns) > most else "")
+    return some_of((repr(column.partition(TWICE)[0][:40]) for column in columns), most)
 
 
 def _layout(
