@@ -7,12 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from folksong.demo.instruments import Touch, partial_bank, render_part, render_stroke, render_tone
+from folksong.demo.instruments import (
+    Syllable,
+    Touch,
+    Voice,
+    partial_bank,
+    render_part,
+    render_stroke,
+    render_tone,
+)
 from folksong.demo.piece import filtered, finished, joined_moods, render_piece
 from folksong.demo.plan import plan_pieces
 from folksong.demo.recipes import Mood, Part, Timbre, checked, read_recipes
 from folksong.demo.score import Grid, Harmony, Note, arrange_part, onsets
-from folksong.demo.voices import Syllable, Voice
 from folksong.errors import FileFormatError
 
 RECIPES = read_recipes()

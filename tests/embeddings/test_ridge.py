@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from folksong.embeddings.ridge import RIDGE, predict_from_words
+from folksong.embeddings.ppmi import RIDGE, predict_from_words
 
 
 @pytest.fixture

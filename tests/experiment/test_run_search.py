@@ -14,8 +14,7 @@ from folksong.evaluation.evaluate import current_evaluation
 from folksong.experiment.plan import Search
 from folksong.experiment.prepare import prepare
 from folksong.experiment.read_plan import make_plan, read_plan
-from folksong.experiment.run_search import run_search, study_name, work
-from folksong.experiment.study import SharedStudy, combinations
+from folksong.experiment.run_search import SharedStudy, combinations, run_search, study_name, work
 from folksong.runs import Run
 
 optuna = pytest.importorskip("optuna", reason="searching is an extra")

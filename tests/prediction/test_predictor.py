@@ -15,7 +15,7 @@ from folksong.audio.log_mel import log_mel, read_preset
 from folksong.errors import AudioError, FolksongError
 from folksong.models.tagger import Tagger
 from folksong.prediction import ArrayClip, AudioInput, LoadedTagger, Prediction, score_clips
-from folksong.prediction.over_time import ScoresOverTime
+from folksong.prediction.predictor import ScoresOverTime
 from folksong.prediction.windows import WINDOWS_A_THREAD
 
 RATE = 16_000

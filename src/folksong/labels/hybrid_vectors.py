@@ -4,7 +4,7 @@
 2. Tags of the same word stems ("relax", "relaxing"; "favourite songs", "fave songs") are linked, unless their
    co-occurrence vectors contradict ("blues" and "blue" is such a risk, "country" and "countries" another).
 3. Where word vectors are given, the co-occurrence vector that ridge regression predicts from a tag's words
-   (`folksong.embeddings.ridge`) is added to the tag's own, as if it had been counted a few times: it decides on rare
+   (`folksong.embeddings.ppmi`) is added to the tag's own, as if it had been counted a few times: it decides on rare
    tags and leaves frequent ones alone.
 """
 
@@ -15,16 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from folksong.embeddings.ppmi import MIN_CONTEXT_COUNT, ppmi_vectors
-from folksong.embeddings.ridge import predict_from_words
+from folksong.embeddings.ppmi import MIN_CONTEXT_COUNT, ppmi_vectors, predict_from_words
 from folksong.embeddings.tags import embed_tags
 from folksong.embeddings.words import WordVectors
 from folksong.errors import FolksongError
 from folksong.labels.analysis.pairs import Pair
 from folksong.labels.kmeans import frequent_tags
 from folksong.labels.wording import stems_of
-from folksong.tags.cleaning.evidence import SURE, freely_spelt
-from folksong.tags.cleaning.spelling import variants
+from folksong.tags.cleaning.spelling import SURE, freely_spelt, variants
 from folksong.tags.table import TagTable, rename_tags
 
 logger = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from folksong.embeddings.ppmi import predict_from_words
 from folksong.embeddings.read_vectors import read_vectors
-from folksong.embeddings.ridge import predict_from_words
 from folksong.embeddings.tags import embed_tags, tag_words
 from folksong.errors import FolksongError
 from folksong.models.joint import ask, joint_output

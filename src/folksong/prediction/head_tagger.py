@@ -22,8 +22,7 @@ from folksong.models.heads import EmbeddingHead
 from folksong.models.pretrained.extractors import Extractor, get_extractor
 from folksong.models.pretrained.onnx import HASH_KEY, open_session, sha256_of_model
 from folksong.prediction.asked_tags import ask_for
-from folksong.prediction.over_time import ScoresOverTime
-from folksong.prediction.predictor import LoadedTagger
+from folksong.prediction.predictor import LoadedTagger, ScoresOverTime
 from folksong.prediction.thresholds import decided_by
 from folksong.prediction.windows import AudioInput, Scores
 from folksong.runs import Run

@@ -48,7 +48,7 @@ def clean(
         recipe: the steps, or the file that has them; by default the recipe that ships in the package.
         source: where the tags came from, kept in the log; by default the path, if one is given.
         accept_proposals: merge spellings that nothing but their letters speaks for, too
-            (`folksong.tags.cleaning.evidence`).
+            (`folksong.tags.cleaning.spelling`).
         progress: show progress bars.
     """
     table = as_table(tags)

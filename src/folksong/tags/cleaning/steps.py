@@ -15,8 +15,14 @@ import numpy.typing as npt
 
 from folksong.errors import FolksongError
 from folksong.tags.cleaning.change_log import ADD_IMPLIED, StepLog
-from folksong.tags.cleaning.evidence import with_evidence
-from folksong.tags.cleaning.spelling import Merge, canonical_form, fold_case, unify_blanks, variants
+from folksong.tags.cleaning.spelling import (
+    Merge,
+    canonical_form,
+    fold_case,
+    unify_blanks,
+    variants,
+    with_evidence,
+)
 from folksong.tags.cooccurrence import contained
 from folksong.tags.table import TagTable, rename_tags
 
