@@ -8,7 +8,8 @@ from click.core import ParameterSource
 
 import folksong as fs
 from folksong import __version__
-from folksong.cli import label_builders, label_study  # noqa: F401 (they add their commands to labels)
+from folksong.cli import label_study  # noqa: F401 (it adds its commands to labels)
+from folksong.cli.apps import curate, serve
 from folksong.cli.audio import audio
 from folksong.cli.command import (
     File,
@@ -20,18 +21,15 @@ from folksong.cli.command import (
     log_to_stderr,
     wants_progress,
 )
-from folksong.cli.config import config
-from folksong.cli.curate import curate
 from folksong.cli.demo import demo
 from folksong.cli.embeddings import embeddings, models
 from folksong.cli.evaluate import compare, evaluate, report
 from folksong.cli.experiment import experiment
 from folksong.cli.labels import labels
 from folksong.cli.predict import export, predict, search
-from folksong.cli.serve import serve
 from folksong.cli.shards import shards
 from folksong.cli.tags import tags
-from folksong.cli.train import train
+from folksong.cli.train import config, train
 
 MARKS = {"ok": "✓", "note": "!", "problem": "✗"}
 
