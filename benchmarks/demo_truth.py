@@ -9,8 +9,7 @@ import numpy as np
 
 import folksong as fs
 from folksong.demo.folksonomy import build_folksonomy
-from folksong.demo.plan import plan_pieces
-from folksong.demo.recipes import read_recipes
+from folksong.demo.recipes import plan_pieces, read_recipes
 from folksong.labels.analysis.diff import adjusted_rand_index, contingency
 
 

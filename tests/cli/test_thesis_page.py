@@ -11,8 +11,7 @@ from click.testing import CliRunner
 
 from folksong.cli import main
 from folksong.demo.folksonomy import build_folksonomy
-from folksong.demo.plan import plan_pieces
-from folksong.demo.recipes import read_recipes
+from folksong.demo.recipes import plan_pieces, read_recipes
 from folksong.labels import LabelSpace
 from folksong.labels.dictionary import read_tag_dictionary
 from folksong.tags.sources.read_tags import write_tags

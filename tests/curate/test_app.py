@@ -19,7 +19,7 @@ from starlette.testclient import TestClient
 
 from folksong.cli import main
 from folksong.curate.app import View, build_app, sent_json
-from folksong.web.server import BODY_BYTES, Guard, Hosts, scratch_folder
+from folksong.web import BODY_BYTES, Guard, Hosts, scratch_folder
 
 TOKEN = "t" * 32
 BASE = "http://127.0.0.1:8123"

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from folksong.demo.folksonomy import Folksonomy, build_folksonomy, build_vocabulary, true_concepts
-from folksong.demo.plan import Piece, plan_pieces
-from folksong.demo.recipes import read_data, read_recipes
+from folksong.demo.recipes import Piece, plan_pieces, read_data, read_recipes
 from folksong.labels.top import SUBJECTIVE_TAGS
 
 RECIPES = read_recipes()

@@ -17,8 +17,7 @@ from folksong.demo.instruments import (
     render_tone,
 )
 from folksong.demo.piece import filtered, finished, joined_moods, render_piece
-from folksong.demo.plan import plan_pieces
-from folksong.demo.recipes import Mood, Part, Timbre, checked, read_recipes
+from folksong.demo.recipes import Mood, Part, Timbre, checked, plan_pieces, read_recipes
 from folksong.demo.score import Grid, Harmony, Note, arrange_part, onsets
 from folksong.errors import FileFormatError
 

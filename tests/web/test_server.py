@@ -8,8 +8,8 @@ import pytest
 
 pytest.importorskip("uvicorn")
 
-import folksong.web.server as web
-from folksong.web.server import Hosts
+import folksong.web as web
+from folksong.web import Hosts
 
 
 @pytest.mark.parametrize(

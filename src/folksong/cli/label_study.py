@@ -128,7 +128,7 @@ def cooccurrence_command(
         plot (FILE): Draw n_ij / √(n_i n_j): .png, .svg, .pdf or .html.
     """
     from folksong.files import atomic_path
-    from folksong.tags.charts import draw_heat_map
+    from folksong.tags.statistics import draw_heat_map
 
     table = fs.read_tags(tags)
     if split is not None:

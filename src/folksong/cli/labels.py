@@ -330,7 +330,7 @@ def _write_subgenres(
     write_space(space, out, table)
     _echo_clusterings(found)
     if plots is not None:
-        from folksong.labels.analysis.plots import write_plots
+        from folksong.labels.subgenres import write_plots
 
         click.echo(f"{plots}: {counted(len(write_plots(found, plots)), 'plot')}")
 

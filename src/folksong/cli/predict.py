@@ -318,7 +318,7 @@ def safetensors(run: File, folder: Folder) -> None:
     click.echo(f"wrote {export_folder(fs.Run.open(run), folder)}")
 
 
-@export.command(of="export.hub:push_to_hub")
+@export.command(of="export.folder:push_to_hub")
 def hub(model: File, name: str, **settings: Any) -> None:
     """Upload MODEL, a run or an exported folder, to the Hugging Face Hub as NAME, hf://user/name.
 
@@ -329,7 +329,7 @@ def hub(model: File, name: str, **settings: Any) -> None:
         private: A repository that is made is only its owner's.
         dry_run: Only print what would be uploaded.
     """
-    from folksong.export.hub import push_to_hub
+    from folksong.export.folder import push_to_hub
 
     listed = push_to_hub(model, name, **settings)
     echo_table(listed, ("file", "bytes"))

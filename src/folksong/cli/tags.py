@@ -101,8 +101,7 @@ def stats(
         plot (FILE): Also draw the long tail: .png, .svg, .pdf, or .html to zoom and hover.
         plot_weights (FILE): Also draw the weights.
     """
-    from folksong.tags.charts import draw_histogram, draw_long_tail
-    from folksong.tags.statistics import tag_statistics
+    from folksong.tags.statistics import draw_histogram, draw_long_tail, tag_statistics
 
     table = _read(source, tracks)
     found = tag_statistics(table, sizes=coverage)
@@ -282,7 +281,7 @@ def cooccurrence(
     chosen = listed_tags(tags) or table.popularity().tags[:top]
     matrix = fs.cooccurrence.MEASURES[measure](table, chosen)
     if plot:
-        from folksong.tags.charts import draw_heat_map
+        from folksong.tags.statistics import draw_heat_map
 
         title = f"{measure} of {counted(len(chosen), 'tag')}"
         draw_heat_map(matrix, chosen, plot, title=title, limits=LIMITS.get(measure))

@@ -1,7 +1,7 @@
 """The app of ``folksong curate``: views that share one session, and pages of our own.
 
 Every address begins with a random token, so that neither another user of the machine nor a page in the browser can
-call one. What else is kept out is said in `folksong.web.server`.
+call one. What else is kept out is said in `folksong.web`.
 """
 
 import json
@@ -25,7 +25,7 @@ from starlette.types import ASGIApp
 
 from folksong.errors import FolksongError
 from folksong.tags.table import TagTable
-from folksong.web.server import Guard, Hosts, answer_fault, answer_http_error, run_app
+from folksong.web import Guard, Hosts, answer_fault, answer_http_error, run_app
 
 if TYPE_CHECKING:
     from folksong.prediction import LoadedTagger

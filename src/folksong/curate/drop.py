@@ -23,7 +23,7 @@ from folksong.errors import FolksongError
 from folksong.files import described
 from folksong.prediction import LoadedTagger
 from folksong.tags.file_tags import FIELDS, write_labels
-from folksong.web.server import scratch_folder
+from folksong.web import scratch_folder
 
 MOST_BYTES = 500 << 20
 MOST_KEPT = 20

@@ -36,7 +36,7 @@ from folksong.runs import Run
 from folksong.tags.decisions import Decision, decide, read_decisions
 from folksong.tags.table import TagTable
 from folksong.training.data import rows_of_tracks
-from folksong.web.server import scratch_folder
+from folksong.web import scratch_folder
 
 logger = logging.getLogger(__name__)
 

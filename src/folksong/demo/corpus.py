@@ -23,8 +23,7 @@ from typing import Any
 
 from folksong.demo.folksonomy import TRUE_KINDS, build_folksonomy, true_concepts
 from folksong.demo.piece import write_piece
-from folksong.demo.plan import Piece, plan_pieces
-from folksong.demo.recipes import Recipes, read_recipes
+from folksong.demo.recipes import Piece, Recipes, plan_pieces, read_recipes
 from folksong.errors import FolksongError
 from folksong.files import atomic_write, described, read_json, write_csv, write_json
 from folksong.tags.sources.lastfm import write_lastfm

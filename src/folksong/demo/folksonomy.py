@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from folksong.demo.plan import Piece
-from folksong.demo.recipes import Recipes, read_data, read_recipes
+from folksong.demo.recipes import Piece, Recipes, read_data, read_recipes
 from folksong.tags.table import TagTable
 
 TRUE_KINDS = ("genre", "subgenre", "mood", "era", "voice", "instrument", "place")

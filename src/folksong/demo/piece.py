@@ -11,8 +11,7 @@ from scipy.fft import irfft, next_fast_len, rfft
 from scipy.signal import lfilter
 
 from folksong.demo.instruments import Samples, Syllable, Touch, Voice, render_drums, render_part
-from folksong.demo.plan import Piece
-from folksong.demo.recipes import Era, Mood, Part, Recipes, VoicePart
+from folksong.demo.recipes import Era, Mood, Part, Piece, Recipes, VoicePart
 from folksong.demo.score import Grid, Harmony, arrange_part, melody_degrees, onsets
 from folksong.files import atomic_path
 

@@ -27,8 +27,7 @@ from folksong.evaluation.plots import (
 from folksong.evaluation.report_data import Report, ReportGroup, describe_space, heard_together
 from folksong.files import json_value
 from folksong.labels.analysis.cooccurrence import LabelCooccurrence
-from folksong.labels.analysis.plots import has_tsne, tsne
-from folksong.labels.subgenres import GenreClustering, silhouette_samples
+from folksong.labels.subgenres import GenreClustering, has_tsne, silhouette_samples, tsne
 
 Chart = dict[str, Any]
 

@@ -10,13 +10,14 @@ from folksong.metrics.bootstrap import Bootstrap, bootstrap, centred_interval, d
 from folksong.metrics.decisions import (
     BestThresholds,
     Calibration,
+    Mistakes,
     best_thresholds,
     calibration,
     confusion,
     cooccurrence,
+    mistakes_in_meaning,
 )
 from folksong.metrics.ranking import Summary, average_precision, rank_labels, roc_auc, summarise
-from folksong.metrics.semantic import Mistakes, mistakes_in_meaning
 
 __all__ = [
     "BestThresholds",

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from folksong.errors import FolksongError
-from folksong.metrics.inputs import Column, Floats, Pairs, turned
+from folksong.metrics.ranking import Column, Floats, Pairs, turned
 
 Array = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.integer[Any]]

@@ -66,8 +66,7 @@ def load_tagger(
     Raises:
         FolksongError: the folder is no run, or the run has no checkpoint yet.
     """
-    from folksong.export.folder import is_exported  # which imports this package
-    from folksong.export.hub import SCHEME, fetch_model
+    from folksong.export.folder import SCHEME, fetch_model, is_exported  # which imports this package
 
     chosen, tags = find_device(device), tuple(tags)
     if str(run).startswith(SCHEME):

@@ -2,7 +2,7 @@
 
 The interface is described by ``page/openapi.json``. What is sent lies in a file of a scratch folder while it is worked
 on. A request has three limits: bytes, seconds of sound, and seconds of waiting, of which the sender has as many as the
-tagger. There is no password: who reaches the server may ask it. `folksong.web.server` says what it keeps out.
+tagger. There is no password: who reaches the server may ask it. `folksong.web` says what it keeps out.
 """
 
 import asyncio
@@ -39,14 +39,7 @@ from folksong.files import described
 from folksong.prediction import LoadedTagger, Prediction, load_tagger
 from folksong.prediction.predictor import SILENCE_PEAK
 from folksong.serve.hearing import Hearing
-from folksong.web.server import (
-    Guard,
-    Hosts,
-    answer_fault,
-    answer_http_error,
-    run_app,
-    scratch_folder,
-)
+from folksong.web import Guard, Hosts, answer_fault, answer_http_error, run_app, scratch_folder
 
 logger = logging.getLogger(__name__)
 

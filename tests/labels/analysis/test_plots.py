@@ -1,8 +1,8 @@
 """Pictures of clustered genres."""
 
 from folksong.labels import npmi
-from folksong.labels.analysis.plots import write_plots
 from folksong.labels.space import Label, LabelSpace
+from folksong.labels.subgenres import write_plots
 from folksong.tags.table import TagTable
 
 from ..conftest import GENRES
