@@ -143,7 +143,9 @@ def test_what_a_store_refuses_is_said_with_what_to_do(s3: Proxy, monkeypatch: py
 def test_without_the_package_its_command_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     open_objects.cache_clear()
     monkeypatch.setitem(__import__("sys").modules, "obstore", None)
-    with pytest.raises(FolksongError, match=r's3://b: object stores need .*pip install "folksong\[stores\]"'):
+    with pytest.raises(
+        FolksongError, match=r's3://b: an object store needs .*pip install "folksong\[stores\]"'
+    ):
         open_store("s3://b")
 
 

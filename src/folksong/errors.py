@@ -5,7 +5,8 @@ without a traceback and exits with 1; any other exception is a bug.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 SHOWN = 5  # names in a message before "and n more"
 
@@ -41,6 +42,24 @@ class AudioError(FolksongError):
 
 class NoRecordingError(AudioError):
     """A file's content is of no format that recordings have."""
+
+
+@contextmanager
+def needs_extra(what: str, extra: str) -> Iterator[None]:
+    """Let imports of the block fail with the command that installs what they need.
+
+    Raises:
+        FolksongError: a package is missing.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package == "folksong":
+            raise
+        raise FolksongError(
+            f'{what} needs the package {package}, which is not installed: pip install "folksong[{extra}]"'
+        ) from error
 
 
 def nearest(word: str, known: list[str] | tuple[str, ...]) -> str:

@@ -21,7 +21,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from folksong.errors import FolksongError
+from folksong.errors import FolksongError, needs_extra
 from folksong.files import atomic_write, cache_folder, described, open_regular, sha256_file
 
 _ADDRESS = re.compile(r"(s3a?|gs|az|azure|adl|abfss?):/{1,2}(?=[^/])")
@@ -229,13 +229,9 @@ class ObjectStore(Store):
 
     def __init__(self, address: str) -> None:
         self.address = address
-        try:
+        with needs_extra(f"{address}: an object store", "stores"):
             import obstore.exceptions
             from obstore.store import from_url
-        except ImportError as error:
-            raise FolksongError(
-                f'{address}: object stores need the package obstore: pip install "folksong[stores]"'
-            ) from error
         self._obs: Any = obstore
         super().__init__(cache_folder() / "stores" / hashlib.sha256(address.encode()).hexdigest()[:32])
         with self._described():

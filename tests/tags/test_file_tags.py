@@ -410,7 +410,7 @@ def test_the_command_wants_to_know_which_labels(tiny_run, sounds, monkeypatch):
     monkeypatch.setitem(sys.modules, "mutagen", None)
     result = predict(tiny_run.folder, file, "--write-tags", "--top", 1)
     assert result.exit_code == 1
-    assert "needs mutagen: pip install 'folksong[library]'" in result.stderr
+    assert 'mutagen, which is not installed: pip install "folksong[library]"' in result.stderr
 
 
 @pytest.mark.parametrize("field", FIELDS)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from folksong.audio.workers import SECONDS_BETWEEN_LOOKS, Workers, stop_if_asked
-from folksong.errors import FolksongError
+from folksong.errors import FolksongError, needs_extra
 
 Result = TypeVar("Result")
 
@@ -35,10 +35,8 @@ class DaskWorkers:
 
     def __init__(self, scheduler: str) -> None:
         self.scheduler = scheduler
-        try:
+        with needs_extra("work on a Dask cluster", "dask"):
             import distributed
-        except ImportError as error:
-            raise FolksongError('Dask is not installed: pip install "folksong[dask]"') from error
         try:
             self._client: Any = distributed.Client(
                 scheduler, timeout=SECONDS_TO_CONNECT, set_as_default=False

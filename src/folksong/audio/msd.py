@@ -12,7 +12,6 @@ import re
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from folksong.audio.guarded import read_guarded
-from folksong.errors import FileFormatError, FolksongError
+from folksong.errors import FileFormatError, needs_extra
 from folksong.files import described, open_regular
 
 _CLIP_NAME = re.compile(r"(\d{1,18})\.clip\.[0-9a-z]+", re.IGNORECASE)
@@ -94,8 +93,8 @@ def read_track_list(path: str | os.PathLike[str]) -> TrackList:
     if magic.startswith(_SQLITE_MAGIC):
         numbers, track_ids, artist_ids = _read_sqlite(file)
     elif magic.startswith(_HDF5_MAGIC):
-        if find_spec("h5py") is None:
-            raise FolksongError(f"{file}: HDF5 files need h5py; pip install 'folksong[msd]'")
+        with needs_extra(f"{file}: an HDF5 file", "msd"):
+            import h5py  # noqa: F401
         numbers, track_ids, artist_ids = read_guarded(_read_hdf5, file)
     else:
         raise FileFormatError(

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import click
 
-from folksong.cli.command import File, Folder, FolksongCommand, Target, needs_extra, note
+from folksong.cli.command import File, Folder, FolksongCommand, Target, note
+from folksong.errors import needs_extra
 
 Port = Annotated[int, click.IntRange(0, 65535)]
 LOOPBACK = ("127.0.0.1", "::1", "localhost")

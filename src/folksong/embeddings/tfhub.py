@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from folksong.embeddings.words import Embedded, WordVectors, missing_extra
-from folksong.errors import FileFormatError
+from folksong.embeddings.words import Embedded, WordVectors
+from folksong.errors import FileFormatError, needs_extra
 from folksong.files import open_regular, sha256_file
 
 HARMFUL = re.compile(
@@ -34,10 +34,8 @@ class HubVectors(WordVectors):
     def __init__(self, path: str | os.PathLike[str]) -> None:
         path = Path(path)
         _refuse_harm(path)
-        try:
+        with needs_extra(f"the SavedModel {path}", "tfhub"):
             import tensorflow as tf
-        except ModuleNotFoundError as error:
-            raise missing_extra("tensorflow", "tfhub", f"the SavedModel {path}") from error
         self._tf = tf
         try:
             self._loaded: Any = tf.saved_model.load(str(path))

@@ -12,11 +12,10 @@ from folksong.embeddings.words import (
     Block,
     Embedded,
     WordVectors,
-    missing_extra,
     open_cached,
     store_vectors,
 )
-from folksong.errors import FileFormatError, FolksongError
+from folksong.errors import FileFormatError, FolksongError, needs_extra
 from folksong.files import describe_os_error, open_regular, sha256_file
 
 logger = logging.getLogger(__name__)
@@ -106,7 +105,6 @@ def _check_header(path: Path, head: bytes) -> None:
 def _gensim(module: str) -> Any:
     from importlib import import_module
 
-    try:
-        return import_module(f"gensim.models.{module}")
-    except ModuleNotFoundError as error:
-        raise missing_extra("gensim", "word2vec", "reading binary word2vec and fastText files") from error
+    with needs_extra("reading binary word2vec and fastText files", "word2vec"):
+        found: Any = import_module(f"gensim.models.{module}")
+    return found

@@ -183,13 +183,6 @@ def _without_repeats(blocks: Iterator[Block], source: str) -> Iterator[Block]:
         )
 
 
-def missing_extra(package: str, extra: str, purpose: str) -> FolksongError:
-    """Return the error that says how to install what an optional source needs."""
-    return FolksongError(
-        f'{purpose} needs the package {package}, which is not installed: pip install "folksong[{extra}]"'
-    )
-
-
 def _sha256_of(words: Sequence[str], vectors: Vectors) -> str:
     import hashlib
 

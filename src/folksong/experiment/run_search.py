@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from folksong.errors import FolksongError
+from folksong.errors import FolksongError, needs_extra
 from folksong.evaluation.common_tags import common_tags, project
 from folksong.evaluation.evaluate import current_evaluation
 from folksong.experiment.plan import Plan, Range, Search, at_key
@@ -367,12 +367,8 @@ def _sampler(search: Search) -> Any:
 
 
 def _optuna() -> Any:
-    try:
+    with needs_extra("a plan with a [search]", "search"):
         import optuna
         import optuna.storages.journal
-    except ImportError as error:
-        raise FolksongError(
-            "a plan with a [search] needs Optuna; install it by: pip install 'folksong[search]'"
-        ) from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna

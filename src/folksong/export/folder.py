@@ -22,7 +22,7 @@ from torch import nn
 
 from folksong.audio.log_mel import FeaturePreset
 from folksong.embeddings.store import EmbeddingSpace
-from folksong.errors import FileFormatError, FolksongError
+from folksong.errors import FileFormatError, FolksongError, needs_extra
 from folksong.files import (
     atomic_path,
     atomic_write,
@@ -218,13 +218,9 @@ def _load_weights(tagger: nn.Module, path: Path, sha256: str) -> None:
 
 
 def _safetensors() -> Any:
-    try:
+    with needs_extra("an exported model", "export"):
         import safetensors
         import safetensors.torch
-    except ImportError:
-        raise FolksongError(
-            'exported models need the package safetensors, which is not installed: pip install "folksong[export]"'
-        ) from None
     return safetensors
 
 
@@ -292,10 +288,6 @@ def _first_line(error: Exception) -> str:
 
 
 def _huggingface_hub() -> Any:
-    try:
+    with needs_extra("a model of the Hub", "hub"):
         import huggingface_hub
-    except ImportError:
-        raise FolksongError(
-            'models of the Hub need the package huggingface_hub, which is not installed: pip install "folksong[hub]"'
-        ) from None
     return huggingface_hub

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from folksong.audio.log_mel import FeaturePreset, analysis_window, mel_filterbank
 from folksong.embeddings.store import EmbeddingSpace
-from folksong.errors import FolksongError
+from folksong.errors import FolksongError, needs_extra
 from folksong.files import atomic_path
 from folksong.models.checkpoint import load_head, load_model
 from folksong.models.heads import EmbeddingHead
@@ -130,12 +130,8 @@ def export_onnx(run: Run, path: str | os.PathLike[str]) -> Path:
     the whole recording. Of other embeddings it is the head alone: ``embeddings`` (batch, dimensions) in, scores out;
     the space that they must lie in is in the metadata.
     """
-    try:
+    with needs_extra("ONNX export", "export"):
         import onnx
-    except ImportError:
-        raise FolksongError(
-            'ONNX export needs the package onnx, which is not installed: pip install "folksong[export]"'
-        ) from None
     name, axes = "waveform", {0: "batch", 1: "samples"}
     if run.space is None:
         front = None if run.preset is None else Spectrogram(run.preset)

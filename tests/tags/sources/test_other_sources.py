@@ -127,7 +127,7 @@ def test_without_mutagen_the_command_to_install_it_is_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "mutagen", None)
-    with pytest.raises(FolksongError, match=r"pip install 'folksong\[library\]'"):
+    with pytest.raises(FolksongError, match=r'pip install "folksong\[library\]"'):
         fs.read_tags(tmp_path, format="library")
 
 

@@ -23,7 +23,7 @@ from folksong.drawing import fill_template, plotly_text
 from folksong.embeddings.ppmi import ppmi_vectors
 from folksong.embeddings.read_vectors import VectorSource, as_vectors
 from folksong.embeddings.tags import TagVectors, embed_tags
-from folksong.errors import FolksongError, some_of
+from folksong.errors import FolksongError, needs_extra, some_of
 from folksong.files import atomic_write
 from folksong.labels.space import LabelSpace
 from folksong.tags.sources.read_tags import Tags, as_table
@@ -194,10 +194,8 @@ def _nearest(points: npt.NDArray[np.float32]) -> list[list[int]]:
 
 
 def _umap(points: npt.NDArray[np.float32], seed: int, progress: bool) -> npt.NDArray[np.float64]:
-    try:
+    with needs_extra("a map by UMAP, not pca,", "map"):
         from umap import UMAP
-    except ModuleNotFoundError as error:
-        raise FolksongError('UMAP is not installed: pip install "folksong[map]", or choose pca') from error
     neighbours = min(15, len(points) - 1)
     start = "spectral" if len(points) > 20 else "random"
     model = UMAP(

@@ -39,7 +39,7 @@ from threadpoolctl import threadpool_limits
 from folksong.audio.decode import check_samples
 from folksong.audio.log_mel import FeaturePreset, log_mel
 from folksong.embeddings.store import EmbeddingSpace
-from folksong.errors import AudioError, FileFormatError, FolksongError, nearest
+from folksong.errors import AudioError, FileFormatError, FolksongError, nearest, needs_extra
 from folksong.files import parse_toml, read_text, reading, sha256_file
 from folksong.models.pretrained.pooling import POOLS, Pool, Pooling, Vector
 from folksong.shards.window_positions import slide, spread
@@ -239,13 +239,9 @@ def open_session(file: Path) -> tuple[Any, str]:
         FolksongError: onnxruntime is not installed.
         FileFormatError: the file is damaged, its weights lie elsewhere, or it uses operators that are not known.
     """
-    try:
+    with needs_extra("an ONNX model", "onnx"):
         import onnx
         import onnxruntime
-    except ImportError as error:
-        raise FolksongError(
-            f'ONNX models need the package {error.name}, which is not installed: pip install "folksong[onnx]"'
-        ) from None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # the same values for any number
     options.log_severity_level = 4

@@ -10,7 +10,6 @@ import os
 import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from folksong.audio.guarded import read_guarded
-from folksong.errors import FileFormatError, FolksongError
+from folksong.errors import FileFormatError, needs_extra
 from folksong.files import described, open_regular, read_bytes
 from folksong.shards.format import fields, masked_crc32c, read_varint
 
@@ -200,10 +199,8 @@ def _full_names(content: bytes) -> dict[str, str]:
 
 def read_keras_weights(path: str | os.PathLike[str]) -> Weights:
     """Return layer name -> its arrays, in Keras' order, of a model or weights file."""
-    if find_spec("h5py") is None:
-        raise FolksongError(
-            'Keras files need the package h5py, which is not installed: pip install "folksong[export]"'
-        )
+    with needs_extra("a Keras file", "export"):
+        import h5py  # noqa: F401
     with described(path):
         open_regular(path).close()
     return read_guarded(_read_hdf5, path)

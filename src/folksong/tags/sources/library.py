@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from folksong.errors import FileFormatError, FolksongError, UnclearSourceError
+from folksong.errors import FileFormatError, FolksongError, UnclearSourceError, needs_extra
 from folksong.recordings import AUDIO_EXTENSIONS, recordings_by_id
 from folksong.tags.table import Dropped, TagTable
 
@@ -211,10 +211,8 @@ def _values(tags: Any) -> Iterator[tuple[str, str]]:
 
 def import_mutagen(purpose: str) -> Any:
     """Return the package that reads and writes files' own tags."""
-    try:
+    with needs_extra(purpose, "library"):
         import mutagen
         import mutagen.apev2
         import mutagen.id3
-    except ImportError as error:
-        raise FolksongError(f"{purpose} needs mutagen: pip install 'folksong[library]'") from error
     return mutagen
