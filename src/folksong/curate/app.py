@@ -163,6 +163,8 @@ def _missing(request: Request) -> Response:
 
 
 def _refused(request: Request, error: Exception) -> Response:
+    if isinstance(error, ConflictError):
+        return JSONResponse({"error": str(error), "conflict": True}, 409)
     return JSONResponse({"error": str(error)}, 400)
 
 

@@ -295,10 +295,7 @@ def _routes(board: Board, given: Path, out: Path) -> list[Route]:
         if not all(isinstance(action, dict) for action in actions):
             raise FolksongError("an action is a JSON object")
         parsed = [Action.from_dict(action) for action in actions]
-        try:
-            await run_in_threadpool(board.act, parsed, seen)
-        except ConflictError as error:
-            return JSONResponse({"error": str(error), "state": board.state(seen)}, 409)
+        await run_in_threadpool(board.act, parsed, seen)
         return JSONResponse(await run_in_threadpool(board.state, seen))
 
     def write(request: Request) -> Response:

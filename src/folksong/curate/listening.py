@@ -436,10 +436,7 @@ def _routes(queue: Queue, session: Session) -> list[Route]:
 
         sent = await sent_json(request)
         words = [str(sent.get(name, "")) for name in ("track", "label", "decision", "was")]
-        try:
-            await run_in_threadpool(queue.decide, *words)
-        except ConflictError as error:
-            return JSONResponse({"error": str(error), "conflict": True}, 409)
+        await run_in_threadpool(queue.decide, *words)
         return JSONResponse({"progress": queue.progress()})
 
     routes: list[tuple[str, Callable[..., Any]]] = [

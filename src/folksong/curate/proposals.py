@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from folksong.curate.app import Session, View, page, sent_json
+from folksong.curate.app import ConflictError, Session, View, page, sent_json
 from folksong.errors import FolksongError
 from folksong.files import sha256_file
 from folksong.tags.cleaning.merges import merges_listed, write_reviewed
@@ -92,14 +92,15 @@ class Review:
             seen: what the person saw as decided so far.
 
         Raises:
-            FolksongError: no such merge, it was decided meanwhile, or the file changed under the app.
+            ConflictError: it was decided meanwhile.
+            FolksongError: no such merge, or the file changed under the app.
         """
         with self.lock:
             row = self._rows.get(source)
             if row is None:
                 raise FolksongError(f"no merge of {source!r} is proposed")
             if self.decisions[row] != seen:
-                raise FolksongError(f"{source!r} was decided in another window; look at it again")
+                raise ConflictError(f"{source!r} was decided in another window; look at it again")
             if not target or (target == source and decision):
                 raise FolksongError(f"{source!r} must become another tag")
             before = (row, self.merges[row], self.decisions[row])

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from folksong import journal
 from folksong.errors import FileFormatError, FolksongError, nearest
 from folksong.labels.space import Label, LabelSpace
 from folksong.tags.table import TagTable
+
+Item = TypeVar("Item")
 
 FORMAT = "folksong.curation"
 VERSION = 1
@@ -132,6 +134,19 @@ class Action:
         return self.kind
 
 
+Step = tuple[Action, tuple[Label, ...], tuple[Label, ...]]
+"""An action, and the labels before and after it."""
+
+
+def _move(kind: str, done: list[Item], undone: list[Item]) -> Item:
+    """Undo or redo: move the last of one list to the other, and return it."""
+    source, target = (done, undone) if kind == "undo" else (undone, done)
+    if not source:
+        raise FolksongError(f"there is nothing to {kind}")
+    target.append(source.pop())
+    return target[-1]
+
+
 class Curation:
     """A label space as actions leave it, with what undo and redo need.
 
@@ -142,13 +157,13 @@ class Curation:
     def __init__(self, space: LabelSpace) -> None:
         self.base = space
         self.labels = space.labels
-        self._past: list[tuple[Action, tuple[Label, ...]]] = []
-        self._future: list[tuple[Action, tuple[Label, ...]]] = []
+        self._past: list[Step] = []
+        self._future: list[Step] = []
 
     @property
     def done(self) -> tuple[Action, ...]:
         """The actions that count, in order: neither undone ones nor undo and redo."""
-        return tuple(action for action, _ in self._past)
+        return tuple(action for action, *_ in self._past)
 
     @property
     def next_undo(self) -> Action | None:
@@ -167,17 +182,11 @@ class Curation:
             FolksongError: it does not apply; the message says why.
         """
         if action.kind in ("undo", "redo"):
-            source, target = (
-                (self._past, self._future) if action.kind == "undo" else (self._future, self._past)
-            )
-            if not source:
-                raise FolksongError(f"there is nothing to {action.kind}")
-            again, labels = source.pop()
-            target.append((again, self.labels))
-            self.labels = labels
+            _, before, after = _move(action.kind, self._past, self._future)
+            self.labels = before if action.kind == "undo" else after
             return
         labels = _apply(self.labels, action)
-        self._past.append((action, self.labels))
+        self._past.append((action, self.labels, labels))
         self._future.clear()
         self.labels = labels
 
@@ -358,10 +367,10 @@ class CurationLog:
         undone: list[tuple[int, Action]] = []
         for line, action in enumerate(self.actions, 2):
             if action.kind in ("undo", "redo"):
-                source, target = (done, undone) if action.kind == "undo" else (undone, done)
-                if not source:
-                    raise FileFormatError(f"{self.path}: line {line}: there is nothing to {action.kind}")
-                target.append(source.pop())
+                try:
+                    _move(action.kind, done, undone)
+                except FolksongError as error:
+                    raise FileFormatError(f"{self.path}: line {line}: {error}") from error
             else:
                 done.append((line, action))
                 undone.clear()

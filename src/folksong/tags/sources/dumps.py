@@ -26,6 +26,7 @@ import polars as pl
 from folksong.errors import FileFormatError
 from folksong.files import kind_of, kind_of_content
 from folksong.recordings import AUDIO_EXTENSIONS
+from folksong.tags.sources.lastfm import find_dumps, read_dumps
 from folksong.tags.sources.records import NO_ID, VOTED_DOWN, Record, json_records, xml_records
 from folksong.tags.sources.streams import (
     BYTE_ORDER_MARKS_16,
@@ -49,13 +50,22 @@ NAMES_AT_ONCE = 1 << 20  # as Python's strings, which take several times the roo
 
 
 def is_dump(path: str | os.PathLike[str]) -> bool:
-    """Say whether a file or folder looks like such a dump; a folder with recordings is a music library."""
+    """Say whether a file or folder looks like such a dump; a folder with recordings is a music library.
+
+    Of a library no more is looked at than up to its first recording.
+    """
     if Path(path).is_dir():
-        names = {name for _, _, files in os.walk(path) for name in files}
-        if "tag" in names and names & TABLES_OF_TAGS.keys():
+        if find_dumps(path):
             return True
-        recordings = any(PurePosixPath(name).suffix.lower() in AUDIO_EXTENSIONS for name in names)
-        return any(map(ENDINGS.search, names)) and not recordings and not kind_of(path)
+        is_like_one = False
+        for _, folders, files in os.walk(path):
+            folders.sort()
+            if "tag" in files and not TABLES_OF_TAGS.keys().isdisjoint(files):
+                return True
+            if any(PurePosixPath(name).suffix.lower() in AUDIO_EXTENSIONS for name in files):
+                return False
+            is_like_one = is_like_one or any(map(ENDINGS.search, files))
+        return is_like_one and not kind_of(path)
     try:
         with open_decompressed(path) as stream:
             head = head_of(stream)
@@ -80,6 +90,8 @@ def read_dump(
     Raises:
         FileFormatError: it is damaged (the message says how much was read), or holds no tags of such a database.
     """
+    if tables := find_dumps(path):
+        return read_dumps(path, tables, min_weight=min_weight)
     dropped, names, blocks = Dropped(path), list[str](), list[pl.Series]()
     tag_numbers: dict[str, int] = {}
     rows, columns, weights = array("q"), array("q"), array("f")

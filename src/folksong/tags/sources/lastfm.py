@@ -14,7 +14,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -130,13 +130,10 @@ def find_dumps(folder: str | os.PathLike[str]) -> dict[str, Path] | None:
     return found if len(found) == len(COLUMNS_OF) else None
 
 
-def read_dumps(folder: str | os.PathLike[str], *, min_weight: float | None = None) -> TagTable:
-    """Read the three CSV dumps that lie in a folder."""
-    paths = find_dumps(folder)
-    if paths is None:
-        raise FolksongError(
-            f"{folder}: no dumps of a last.fm database (three files: tids.csv, tags.csv, tid_tag.csv)"
-        )
+def read_dumps(
+    folder: str | os.PathLike[str], paths: Mapping[str, Path], *, min_weight: float | None = None
+) -> TagTable:
+    """Read the three CSV dumps that `find_dumps` found in a folder."""
     dropped = Dropped(folder)
     frames = {table: read_plain_frame(path, ("tid", "tag", "val", "rowid")) for table, path in paths.items()}
     tracks, tags = (_dumped_names(paths[table], frames[table], dropped) for table in ("tids", "tags"))

@@ -17,7 +17,7 @@ from folksong.errors import FolksongError, UnclearSourceError, nearest
 from folksong.files import described
 from folksong.tags.sources.delimited import LAYOUTS, read_delimited, separator_of, write_delimited
 from folksong.tags.sources.dumps import is_dump, read_dump
-from folksong.tags.sources.lastfm import find_dumps, is_sqlite, read_dumps, read_lastfm, write_lastfm
+from folksong.tags.sources.lastfm import is_sqlite, read_lastfm, write_lastfm
 from folksong.tags.sources.library import JOIN, read_folders, read_library
 from folksong.tags.table import TagTable, rename_tags
 
@@ -170,7 +170,7 @@ def _recognise(path: str | os.PathLike[str]) -> str:
     if Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir():
         raise FolksongError(f"{path}: neither a file nor a folder; tags cannot be read from it")
     if Path(path).is_dir():
-        return "dumps" if find_dumps(path) or is_dump(path) else "folders"
+        return "dumps" if is_dump(path) else "folders"
     with described(path):
         sqlite = is_sqlite(path)
     # A name that promises SQLite is held to it, so that the message speaks of the database that was meant.
@@ -198,10 +198,11 @@ def _read(
     try:
         if delimited:
             return read_delimited(path, min_weight=min_weight, layout=layout, **options)
-        if found == "dumps" and not find_dumps(path):
-            return read_dump(path, min_weight=min_weight, progress=progress)
         if found in ("lastfm", "dumps"):
-            table = (read_lastfm if found == "lastfm" else read_dumps)(path, min_weight=min_weight)
+            if found == "lastfm":
+                table = read_lastfm(path, min_weight=min_weight)
+            else:
+                table = read_dump(path, min_weight=min_weight, progress=progress)
             if not table.weights.nnz:
                 logger.warning("%s: holds no tag of any track", path)
             return table
