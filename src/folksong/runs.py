@@ -52,6 +52,7 @@ VERSION = 1
 CONFIG_NAME = "config.json"
 REMEDY = "put back the file that the training wrote, or train again"
 LABEL_VECTORS_NAME = "label_vectors.npy"
+Which = Literal["track", "centre"]
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Scoring:
             scores by up to about 0.01.
     """
 
-    windows: Literal["track", "centre"] = "track"
+    windows: Which = "track"
     hop_seconds: float | None = None
     precision: str = "32"
 
@@ -84,7 +85,7 @@ class Scoring:
 
     def replaced(
         self,
-        windows: Literal["track", "centre"] | None = None,
+        windows: Which | None = None,
         hop_seconds: float | None = None,
         precision: str | None = None,
     ) -> "Scoring":

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from folksong.errors import FolksongError
 from folksong.models.tagger import Tagger
 from folksong.prediction import ArrayClip, score_clips, slide, spread
+from folksong.prediction.windows import centre_of
 
 WINDOW = 20_000  # samples; the waveform network needs at least 19,680
 
@@ -86,7 +87,11 @@ def test_scores_are_means_of_the_windows_in_the_order_of_the_clips(model, batch_
 
 def test_centre_window_only(model):
     audio = clips(np.random.default_rng(1))
-    found = list(score_clips(model, map(ArrayClip, audio), window_steps=WINDOW, hop_steps=1, which="centre"))
+    found = list(
+        score_clips(
+            model, [centre_of(ArrayClip(one), WINDOW) for one in audio], window_steps=WINDOW, hop_steps=1
+        )
+    )
     expected = [direct(model, clip, [max(len(clip) - WINDOW, 0) // 2]) for clip in audio]
     np.testing.assert_allclose(found, expected, atol=2e-6)
 
@@ -112,5 +117,7 @@ def test_empty_clip_and_impossible_sizes(model):
     empty = ArrayClip(np.zeros(0, np.float32))
     with pytest.raises(FolksongError, match="clip 0 holds no audio"):
         list(score_clips(model, [empty], window_steps=WINDOW, hop_steps=1))
+    with pytest.raises(FolksongError, match="clip 0 holds no audio"):
+        list(score_clips(model, [centre_of(empty, WINDOW)], window_steps=WINDOW))
     with pytest.raises(FolksongError, match="hop of 0"):
         list(score_clips(model, [empty], window_steps=WINDOW, hop_steps=0))

@@ -35,8 +35,7 @@ from folksong.metrics import average_precision, confusion, cooccurrence, roc_auc
 from folksong.models.pretrained.extractors import STATISTICS
 from folksong.prediction.predictor import settled
 from folksong.prediction.thresholds import DEFAULT_THRESHOLD, stored_thresholds
-from folksong.prediction.windows import Which
-from folksong.runs import CONFIG_NAME, Run
+from folksong.runs import CONFIG_NAME, Run, Which
 from folksong.training.config import Config
 from folksong.training.data import read_run_data, read_run_tags
 from folksong.training.resume import resume

@@ -5,7 +5,7 @@
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from folksong.files import atomic_path, describe_os_error
 from folksong.models.checkpoint import load_head
 from folksong.prediction import load_tagger
 from folksong.prediction.asked_tags import ask_for
-from folksong.prediction.windows import score_clips
+from folksong.prediction.windows import Clip, centre_of, score_clips
 from folksong.runs import Run, Scoring
 from folksong.shards.reader import ShardReader
 from folksong.stores import is_address
@@ -171,12 +171,14 @@ def score_records(
             of_tracks: npt.NDArray[np.float32] = torch.sigmoid(head(torch.from_numpy(vectors))).numpy()
         return of_tracks
     tagger = load_tagger(run, device=device, batch_size=batch_size, tags=tags, scoring=scoring)
+    clips: Iterator[Clip] = (ShardClip(reader, int(record)) for record in records)
+    if scoring.windows == "centre":
+        clips = (centre_of(clip, tagger.window_steps) for clip in clips)
     found = score_clips(
         tagger.model,
-        (ShardClip(reader, int(record)) for record in records),
+        clips,
         window_steps=tagger.window_steps,
         hop_steps=tagger.hop_steps,
-        which=scoring.windows,
         batch_size=tagger.batch_size,
         autocast=tagger.autocast,
     )

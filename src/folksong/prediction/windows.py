@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +29,6 @@ from folksong.models.tagger import Tagger
 from folksong.shards.window_positions import slide, spread
 
 Scores = npt.NDArray[np.float32]
-Which = Literal["track", "centre"]
 
 
 class Clip(Protocol):
@@ -74,6 +73,11 @@ class Window:
     def window_into(self, start: int, out: npt.NDArray[np.float32]) -> None:
         """Write the steps from `start` of the window into `out`."""
         self.clip.window_into(self.start + start, out)
+
+
+def centre_of(clip: Clip, n_steps: int) -> Window:
+    """Return the window in the middle of a clip."""
+    return Window(clip, max(clip.n_steps - n_steps, 0) // 2, n_steps if clip.n_steps else 0)
 
 
 def window_starts(n_steps: int, window_steps: int, hop_steps: int | None) -> list[int]:
@@ -148,7 +152,6 @@ def score_clips(
     *,
     window_steps: int,
     hop_steps: int | None = None,
-    which: Which = "track",
     batch_size: int = 32,
     autocast: torch.dtype | None = None,
     threads: ThreadPoolExecutor | None = None,
@@ -164,7 +167,6 @@ def score_clips(
         clips: what to score, taken as needed.
         window_steps: samples or frames of a window.
         hop_steps: steps between the beginnings of windows; None lays them side by side (`spread`).
-        which: ``"track"`` scores all windows and averages, ``"centre"`` only the one in the middle.
         batch_size: windows collected before they are scored; a GPU hears them at once.
         autocast: multiply matrices in this type; None stays in float32.
         threads: see `listening_threads`; own ones if None.
@@ -186,10 +188,7 @@ def score_clips(
         for number, clip in enumerate(clips):
             if clip.n_steps < 1:
                 raise FolksongError(f"clip {number} holds no audio")
-            if which == "centre":
-                starts = [max(clip.n_steps - window_steps, 0) // 2]
-            else:
-                starts = window_starts(clip.n_steps, window_steps, hop_steps)
+            starts = window_starts(clip.n_steps, window_steps, hop_steps)
             pending.append(_Pending(len(starts), np.zeros(n_labels)))
             for start in starts:
                 clip.window_into(start, batch[len(owners)])

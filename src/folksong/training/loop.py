@@ -144,7 +144,8 @@ class TrainingState:
         batches = build_batches(data, config, processes, batch_size)
         precision = config.runtime.precision
         tagger = build_tagger(run.front_end, data, config, run.config["tagger"].get("joint"))
-        place_labels(tagger, run)
+        if config.model.head == "joint":
+            place_labels(tagger, run)
         tagger = tagger.to(processes.device, _float_type(precision))
         small = starts_from_regression(config, len(data.parts["training"]))
         slower = fine_tuning.SLOWER if config.model.unfreeze else 1.0

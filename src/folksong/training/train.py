@@ -208,7 +208,7 @@ def _check_and_describe(
     label_vectors: LabelVectors | None,
 ) -> dict[str, Any]:
     """Check that the training can begin, and return what goes into the run's config.json."""
-    joint = joint_settings(config, label_vectors)
+    joint = None if label_vectors is None else joint_settings(config, label_vectors)
     build = build_head if front_end == EMBEDDINGS else partial(build_tagger, front_end)
     network = build(data, config, joint)
     if front_end == EMBEDDINGS:
