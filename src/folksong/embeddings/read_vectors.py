@@ -43,9 +43,9 @@ def read_vectors(source: str | os.PathLike[str], *, progress: bool = False) -> W
     return read_text_vectors(path, progress=progress)
 
 
-def as_vectors(vectors: VectorSource, *, progress: bool = False) -> WordVectors:
+def as_vectors(vectors: VectorSource) -> WordVectors:
     """Return word vectors as they are, or read them from the source that is named."""
-    return vectors if isinstance(vectors, WordVectors) else read_vectors(vectors, progress=progress)
+    return vectors if isinstance(vectors, WordVectors) else read_vectors(vectors)
 
 
 def _read_glove_package() -> StoredVectors:

@@ -26,19 +26,13 @@ class SentenceVectors(WordVectors):
 
     takes_phrases = True
 
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        model: str | os.PathLike[str] | None = None,
-        *,
-        progress: bool = False,
-    ) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, progress: bool = False) -> None:
         path = Path(path)
         self._progress = progress
         with needs_extra(f"the sentence model {path}", "sentences"):
             import onnxruntime
             from tokenizers import Tokenizer
-        network = Path(model) if model is not None else _find_network(path)
+        network = _find_network(path)
         try:
             self._tokenizer: Any = Tokenizer.from_file(str(path / "tokenizer.json"))
             options = onnxruntime.SessionOptions()

@@ -77,19 +77,17 @@ def train_skipgram(
     table: TagTable,
     tags: Sequence[str],
     *,
-    dimension: int | None = None,
     output: Output = "softmax",
     batch_size: int | None = None,
     epochs: int | None = None,
     learning_rate: float | None = None,
     seed: int = 0,
 ) -> SkipGram:
-    """Learn vectors of `tags` from the tracks that carry at least two of them.
+    """Learn vectors of N `tags`, of ⌊√N⌋ numbers, from the tracks that carry at least two of them.
 
     Args:
         table: the tags of the tracks.
         tags: the N tags, all in the table.
-        dimension: d; ⌊√N⌋ by default.
         output: "softmax" (clamped to [1e-7, 1 − 1e-7]) or "sigmoid".
         batch_size: None trains full-batch on the counts; the original took batches of 10 samples.
         epochs: at most so many; 100 (of 20 steps) full-batch, 50 (of all samples) in batches by default. Training
@@ -108,7 +106,7 @@ def train_skipgram(
         raise FolksongError(f"a skip-gram needs at least 2 tags, not {len(tags)}")
     presence = _presence(table, tags)
     rng = np.random.default_rng(seed)
-    weights = initial_weights(len(tags), dimension or int(len(tags) ** 0.5), rng)
+    weights = initial_weights(len(tags), int(len(tags) ** 0.5), rng)
     with threadpool_limits(1, "blas"):  # the same sums on any number of cores
         if batch_size is None:
             steps = [sum_samples(presence)] * FULL_BATCH_STEPS_PER_EPOCH

@@ -119,12 +119,12 @@ class Decisions:
     never: tuple[str, ...]
 
 
-def decisions_at(found: Evaluation, thresholds: Sequence[float] = THRESHOLDS) -> list[Decisions]:
-    """Return what is decided at each threshold."""
+def decisions_at(found: Evaluation) -> list[Decisions]:
+    """Return what is decided at each of `THRESHOLDS`."""
     used = found.measured
     kept = [not np.isnan(label.roc_auc.value) for label in found.labels]
     decided = []
-    for threshold in thresholds:
+    for threshold in THRESHOLDS:
         matrices = confusion(used.targets, used.scores, threshold, labels=used.labels)
         false_alarms, misses, hits = matrices[:, 0, 1], matrices[:, 1, 0], matrices[:, 1, 1]
         f1 = (2 * hits / np.maximum(2 * hits + false_alarms + misses, 1))[kept]

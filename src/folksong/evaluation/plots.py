@@ -22,11 +22,11 @@ NARROWEST_AXIS = (
 )
 
 
-def plot_labels(evaluation: Evaluation, path: str | os.PathLike[str], *, title: str | None = None) -> None:
+def plot_labels(evaluation: Evaluation, path: str | os.PathLike[str]) -> None:
     """Draw each label's ROC-AUC and PR-AUC with their intervals, sorted by ROC-AUC, and write the picture.
 
     Labels whose figures are undefined are left out. Chance is drawn beside both: 0.5, and the share of tracks that
-    carry the label. Without a title, part, tracks and macro averages are named.
+    carry the label. Part, tracks and macro averages are named above.
     """
     from matplotlib.figure import Figure
 
@@ -50,7 +50,7 @@ def plot_labels(evaluation: Evaluation, path: str | os.PathLike[str], *, title: 
     left.set_ylim(-0.7, len(shown) - 0.3)
     left.set_xlim(min(0.45, float(left.dataLim.x0) - 0.02), 1.01)
     right.set_xlim(-0.02, 1.01)
-    figure.suptitle(title or _title(evaluation), fontsize=11)
+    figure.suptitle(_title(evaluation), fontsize=11)
     write_picture(figure, path)
 
 

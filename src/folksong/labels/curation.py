@@ -450,7 +450,7 @@ def apply_logs(
     return Replay(curation.space, n_actions, n_agreed, tuple(conflicts))
 
 
-def propose_split(label: Label, table: TagTable, *, seed: int = 0) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def propose_split(label: Label, table: TagTable) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Cut a label's tags in two by their company: spherical 2-means of co-occurrence vectors, most frequent first.
 
     Tags that co-occur with nothing stay in the first half, which is that of the most frequent tag.
@@ -468,7 +468,7 @@ def propose_split(label: Label, table: TagTable, *, seed: int = 0) -> tuple[tupl
     placed = np.flatnonzero(vectors.any(axis=1))
     if len(placed) < 2:
         raise FolksongError(f"{label.name!r}: fewer than two of its tags share tracks with others")
-    means = SphericalKMeans(2, seed=seed, n_threads=1).fit(vectors[placed[:MOST_CUT]])
+    means = SphericalKMeans(2, n_threads=1).fit(vectors[placed[:MOST_CUT]])
     half = dict(zip([known[row] for row in placed], means.predict(vectors[placed]).tolist(), strict=True))
     first = half[known[placed[0]]]
     parts = (

@@ -301,7 +301,7 @@ def plot_dendrogram(clustering: GenreClustering, path: str | os.PathLike[str]) -
     write_picture(figure, path, dpi=DPI)
 
 
-def tsne(clustering: GenreClustering, *, seed: int = 0) -> npt.NDArray[np.float32]:
+def tsne(clustering: GenreClustering) -> npt.NDArray[np.float32]:
     """Return the tags in two dimensions by t-SNE (van der Maaten and Hinton 2008) of their distances: (n, 2).
 
     It needs scikit-learn (``folksong[map]``).
@@ -313,17 +313,17 @@ def tsne(clustering: GenreClustering, *, seed: int = 0) -> npt.NDArray[np.float3
     settings = {"metric": "precomputed", "init": "random", "method": "exact"}
     with threadpool_limits(1):  # threads only wait for each other on so few tags
         plane: npt.NDArray[np.float32] = TSNE(
-            perplexity=perplexity, random_state=seed, **settings
+            perplexity=perplexity, random_state=0, **settings
         ).fit_transform(clustering.distances)
     return plane
 
 
-def plot_tsne(clustering: GenreClustering, path: str | os.PathLike[str], *, seed: int = 0) -> None:
+def plot_tsne(clustering: GenreClustering, path: str | os.PathLike[str]) -> None:
     """Plot the tags by `tsne`, coloured by cluster."""
     from matplotlib.figure import Figure
 
     assert clustering.numbers is not None
-    plane = tsne(clustering, seed=seed)
+    plane = tsne(clustering)
     figure = Figure(figsize=(9, 9), layout="constrained")
     axes = figure.subplots()
     axes.scatter(plane[:, 0], plane[:, 1], c=[f"C{number % 10}" for number in clustering.numbers], s=20)

@@ -154,7 +154,6 @@ class WindowLoader:
         workers: threads that make batches ahead; 0 makes each when it is asked for.
         rank: this process, from 0.
         world_size: number of processes; each gets its part of every global batch.
-        pin_memory: page-locked batches, which copy to a GPU asynchronously.
     """
 
     def __init__(
@@ -167,7 +166,6 @@ class WindowLoader:
         workers: int = 0,
         rank: int = 0,
         world_size: int = 1,
-        pin_memory: bool = False,
     ) -> None:
         if batch_size < 1 or workers < 0 or not 0 <= rank < world_size:
             raise FolksongError(
@@ -178,7 +176,7 @@ class WindowLoader:
         self.shuffle, self.drop_last, self.seed = shuffle, drop_last, dataset.seed
         self.rank, self.world_size = rank, world_size
         self.epoch = self.position = self._resume_at = 0
-        self._pool = _BufferPool(pin_memory)
+        self._pool = _BufferPool()
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that iterating gives."""
@@ -250,15 +248,12 @@ class WindowLoader:
 class _BufferPool:
     """Memory for batches, reused when nothing refers to a batch any more."""
 
-    def __init__(self, pin_memory: bool) -> None:
-        self._pin_memory = pin_memory
+    def __init__(self) -> None:
         self._buffers: list[npt.NDArray[np.float32]] = []
         self._lock = threading.Lock()
 
     def take(self, shape: tuple[int, ...]) -> torch.Tensor:
         """Return an uninitialised float32 tensor."""
-        if self._pin_memory:
-            return torch.empty(shape, pin_memory=True)  # PyTorch itself reuses pinned memory
         with self._lock:
             for buffer in self._buffers:
                 if buffer.shape == shape and sys.getrefcount(buffer) <= _IDLE_REFERENCES:
@@ -268,11 +263,8 @@ class _BufferPool:
                 self._buffers.append(buffer)
             return torch.from_numpy(buffer)
 
-    def __getstate__(self) -> bool:
-        return self._pin_memory
-
-    def __setstate__(self, pin_memory: bool) -> None:
-        self.__init__(pin_memory)  # type: ignore[misc]
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _BufferPool, ()
 
 
 def _fresh(shape: tuple[int, ...]) -> npt.NDArray[np.float32]:

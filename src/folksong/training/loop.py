@@ -326,7 +326,7 @@ def fit(
                         )
                         if any_broken:
                             what = f"the loss became {own}" if broken else None
-                            _end_naming_tracks(processes, what, data, "training", batch, counts.step)
+                            _end_naming_tracks(processes, what, data, batch, counts.step)
                         state.scaler.scale(loss / per_step).backward()  # type: ignore[no-untyped-call]
                     counts.loss_sum += total / processes.world_size
                     counts.loss_count += 1
@@ -619,9 +619,9 @@ def describe_batch(
 
 
 def _end_naming_tracks(
-    processes: Processes, what: str | None, data: TrainingData, part: str, batch: Batch, step: int
+    processes: Processes, what: str | None, data: TrainingData, batch: Batch, step: int
 ) -> None:
-    names = track_names(data, part, batch["index"])
+    names = track_names(data, "training", batch["index"])
     message = None if what is None else describe_batch(what, step, names, batch["x"])
     processes.stop_for(processes.gather(message))
 

@@ -10,7 +10,6 @@ import os
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Collection
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
@@ -126,12 +125,12 @@ def _numbered(name: str, times: Counter[str]) -> str:
     return name if times[name] == 1 else f"{name}{TWICE}{times[name]}"
 
 
-def read_plain_frame(path: str | os.PathLike[str], names: Collection[str]) -> pl.DataFrame:
-    """Read a table of one or more columns as strings; its first line is a header if it has one of these names."""
+def read_plain_frame(path: str | os.PathLike[str]) -> pl.DataFrame:
+    """Read a table of a last.fm database as strings; its first line is a header if it has the name of a column."""
     data = utf8_bytes(path, read_bytes(path))
     first = data.split(b"\n", 1)[0].decode("utf-8", "replace").strip()
     separator = find_separator(path, data) if any(mark in first for mark in SEPARATORS) else ","
-    header = {plain(cell) for cell in first.split(separator)} & set(names)
+    header = {plain(cell) for cell in first.split(separator)} & {"tid", "tag", "val", "rowid"}
     try:
         return pl.read_csv(io.BytesIO(data), separator=separator, has_header=bool(header), infer_schema=False)
     except pl.exceptions.PolarsError as error:

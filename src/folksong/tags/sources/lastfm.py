@@ -135,7 +135,7 @@ def read_dumps(
 ) -> TagTable:
     """Read the three CSV dumps that `find_dumps` found in a folder."""
     dropped = Dropped(folder)
-    frames = {table: read_plain_frame(path, ("tid", "tag", "val", "rowid")) for table, path in paths.items()}
+    frames = {table: read_plain_frame(path) for table, path in paths.items()}
     tracks, tags = (_dumped_names(paths[table], frames[table], dropped) for table in ("tids", "tags"))
     frame = frames["tid_tag"]
     named = {plain(name): name for name in frame.columns}
