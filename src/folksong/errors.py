@@ -62,6 +62,11 @@ def needs_extra(what: str, extra: str) -> Iterator[None]:
         ) from error
 
 
+def first_line(error: Exception, most: int = 200) -> str:
+    """Return the first line of what an error of another library says, or else its kind."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:most]
+
+
 def nearest(word: str, known: list[str] | tuple[str, ...]) -> str:
     """Return a hint ``; did you mean 'x'?`` with the known word nearest to `word`, or an empty string.
 

@@ -28,7 +28,6 @@ from filelock import FileLock, Timeout
 
 from folksong.errors import FileFormatError, FolksongError
 
-HASH_BLOCK_BYTES = 1 << 20
 SECONDS_TO_LOCK = 1.0  # at most, for a process that begins to write a file
 MAPPED_BYTES = 32 << 20  # larger files are mapped rather than read
 
@@ -501,11 +500,8 @@ def sha256_json(content: Any) -> str:
 
 def sha256_file(path: str | os.PathLike[str]) -> str:
     """Return the SHA-256 of a file's bytes as 64 hexadecimal digits."""
-    digest = hashlib.sha256()
     with open_regular(path) as stream:
-        while block := stream.read(HASH_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 def sync_folder(folder: Path) -> None:

@@ -99,7 +99,7 @@ class Scoring:
 
 @dataclass(frozen=True)
 class Run:
-    """A run on disk. `Run.open` reads one, `Run.create` begins one.
+    """A run on disk, which may stand where its folder may. `Run.open` reads one, `Run.create` begins one.
 
     Args:
         path: the folder.
@@ -131,12 +131,14 @@ class Run:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "Run":
-        """Read a run's folder.
+        """Read a run's folder; a run that is open is returned as it is.
 
         Raises:
             FolksongError: there is no run.
             FileFormatError: the ``config.json`` is not one of a run, or of another version, damaged, or was edited.
         """
+        if isinstance(path, Run):
+            return path
         folder = Path(path)
         file = folder / CONFIG_NAME
         if not folder.is_dir():
@@ -165,6 +167,9 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run({os.fspath(self.path)!r})"
+
+    def __fspath__(self) -> str:
+        return os.fspath(self.path)
 
     @cached_property
     def labels(self) -> LabelSpace:

@@ -161,7 +161,7 @@ def compare(
     """
     if len(runs) < 2:
         raise FolksongError("a comparison needs two or more runs")
-    opened = [run if isinstance(run, Run) else Run.open(run) for run in runs]
+    opened = [Run.open(run) for run in runs]
     scored = same_tracks([current_evaluation(run, part).tracks for run in opened])
     groups = [Group(run.path.name, None, run.front_end, (run,), (row,)) for row, run in enumerate(opened)]
     measuring = partial(measure_tracks, n_resamples=n_resamples, level=level, seed=seed)

@@ -102,7 +102,7 @@ def evaluate(
     Raises:
         FolksongError: shards or tags are missing or of another kind, or no track of the part has a label.
     """
-    opened = run if isinstance(run, Run) else Run.open(run)
+    opened = Run.open(run)
     tuned = stored_thresholds(opened)
     stored = opened.scoring if tuned is None else tuned.scoring
     scoring = settled(stored.replaced(windows, hop_seconds, precision), device)
@@ -122,7 +122,7 @@ def evaluate(
     found = measure(
         tracks,
         thresholds=fixed if tuned is None else tuned.array(opened.labels.names),
-        run=os.fspath(run.path if isinstance(run, Run) else run),
+        run=os.fspath(run),
         part=part,
         n_resamples=n_resamples,
         level=level,
@@ -169,7 +169,7 @@ def write_label_arrays(
             the diagonal.
         progress: show a bar.
     """
-    opened = run if isinstance(run, Run) else Run.open(run)
+    opened = Run.open(run)
 
     @cache
     def used() -> ScoredTracks:

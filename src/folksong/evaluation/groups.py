@@ -74,15 +74,15 @@ def open_runs(paths: Sequence[Run | str | os.PathLike[str]]) -> list[NamedRun]:
     """
     found: list[tuple[Run, str | None, str | None]] = []
     for path in paths:
-        folder = path.path if isinstance(path, Run) else Path(path)
-        if not isinstance(path, Run) and (folder / EXPERIMENT_NAME).is_file():
+        folder = Path(path)
+        if (folder / EXPERIMENT_NAME).is_file():
             cells = [cell for cell in _read_cells(folder) if cell["done"]]
             if not cells:
                 raise FolksongError(f"{folder}: no cell of this experiment is finished yet")
             with reading(folder / EXPERIMENT_NAME):
                 found += [(Run.open(folder / cell["run"]), cell["space"], cell["loss"]) for cell in cells]
             continue
-        run = path if isinstance(path, Run) else Run.open(folder)
+        run = Run.open(path)
         above = folder.absolute().parent.parent
         cells = _read_cells(above) if (above / EXPERIMENT_NAME).is_file() else []
         own = next((cell for cell in cells if cell["run"] == f"runs/{folder.name}"), None)

@@ -50,7 +50,7 @@ def tune_thresholds(
     Raises:
         FolksongError: as `folksong.evaluation.evaluate.evaluate`.
     """
-    opened = run if isinstance(run, Run) else Run.open(run)
+    opened = Run.open(run)
     if part == "test":
         logger.warning("thresholds tuned on the test part make its decisions look better than they are")
     chosen = settled(opened.scoring if scoring is None else scoring, device)

@@ -148,7 +148,7 @@ def evaluate_unseen(
 
 def _open_joint(run: Run | str | os.PathLike[str]) -> tuple[Run, Config]:
     """Return a run in the joint space that word vectors belong to, and its settings; refuse any other."""
-    opened = run if isinstance(run, Run) else Run.open(run)
+    opened = Run.open(run)
     config = Config.from_dict(opened.config["settings"])
     if config.model.head != "joint":
         raise FolksongError(f"{opened.path}: only a run with the head joint scores tags that it never had")

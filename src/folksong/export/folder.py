@@ -22,7 +22,7 @@ from torch import nn
 
 from folksong.audio.log_mel import FeaturePreset
 from folksong.embeddings.store import EmbeddingSpace
-from folksong.errors import FileFormatError, FolksongError, needs_extra
+from folksong.errors import FileFormatError, FolksongError, first_line, needs_extra
 from folksong.files import (
     atomic_path,
     atomic_write,
@@ -244,7 +244,7 @@ def fetch_model(name: str) -> Path:
     try:
         place = hub.snapshot_download(found["repo"], revision=found["revision"], allow_patterns=list(FILES))
     except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
-        raise FolksongError(f"{name}: cannot be fetched ({_first_line(error)})") from error
+        raise FolksongError(f"{name}: cannot be fetched ({first_line(error)})") from error
     return Path(place)
 
 
@@ -266,11 +266,11 @@ def push_to_hub(
     if found is None or found["revision"]:
         raise FolksongError(f"{name}: say where it goes as hf://user/name")
     with ExitStack() as stack:
-        if not isinstance(model, Run) and is_exported(model):
+        if is_exported(model):
             folder = Path(model)
         else:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            export_folder(model if isinstance(model, Run) else Run.open(model), folder)
+            export_folder(Run.open(model), folder)
         listed = [(file, (folder / file).stat().st_size) for file in FILES]
         if not dry_run:
             hub = _huggingface_hub()
@@ -279,12 +279,8 @@ def push_to_hub(
                 api.create_repo(found["repo"], private=private, exist_ok=True)
                 api.upload_folder(repo_id=found["repo"], folder_path=folder, allow_patterns=list(FILES))
             except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
-                raise FolksongError(f"{name}: cannot be uploaded ({_first_line(error)})") from error
+                raise FolksongError(f"{name}: cannot be uploaded ({first_line(error)})") from error
     return listed
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _huggingface_hub() -> Any:

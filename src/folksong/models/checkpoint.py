@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from folksong.embeddings.store import EMBEDDINGS
-from folksong.errors import FileFormatError, FolksongError
+from folksong.errors import FileFormatError, FolksongError, first_line
 from folksong.files import atomic_write, reading
 from folksong.labels.space import LabelSpace
 from folksong.models.heads import EmbeddingHead
@@ -55,8 +55,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
                     _check_pickle(archive.read(member))
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # PyTorch's reader fails in many ways on what it does not expect
-        cause = (str(error).splitlines() or [type(error).__name__])[0][:100]
-        raise FileFormatError(f"{path}: cut or damaged ({cause})") from error
+        raise FileFormatError(f"{path}: cut or damaged ({first_line(error, 100)})") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise FileFormatError(f"{path}: not a checkpoint of folksong")
     return content

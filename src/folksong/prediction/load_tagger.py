@@ -71,8 +71,8 @@ def load_tagger(
     chosen, tags = find_device(device), tuple(tags)
     if str(run).startswith(SCHEME):
         run = fetch_model(str(run))
-    folder = not isinstance(run, Run) and is_exported(run)
-    if tags and (folder or not (isinstance(run, Run) or (Path(run) / CONFIG_NAME).is_file())):
+    folder = is_exported(run)
+    if tags and (folder or not (Path(run) / CONFIG_NAME).is_file()):
         raise FolksongError(f"{run}: no run in the joint space, which any tag can be asked of")
     if chosen.type == "cpu":
         keep_memory()  # doubles the speed of the waveform network
@@ -90,7 +90,7 @@ def load_tagger(
     if thresholds is not None and wanted != found.scoring:
         thresholds = None
         if scoring is None:
-            logger.warning("%s: %s", run.path if isinstance(run, Run) else run, OTHER_SCORING)
+            logger.warning("%s: %s", os.fspath(run), OTHER_SCORING)
     return LoadedTagger(
         found.model, found.names, found.audio, hop_seconds=wanted.hop_seconds, device=chosen,
         batch_size=batch_size, precision=wanted.precision, thresholds=thresholds,
@@ -130,9 +130,9 @@ def _exported(folder: str) -> _Network | HeadTagger:
 
 
 def _of_run(run: Run | str | os.PathLike[str], tags: tuple[str, ...]) -> _Network | HeadTagger:
-    if not isinstance(run, Run) and not Path(run).exists() and (hint := nearest(str(run), (*NETWORKS,))):
+    if not Path(run).exists() and (hint := nearest(str(run), (*NETWORKS,))):
         raise FolksongError(f"{run}: no such folder, nor a pretrained network{hint}")
-    opened = run if isinstance(run, Run) else Run.open(run)
+    opened = Run.open(run)
     if opened.space is not None:
         return HeadTagger.of_run(opened, tags)
     model = load_model(opened)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from folksong.audio.decode import LongRecording, decode, is_long
 from folksong.drawing import short_name, write_picture
-from folksong.errors import AudioError, FolksongError
+from folksong.errors import AudioError, FolksongError, first_line
 from folksong.files import write_csv
 from folksong.models.hardware import choose_precision
 from folksong.models.inference import prepared
@@ -339,8 +339,9 @@ def find_device(wanted: str | torch.device | None = None) -> torch.device:
         device = torch.device(wanted)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise FolksongError(f"no device {str(wanted)!r} here ({reason}); 'cpu' always works") from error
+        raise FolksongError(
+            f"no device {str(wanted)!r} here ({first_line(error)}); 'cpu' always works"
+        ) from error
     return device
 
 

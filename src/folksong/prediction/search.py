@@ -54,7 +54,7 @@ def search(
     Raises:
         FolksongError: no recording, or the run has no joint space or no known word.
     """
-    opened = run if isinstance(run, Run) else Run.open(run)
+    opened = Run.open(run)
     tagger = load_tagger(opened, device=device, precision="32")
     layer = joint_output(tagger.network)
     ask_for(tagger.network, opened, (query,))

@@ -24,7 +24,6 @@ import numpy.typing as npt
 from folksong.audio.log_mel import FeaturePreset, window_steps
 from folksong.errors import FileFormatError, FolksongError
 from folksong.files import (
-    HASH_BLOCK_BYTES,
     atomic_write,
     but_it_is,
     described,
@@ -149,10 +148,7 @@ def build_index(shard: str | os.PathLike[str]) -> ShardIndex:
 
 def sha256_of(data: Bytes) -> str:
     """Return the SHA-256 of a mapped file."""
-    digest = hashlib.sha256()
-    for start in range(0, len(data), HASH_BLOCK_BYTES):
-        digest.update(data[start : start + HASH_BLOCK_BYTES].data)
-    return digest.hexdigest()
+    return hashlib.sha256(data.data).hexdigest()
 
 
 class IndexBuilder:

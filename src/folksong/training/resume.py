@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from folksong.embeddings.store import EMBEDDINGS
@@ -45,7 +46,7 @@ def resume(
                 f"a resumed run keeps its setting {name!r}{nearest(name, CHANGEABLE)}; new ones can be given for "
                 f"{', '.join(CHANGEABLE)}"
             )
-    folder = run.path if isinstance(run, Run) else run
+    folder = Path(run)
 
     def begin(processes: Processes) -> tuple[Run, TrainingData, Config]:
         opened = Run.open(folder)
@@ -55,9 +56,7 @@ def resume(
         settings = settings.with_changes(**changes)
         return opened, read_run_data(opened, shards, settings), settings
 
-    if not isinstance(run, Run):
-        run = Run.open(run)
-    if run.front_end == EMBEDDINGS:
+    if Run.open(run).front_end == EMBEDDINGS:
         return finish_head(*begin(Processes()))
     shown = sys.stderr.isatty() if progress is None else progress
     return run_training(begin, Config().with_changes(**changes), progress=shown)

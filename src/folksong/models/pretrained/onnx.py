@@ -39,7 +39,7 @@ from threadpoolctl import threadpool_limits
 from folksong.audio.decode import check_samples
 from folksong.audio.log_mel import FeaturePreset, log_mel
 from folksong.embeddings.store import EmbeddingSpace
-from folksong.errors import AudioError, FileFormatError, FolksongError, nearest, needs_extra
+from folksong.errors import AudioError, FileFormatError, FolksongError, first_line, nearest, needs_extra
 from folksong.files import parse_toml, read_text, reading, sha256_file
 from folksong.models.pretrained.pooling import POOLS, Pool, Pooling, Vector
 from folksong.shards.window_positions import slide, spread
@@ -196,7 +196,7 @@ class OnnxExtractor:
             try:
                 (values,) = self.session.run([self.output], {self.name: windows})
             except Exception as error:  # onnxruntime's own classes differ from version to version
-                reason = str(error).splitlines()[0][:200]
+                reason = first_line(error)
                 raise FileFormatError(f"{self.file}: cannot hear {windows.shape}: {reason}") from error
             values = np.atleast_1d(np.asarray(values, np.float32))
             if "window" in self.shape:

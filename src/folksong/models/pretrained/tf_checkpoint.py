@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from folksong.audio.guarded import read_guarded
-from folksong.errors import FileFormatError, needs_extra
+from folksong.errors import FileFormatError, first_line, needs_extra
 from folksong.files import described, open_regular, read_bytes
 from folksong.shards.format import fields, masked_crc32c, read_varint
 
@@ -229,9 +229,7 @@ def _read_hdf5(path: str) -> Weights:
     except FileFormatError:
         raise
     except (OSError, KeyError, TypeError, ValueError) as error:
-        raise FileFormatError(
-            f"{path}: not a Keras 2 HDF5 model ({str(error).splitlines()[0][:100]})"
-        ) from error
+        raise FileFormatError(f"{path}: not a Keras 2 HDF5 model ({first_line(error, 100)})") from error
 
 
 def _text(name: bytes | str) -> str:

@@ -16,7 +16,7 @@ from typing import Literal
 
 import polars as pl
 
-from folksong.errors import FileFormatError, FolksongError, UnclearSourceError
+from folksong.errors import FileFormatError, FolksongError, UnclearSourceError, first_line
 from folksong.files import kind_of_content
 from folksong.tags.sources.streams import (
     BYTE_ORDER_MARK,
@@ -113,7 +113,7 @@ def _read_csv(path: str | os.PathLike[str], data: bytes, separator: str, quotes:
         if max(map(len, lines)) > len(lines[0]):
             raise _too_many_cells(path, lines) from error
         raise UnclearSourceError(
-            f"{path}: not a well-formed table ({str(error).splitlines()[0][:200]}); it was read with separator "
+            f"{path}: not a well-formed table ({first_line(error)}); it was read with separator "
             f"{separator!r} and quotes {'on' if quotes else 'off'}: choose others",
             separator="CHAR",
             quotes=False,
@@ -134,9 +134,7 @@ def read_plain_frame(path: str | os.PathLike[str]) -> pl.DataFrame:
     try:
         return pl.read_csv(io.BytesIO(data), separator=separator, has_header=bool(header), infer_schema=False)
     except pl.exceptions.PolarsError as error:
-        raise FileFormatError(
-            f"{path}: not a well-formed table ({str(error).splitlines()[0][:200]})"
-        ) from error
+        raise FileFormatError(f"{path}: not a well-formed table ({first_line(error)})") from error
 
 
 def _ragged_frame(lines: list[list[str]]) -> pl.DataFrame:
@@ -302,7 +300,7 @@ def read_parquet(path: str | os.PathLike[str], data: bytes | None = None) -> pl.
         return pl.read_parquet(io.BytesIO(read_bytes(path) if data is None else data))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise FileFormatError(
-            f"{path}: a damaged Parquet file ({str(error).splitlines()[0][:200]}); fetch or write it again"
+            f"{path}: a damaged Parquet file ({first_line(error)}); fetch or write it again"
         ) from error
 
 
