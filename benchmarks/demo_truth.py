@@ -8,7 +8,7 @@ The truth of a tag is its concept (metal, sad, 1980s, ...); opinions and private
 import numpy as np
 
 import folksong as fs
-from folksong.demo.folksonomy import build_folksonomy
+from folksong.demo.corpus import build_folksonomy
 from folksong.demo.recipes import plan_pieces, read_recipes
 from folksong.labels.analysis.diff import adjusted_rand_index, contingency
 

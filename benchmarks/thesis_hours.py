@@ -25,7 +25,7 @@ import torch
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from folksong.experiment.read_plan import read_plan
+from folksong.experiment.plan import read_plan
 from folksong.models.hardware import choose_precision, keep_memory
 from folksong.models.tagger import Tagger
 from folksong.training.optimizer import build_optimizer

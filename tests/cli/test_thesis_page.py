@@ -10,7 +10,7 @@ import numpy as np
 from click.testing import CliRunner
 
 from folksong.cli import main
-from folksong.demo.folksonomy import build_folksonomy
+from folksong.demo.corpus import build_folksonomy
 from folksong.demo.recipes import plan_pieces, read_recipes
 from folksong.labels import LabelSpace
 from folksong.labels.dictionary import read_tag_dictionary

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from folksong.demo.folksonomy import Folksonomy, build_folksonomy, build_vocabulary, true_concepts
+from folksong.demo.corpus import Folksonomy, build_folksonomy, build_vocabulary, true_concepts
 from folksong.demo.recipes import Piece, plan_pieces, read_data, read_recipes
 from folksong.labels.top import SUBJECTIVE_TAGS
 

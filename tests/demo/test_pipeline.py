@@ -67,7 +67,7 @@ def test_it_leaves_what_the_commands_take(finished: tuple[DemoResult, list[Stage
 
 def test_16_a5_the_learned_labels_know_each_genre_once(tmp_path: Path) -> None:
     """One label a genre, with its spellings and near synonyms, named after it; learned from the training part."""
-    from folksong.demo.folksonomy import build_folksonomy
+    from folksong.demo.corpus import build_folksonomy
     from folksong.demo.recipes import plan_pieces, read_recipes
     from folksong.labels import LabelSpace
     from folksong.tags.sources.lastfm import write_lastfm

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from folksong.errors import FileFormatError, FolksongError
+from folksong.experiment.plan import read_plan
 from folksong.experiment.prepare import build_spaces, loss_of, make_cells
-from folksong.experiment.read_plan import read_plan
 from folksong.tags.table import TagTable
 from folksong.training.config import Config
 

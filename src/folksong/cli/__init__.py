@@ -10,7 +10,6 @@ import folksong as fs
 from folksong import __version__
 from folksong.cli import label_study  # noqa: F401 (it adds its commands to labels)
 from folksong.cli.apps import curate, serve
-from folksong.cli.audio import audio
 from folksong.cli.command import (
     File,
     FolksongCommand,
@@ -21,13 +20,12 @@ from folksong.cli.command import (
     log_to_stderr,
     wants_progress,
 )
-from folksong.cli.demo import demo
 from folksong.cli.embeddings import embeddings, models
 from folksong.cli.evaluate import compare, evaluate, report
-from folksong.cli.experiment import experiment
+from folksong.cli.experiment import demo, experiment
 from folksong.cli.labels import labels
 from folksong.cli.predict import export, predict, search
-from folksong.cli.shards import shards
+from folksong.cli.shards import audio, shards
 from folksong.cli.tags import tags
 from folksong.cli.train import config, train
 

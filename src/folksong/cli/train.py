@@ -238,7 +238,7 @@ def _resume(run: str, options: dict[str, Any]) -> Any:
 def _settings(changes: Sequence[str]) -> dict[str, Any]:
     if not changes:
         return {}
-    from folksong.experiment.read_plan import read_settings
+    from folksong.experiment.plan import read_settings
 
     settings = read_settings(changes)
     if others := settings.keys() & {"front_end", "shards", "run", "progress"}:

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from folksong.embeddings.glove import read_text_vectors
-from folksong.embeddings.sentences import SentenceVectors
-from folksong.embeddings.tfhub import HubVectors
+from folksong.embeddings.sentences import HubVectors, SentenceVectors
 from folksong.embeddings.word2vec import FASTTEXT_MAGIC, read_binary_vectors
 from folksong.embeddings.words import StoredVectors, WordVectors
 from folksong.errors import FileFormatError, needs_extra

@@ -13,9 +13,8 @@ from tqdm import tqdm
 
 from folksong.errors import FolksongError
 from folksong.evaluation.groups import EXPERIMENT_FORMAT, EXPERIMENT_NAME, EXPERIMENT_VERSION
-from folksong.experiment.plan import Plan
+from folksong.experiment.plan import Plan, read_plan
 from folksong.experiment.prepare import SPLIT_NAME, TAKES_VECTORS, Cell, loss_of, prepare
-from folksong.experiment.read_plan import read_plan
 from folksong.files import locked, write_json
 from folksong.training.config import Config
 

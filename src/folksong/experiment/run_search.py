@@ -26,9 +26,8 @@ import numpy as np
 from folksong.errors import FolksongError, needs_extra
 from folksong.evaluation.common_tags import common_tags, project
 from folksong.evaluation.evaluate import current_evaluation
-from folksong.experiment.plan import Plan, Range, Search, at_key
+from folksong.experiment.plan import Plan, Range, Search, at_key, lay_over, make_plan, read_plan
 from folksong.experiment.prepare import Prepared, prepare
-from folksong.experiment.read_plan import lay_over, make_plan, read_plan
 from folksong.experiment.run_experiment import run_cell
 from folksong.files import is_locked, locked, sha256_json, write_json
 from folksong.labels.space import LabelSpace
