@@ -1,8 +1,9 @@
 """Vectors of whole tags from a local folder: of a sentence model, or of a TF-Hub SavedModel.
 
-A sentence model is an ONNX network and its tokenizer. The folder holds ``tokenizer.json`` and ``model.onnx`` (or ``onnx/model.onnx``, or one single ``*.onnx`` file), as
-sentence-transformers models are published. The tokens' last hidden states are averaged under the attention mask.
-Nothing is ever downloaded. A SavedModel (such as Wiki-words-250-with-normalization) needs TensorFlow.
+A sentence model is an ONNX network and its tokenizer: ``tokenizer.json`` and ``model.onnx`` (or ``onnx/model.onnx``, or
+one single ``*.onnx`` file), as sentence-transformers models are published. The tokens' last hidden states are averaged
+under the attention mask. Nothing is ever downloaded. A SavedModel (such as Wiki-words-250-with-normalization) needs
+TensorFlow.
 """
 
 import hashlib
