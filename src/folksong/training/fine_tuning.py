@@ -20,7 +20,8 @@ from folksong.models.pretrained.musicnn import DEFAULT_LAYERS, DEFAULT_POOL, N_F
 from folksong.models.pretrained.network_with_head import NetworkWithHead
 from folksong.training.config import Config
 from folksong.training.data import TrainingData
-from folksong.training.fit_head import Examples, Loss, fit_head, learns_softmax
+from folksong.training.fit_head import Examples, Loss, fit_head
+from folksong.training.losses import learns_softmax
 
 logger = logging.getLogger(__name__)
 

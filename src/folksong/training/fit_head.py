@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from scipy import special
 from torch import Tensor, nn
@@ -26,7 +25,7 @@ from torch.nn import functional
 from folksong.errors import FolksongError
 from folksong.metrics import summarise
 from folksong.models.heads import LAST_KNOT, N_KNOTS, EmbeddingHead
-from folksong.training.config import LossSettings
+from folksong.training.losses import softmax_loss
 from folksong.training.optimizer import minimise
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -160,22 +159,6 @@ def _knots(x: Tensor) -> Tensor:
     widths = knots.diff(dim=0)
     widths[widths < LEAST_DEVIATION * knots.abs().amax(dim=0)] = 0
     return torch.cat([knots[:1], knots[:1] + widths.cumsum(dim=0)])
-
-
-def is_exclusive(targets: npt.NDArray[np.generic] | Tensor) -> bool:
-    """Say whether each track carries exactly one of two or more labels: (n, n_labels) of 0 and 1."""
-    return targets.shape[1] > 1 and bool((targets.sum(1) == 1).all())
-
-
-def learns_softmax(targets: npt.NDArray[np.generic], loss: LossSettings) -> bool:
-    """Say whether a head learns the softmax: each track carries one label, and the loss is plain cross-entropy."""
-    plain = loss.chosen == "bce" and loss.weights == "ignore" and not loss.label_smoothing
-    return plain and loss.absent_weight == 1 and is_exclusive(targets)
-
-
-def softmax_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return the cross-entropy of the softmax over all labels, averaged over tracks."""
-    return -(targets * torch.log_softmax(logits, dim=1)).sum(dim=1).mean()
 
 
 def _summed(loss_of: Loss) -> Loss:

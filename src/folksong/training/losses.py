@@ -14,6 +14,8 @@ easy ones (p below a margin) not at all.
 
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -206,3 +208,19 @@ def nearest_similarity(present: Tensor, unit_vectors: Tensor, has_vector: Tensor
         looked_up = similarities[row_of[order[:, place]]]
         nearest = torch.where(place < counts, torch.maximum(nearest, looked_up), nearest)
     return torch.where((counts > 0) & has_vector, nearest, 1.0)
+
+
+def is_exclusive(targets: npt.NDArray[np.generic] | Tensor) -> bool:
+    """Say whether each track carries exactly one of two or more labels: (n, n_labels) of 0 and 1."""
+    return targets.shape[1] > 1 and bool((targets.sum(1) == 1).all())
+
+
+def learns_softmax(targets: npt.NDArray[np.generic], loss: LossSettings) -> bool:
+    """Say whether a head learns the softmax: each track carries one label, and the loss is plain cross-entropy."""
+    plain = loss.chosen == "bce" and loss.weights == "ignore" and not loss.label_smoothing
+    return plain and loss.absent_weight == 1 and is_exclusive(targets)
+
+
+def softmax_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return the cross-entropy of the softmax over all labels, averaged over tracks."""
+    return -(targets * torch.log_softmax(logits, dim=1)).sum(dim=1).mean()

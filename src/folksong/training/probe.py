@@ -13,8 +13,8 @@ import torch
 from folksong.errors import FolksongError
 from folksong.models.heads import EmbeddingHead
 from folksong.training.config import LossSettings
-from folksong.training.fit_head import Examples, fit_head, is_exclusive
-from folksong.training.losses import TaggingLoss
+from folksong.training.fit_head import Examples, fit_head
+from folksong.training.losses import TaggingLoss, is_exclusive
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin

@@ -26,7 +26,7 @@ from folksong.shards.loader import Batch
 from folksong.shards.window_positions import spread
 from folksong.training.config import Config
 from folksong.training.data import TrainingData
-from folksong.training.fit_head import learns_softmax, softmax_loss
+from folksong.training.losses import learns_softmax, softmax_loss
 from folksong.training.optimizer import minimise
 
 SETTLED_BATCHES = 1000

@@ -20,11 +20,11 @@ from folksong.models.pretrained.extractors import contamination
 from folksong.runs import Run, write_model_card
 from folksong.training.config import Config
 from folksong.training.data import TrainingData
-from folksong.training.fit_head import Examples, fit_head, learns_softmax
+from folksong.training.fit_head import Examples, fit_head
 from folksong.training.fit_joint import fit_joint
 from folksong.training.label_vectors import place_labels
 from folksong.training.loop import TrainingInterrupted
-from folksong.training.losses import read_loss
+from folksong.training.losses import learns_softmax, read_loss
 
 logger = logging.getLogger(__name__)
 
