@@ -179,7 +179,7 @@ def test_command_prints_the_trials_best_first(plan, tmp_path, monkeypatch):
     text = json.dumps(plan.model_dump(mode="json", exclude={"folder", "search"}, exclude_none=True))
     (tmp_path / "plan.json").write_text(text)
     monkeypatch.setattr(MODULE, "_try", lambda *arguments: float(arguments[2]["spaces.top.n"]))
-    monkeypatch.setattr("folksong.experiment.plan", lambda *_, **__: plan)
+    monkeypatch.setattr("folksong.experiment.read_plan", lambda *_, **__: plan)
     out = CliRunner().invoke(main, ["experiment", "grid", "--out", str(tmp_path / "out"), "--no-report"])
     assert out.exit_code == 0, out.output
     lines = [line.split() for line in out.stdout.splitlines()]
