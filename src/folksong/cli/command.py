@@ -93,6 +93,24 @@ def note(text: object) -> None:
     tqdm.write(shown(text), file=sys.stderr)
 
 
+class Failures:
+    """Files that could not be worked on: each is named on stderr as it comes, with the reason."""
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def __call__(self, file: str, error: FolksongError) -> None:
+        self.number += 1
+        message = str(error)
+        note(message if message.startswith(file.rstrip("/")) else f"{file}: {message}")
+
+    def end(self, what: str) -> None:
+        """Exit with 1 if there were any; `what` says, after their number, what could not be done."""
+        if self.number:
+            note(f"{self.number} {what}")
+            raise click.exceptions.Exit(1)
+
+
 def wants_progress() -> bool:
     """Say whether progress bars are wanted: stderr is a terminal."""
     return os.environ.get("TERM") != "dumb" and sys.stderr.isatty()

@@ -37,6 +37,7 @@ import click
 import folksong as fs
 from folksong.cli.command import (
     Count,
+    Failures,
     File,
     Folder,
     FolksongCommand,
@@ -80,7 +81,6 @@ class Threshold(click.ParamType[float | str]):
 
 Pictured = Annotated[str | None, OutputFile(".png")]
 Limit = Annotated[float | str | None, Threshold()]
-Report = Callable[[str, FolksongError], None]
 Existing = Annotated[Literal["append", "replace"] | None, FLAGS]
 
 
@@ -121,21 +121,15 @@ def predict(
             raise click.UsageError("--over-time is of one recording, without --write-tags, --json and --csv")
         _write_over_time(tagger.over_time(files[0]), over_time)
         return
-    failed: list[str] = []
-
-    def report(file: str, error: FolksongError) -> None:
-        failed.append(file)
-        message = str(error)
-        note(message if message.startswith(file.rstrip("/")) else f"{file}: {message}")
-
-    paths = list(_recordings(files, report))
-    n_files = len(paths) + len(failed)
-    found = tagger.predict_files(paths, on_error=report)
+    failed = Failures()
+    paths = list(_recordings(files, failed))
+    n_files = len(paths) + failed.number
+    found = tagger.predict_files(paths, on_error=failed)
     writing = None
     if write_tags:
         kept = record or f"written-tags-{datetime.now():%Y-%m-%d-%H%M%S}.jsonl"
         write = partial(write_labels, field=field, existing=existing or "keep", record=kept, dry_run=dry_run)
-        writing = _Writing(write, lambda one: [label for label, _ in one.ranked(top, limit)], report)
+        writing = _Writing(write, lambda one: [label for label, _ in one.ranked(top, limit)], failed)
         found = writing.over(found)
     bar = tqdm(found, total=len(paths), unit="file", leave=False, disable=not wants_progress())
     try:
@@ -144,9 +138,7 @@ def predict(
     finally:  # after Ctrl-C too
         if writing is not None:
             writing.sum_up(n_files)
-    if failed:
-        note(f"{len(failed)} of {n_files} could not be tagged{' and written' if write_tags else ''}")
-        raise click.exceptions.Exit(1)
+    failed.end(f"of {n_files} could not be tagged{' and written' if write_tags else ''}")
 
 
 def _check_writing(chosen: bool, record: str | None) -> None:
@@ -171,7 +163,7 @@ class _Writing:
 
     write: partial[Any]
     labels_of: Callable[[Any], list[str]]
-    report: Report
+    report: Failures
     n_changed: int = 0
     n_kept: int = 0
 
@@ -214,7 +206,7 @@ class _Writing:
             note(f"{record}: what {field} said; `folksong tags restore {shlex.quote(record)}` puts it back")
 
 
-def _recordings(files: tuple[str, ...], report: Report) -> Iterator[str]:
+def _recordings(files: tuple[str, ...], report: Failures) -> Iterator[str]:
     """Yield each file, and each folder's recordings; a folder without any is reported."""
     for file in files:
         if not Path(file).is_dir():
@@ -281,24 +273,16 @@ def search(
         top: So many.
         csv: Print CSV: file, score.
     """
-    failed: list[str] = []
-
-    def report(file: str, error: FolksongError) -> None:
-        failed.append(file)
-        message = str(error)
-        note(message if message.startswith(file.rstrip("/")) else f"{file}: {message}")
-
+    failed = Failures()
     rows = [
         (printable(name), score)
-        for name, score in fs.search(run, folder, query, top=top, on_error=report, **settings)
+        for name, score in fs.search(run, folder, query, top=top, on_error=failed, **settings)
     ]
     if csv:
         echo_csv(((name, f"{score:.6f}") for name, score in rows), ("file", "score"))
     else:
         echo_table(rows, ("recording", "cosine"), floats=".3f")
-    if failed:
-        note(f"{len(failed)} could not be heard")
-        raise click.exceptions.Exit(1)
+    failed.end("could not be heard")
 
 
 @click.group(cls=FolksongGroup)

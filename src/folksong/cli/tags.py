@@ -8,6 +8,7 @@ import click
 import folksong as fs
 from folksong.cli.command import (
     Count,
+    Failures,
     File,
     FolksongGroup,
     Form,
@@ -20,7 +21,7 @@ from folksong.cli.command import (
     wants_progress,
 )
 from folksong.cli.tag_cleaning import clean, explain, propose, recipe
-from folksong.errors import FolksongError, counted
+from folksong.errors import counted
 
 Format = Literal["lastfm", "long", "wide", "ragged", "folders", "dumps", "library"]
 
@@ -184,23 +185,16 @@ def restore(record: File, *, dry_run: bool = False) -> None:
     from folksong.tags.file_tags import read_record, restore_fields
 
     changes = read_record(record)
-    failed, n_changed, verb = list[str](), 0, "would be" if dry_run else "is"
-
-    def report(file: str, error: FolksongError) -> None:
-        failed.append(file)
-        note(error)
-
+    failed, n_changed, verb = Failures(), 0, "would be" if dry_run else "is"
     try:
-        for change in restore_fields(changes, dry_run=dry_run, on_error=report):
+        for change in restore_fields(changes, dry_run=dry_run, on_error=failed):
             if change.after != change.before:
                 n_changed += 1
                 before, after = ("; ".join(values) or "empty" for values in (change.before, change.after))
                 click.echo(f"{change.file}: {change.field} {verb} {after} again (was {before})")
     finally:  # after Ctrl-C too
         click.echo(f"{'dry run: ' if dry_run else ''}{counted(n_changed, 'field')} put back")
-    if failed:
-        note(f"{len(failed)} could not be put back")
-        raise click.exceptions.Exit(1)
+    failed.end("could not be put back")
 
 
 def _read(source: str, tracks: str | None) -> "fs.TagTable":
