@@ -78,7 +78,11 @@ class Session:
 
 
 class ConflictError(FolksongError):
-    """Something against what another window did meanwhile."""
+    """Something against what another window did meanwhile; `state` is what there is now, for the window that asked."""
+
+    def __init__(self, message: str, state: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.state = state
 
 
 @dataclass(frozen=True)
@@ -164,7 +168,7 @@ def _missing(request: Request) -> Response:
 
 def _refused(request: Request, error: Exception) -> Response:
     if isinstance(error, ConflictError):
-        return JSONResponse({"error": str(error), "conflict": True}, 409)
+        return JSONResponse({"error": str(error), "conflict": True, "state": error.state}, 409)
     return JSONResponse({"error": str(error)}, 400)
 
 

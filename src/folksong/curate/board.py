@@ -124,12 +124,15 @@ class Board:
             if action.kind in ("undo", "redo"):
                 if seen != self.version:
                     raise ConflictError(
-                        f"another window did something meanwhile ({self.last}); look, then again"
+                        f"another window did something meanwhile ({self.last}); look, then again",
+                        self.state(seen),
                     )
                 continue
             for name in (action.label, action.to):
                 if name and self.changed_at.get(name, 0) > seen:
-                    raise ConflictError(f"{name!r} was changed in another window; look at it again")
+                    raise ConflictError(
+                        f"{name!r} was changed in another window; look at it again", self.state(seen)
+                    )
 
     def _said(self, actions: Sequence[Action]) -> str:
         match actions[0].kind:

@@ -194,7 +194,7 @@ function act(...actions) {
       say(next.last);
     } catch (error) {
       say(error.message, true);
-      if (error.content?.conflict) await take(await ask(`/board/state?since=${state.version}`));
+      if (error.content?.state) await take(error.content.state);
     }
   };
   return (queue = queue.then(run));
