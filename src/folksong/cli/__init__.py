@@ -20,9 +20,10 @@ from folksong.cli.command import (
     log_to_stderr,
     wants_progress,
 )
+from folksong.cli.demo import demo
 from folksong.cli.embeddings import embeddings, models
 from folksong.cli.evaluate import compare, evaluate, report
-from folksong.cli.experiment import demo, experiment
+from folksong.cli.experiment import experiment
 from folksong.cli.labels import labels
 from folksong.cli.predict import export, predict, search
 from folksong.cli.shards import audio, shards
