@@ -37,6 +37,7 @@ def ppmi_vectors(
     *,
     dimension: int = 60,
     min_context_count: int = MIN_CONTEXT_COUNT,
+    shrinkage: float = SHRINKAGE_COUNTS,
     weighted: bool = False,
 ) -> npt.NDArray[np.float32]:
     """Return the co-occurrence vector of each tag: (n, dimension) float32, rows of length 1 (or all zero).
@@ -49,6 +50,7 @@ def ppmi_vectors(
         tags: rows of the result, all in the table.
         dimension: number of singular directions kept.
         min_context_count: tags with at least so many counts (3,000 at most) are contexts, and shape the directions.
+        shrinkage: counts at which a pair's value is halved.
         weighted: count a tag on a track by the logarithm of 1 + its weight there, scaled to a mean of 1, instead of
             once: what many listeners agree on says more.
 
@@ -72,7 +74,7 @@ def ppmi_vectors(
     with_contexts = sp.csr_matrix(strengths[:, contexts])
     totals = _context_totals(strengths, columns, with_contexts, contexts)
     parts = [columns[start : start + BLOCK] for start in range(0, len(columns), BLOCK)]
-    values = (_shrunk_ppmi(strengths, part, with_contexts, contexts, totals) for part in parts)
+    values = (_shrunk_ppmi(strengths, part, with_contexts, contexts, totals, shrinkage) for part in parts)
     first = next(values)
     with threadpool_limits(1, "blas"):  # the same sums on any number of cores
         shaping = sp.csr_matrix(first[np.flatnonzero(table.counts[parts[0]] >= min_context_count)])
@@ -119,8 +121,9 @@ def _shrunk_ppmi(
     with_contexts: sp.csr_matrix,
     contexts: npt.NDArray[np.int64],
     totals: npt.NDArray[np.float64],
+    shrinkage: float,
 ) -> sp.csr_matrix:
-    """Return max(0, log(P(i, c) / (P(i) P(c)^0.75))) · n / (n + 8): (tags, contexts); none its own.
+    """Return max(0, log(P(i, c) / (P(i) P(c)^0.75))) · n / (n + shrinkage): (tags, contexts); none its own.
 
     A pair's count n is the sum over tracks of the product of both strengths; `with_contexts` are the contexts'
     strengths, `totals` are `_context_totals`.
@@ -130,7 +133,7 @@ def _shrunk_ppmi(
     row, column, count = together.row[different], together.col[different], together.data[different]
     of_tag = np.bincount(row, count, minlength=len(columns))
     information = np.log(count * totals.sum() / (of_tag[row] * totals[column]))
-    values = np.maximum(information, 0) * count / (count + SHRINKAGE_COUNTS)
+    values = np.maximum(information, 0) * count / (count + shrinkage)
     return sp.csr_matrix((values, (row, column)), shape=(len(columns), len(contexts)))
 
 
