@@ -9,17 +9,19 @@ metrics.jsonl    one line an epoch
 checkpoints/     best.ckpt (weights), last.ckpt (weights and all that resuming needs)
 tensorboard/     event files
 label_vectors.npy, tags.db    where the loss needs vectors, or the tags came from no file
+thresholds.json  from which score on a label is decided for, once tuned (`folksong.evaluation.tune_thresholds`)
 evaluation/      what `folksong evaluate` found
 ```
 """
 
 import html
 import json
+import logging
 import os
 import platform
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from importlib.resources import files
@@ -47,11 +49,19 @@ from folksong.files import (
 from folksong.labels.space import LabelSpace
 from folksong.splits import Split
 
+logger = logging.getLogger(__name__)
+
 FORMAT = "folksong.run"
 VERSION = 1
 CONFIG_NAME = "config.json"
 REMEDY = "put back the file that the training wrote, or train again"
 LABEL_VECTORS_NAME = "label_vectors.npy"
+TAGS_NAME = "tags.db"  # where a table was given and no file
+CONTENTS = (
+    *("labels.json", "split.json", "model_card.md", "metrics.jsonl", "thresholds.json"),
+    *("checkpoints", "tensorboard", "evaluation", LABEL_VECTORS_NAME, TAGS_NAME),
+)
+BEGUN_NAME = ".begun"  # in a folder until its config.json is there
 Which = Literal["track", "centre"]
 
 
@@ -99,12 +109,7 @@ class Scoring:
 
 @dataclass(frozen=True)
 class Run:
-    """A run on disk, which may stand where its folder may. `Run.open` reads one, `Run.create` begins one.
-
-    Args:
-        path: the folder.
-        config: the content of ``config.json``.
-    """
+    """A run on disk, which may stand where its folder may. `Run.open` reads one, `Run.create` begins one."""
 
     path: Path
     config: Mapping[str, Any]
@@ -116,17 +121,17 @@ class Run:
         """Write a new run's folder; ``config.json`` last, so that a folder that has one is whole.
 
         Raises:
-            FolksongError: the folder already holds a run, or cannot be written.
+            FolksongError: the folder already holds a run or another's files, or cannot be written.
         """
         folder = Path(path)
-        if (folder / CONFIG_NAME).exists():
-            raise FolksongError(f"{folder}: already holds a run; choose another folder, or resume it")
+        begin_folder(folder)
         labels.write(folder / "labels.json")
         split.write(folder / "split.json")
         content = {"format": FORMAT, "version": VERSION, **config}
         content |= {"labels_sha256": labels.sha256(), "split_sha256": split.sha256()}
         content.setdefault("scoring", asdict(Scoring()))
         write_signed(folder / CONFIG_NAME, content)
+        (folder / BEGUN_NAME).unlink()
         return cls(folder, content)
 
     @classmethod
@@ -306,6 +311,127 @@ class Run:
     def evaluation_dir(self) -> Path:
         """Where `folksong evaluate` writes."""
         return self.path / "evaluation"
+
+
+def refuse_foreign(folder: Path) -> None:
+    """Leave a folder alone that holds a run, or another's files under the names of a run's.
+
+    What a training left that was killed before it wrote ``config.json`` may be replaced.
+    """
+    if (folder / CONFIG_NAME).exists():
+        raise FolksongError(
+            f"{folder}: already holds a run, or another's {CONFIG_NAME}; choose another folder, or resume it"
+        )
+    others = [name for name in CONTENTS if (folder / name).exists()]
+    if others and not (folder / BEGUN_NAME).exists():
+        raise FolksongError(f"{folder / others[0]}: is there already, and of no run; choose another folder")
+
+
+def begin_folder(folder: Path) -> None:
+    """Mark a folder as that of a run that is begun."""
+    refuse_foreign(folder)
+    with atomic_write(folder / BEGUN_NAME):
+        pass
+
+
+THRESHOLDS_FORMAT = "folksong.thresholds"
+THRESHOLDS_VERSION = 1
+THRESHOLDS_NAME = "thresholds.json"
+DEFAULT_THRESHOLD = 0.5
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """A threshold for each label; a score of at least it decides for the label.
+
+    Args:
+        values: label -> threshold, in the label space's order.
+        f: label -> F on the tracks they were tuned on; None for a label that none of them carries, whose threshold
+            is 0.5.
+        beta: recall counted so many times as much as precision.
+        part: the part they were tuned on.
+        n_tracks: its size.
+        checkpoint_sha256: of the weights that gave the scores.
+        labels_sha256: of the label space.
+        scoring: how tracks were scored; the thresholds hold for scores made so.
+    """
+
+    values: Mapping[str, float]
+    f: Mapping[str, float | None]
+    beta: float
+    part: str
+    n_tracks: int
+    checkpoint_sha256: str
+    labels_sha256: str = ""
+    scoring: Scoring = field(default_factory=Scoring)
+
+    def array(self, labels: tuple[str, ...]) -> npt.NDArray[np.float64]:
+        """Return the thresholds (n_labels,) in the order of `labels`."""
+        return np.array([self.values[label] for label in labels], np.float64)
+
+    @property
+    def untuned(self) -> tuple[str, ...]:
+        """Labels that no track carried, which keep 0.5."""
+        return tuple(label for label, f in self.f.items() if f is None)
+
+    def write(self, folder: str | os.PathLike[str]) -> Path:
+        """Write ``thresholds.json`` into a run's folder."""
+        path = Path(folder) / THRESHOLDS_NAME
+        labels = [{"name": name, "threshold": self.values[name], "f": self.f[name]} for name in self.values]
+        content = {key: value for key, value in asdict(self).items() if key not in ("values", "f")}
+        write_signed(
+            path, {"format": THRESHOLDS_FORMAT, "version": THRESHOLDS_VERSION, **content, "labels": labels}
+        )
+        return path
+
+    @classmethod
+    def read(cls, folder: str | os.PathLike[str]) -> "Thresholds":
+        """Read a run's ``thresholds.json``.
+
+        Raises:
+            FolksongError: the run has none.
+            FileFormatError: the file is damaged.
+        """
+        path = Path(folder) / THRESHOLDS_NAME
+        if not path.exists():
+            raise FolksongError(f"{path}: no thresholds yet; tune them first")
+        content = read_document(path, THRESHOLDS_FORMAT, THRESHOLDS_VERSION, "thresholds", "tune them again")
+        check_signature(path, content, "tune them again")
+        with reading(path, "tune them again"):
+            return cls(
+                values={entry["name"]: float(entry["threshold"]) for entry in content["labels"]},
+                f={entry["name"]: entry["f"] for entry in content["labels"]},
+                scoring=Scoring(**content["scoring"]),
+                **{
+                    key: content[key]
+                    for key in ("beta", "part", "n_tracks", "checkpoint_sha256", "labels_sha256")
+                },
+            )
+
+
+def stored_thresholds(run: Run) -> Thresholds | None:
+    """Return a run's thresholds if it has some that belong to its best weights; warn of those that do not."""
+    if not (run.path / THRESHOLDS_NAME).exists():
+        return None
+    found = Thresholds.read(run.path)
+    made_for = found.labels_sha256, found.checkpoint_sha256
+    if made_for != (run.labels.sha256(), sha256_file(run.best_checkpoint)):
+        logger.warning(
+            "%s: the thresholds were tuned for other weights or labels and are not used; tune them again",
+            run.path,
+        )
+        return None
+    if set(found.values) != set(run.labels.names):
+        raise FileFormatError(
+            f"{run.path / THRESHOLDS_NAME}: holds thresholds of other labels; tune them again"
+        )
+    return found
+
+
+def decided_by(run: Run) -> tuple[npt.NDArray[np.float64] | None, Scoring]:
+    """Return a run's thresholds (n_labels,), None where none are tuned, and how tracks are scored."""
+    tuned = stored_thresholds(run)
+    return (None, run.scoring) if tuned is None else (tuned.array(run.labels.names), tuned.scoring)
 
 
 N_SHOWN = 20

@@ -137,8 +137,6 @@ def test_common_tags_follow_aliases_and_popularity():
     assert projected.targets.tolist() == [[0, 0], [1, 1]]
     assert projected.measured.tolist() == [False, True]
     np.testing.assert_array_equal(projected.scores, scores)
-    with pytest.raises(FolksongError, match="'jazz' belongs to no label"):
-        project(tracks, first, ("jazz",), table)
 
 
 def test_a_tag_of_several_labels_has_the_highest_of_their_scores():

@@ -15,8 +15,7 @@ from folksong.evaluation.scores import ScoredTracks
 from folksong.evaluation.tune_thresholds import thresholds_of, tune_thresholds
 from folksong.files import write_signed
 from folksong.prediction import load_tagger
-from folksong.prediction.thresholds import Thresholds, stored_thresholds
-from folksong.runs import Run, Scoring
+from folksong.runs import Run, Scoring, Thresholds, stored_thresholds
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from folksong.embeddings.store import EmbeddingSpace, write_embeddings
 from folksong.errors import FolksongError
 from folksong.evaluation.unseen import JOINT, evaluate_unseen
 from folksong.models.checkpoint import load_head
-from folksong.models.joint import joint_output
+from folksong.models.heads import joint_output
 from folksong.prediction.asked_tags import ask_for
 from folksong.prediction.search import search
 
@@ -29,7 +29,7 @@ N_TRACKS, N_TOPICS, N_WORDS = 300, 5, 8
 def few_steps():
     """What can be heard here is learned soon."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("folksong.training.fit_joint.LEAST_STEPS", 100)
+        patch.setattr("folksong.training.train_head.LEAST_STEPS", 100)
         yield
 
 

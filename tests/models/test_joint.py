@@ -7,8 +7,7 @@ import math
 import numpy as np
 import torch
 
-from folksong.models.heads import EmbeddingHead
-from folksong.models.joint import BIAS_STEPS, JointOutput, ask, joint_output, listen
+from folksong.models.heads import BIAS_STEPS, EmbeddingHead, JointOutput, ask, joint_output, listen
 from folksong.models.tagger import Tagger
 
 

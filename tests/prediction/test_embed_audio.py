@@ -20,6 +20,7 @@ from folksong.errors import FolksongError
 from folksong.models.pretrained.extractors import get_extractor
 from folksong.prediction import embed_audio as module
 from folksong.prediction.embed_audio import embed_audio
+from folksong.stores import open_store
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +49,16 @@ def test_rows_are_what_the_extractor_gives(music, whole):
     (skipped,) = found.provenance["skipped"]
     assert skipped["track_id"] == "c"
     assert "c.mp3: not a recording" in skipped["reason"]
+
+
+def test_recordings_in_a_store_are_heard_like_those_on_disk(music, whole, tmp_path, s3):
+    store = open_store(f"{s3.address}/music")
+    for path in music.iterdir():
+        store.put(path.name, path.read_bytes())
+    found = embed_audio(f"{s3.address}/music", tmp_path / "out", "statistics", jobs=1)
+    np.testing.assert_array_equal(found.values, whole.values)
+    (skipped,) = found.provenance["skipped"]
+    assert skipped["reason"].startswith(f"{s3.address}/music/c.mp3: not a recording")
 
 
 def test_any_number_of_processes_gives_the_same_files(music, whole, tmp_path, caplog):

@@ -8,6 +8,7 @@ import torch
 from folksong.shards.reader import ShardReader
 from folksong.training.batches import TrainingBatches
 from folksong.training.data import prepare
+from folksong.training.distributed import Processes
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def batches(shards, config):
         settings = config(split=[100, 0, 0], batch_size=10, **training)
         settings = settings.with_changes(steps_per_epoch=steps_per_epoch, keep_unlabelled=True, seed=5)
         data = prepare(reader, reader.tag_table(), settings)
-        return TrainingBatches(data, settings, settings.data.batch_size)
+        return TrainingBatches(data, settings, settings.data.batch_size, Processes())
 
     return make
 
@@ -60,7 +61,7 @@ def test_windows_and_orders_differ_between_passes(batches):
 
 def test_validation_windows_are_the_same_each_time(shards, config):
     reader, settings = ShardReader(shards), config(batch_size=4)
-    batches = TrainingBatches(prepare(reader, reader.tag_table(), settings), settings, 4)
+    batches = TrainingBatches(prepare(reader, reader.tag_table(), settings), settings, 4, Processes())
     once, twice = ([batch["x"].clone() for batch in batches.centred()] for _ in range(2))
     assert len(once) == 3
     assert all(torch.equal(a, b) for a, b in zip(once, twice, strict=True))

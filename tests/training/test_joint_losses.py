@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 import torch
 
-from folksong.models.joint import JointOutput
+from folksong.models.heads import JointOutput
 from folksong.training.config import LossSettings
-from folksong.training.fit_joint import FEATURE_PENALTY, TAG_PENALTY, solve_closed_form
-from folksong.training.joint_losses import (
+from folksong.training.losses import (
     BANDS,
     CALIBRATION,
     HINGE_SCALE,
     MARGIN,
+    TaggingLoss,
     band_weights,
     contrastive,
     hinge,
 )
-from folksong.training.losses import TaggingLoss
+from folksong.training.train_head import FEATURE_PENALTY, TAG_PENALTY, solve_closed_form
 
 RNG = np.random.default_rng(0)
 Z = RNG.normal(scale=2, size=(5, 7))

@@ -11,16 +11,19 @@ import sys
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 
 from folksong.errors import FileFormatError, FolksongError
-from folksong.files import write_signed
+from folksong.files import locked, write_signed
 from folksong.labels import Label, LabelSpace
 from folksong.models.checkpoint import load_model, read_checkpoint
-from folksong.runs import Run
+from folksong.runs import BEGUN_NAME, Run, begin_folder
 from folksong.shards.reader import ShardReader
 from folksong.splits import Split
+from folksong.tags.table import TagTable
 from folksong.training import loop
+from folksong.training.config import write_config_template
 from folksong.training.loop import TrainingInterrupted
 from folksong.training.resume import resume
 
@@ -304,6 +307,36 @@ def test_a_run_is_not_overwritten(train_small):
         train_small()
 
 
+@pytest.mark.parametrize("name", ["labels.json", "split.json", "model_card.md", "tags.db", "config.json"])
+def test_b1_files_of_another_in_the_folder_of_a_new_run_stay(train_small, tmp_path, name):
+    folder = tmp_path / "work"
+    folder.mkdir()
+    (folder / name).write_text("mine")
+    with pytest.raises(FolksongError, match=rf"{name}.*choose another folder"):
+        train_small("work", tags=TagTable(["T000"], ["low"], sp.csr_matrix([[1.0]])))
+    assert [path.read_text() for path in folder.iterdir()] == ["mine"]
+
+
+def test_b1_what_a_killed_training_began_is_replaced(train_small, tmp_path):
+    begin_folder(tmp_path / "run")
+    (tmp_path / "run" / "labels.json").write_text("{}")
+    run = train_small()
+    assert len(Run.open(run.path).labels) > 0
+    assert not (run.path / BEGUN_NAME).exists()
+
+
+def test_b3_a_run_that_another_process_trains_is_not_trained(train_small):
+    run = train_small()
+    kept = weights_of(run)["back_end.dense.weight"]
+    with (
+        locked(run.path / loop.LOCK_NAME),
+        pytest.raises(FolksongError, match="another process trains this run"),
+    ):
+        resume(run, epochs=2)
+    assert torch.equal(weights_of(run)["back_end.dense.weight"], kept)
+    assert len(resume(run, epochs=2).metrics_path.read_text().splitlines()) == 2
+
+
 def test_shards_and_tags_must_be_those_of_the_run(train_small, write_shards, tmp_path):
     run = train_small()
     other = write_shards(tmp_path / "other", [np.zeros((96, 30), np.float32)] * 8, [[["low"]] * 8])
@@ -315,6 +348,9 @@ def test_folders_that_are_no_runs(tmp_path, train_small):
     with pytest.raises(FolksongError, match="no such folder"):
         Run.open(tmp_path / "none")
     with pytest.raises(FolksongError, match=r"no run here \(it has no config\.json\)"):
+        Run.open(tmp_path)
+    write_config_template(tmp_path / "config.json", overwrite=True)
+    with pytest.raises(FileFormatError, match=r"config\.json: not valid JSON, but settings of a training"):
         Run.open(tmp_path)
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(FileFormatError, match=r"not the config.json of a run"):

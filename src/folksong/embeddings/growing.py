@@ -1,20 +1,19 @@
 """A folder of embeddings that follows its recordings: only new and changed ones are heard, by any number of processes.
 
 The folder's provenance says of which state of its recording (bytes, time of change) each row is, or the reason why
-there is none. What is to be heard is shared out in parts by claims (`folksong.claims`), and each part's rows are put
-whole into ``.writing/``: a writing that was stopped goes on with the same command, and the same command given several
-times shares the work. When all rows are there, one process writes the folder: as if made at once, in the order of the
-recordings.
+there is none; a reason that may pass is tried again. What is to be heard is shared out in parts by claims
+(`folksong.claims`), and each part's rows are put whole into ``.writing/``: a writing that was stopped goes on with the
+same command, and the same command given several times shares the work. When all rows are there, one process writes the
+folder: as if made at once, in the order of the recordings.
 """
 
 import io
 import json
 import logging
-import math
 import os
 import time
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -25,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from folksong.claims import Claims, in_turn
+from folksong.claims import FINISH, SECONDS_BETWEEN_LOOKS, Claims, Parts
 from folksong.embeddings.store import (
     DESCRIPTION_NAME,
     WRITING_NAME,
@@ -36,8 +35,7 @@ from folksong.embeddings.store import (
     settle,
     write_embeddings,
 )
-from folksong.errors import FolksongError, counted
-from folksong.files import sha256_json
+from folksong.errors import PASSING, FolksongError, counted
 from folksong.stores import Store, state_of
 
 logger = logging.getLogger(__name__)
@@ -46,12 +44,9 @@ Row = npt.NDArray[np.float32] | str
 """An embedding, (dimensions,), or the reason why a recording has none."""
 Hear = Callable[[Iterator[Sequence[str]]], Iterator[Mapping[str, Row]]]
 
-MOST_OF_A_PART, LEAST_PARTS = 20, 64
 PARTS_AT_HAND = 4
-SECONDS_BETWEEN_LOOKS = 1.0  # at what other processes do
 LOOKED_AT_ONCE = 16
 ENDING = ".npz"
-FINISH = "finish"  # the claim of whoever writes the folder
 
 
 def states_of(places: Mapping[str, str | os.PathLike[str]]) -> dict[str, str]:
@@ -102,12 +97,9 @@ def grow_embeddings(
         tqdm(total=growth.n_unknown(), unit="track", leave=False, disable=not progress) as bar,
     ):
         while True:
-            todo = growth.todo()
-            task_of = {part[0]: task for task, part in todo.items()}
+            todo = growth.shared.cut(growth.files, growth.where)
             n_heard = 0
-            for rows in hear(growth.claimed(todo, claims)) if todo else ():
-                growth.put(rows)
-                claims.release(task_of[next(iter(rows))])
+            for rows in growth.shared.share(claims, todo, hear, growth.content, growth.is_over):
                 bar.update(len(rows))
                 n_heard += len(rows)
             if not todo and claims.take(FINISH):
@@ -139,11 +131,18 @@ class _Growth:
     ) -> None:
         self.place, self.space, self.files, self.provenance = place, space, files, provenance
         self.store = Store(place)
+        self.shared = Parts(self.store, WRITING_NAME, ENDING, asdict(space))
         self.old: _Known | None = None
         self._stamp: tuple[int, int] | None = None  # of the description that was read
+        self._has_looked = False
         self._parts: dict[str, _Known] = {}
-        self._where: dict[str, _Known] = {}
+        self.where: dict[str, _Known] = {}
         self._part_values = lru_cache(PARTS_AT_HAND)(self._read_values)
+
+    def is_over(self) -> bool:
+        """Say whether another process has written the folder since this one looked."""
+        description = self.place / DESCRIPTION_NAME
+        return description.exists() and state_of(description) != self._stamp
 
     def look(self) -> Embeddings | None:
         """See what is there now; return the embeddings if they are those that are wanted."""
@@ -156,14 +155,17 @@ class _Growth:
             if not isinstance(files := old.provenance.get("files"), dict):
                 raise FolksongError(f"{self.place}: holds embeddings already; choose another folder")
             reasons = {one["track_id"]: one["reason"] for one in old.provenance["skipped"]}
-            if list(files.items()) == list(self.files.items()) and old.provenance == self._described(reasons):
+            again = set() if self._has_looked else {one for one, why in reasons.items() if PASSING in why}
+            same = list(files.items()) == list(self.files.items())
+            if same and not again and old.provenance == self._described(reasons):
                 return old
+            files = {track_id: state for track_id, state in files.items() if track_id not in again}
             rows = {track_id: row for row, track_id in enumerate(old.track_ids)}
             self.old, self._stamp = _Known(files, reasons, rows, lambda: old.values), stamp
-        names = [name for name in self.store.sizes(WRITING_NAME) if name.endswith(ENDING)]
-        found = {name: self._parts.get(name) or self._read_part(name) for name in names}
+        self._has_looked = True
+        found = {name: self._parts.get(name) or self._read_part(name) for name in self.shared.names()}
         self._parts = {name: part for name, part in found.items() if part is not None}
-        self._where = {
+        self.where = {
             track_id: known
             for known in (*([self.old] if self.old else []), *self._parts.values())
             for track_id, state in known.files.items()
@@ -185,7 +187,7 @@ class _Growth:
             with np.load(self.store.folder / WRITING_NAME / name, allow_pickle=False) as arrays:
                 content = json.loads(arrays["content"].tobytes())
         except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-            self.store.delete(f"{WRITING_NAME}/{name}")
+            self.shared.delete([name])
             return None
         self.space.require(EmbeddingSpace(**content["space"]), f"{self.place} (not finished)", "this writing")
         files, reasons = content["files"], content["reasons"]
@@ -202,37 +204,14 @@ class _Growth:
         before = {} if self.old is None else self.old.files
         changed = sum(before.get(track_id, state) != state for track_id, state in self.files.items())
         n_new, n_gone = len(self.files.keys() - before.keys()), len(before.keys() - self.files.keys())
-        return f"{counted(n_new, 'recording')} new, {changed} changed, {n_gone} vanished; {len(self._where)} are there"
+        return f"{counted(n_new, 'recording')} new, {changed} changed, {n_gone} vanished; {len(self.where)} are there"
 
     def n_unknown(self) -> int:
         """Return how many recordings are to be heard."""
-        return len(self.files) - len(self._where)
+        return len(self.files) - len(self.where)
 
-    def todo(self) -> dict[str, list[str]]:
-        """Return the parts that are to be heard: name of the task -> its track ids.
-
-        All processes that are given the same recordings divide them alike, whatever is known to each.
-        """
-        track_ids = list(self.files)
-        size = min(MOST_OF_A_PART, math.ceil(len(track_ids) / LEAST_PARTS))
-        parts = (track_ids[first : first + size] for first in range(0, len(track_ids), size))
-        left = ((part, [track_id for track_id in part if track_id not in self._where]) for part in parts)
-        return {self._name(part): unknown for part, unknown in left if unknown}
-
-    def _name(self, track_ids: Iterable[str]) -> str:
-        files = [[track_id, self.files[track_id]] for track_id in track_ids]
-        return sha256_json([asdict(self.space), files])[:24]
-
-    def claimed(self, todo: Mapping[str, list[str]], claims: Claims) -> Iterator[list[str]]:
-        """Claim one part after the other, and yield its track ids."""
-        for task in claims.each(in_turn(list(todo)), lambda task: self._is_put(todo[task])):
-            yield todo[task]
-
-    def _is_put(self, part: Sequence[str]) -> bool:
-        return self.store.size(f"{WRITING_NAME}/{self._name(part)}{ENDING}") is not None
-
-    def put(self, rows: Mapping[str, Row]) -> None:
-        """Keep the rows of a part."""
+    def content(self, rows: Mapping[str, Row]) -> bytes:
+        """Return the file that keeps the rows of a part."""
         reasons = {track_id: row for track_id, row in rows.items() if isinstance(row, str)}
         vectors = [row for row in rows.values() if not isinstance(row, str)]
         files = {track_id: self.files[track_id] for track_id in rows}
@@ -243,29 +222,25 @@ class _Growth:
             values=np.array(vectors, np.float32).reshape(-1, self.space.dimensions),
             content=np.frombuffer(json.dumps(content).encode(), np.uint8),
         )
-        self.store.put(f"{WRITING_NAME}/{self._name(rows)}{ENDING}", stream.getvalue())
+        return stream.getvalue()
 
     def finish(self, claims: Claims) -> Embeddings:
         """Write the folder, all rows being there, and remove the parts that it was made of."""
         reasons = {
             track_id: known.reasons[track_id]
-            for track_id, known in self._where.items()
+            for track_id, known in self.where.items()
             if track_id in known.reasons
         }
         if reasons:
             logger.warning("%d of %d recordings have no embedding", len(reasons), len(self.files))
         if len(reasons) == len(self.files):  # the next try hears them again
-            self._forget_parts()
+            self.shared.delete(self._parts)
         with write_embeddings(self.place, self.space, replace=True) as writer:
             for track_id in self.files:
-                known = self._where[track_id]
+                known = self.where[track_id]
                 if track_id not in reasons:
                     writer.add(track_id, known.values()[known.row_of[track_id]])
             written = writer.finish(self._described(reasons))
-        self._forget_parts()
+        self.shared.delete(self._parts)
         claims.remove_dead()
         return written
-
-    def _forget_parts(self) -> None:
-        for name in self._parts:
-            self.store.delete(f"{WRITING_NAME}/{name}")

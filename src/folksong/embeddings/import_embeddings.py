@@ -16,13 +16,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 import scipy.sparse as sp
 
+from folksong.embeddings.pooling import POOLS, Pool
 from folksong.embeddings.store import (
     TAGS_NAME,
     WRITING_NAME,
@@ -42,7 +43,6 @@ logger = logging.getLogger(__name__)
 
 Array = npt.NDArray[Any]
 
-POOLS = ("mean", "max", "mean+max", "mean+std")
 ID_ARRAYS = ("track_ids", "ids", "tracks", "track_id", "names", "filenames")
 ID_ENDINGS = (".txt", ".ids.txt", "_ids.txt", ".csv", ".ids.csv", ".json")
 """Of a file beside ``x.npy``: ``x.txt``, ``x_ids.txt``, …"""
@@ -57,7 +57,7 @@ def import_embeddings(
     ids: str | os.PathLike[str] | None = None,
     column: str | None = None,
     layer: int | None = None,
-    pool: Literal["mean", "max", "mean+max", "mean+std"] = "mean",
+    pool: Pool = "mean",
     tracks: str | os.PathLike[str] | Iterable[str] | None = None,
     model: str | None = None,
     **space: Any,

@@ -23,12 +23,14 @@ from folksong.errors import FolksongError
 from folksong.tags.table import TagTable
 
 CONTEXT_POWER = 0.75
-SHRINKAGE_COUNTS = 8
+SHRINKAGE_COUNTS = 8  # at which a pair's value is halved
 MIN_CONTEXT_COUNT = 10
 MAX_CONTEXTS = 3000
 """More columns than this cost minutes and add little: contexts are the most popular tags."""
 BLOCK = 1 << 16
 """Tags whose pairs are in memory at once; callers that give more give the most popular first."""
+DENSE, DENSE_ROWS = 0.2, 4096
+"""The share of contexts from which on a row is quicker as dense numbers, and how many such rows are so at once."""
 
 
 def ppmi_vectors(
@@ -37,7 +39,6 @@ def ppmi_vectors(
     *,
     dimension: int = 60,
     min_context_count: int = MIN_CONTEXT_COUNT,
-    shrinkage: float = SHRINKAGE_COUNTS,
     weighted: bool = False,
 ) -> npt.NDArray[np.float32]:
     """Return the co-occurrence vector of each tag: (n, dimension) float32, rows of length 1 (or all zero).
@@ -50,7 +51,6 @@ def ppmi_vectors(
         tags: rows of the result, all in the table.
         dimension: number of singular directions kept.
         min_context_count: tags with at least so many counts (3,000 at most) are contexts, and shape the directions.
-        shrinkage: counts at which a pair's value is halved.
         weighted: count a tag on a track by the logarithm of 1 + its weight there, scaled to a mean of 1, instead of
             once: what many listeners agree on says more.
 
@@ -74,13 +74,13 @@ def ppmi_vectors(
     with_contexts = sp.csr_matrix(strengths[:, contexts])
     totals = _context_totals(strengths, columns, with_contexts, contexts)
     parts = [columns[start : start + BLOCK] for start in range(0, len(columns), BLOCK)]
-    values = (_shrunk_ppmi(strengths, part, with_contexts, contexts, totals, shrinkage) for part in parts)
+    values = (_shrunk_ppmi(strengths, part, with_contexts, contexts, totals) for part in parts)
     first = next(values)
     with threadpool_limits(1, "blas"):  # the same sums on any number of cores
         shaping = sp.csr_matrix(first[np.flatnonzero(table.counts[parts[0]] >= min_context_count)])
         if not shaping.nnz:  # only rare tags are asked for: they shape the directions themselves
             shaping = first
-        squares, directions = np.linalg.eigh((shaping.T @ shaping).toarray())
+        squares, directions = np.linalg.eigh(_gram(shaping))
         squares, directions = squares[::-1][:dimension], directions[:, ::-1][:, :dimension]
         useful = squares > 1e-9 * max(float(squares[0]), 1e-300)
         # Rows of U √S: halfway between directions that all weigh the same (U) and the full spectrum (U S).
@@ -89,6 +89,17 @@ def ppmi_vectors(
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     units = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 1e-12)
     return np.asarray(units, np.float32)
+
+
+def _gram(rows: sp.csr_matrix) -> npt.NDArray[np.float64]:
+    """Return rowsᵀ rows: (contexts, contexts). Rows of many contexts are multiplied as dense numbers, in parts."""
+    many = np.diff(rows.indptr) > DENSE * rows.shape[1]
+    few, dense = rows[np.flatnonzero(~many)], np.flatnonzero(many)
+    product: npt.NDArray[np.float64] = (few.T @ few).toarray()
+    for start in range(0, len(dense), DENSE_ROWS):
+        part = rows[dense[start : start + DENSE_ROWS]].toarray()
+        product += part.T @ part
+    return product
 
 
 def _strengths(table: TagTable, weighted: bool) -> sp.csr_matrix:
@@ -121,9 +132,8 @@ def _shrunk_ppmi(
     with_contexts: sp.csr_matrix,
     contexts: npt.NDArray[np.int64],
     totals: npt.NDArray[np.float64],
-    shrinkage: float,
 ) -> sp.csr_matrix:
-    """Return max(0, log(P(i, c) / (P(i) P(c)^0.75))) · n / (n + shrinkage): (tags, contexts); none its own.
+    """Return max(0, log(P(i, c) / (P(i) P(c)^0.75))) · n / (n + 8): (tags, contexts); none its own.
 
     A pair's count n is the sum over tracks of the product of both strengths; `with_contexts` are the contexts'
     strengths, `totals` are `_context_totals`.
@@ -133,7 +143,7 @@ def _shrunk_ppmi(
     row, column, count = together.row[different], together.col[different], together.data[different]
     of_tag = np.bincount(row, count, minlength=len(columns))
     information = np.log(count * totals.sum() / (of_tag[row] * totals[column]))
-    values = np.maximum(information, 0) * count / (count + shrinkage)
+    values = np.maximum(information, 0) * count / (count + SHRINKAGE_COUNTS)
     return sp.csr_matrix((values, (row, column)), shape=(len(columns), len(contexts)))
 
 

@@ -133,12 +133,7 @@ class EmbeddingSpace:
         )
 
     def require(self, found: "EmbeddingSpace", place: str | os.PathLike[str], wanted_by: object) -> None:
-        """Refuse embeddings of another space, by name.
-
-        Args:
-            found: their space.
-            place: where they lie.
-            wanted_by: what lies in this one.
+        """Refuse embeddings at a place that are of another space than those that `wanted_by` has.
 
         Raises:
             FolksongError: the spaces differ; the message names both, and what differs.
@@ -254,7 +249,7 @@ def read_embeddings(folder: str | os.PathLike[str]) -> Embeddings:
                 raise FileFormatError(
                     f"{place / name}: was cut or changed (its SHA-256 is another); {REMEDY}"
                 )
-        track_ids = _parse_ids(read_text(place / IDS_NAME).splitlines())
+        track_ids = tuple(str(json.loads(line)) for line in read_text(place / IDS_NAME).splitlines())
         if shape[0]:
             values = np.load(place / VALUES_NAME, mmap_mode="r", allow_pickle=False)
         else:  # an empty file cannot be mapped
@@ -366,11 +361,7 @@ def write_embeddings(
 ) -> Iterator[EmbeddingsWriter]:
     """Open a folder of embeddings for writing; `finish` completes it, and nothing is seen of it before.
 
-    Args:
-        folder: where to; made if missing.
-        space: what makes them.
-        storage: ``float32`` or ``float16``.
-        replace: take the place of embeddings that are there.
+    With `replace` they take the place of embeddings that are there.
 
     Raises:
         FolksongError: the folder holds something else, or another process writes into it.
@@ -404,10 +395,6 @@ def join_embeddings(folders: Sequence[str | os.PathLike[str]], out: str | os.Pat
     """Write embeddings side by side, of the tracks that all folders have: as if one extractor ``A+B`` had made them.
 
     A head hears each of them alike, however many numbers it has. Tags are those of the first folder that has some.
-
-    Args:
-        folders: of embeddings, two or more.
-        out: the folder to write.
 
     Raises:
         FolksongError: they have no track in common, or were made of different sample rates.
@@ -453,10 +440,6 @@ def _missing(folder: Path) -> str:
         return f"{folder}: its writing is not finished; extract (or import) again to continue"
     lacking = f"it has no {DESCRIPTION_NAME}"
     return f"{folder}: no embeddings here ({lacking}){but_it_is(folder)}; extract or import some first"
-
-
-def _parse_ids(lines: Iterable[str]) -> tuple[str, ...]:
-    return tuple(str(json.loads(line)) for line in lines)
 
 
 def _twice(track_ids: Sequence[str]) -> str:

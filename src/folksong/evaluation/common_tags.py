@@ -53,17 +53,15 @@ def project(
     space: LabelSpace,
     tags: Sequence[str],
     table: TagTable,
-    *,
-    unknown_at_chance: bool = False,
 ) -> ScoredTracks:
     """Return the tracks with tags in the place of labels.
 
     A tag's score is that of its label (of several, the highest); its targets are the tracks that carry the tag itself.
-    Tracks that carry none of `tags` are not measured. With `unknown_at_chance` a tag of no label gets the same score on
-    every track, so that it is measured at chance.
+    Tracks that carry none of `tags` are not measured. A tag of no label gets the same score on every track, so that it
+    is measured at chance.
 
     Raises:
-        FolksongError: the scores are of other labels, or a tag belongs to no label of the space.
+        FolksongError: the scores are of other labels.
     """
     if tracks.labels != space.names:
         raise FolksongError("the scores are of other labels than those of the space; evaluate the run again")
@@ -72,8 +70,6 @@ def project(
         labels = space.labels_of(tag)
         if labels:
             scores[:, column] = tracks.scores[:, list(labels)].max(axis=1)
-        elif not unknown_at_chance:
-            raise FolksongError(f"the tag {tag!r} belongs to no label of the space")
     columns = [table.tag_index[tag] for tag in tags]
     presence = table.presence[:, columns].tocsr()
     targets = rows_of_tracks(presence, table, tracks.track_ids).toarray().astype(np.uint8)

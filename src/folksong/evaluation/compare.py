@@ -244,11 +244,7 @@ def _on_ground(
         min_tracks=LEAST_TRACKS if everything else min_tracks,
     )
     space_of = {row: group.labels for group in groups for row in group.rows}
-    return [
-        project(tracks, space_of[row], tags, table, unknown_at_chance=True)
-        for row, tracks in enumerate(scored)
-        if tags
-    ]
+    return [project(tracks, space_of[row], tags, table) for row, tracks in enumerate(scored) if tags]
 
 
 def _compare_on(

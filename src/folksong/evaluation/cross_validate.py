@@ -43,24 +43,15 @@ def cross_validate(
     progress: bool | None = None,
     **changes: Any,
 ) -> Evaluation:
-    """Train one run a fold, below `out`, and pool the scores of their test parts.
+    """Train one run a fold, ``fold-1`` and so on below `out`, and pool the scores of their test parts.
 
     Interrupted, it goes on where it stopped when called again with the same arguments. Labels that are made here are
     learned from the training part of each fold; those that all folds have are measured. The pooled evaluation is
     written to ``evaluation/`` in `out`; the mean over folds, where scores of different networks never meet, is in its
     settings.
 
-    Args:
-        front_end: as in `folksong.train`, and likewise
-        shards: the shards,
-        labels: the labels,
-        tags: the tags,
-        config: the settings,
-        progress: and the bars.
-        out: folder for the runs ``fold-1``, ``fold-2``, …
-        n_folds: number of folds, stratified by the labels, or else by the most popular tags.
-        artists: track id -> artist; all tracks of an artist are in one fold.
-        changes: settings by their keys, as in `folksong.train`.
+    The `n_folds` are stratified by the labels, or else by the most popular tags; with `artists`, track id -> artist,
+    all tracks of an artist are in one. All other arguments are those of `folksong.train`.
 
     Raises:
         FolksongError: something in the input does not fit, or `out` holds the folds of other data or settings.

@@ -6,11 +6,10 @@ The control of a run on embeddings is a head on plain statistics, of the same tr
 does not beat means and deviations of log-mel and MFCC has learned nothing from its network.
 """
 
-import csv
 import logging
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -29,13 +28,13 @@ from folksong.files import (
     read_json,
     reading,
     sha256_file,
+    write_csv,
     write_json,
 )
 from folksong.metrics import average_precision, confusion, cooccurrence, roc_auc
 from folksong.models.pretrained.extractors import STATISTICS
 from folksong.prediction.predictor import settled
-from folksong.prediction.thresholds import DEFAULT_THRESHOLD, stored_thresholds
-from folksong.runs import CONFIG_NAME, Run, Which
+from folksong.runs import CONFIG_NAME, DEFAULT_THRESHOLD, Run, Which, stored_thresholds
 from folksong.training.config import Config
 from folksong.training.data import read_run_data, read_run_tags
 from folksong.training.resume import resume
@@ -152,10 +151,7 @@ def current_evaluation(run: Run, part: str, *, progress: bool = False) -> Evalua
 
 
 def write_label_arrays(
-    run: Run | str | os.PathLike[str],
-    folders: Mapping[str, str | os.PathLike[str]],
-    *,
-    progress: bool = False,
+    run: Run | str | os.PathLike[str], folders: Mapping[str, str | os.PathLike[str]]
 ) -> list[Path]:
     """Write arrays of a run's labels, as the earlier project left them, and return the files; NaN is undefined.
 
@@ -167,15 +163,12 @@ def write_label_arrays(
             (n_labels, 2, 2) as [[TN, FP], [FN, TP]] at 0.5; ``tags`` (n_labels,) names, in the order of the others;
             ``cooccurrence`` (n_labels, n_labels) int64, how many tracks of all parts carry both labels, each alone on
             the diagonal.
-        progress: show a bar.
     """
     opened = Run.open(run)
 
     @cache
     def used() -> ScoredTracks:
-        return evaluate(
-            opened, part="test" if opened.split.test else "validation", progress=progress
-        ).measured
+        return evaluate(opened, part="test" if opened.split.test else "validation").measured
 
     def targets() -> Any:
         data = read_run_data(opened, None, Config.from_dict(opened.config["settings"]))
@@ -204,7 +197,7 @@ def write_evaluation(evaluation: Evaluation, folder: str | os.PathLike[str]) -> 
     """
     place = Path(folder)
     evaluation.tracks.write(place / f"{evaluation.part}.npz")
-    _write_csv(evaluation, place / f"{evaluation.part}.csv")
+    write_csv(place / f"{evaluation.part}.csv", CSV_HEADERS.split(), _csv_rows(evaluation))
     path = place / f"{evaluation.part}.json"
     write_json(path, evaluation_to_dict(evaluation))
     return path
@@ -282,19 +275,15 @@ def _read_label(content: Mapping[str, Any]) -> LabelFigures:
     )
 
 
-def _write_csv(evaluation: Evaluation, path: Path) -> None:
-    with atomic_write(path, "w") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(CSV_HEADERS.split())
-        errors = evaluation.calibration.error
-        for figures, error in zip(evaluation.labels, errors.tolist(), strict=True):
-            auc, precision = figures.roc_auc, figures.pr_auc
-            values = [auc.value, auc.low, auc.high, precision.value, precision.low, precision.high]
-            values += [precision.chance, precision.lift, figures.threshold]
-            values += [figures.precision, figures.recall, figures.f1, error]
-            counts = [count for row in figures.confusion for count in row]
-            texts = ["" if math.isnan(value) else f"{value:.6f}" for value in values]
-            writer.writerow([figures.name, figures.tracks, *texts, *counts])
+def _csv_rows(evaluation: Evaluation) -> Iterator[list[object]]:
+    for figures, error in zip(evaluation.labels, evaluation.calibration.error.tolist(), strict=True):
+        auc, precision = figures.roc_auc, figures.pr_auc
+        values = [auc.value, auc.low, auc.high, precision.value, precision.low, precision.high]
+        values += [precision.chance, precision.lift, figures.threshold]
+        values += [figures.precision, figures.recall, figures.f1, error]
+        counts = [count for row in figures.confusion for count in row]
+        texts = ["" if math.isnan(value) else f"{value:.6f}" for value in values]
+        yield [figures.name, figures.tracks, *texts, *counts]
 
 
 CONTROL_NAME = "control"

@@ -28,7 +28,7 @@ from folksong.metrics import (
     cooccurrence,
     summarise,
 )
-from folksong.prediction.thresholds import DEFAULT_THRESHOLD
+from folksong.runs import DEFAULT_THRESHOLD
 
 Array = npt.NDArray[np.float64]
 

@@ -17,9 +17,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 BLUE, VERMILION, GREY = COLOURS[0], COLOURS[1], "#767676"
 MARKERS = ("o", "s", "^", "D")
 SIDE_BY_SIDE = 0.012  # of the picture's width, between points with the same share
-NARROWEST_AXIS = (
-    0.1  # of shares: spaces with nearly the same coverage are drawn side by side, not at the edges
-)
+NARROWEST_AXIS = 0.1  # of shares: spaces of nearly the same coverage are side by side, not at the edges
 
 
 def plot_labels(evaluation: Evaluation, path: str | os.PathLike[str]) -> None:

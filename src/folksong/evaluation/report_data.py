@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from folksong.audio.catalogue import read_catalogue, scan_folder
+from folksong.audio.catalogue import read_tracks
 from folksong.errors import FolksongError
 from folksong.evaluation.analyses import Recovery, read_tag_groups, read_truth, recovery
 from folksong.evaluation.common_tags import same_tracks
@@ -21,7 +21,7 @@ from folksong.evaluation.figures import Average, Evaluation, averages, measure_t
 from folksong.evaluation.groups import Group, NamedRun, group_runs, open_runs
 from folksong.evaluation.scores import ScoredTracks, open_run_records
 from folksong.labels.space import Coverage, LabelSpace
-from folksong.metrics import best_thresholds
+from folksong.metrics.decisions import best_thresholds, logit
 from folksong.runs import Run
 from folksong.tags.table import TagTable
 from folksong.training.data import read_run_tags
@@ -122,8 +122,7 @@ def collect(
     grounds, pairs = _compare(groups, scored, partial(_tags_of, entries[0].run, tables), part, measuring)
     recordings = {}
     if audio is not None:
-        tracks = scan_folder(audio) if Path(audio).is_dir() else read_catalogue(audio)
-        recordings = {track.track_id: track.path for track in tracks}
+        recordings = {track.track_id: track.path for track in read_tracks(audio)}
     return Report(
         part,
         tuple(entries),
@@ -205,7 +204,7 @@ def doubtful_tags(tracks: ScoredTracks, *, most: int = DOUBTS) -> dict[str, list
     """
     limits = best_thresholds(tracks.targets, tracks.scores).thresholds
     with np.errstate(invalid="ignore"):
-        margins = _logit(tracks.scores) - _logit(limits)[None, :]
+        margins = logit(tracks.scores) - logit(limits)[None, :]
     carried = tracks.targets.astype(bool)
 
     def furthest(distances: Array) -> list[Doubt]:
@@ -223,12 +222,6 @@ def doubtful_tags(tracks: ScoredTracks, *, most: int = DOUBTS) -> dict[str, list
         "missing": furthest(np.where(carried | ~(margins > 0), np.nan, margins)),
         "wrong": furthest(np.where(carried & (margins < 0), -margins, np.nan)),
     }
-
-
-def _logit(values: npt.ArrayLike) -> Array:
-    inside = np.clip(np.asarray(values, np.float64), 1e-6, 1 - 1e-6)
-    logits: Array = np.log(inside / (1 - inside))
-    return logits
 
 
 def examples(tracks: ScoredTracks, label: int) -> tuple[list[tuple[str, float]], list[tuple[str, float]]]:

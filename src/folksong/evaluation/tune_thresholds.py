@@ -15,8 +15,7 @@ from folksong.evaluation.scores import ScoredTracks, score_part
 from folksong.files import json_value, sha256_file
 from folksong.metrics import best_thresholds
 from folksong.prediction.predictor import settled
-from folksong.prediction.thresholds import DEFAULT_THRESHOLD, Thresholds
-from folksong.runs import Run, Scoring
+from folksong.runs import DEFAULT_THRESHOLD, Run, Scoring, Thresholds
 
 logger = logging.getLogger(__name__)
 

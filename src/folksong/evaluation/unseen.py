@@ -28,7 +28,7 @@ from folksong.files import write_json
 from folksong.labels.hybrid import hybrid
 from folksong.labels.space import LabelSpace
 from folksong.models.checkpoint import load_head, load_model
-from folksong.models.joint import joint_output
+from folksong.models.heads import joint_output
 from folksong.prediction.asked_tags import ask_for
 from folksong.runs import CONFIG_NAME, Run
 from folksong.training.config import Config
@@ -210,12 +210,8 @@ class _Trainer:
 
     def systems(self, name: str, unseen: npt.NDArray[np.bool_], seed: int) -> dict[str, Scores]:
         """Return what each system scores on a division, (n_tracks, n_labels)."""
-        kept = tuple(
-            label for label, left_out in zip(self.run.labels.labels, unseen, strict=True) if not left_out
-        )
-        members = {tag for label in kept for tag in label.tags}
-        aliases = {raw: tag for raw, tag in self.run.labels.aliases.items() if tag in members}
-        space = LabelSpace(kept, aliases, {"split_sha256": self.run.split.sha256()})
+        kept = (label for label, left_out in zip(self.run.labels.labels, unseen, strict=True) if not left_out)
+        space = self.run.labels.with_labels(kept, {"split_sha256": self.run.split.sha256()})
         joint = self._trained(f"{name}/joint", lambda: space, {"seed": seed})
         control = self._trained(f"{name}/random", lambda: space, {"seed": seed, "tag_side": "random"})
         classifier = self._trained(f"{name}/classifier", lambda: space, {"seed": seed, **self.plain})

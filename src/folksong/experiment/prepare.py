@@ -32,14 +32,9 @@ SPLIT_NAME = "plan.split.json"
 
 @dataclass(frozen=True)
 class Cell:
-    """One training of a plan.
+    """One training of a plan, by the names that it gives to label space and loss.
 
-    Args:
-        space: name of its label space.
-        front_end: ``waveform``, ``log-mel-spectrogram`` or ``embeddings``.
-        loss: name of its loss.
-        seed: of the training.
-        inputs: all that decides the result, as JSON values.
+    `inputs` are all that decides the result, as JSON values.
     """
 
     space: str
@@ -70,15 +65,9 @@ class Cell:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A plan ready to run.
+    """A plan ready to run, with a folder of shards for every front-end that it uses.
 
-    Args:
-        plan: the plan, with a folder of shards for every front-end that it uses.
-        table: all tags.
-        split: the parts.
-        config: settings of all trainings.
-        spaces: label spaces by name, built from the training part.
-        cells: its cells.
+    `table` holds all tags; `spaces` are by name, built from the training part; `config` is common to all trainings.
     """
 
     plan: Plan
@@ -92,11 +81,8 @@ class Prepared:
 def prepare(plan: Plan, folder: Path, *, also: Iterable[str] = (), progress: bool = False) -> Prepared:
     """Read a plan's data, write the shards that are missing, build its label spaces, and write them for its cells.
 
-    Args:
-        plan: the plan.
-        folder: the experiment's; shards are written into ``shards/FRONT-END`` there.
-        also: names of label spaces to build though no grid uses them.
-        progress: show a bar for the shards.
+    Shards are written into ``shards/FRONT-END`` in the experiment's folder. Label spaces that are named in `also` are
+    built though no grid uses them.
 
     Raises:
         FolksongError: tags, audio, settings or a builder's argument are wrong; the message names the plan's key.
@@ -132,7 +118,7 @@ def _read_config(plan: Plan) -> Config:
 
 def _with_shards(plan: Plan, table: TagTable, settings: DataSettings, out: Path, progress: bool) -> Plan:
     """Return the plan with shards for all its front-ends; write those that it does not name, as the settings say."""
-    from folksong.audio.catalogue import read_catalogue, scan_folder
+    from folksong.audio.catalogue import read_tracks
     from folksong.prediction.embed_audio import embed_audio
     from folksong.shards.writer import write_shards
 
@@ -144,8 +130,7 @@ def _with_shards(plan: Plan, table: TagTable, settings: DataSettings, out: Path,
         raise FolksongError(
             f"data.shards: none for {' and '.join(missing)}; name them there, or the recordings as data.audio"
         )
-    place = plan.place(plan.data.audio)
-    tracks = scan_folder(place) if place.is_dir() else read_catalogue(place)
+    tracks = read_tracks(plan.place(plan.data.audio))
     shards = dict(plan.data.shards)
     for front_end in missing:
         folder = out.absolute() / "shards" / front_end
@@ -170,13 +155,10 @@ def _with_shards(plan: Plan, table: TagTable, settings: DataSettings, out: Path,
 def build_spaces(
     plan: Plan, table: TagTable, split_sha256: str, *, also: Iterable[str] = ()
 ) -> dict[str, LabelSpace]:
-    """Build all label spaces that the plan's grids use, and those they start from.
+    """Build all label spaces that the plan's grids use, those they start from, and those named in `also`.
 
-    Args:
-        plan: the plan.
-        table: the tags of the training part.
-        split_sha256: kept in the spaces' provenance, so that `train` knows that no test track took part.
-        also: names of further spaces to build.
+    They learn from a `table` of the training part; `split_sha256` is kept in their provenance, so that `train` knows
+    that no test track took part.
 
     Raises:
         FolksongError: a builder's argument is unknown or out of range; the message names the space.

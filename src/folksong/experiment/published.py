@@ -9,6 +9,7 @@ import csv
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
+from math import nan
 from pathlib import Path
 from statistics import fmean
 
@@ -16,7 +17,7 @@ from folksong import labels
 from folksong.errors import FileFormatError, FolksongError
 from folksong.evaluation.evaluate import read_evaluation
 from folksong.evaluation.groups import PLAIN_LOSS
-from folksong.evaluation.report_tables import Section
+from folksong.evaluation.report_tables import Section, number
 from folksong.experiment.plan import Plan
 from folksong.experiment.prepare import SPLIT_NAME, space_file
 from folksong.experiment.run_experiment import CellResult
@@ -104,7 +105,7 @@ def published_section(plan: Plan, results: Iterable[CellResult]) -> Section:
                 row.what,
                 row.front_end,
                 f"{row.n_labels or '–'} → {row.our_labels or '–'}",
-                *(f"{row.published[name]:.3f} → {_number(row.ours.get(name))}" for name in FIGURES),
+                *(f"{row.published[name]:.3f} → {number(row.ours.get(name, nan))}" for name in FIGURES),
             ]
             for row in beside_published(plan, results)
         ],
@@ -133,10 +134,6 @@ def genre_clusterings(plan: Plan, folder: Path, results: Iterable[CellResult]) -
     return found
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None or value != value else f"{value:.3f}"
-
-
 def _read(plan: Plan) -> list[dict[str, str]]:
     shipped = files("folksong.experiment").joinpath("published", f"{plan.published}.tsv")
     source = shipped if shipped.is_file() else plan.place(str(plan.published))
@@ -149,12 +146,10 @@ def _read(plan: Plan) -> list[dict[str, str]]:
     if missing:
         raise FileFormatError(f"{source}: no column {', '.join(missing)}")
     rows = list(reader)
-    for number, row in enumerate(rows, 2):
+    for line, row in enumerate(rows, 2):
         for name in FIGURES:
             try:
                 float(row[name])
             except (TypeError, ValueError):
-                raise FileFormatError(
-                    f"{source}: line {number}: {name} is no number: {row[name]!r}"
-                ) from None
+                raise FileFormatError(f"{source}: line {line}: {name} is no number: {row[name]!r}") from None
     return rows

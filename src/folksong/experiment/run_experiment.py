@@ -23,15 +23,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CellResult:
-    """What became of a cell.
-
-    Args:
-        cell: the cell.
-        run: its run's folder.
-        status: ``"done"`` now, ``"kept"`` from before, or ``"failed"``.
-        seconds: that it took now.
-        error: why it failed.
-    """
+    """What became of a cell: ``"done"`` in so many seconds, ``"kept"`` from before, or ``"failed"`` and why."""
 
     cell: Cell
     run: Path

@@ -43,14 +43,9 @@ PART = "validation"
 
 @dataclass(frozen=True)
 class Trial:
-    """One combination of settings.
+    """One combination of settings, numbered in the order of the beginning.
 
-    Args:
-        number: in the order of the beginning.
-        parameters: setting -> value.
-        value: of the figure that is maximised; None if it failed.
-        runs: folders of its runs, below the experiment's folder.
-        error: why it failed.
+    `value` is of the figure that is maximised, None if it failed; `runs` are folders below the experiment's.
     """
 
     number: int
@@ -218,7 +213,7 @@ def _figure(run: Run, search: Search, table: TagTable, reference: LabelSpace | N
     tags = common_tags([reference], table.select_tracks(found.tracks.track_ids))
     if not tags:
         raise FolksongError(f"search.on: no track of the {PART} part carries a tag of this label space")
-    projected = project(found.tracks, run.labels, tags, table, unknown_at_chance=True)
+    projected = project(found.tracks, run.labels, tags, table)
     used = projected.select(projected.measured)
     summary = summarise(used.targets, used.scores, labels=used.labels, micro="micro" in search.figure)
     return float(getattr(summary, search.figure))
@@ -235,10 +230,7 @@ JOURNAL_NAME = "search.journal"
 class SharedStudy:
     """The study of one search in an experiment's folder.
 
-    Args:
-        search: what is tried.
-        name: equal names in one folder are the same study; it must change with all that decides a trial's value.
-        folder: the experiment's folder.
+    Equal names in one folder are the same study: a name must change with all that decides a trial's value.
 
     Raises:
         FolksongError: Optuna is not installed.
@@ -360,9 +352,8 @@ def _sampler(search: Search) -> Any:
     optuna = _optuna()
     if search.sampler == "tpe":
         return optuna.samplers.TPESampler(seed=search.seed)
-    return optuna.samplers.RandomSampler(
-        seed=search.seed
-    )  # of a grid, every trial's values are put down beforehand
+    # Of a grid, every trial's values are put down beforehand.
+    return optuna.samplers.RandomSampler(seed=search.seed)
 
 
 def _optuna() -> Any:

@@ -37,9 +37,8 @@ from folksong.labels.space import LabelSpace, read_label, write_label
 from folksong.models.checkpoint import load_head, load_model, tagger_from_settings
 from folksong.models.heads import EmbeddingHead
 from folksong.models.tagger import Tagger
-from folksong.prediction.thresholds import decided_by
 from folksong.prediction.windows import AudioInput
-from folksong.runs import Run, Scoring
+from folksong.runs import Run, Scoring, decided_by
 
 FORMAT, VERSION = "folksong.model", 1
 DESCRIPTION_NAME = "config.json"  # as in models that Hugging Face keeps

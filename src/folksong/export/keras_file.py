@@ -29,7 +29,7 @@ from folksong.models.front_ends import (
     WAVEFORM_FILTERS,
     LogMelFrontEnd,
 )
-from folksong.models.pretrained.tf_checkpoint import (
+from folksong.models.pretrained.weights import (
     Weights,
     is_tf_checkpoint,
     read_keras_weights,

@@ -28,8 +28,7 @@ from folksong.models.pretrained.extractors import NETWORKS
 from folksong.models.pretrained.musicnn import PRESET
 from folksong.models.pretrained.network_with_head import NetworkWithHead
 from folksong.models.pretrained.onnx import HASH_KEY, sha256_of_model
-from folksong.prediction.thresholds import stored_thresholds
-from folksong.runs import Run
+from folksong.runs import Run, stored_thresholds
 
 OPSET = 17
 EXAMPLE_SECONDS = 7  # of audio, with which a graph for any length is traced

@@ -17,6 +17,12 @@ from folksong.metrics.ranking import Column, Pairs
 Array = npt.NDArray[np.float64]
 
 
+def logit(scores: npt.ArrayLike) -> Array:
+    """Return log(s / (1 − s)) of scores in 0 to 1, each kept 1e-6 away from both ends."""
+    inside = np.clip(np.asarray(scores, np.float64), 1e-6, 1 - 1e-6)
+    return np.asarray(np.log(inside / (1 - inside)))
+
+
 def confusion(
     targets: Any,
     scores: Any,

@@ -137,14 +137,12 @@ class Pairs:
 
     def targets_csr(self) -> sp.csr_matrix:
         """Return the targets as CSR float32 without stored zeros."""
-        columns = [self._positive_rows(number, self._dense_column(number)) for number in range(self.n_labels)]
+        dense = [None] * self.n_labels if self._dense is None else self._dense.T
+        columns = [self._positive_rows(number, column) for number, column in enumerate(dense)]
         lengths = np.cumsum([0, *map(len, columns)])
         indices = np.concatenate(columns) if columns else np.zeros(0, np.int64)
         ones = np.ones(lengths[-1], np.float32)
         return sp.csc_matrix((ones, indices, lengths), shape=self.scores.shape).tocsr()
-
-    def _dense_column(self, number: int) -> npt.NDArray[Any] | None:
-        return None if self._dense is None else self._dense[:, number]
 
     def _positive_rows(self, number: int, dense: npt.NDArray[Any] | None) -> npt.NDArray[np.integer[Any]]:
         if dense is not None:
@@ -365,8 +363,6 @@ def _ranks(ordered: Floats, values: Floats) -> tuple[npt.NDArray[np.int64], npt.
     """Return how many of the sorted scores are less than, and how many at most, each of `values` among them."""
     below = np.searchsorted(ordered, values, side="left").astype(np.int64)
     upto = below + 1
-    more = np.flatnonzero(
-        ordered[np.minimum(upto, len(ordered) - 1)] == values
-    )  # ties are few: the rest need no search
+    more = np.flatnonzero(ordered[np.minimum(upto, len(ordered) - 1)] == values)  # ties, which are few
     upto[more] = np.searchsorted(ordered, values[more], side="right")
     return below, upto

@@ -46,9 +46,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
                 raise BadZipFile("a compressed archive")
             if len({member.filename for member in members}) < len(members):
                 raise BadZipFile("two parts have one name")
-            if (
-                damaged := archive.testzip()
-            ) is not None:  # torch.load does not compare the CRCs of the weights
+            if (damaged := archive.testzip()) is not None:  # which torch.load does not look at
                 raise BadZipFile(f"the CRC of {damaged} is wrong")
             for member in members:
                 if member.filename.endswith(".pkl"):

@@ -71,9 +71,8 @@ def one_thread(*, blas: bool = False) -> AbstractContextManager[object]:
 
     With `blas` matrix products too, NumPy's and PyTorch's; their number of threads is the whole process's.
     """
-    threads = (
-        torch.get_num_threads()
-    )  # at its first use in a thread, PyTorch sets the number that is set below
+    # At its first use in a thread, PyTorch sets the number that is set below.
+    threads = torch.get_num_threads()
     limited: AbstractContextManager[object] = _controller().limit(
         limits=1, user_api=None if blas else "openmp"
     )

@@ -23,8 +23,7 @@ from folksong.models.front_ends import (
     batch_norm,
     init_fan_in_,
 )
-from folksong.models.heads import softmax_logits
-from folksong.models.joint import JointOutput
+from folksong.models.heads import JointOutput, softmax_logits
 
 N_FILTERS = 512
 LENGTH = 7  # steps a filter spans

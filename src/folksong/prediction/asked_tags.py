@@ -12,7 +12,7 @@ from folksong.embeddings.ppmi import predict_from_words
 from folksong.embeddings.read_vectors import read_vectors
 from folksong.embeddings.tags import embed_tags, tag_words
 from folksong.errors import FolksongError
-from folksong.models.joint import ask, joint_output
+from folksong.models.heads import ask, joint_output
 from folksong.runs import Run
 from folksong.tags.cleaning.spelling import canonical_form
 
@@ -22,15 +22,10 @@ NEGATIONS = ("no", "not", "non", "without", "never", "isn't", "ain't")
 
 
 def ask_for(network: nn.Module, run: Run, tags: Sequence[str]) -> None:
-    """Let a run's network score `tags` in the place of its labels.
+    """Let a run's network, which is changed in place, score `tags` in the place of its labels.
 
     A tag that the run knows, in whatever spelling, has the vector that was learned with; another one that of its
     words alone.
-
-    Args:
-        network: the run's, changed in place.
-        run: a run in the joint space.
-        tags: (n,) what to score.
 
     Raises:
         FolksongError: the run has no joint space, a tag occurs twice, or a new tag has no known word.

@@ -4,17 +4,17 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
-from pathlib import Path
 
-from folksong.audio.catalogue import Track, read_catalogue, scan_folder
+from folksong.audio.catalogue import Track, read_tracks, scan_folder
 from folksong.audio.decode import decode
 from folksong.audio.guarded import Outcome, run_guarded
 from folksong.audio.workers import n_processes
 from folksong.embeddings.growing import Row, grow_embeddings, states_of
+from folksong.embeddings.pooling import Pool
 from folksong.embeddings.store import Embeddings
-from folksong.errors import AudioError, FolksongError
+from folksong.errors import PASSING, AudioError, FolksongError, may_pass
 from folksong.models.pretrained.extractors import Extractor, get_extractor
-from folksong.models.pretrained.pooling import Pool
+from folksong.stores import brought, is_address, text_of
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def embed_audio(
     tracks = list(_tracks(audio) if isinstance(audio, str | os.PathLike) else audio)
     if not tracks:
         raise FolksongError("there are no tracks to embed: the catalogue or folder is empty")
-    paths = {track.track_id: os.fspath(track.path) for track in tracks}
+    paths = {track.track_id: text_of(track.path) for track in tracks}
     if len(paths) < len(tracks):
         raise FolksongError("a track id occurs twice among the tracks to embed; they must differ")
     settings = (model, None if weights is None else os.fspath(weights), layer, pool)
@@ -93,7 +93,8 @@ def _heard(
         part = begun[tuple(outcome.path for outcome in outcomes)].pop()
         rows = {}
         for track_id, outcome in zip(part, outcomes, strict=True):
-            row = f"{outcome.path}: {outcome.crash}" if outcome.result is None else outcome.result
+            again = PASSING if outcome.crash and outcome.crash.may_pass else ""
+            row = f"{outcome.path}: {again}{outcome.crash}" if outcome.result is None else outcome.result
             rows[track_id] = row
             if isinstance(row, str):
                 logger.warning("%s", row)
@@ -101,17 +102,22 @@ def _heard(
 
 
 def _tracks(audio: str | os.PathLike[str]) -> list[Track]:
-    return scan_folder(audio) if Path(audio).is_dir() else read_catalogue(audio)
+    # Of a catalogue in a store a command has a copy.
+    return scan_folder(audio) if is_address(audio) else read_tracks(audio)
 
 
 def _embed(path: str, model: str, weights: str | None, layer: str | None, pool: Pool | None) -> Row:
     """Return a recording's embedding, or the reason why it has none. Runs in a worker."""
     extractor = _extractor(model, weights, layer, pool)
     try:
-        return extractor(decode(path, extractor.sample_rate))
-    except AudioError as error:
-        message = str(error)
-        return message if message.startswith(path) else f"{path}: {message}"
+        with brought(path) as file:
+            try:
+                return extractor(decode(file, extractor.sample_rate))
+            except AudioError as error:
+                reason = str(error).replace(file, path).removeprefix(f"{path}: ")
+                return f"{path}: {PASSING if may_pass(error) else ''}{reason}"
+    except FileNotFoundError:
+        return f"{path}: {PASSING}no such file"
 
 
 @lru_cache(maxsize=1)

@@ -23,24 +23,15 @@ from folksong.models.pretrained.extractors import Extractor, get_extractor
 from folksong.models.pretrained.onnx import HASH_KEY, open_session, sha256_of_model
 from folksong.prediction.asked_tags import ask_for
 from folksong.prediction.predictor import LoadedTagger, ScoresOverTime
-from folksong.prediction.thresholds import decided_by
 from folksong.prediction.windows import AudioInput, Scores
-from folksong.runs import Run
+from folksong.runs import Run, decided_by
 from folksong.shards.window_positions import slide, spread
 
 PIECE_SECONDS = 10.0
 
 
 class HeadTagger(LoadedTagger):
-    """A head with its extractor; it hears on the CPU, in 32 bits.
-
-    Args:
-        head: the head.
-        labels: of its scores.
-        extractor: makes the embeddings that it takes.
-        thresholds: (n_labels,); None if there are none.
-        window_seconds: of the extractor.
-    """
+    """A head with the extractor of what it takes; it hears on the CPU, in 32 bits."""
 
     hears_long = False
 
@@ -133,9 +124,6 @@ class OnnxTagger(HeadTagger):
     Windows lie side by side, and their scores are averaged; what is shorter than a window is repeated, as samples:
     where a run repeats the frames of its spectrogram, the seams between are others, and so are scores by up to some
     0.01. A head with its network inside hears a recording of up to a minute at once, as it learned.
-
-    Args:
-        file: the graph.
 
     Raises:
         FolksongError: it takes embeddings, or onnxruntime is not installed.

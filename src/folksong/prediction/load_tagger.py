@@ -27,9 +27,8 @@ from folksong.models.tagger import Tagger
 from folksong.prediction.asked_tags import ask_for
 from folksong.prediction.head_tagger import HeadTagger, OnnxTagger, find_extractor
 from folksong.prediction.predictor import BATCH_SIZE, LoadedTagger, find_device, settled
-from folksong.prediction.thresholds import decided_by
 from folksong.prediction.windows import AudioInput
-from folksong.runs import CONFIG_NAME, Run, Scoring
+from folksong.runs import CONFIG_NAME, Run, Scoring, decided_by
 
 logger = logging.getLogger(__name__)
 
@@ -91,10 +90,11 @@ def load_tagger(
         thresholds = None
         if scoring is None:
             logger.warning("%s: %s", os.fspath(run), OTHER_SCORING)
-    return LoadedTagger(
-        found.model, found.names, found.audio, hop_seconds=wanted.hop_seconds, device=chosen,
-        batch_size=batch_size, precision=wanted.precision, thresholds=thresholds,
-    )  # fmt: skip
+    with reading(run):
+        return LoadedTagger(
+            found.model, found.names, found.audio, hop_seconds=wanted.hop_seconds, device=chosen,
+            batch_size=batch_size, precision=wanted.precision, thresholds=thresholds,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)

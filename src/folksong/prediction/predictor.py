@@ -21,10 +21,9 @@ from folksong.drawing import short_name, write_picture
 from folksong.errors import AudioError, FolksongError, first_line
 from folksong.files import write_csv
 from folksong.models.hardware import choose_precision
+from folksong.models.heads import listen
 from folksong.models.inference import prepared
-from folksong.models.joint import listen
 from folksong.models.tagger import Tagger
-from folksong.prediction.thresholds import DEFAULT_THRESHOLD
 from folksong.prediction.windows import (
     ArrayClip,
     AudioInput,
@@ -35,7 +34,7 @@ from folksong.prediction.windows import (
     score_clips,
     window_starts,
 )
-from folksong.runs import Scoring
+from folksong.runs import DEFAULT_THRESHOLD, Scoring
 
 logger = logging.getLogger(__name__)
 
@@ -203,11 +202,7 @@ class LoadedTagger:
         self.link, self.thresholds = nn.Identity(), None
 
     def tag(self, file: str | os.PathLike[str], top: int | None = None) -> list[tuple[str, float]]:
-        """Return a recording's (label, score) pairs, best first.
-
-        Args:
-            file: mp3, ogg, flac, wav, m4a, …
-            top: only so many.
+        """Return a recording's (label, score) pairs, best first; at most `top`.
 
         Raises:
             AudioError: the file cannot be decoded; the message names it.

@@ -18,7 +18,7 @@ from folksong.embeddings.growing import Row, grow_embeddings, states_of
 from folksong.embeddings.store import Embeddings, EmbeddingSpace
 from folksong.errors import FolksongError
 from folksong.files import sha256_file
-from folksong.models.joint import joint_output
+from folksong.models.heads import joint_output
 from folksong.prediction.asked_tags import ask_for
 from folksong.prediction.load_tagger import load_tagger
 from folksong.prediction.predictor import LoadedTagger

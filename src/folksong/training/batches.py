@@ -26,6 +26,7 @@ from folksong.models.front_ends import LOG_MEL
 from folksong.shards.loader import Batch, Indices, WindowDataset, WindowLoader
 from folksong.training.config import AugmentationSettings, Config
 from folksong.training.data import TrainingData
+from folksong.training.distributed import Processes
 
 logger = logging.getLogger(__name__)
 
@@ -99,9 +100,8 @@ class TrainingBatches:
         FolksongError: the processes cannot share a batch evenly, or a pass does not give a single step.
     """
 
-    def __init__(
-        self, data: TrainingData, config: Config, batch_size: int, *, rank: int = 0, world_size: int = 1
-    ) -> None:
+    def __init__(self, data: TrainingData, config: Config, batch_size: int, processes: Processes) -> None:
+        rank, world_size = processes.rank, processes.world_size
         n_tracks = len(data.parts["training"])
         if n_tracks < batch_size:
             shrunk = max(n_tracks // world_size, 1) * world_size
@@ -116,25 +116,16 @@ class TrainingBatches:
                 f"a step of {batch_size} windows by {world_size} processes: batch norm needs 2 or more windows each"
             )
         self.batch_size, self.batches_per_step = batch_size, config.optimizer.accumulate_batches
-        self.training = _training_loader(data, config, batch_size, rank, world_size)
-        steps, workers = self.training.dataset.window_steps, config.runtime.workers
+        share, seed = batch_size // world_size, config.runtime.seed
+        load = partial(WindowLoader, workers=config.runtime.workers, rank=rank, world_size=world_size)
+        self.training = load(
+            _training_windows(data, config), share, shuffle=config.data.shuffle, drop_last=True
+        )
+        steps = self.training.dataset.window_steps
         learned, heard = ((data.parts[part], data.targets_of(part)) for part in ("training", "validation"))
-        self.validation = WindowLoader(
-            WindowDataset(data.shards, *heard, steps, random=False),
-            max(batch_size // world_size, 1),
-            workers=workers,
-            rank=rank,
-            world_size=world_size,
-        )
-        self._statistics = WindowLoader(
-            WindowDataset(data.shards, *learned, steps, random=True, seed=config.runtime.seed),
-            batch_size // world_size,
-            shuffle=True,
-            drop_last=True,
-            workers=workers,
-            rank=rank,
-            world_size=world_size,
-        )
+        self.validation = load(WindowDataset(data.shards, *heard, steps, random=False), share)
+        windows = WindowDataset(data.shards, *learned, steps, random=True, seed=seed)
+        self._statistics = load(windows, share, shuffle=True, drop_last=True)
         self.steps_per_epoch = _steps_per_epoch(config, len(self.training))
 
     def from_step(self, step: int) -> Iterator[tuple[int, Batch]]:
@@ -181,9 +172,7 @@ def _steps_per_epoch(config: Config, batches_per_pass: int) -> int:
     return stated or max(batches_per_pass // per_step, LEAST_STEPS if adapts else 1)
 
 
-def _training_loader(
-    data: TrainingData, config: Config, batch_size: int, rank: int, world_size: int
-) -> WindowLoader:
+def _training_windows(data: TrainingData, config: Config) -> WindowDataset:
     manifest, settings = data.shards.manifest, config.data
     make: type[WindowDataset] | partial[AugmentedWindows] = WindowDataset
     if settings.augmentation.any:
@@ -194,20 +183,11 @@ def _training_loader(
             seed=config.runtime.seed,
         )
         make = partial(AugmentedWindows, augmentation)
-    dataset = make(
+    return make(
         data.shards,
         data.parts["training"],
         data.learned_of("training"),
         manifest.steps(settings.window_seconds),
         random=settings.random_windows,
         seed=config.runtime.seed,
-    )
-    return WindowLoader(
-        dataset,
-        batch_size // world_size,
-        shuffle=settings.shuffle,
-        drop_last=True,
-        workers=config.runtime.workers,
-        rank=rank,
-        world_size=world_size,
     )

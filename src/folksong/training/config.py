@@ -44,7 +44,7 @@ class ModelSettings(Section):
     Args:
         n_dense_units: of the hidden dense layer; of a head's too.
         n_filters: base number of filters of the log-mel front-end.
-        head: ``joint`` places sounds and tags in one space (`folksong.models.joint`), on any front-end. Of embeddings
+        head: ``joint`` places sounds and tags in one space (`folksong.models.heads`), on any front-end. Of embeddings
             also ``hidden``: several networks with one hidden layer, averaged.
         tag_side: of the joint space, what a tag is known by: its ``words``' vectors; co-occurrence, ``ppmi`` or
             ``skipgram``; ``both`` words and ppmi; ``random``, the control.

@@ -30,7 +30,6 @@ from folksong.stores import open_store
 from folksong.tags.decisions import decided, read_decisions
 from folksong.tags.sources.read_tags import read_tags
 from folksong.tags.table import TagTable
-from folksong.tags.tag_lists import read_remove_list, shipped_list
 from folksong.training.config import Config, DataSettings
 
 logger = logging.getLogger(__name__)
@@ -394,11 +393,6 @@ def _scaled_weights(space: LabelSpace, table: TagTable) -> sp.csr_matrix:
     encoded = space.encode(table, weights=True)
     encoded.data = np.maximum(encoded.data / (FULL_WEIGHT if largest > 1 else 1), LEAST_WEIGHT)
     return encoded
-
-
-def tags_to_remove(filter_path: str | os.PathLike[str] | None) -> tuple[str, ...]:
-    """Return the tags of a folder's ``tags_remove.txt``, or of the list that ships in the package."""
-    return shipped_list() if filter_path is None else read_remove_list(filter_path)
 
 
 def _rows_of_records(encoded: sp.csr_matrix, table: TagTable, reader: Records) -> sp.csr_matrix:

@@ -20,12 +20,12 @@ from folksong.embeddings.words import WordVectors
 from folksong.errors import FolksongError
 from folksong.labels.hybrid_vectors import with_predicted
 from folksong.labels.space import LabelSpace
-from folksong.models.joint import joint_output
+from folksong.models.heads import joint_output
 from folksong.runs import Run
 from folksong.tags.table import TagTable
 from folksong.training.config import Config
 from folksong.training.data import TrainingData
-from folksong.training.joint_losses import HINGE_SCALE
+from folksong.training.losses import HINGE_SCALE
 
 logger = logging.getLogger(__name__)
 
@@ -54,10 +54,7 @@ def embed_labels(
 ) -> LabelVectors:
     """Give each label the mean of its tags' unit vectors, weighted by their counts and scaled to length 1.
 
-    Args:
-        space: the labels, in order.
-        vectors: word vectors.
-        counts: tag -> number of tracks; None, or no count for any tag of a label, weighs its tags equally.
+    Without `counts`, or any of a label's tags, its tags weigh equally.
     """
     tags = list(dict.fromkeys(tag for label in space.labels for tag in label.tags))
     embedded = embed_tags(tags, vectors)

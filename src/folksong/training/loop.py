@@ -10,11 +10,12 @@ import logging
 import math
 import os
 import signal
+import sys
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import chain
@@ -30,7 +31,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from folksong.errors import FolksongError
-from folksong.files import atomic_write, json_value, reading
+from folksong.files import atomic_write, json_value, locked, reading
 from folksong.metrics import summarise
 from folksong.models.checkpoint import read_checkpoint, write_checkpoint
 from folksong.models.front_ends import LOG_MEL
@@ -65,15 +66,14 @@ logger = logging.getLogger(__name__)
 details = logger.getChild("details")
 """Settings and sizes of the network, at level DEBUG."""
 
-CHECKPOINT_EVERY_SECONDS = (
-    300.0  # between two checkpoints within an epoch, unless the settings say how many steps
-)
+CHECKPOINT_EVERY_SECONDS = 300.0  # within an epoch, unless the settings say how many steps
 LEAST_LOSS_SCALE = 1.0
 FEW_VALIDATED = 100  # tracks: with fewer, a lucky epoch is no better one, and the last epochs' mean decides
 SMOOTHED_EPOCHS = 5
 FEW_STEPS = 100  # of a whole training; the best network of fewer has hardly begun to learn
 CONSTANT_SCORES = 1e-3  # a label's scores that differ by less tell nothing
 N_NAMED_TRACKS = 5  # of each process, where something is not finite
+LOCK_NAME = ".training.lock"  # in the folder of a run
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 Beginning = tuple[Run, TrainingData, Config]
@@ -87,16 +87,19 @@ class TrainingInterrupted(SystemExit):
         self.run = run
 
 
-def run_training(begin: Callable[[Processes], Beginning], config: Config, *, progress: bool) -> Run:
+def run_training(
+    begin: Callable[[Processes], Beginning], config: Config, *, progress: bool | None = None
+) -> Run:
     """Train in all processes that the settings ask for, from where the run stands, and return the run.
 
-    `begin` makes or opens the run; it is called in the first process only.
+    `begin` makes or opens the run; it is called in the first process only. `progress` is whether a bar is shown; None
+    shows it on a terminal.
 
     Raises:
         TrainingInterrupted: Ctrl-C; the run can be resumed.
     """
     with joined(config.runtime) as processes:
-        return _take_part(processes, begin, progress)
+        return _take_part(processes, begin, sys.stderr.isatty() if progress is None else progress)
 
 
 def accompany() -> None:
@@ -116,13 +119,17 @@ def _take_part(processes: Processes, begin: Callable[[Processes], Beginning] | N
         return run.path.absolute(), absolute(data.reader.folder), config
 
     folder, shards, config = processes.from_first(tell)
-    with processes.together():
-        run = begun[0][0] if begun else Run.open(folder)
-        data = begun[0][1] if begun else read_run_data(run, shards, config)
-        if not processes.gpus:
-            keep_memory()
-        state = TrainingState.build(run, data, config, processes)
-    fit(run, data, config, state, processes, progress=progress)
+    with ExitStack() as held:
+        with processes.together():
+            run = begun[0][0] if begun else Run.open(folder)
+            if begun:
+                busy = "another process trains this run; wait until it has ended"
+                held.enter_context(locked(run.path / LOCK_NAME, busy))
+            data = begun[0][1] if begun else read_run_data(run, shards, config)
+            if not processes.gpus:
+                keep_memory()
+            state = TrainingState.build(run, data, config, processes)
+        fit(run, data, config, state, processes, progress=progress)
     return run
 
 
@@ -141,7 +148,7 @@ class TrainingState:
     def build(cls, run: Run, data: TrainingData, config: Config, processes: Processes) -> "TrainingState":
         """Return the state of a run: that of its last checkpoint, or a new one."""
         batch_size = config.data.batch_size * int(run.config["processes"])
-        batches = build_batches(data, config, processes, batch_size)
+        batches = TrainingBatches(data, config, batch_size, processes)
         precision = config.runtime.precision
         tagger = build_tagger(run.front_end, data, config, run.config["tagger"].get("joint"))
         if config.model.head == "joint":
@@ -389,13 +396,6 @@ def fit(
         logger.info(
             "%s %d epochs in %.0f s; the run is in %s", why, counts.epoch, time.monotonic() - began, run.path
         )
-
-
-def build_batches(
-    data: TrainingData, config: Config, processes: Processes, batch_size: int
-) -> TrainingBatches:
-    """Return this process's share of the batches; `batch_size` is that of all processes together."""
-    return TrainingBatches(data, config, batch_size, rank=processes.rank, world_size=processes.world_size)
 
 
 def build_tagger(

@@ -1,7 +1,6 @@
 """The resumption of a run: from its last checkpoint to the end, as if it had never stopped."""
 
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -58,5 +57,4 @@ def resume(
 
     if Run.open(run).front_end == EMBEDDINGS:
         return finish_head(*begin(Processes()))
-    shown = sys.stderr.isatty() if progress is None else progress
-    return run_training(begin, Config().with_changes(**changes), progress=shown)
+    return run_training(begin, Config().with_changes(**changes), progress=progress)

@@ -31,12 +31,7 @@ ONE_CYCLE_RISE = 0.3  # of all steps, where no warm-up is given; torch's default
 
 
 class Schedule:
-    """Moves the learning rate of an optimizer after each step and each epoch.
-
-    Args:
-        optimizer: with its initial learning rate.
-        settings: schedule, warm-up, and what plateau and cosine need.
-        total_steps: of the training as planned.
+    """Moves the learning rate of an optimizer after each step and each epoch of a training of `total_steps` as planned.
 
     Raises:
         FolksongError: the warm-up is as long as the training.

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import sys
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -21,11 +20,12 @@ from folksong.files import atomic_write, sha256_file
 from folksong.labels.space import LabelSpace
 from folksong.labels.top import drop
 from folksong.models.hardware import choose_precision
-from folksong.runs import CONFIG_NAME, LABEL_VECTORS_NAME, Run
+from folksong.runs import LABEL_VECTORS_NAME, TAGS_NAME, Run, begin_folder, refuse_foreign
 from folksong.splits import Split
 from folksong.stores import absolute
 from folksong.tags.sources.read_tags import read_tags, write_tags
 from folksong.tags.table import TagTable
+from folksong.training.batches import TrainingBatches
 from folksong.training.config import Config
 from folksong.training.data import (
     LegacyLabels,
@@ -37,15 +37,13 @@ from folksong.training.data import (
 )
 from folksong.training.distributed import Processes
 from folksong.training.label_vectors import LabelVectors, joint_settings, semantic_vectors, tag_side
-from folksong.training.loop import build_batches, build_tagger, run_training
+from folksong.training.loop import build_tagger, run_training
 from folksong.training.schedule import check_warmup
 from folksong.training.train_head import build_head, describe_embeddings, finish_head
 
 logger = logging.getLogger(__name__)
 
 AnyPath = str | os.PathLike[str]
-
-TAGS_NAME = "tags.db"  # in the run's folder, where a table was given and no file
 
 
 def train(
@@ -99,8 +97,7 @@ def train(
     if front_end == EMBEDDINGS:
         run, data, config = _begin(inputs, settings, Processes())
         return finish_head(run, data, config)
-    shown = sys.stderr.isatty() if progress is None else progress
-    return run_training(partial(_begin, inputs, settings), settings, progress=shown)
+    return run_training(partial(_begin, inputs, settings), settings, progress=progress)
 
 
 @dataclass(frozen=True)
@@ -123,6 +120,7 @@ def _begin(given: _Inputs, settings: Config, processes: Processes) -> tuple[Run,
         loss=settings.loss.chosen,
     )
     folder = _new_folder(config.runtime.log_dir, given.front_end) if given.out is None else Path(given.out)
+    refuse_foreign(folder)
     reader = open_records(given.shards, given.front_end, config.data)
     own = given.tags if isinstance(given.tags, TagTable) else None
     table = read_record_tags(
@@ -157,13 +155,13 @@ def _begin(given: _Inputs, settings: Config, processes: Processes) -> tuple[Run,
     elif vectors is not None:
         label_vectors = semantic_vectors(data, vectors)
     description = _check_and_describe(given.front_end, data, config, processes, label_vectors)
-    if not (folder / CONFIG_NAME).exists():
-        if own is not None:
-            write_tags(table, folder / TAGS_NAME)
-        if label_vectors is not None:
-            with atomic_write(folder / LABEL_VECTORS_NAME) as stream:
-                np.save(stream, label_vectors.vectors, allow_pickle=False)
-            description["label_vectors_sha256"] = sha256_file(folder / LABEL_VECTORS_NAME)
+    begin_folder(folder)
+    if own is not None:
+        write_tags(table, folder / TAGS_NAME)
+    if label_vectors is not None:
+        with atomic_write(folder / LABEL_VECTORS_NAME) as stream:
+            np.save(stream, label_vectors.vectors, allow_pickle=False)
+        description["label_vectors_sha256"] = sha256_file(folder / LABEL_VECTORS_NAME)
     return Run.create(folder, description, data.space, data.split), data, config
 
 
@@ -214,7 +212,8 @@ def _check_and_describe(
     if front_end == EMBEDDINGS:
         facts = describe_embeddings(data)
     else:
-        batches = build_batches(data, config, processes, config.data.batch_size * processes.world_size)
+        batch_size = config.data.batch_size * processes.world_size
+        batches = TrainingBatches(data, config, batch_size, processes)
         check_warmup(config.schedule, config.schedule.epochs * batches.steps_per_epoch)
         facts = _describe_audio(data, config)
     return {

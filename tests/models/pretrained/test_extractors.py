@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from folksong.embeddings.pooling import Pooling
 from folksong.errors import AudioError, FolksongError
 from folksong.models.pretrained.extractors import contamination, get_extractor, trained_on
-from folksong.models.pretrained.pooling import Pooling
 
 RNG = np.random.default_rng(0)
 SOUND = (0.2 * RNG.standard_normal(40_000)).astype(np.float32)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from folksong.errors import FileFormatError, FolksongError
-from folksong.models.pretrained.tf_checkpoint import is_tf_checkpoint, read_tf_checkpoint
+from folksong.models.pretrained.weights import is_tf_checkpoint, read_tf_checkpoint
 
 TENSORS = {
     "conv/bias": np.arange(3, dtype=np.float32),

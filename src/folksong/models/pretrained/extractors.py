@@ -15,9 +15,9 @@ from threadpoolctl import threadpool_limits
 
 from folksong.audio.decode import check_samples
 from folksong.audio.log_mel import log_mel, read_preset
+from folksong.embeddings.pooling import POOLS, Pool, Vector
 from folksong.embeddings.store import EmbeddingSpace
 from folksong.errors import FolksongError, nearest
-from folksong.models.pretrained.pooling import POOLS, Pool, Vector
 
 STATISTICS = "statistics"
 NETWORKS = ("musicnn-mtt", "musicnn-msd", "vgg-mtt", "vgg-msd")
@@ -154,12 +154,7 @@ def contamination(model: str, track_ids: Iterable[str], tags: Iterable[str]) -> 
     """Return a warning if recordings and tags look like those that a network was trained on, else None.
 
     Track ids tell the Million Song Dataset (most are ``TRAAAAW128F429D538``-like), tags that nobody else uses tell
-    MagnaTagATune (three or more of ``no voice``, ``weird``, …).
-
-    Args:
-        model: the extractor's name, as an `EmbeddingSpace` has it.
-        track_ids: of the recordings.
-        tags: that labels are made of.
+    MagnaTagATune (three or more of ``no voice``, ``weird``, …). `model` is named as in an `EmbeddingSpace`.
     """
     trained = [name.split("-")[1] for name in model.split("+") if name in NETWORKS]
     ids = list(track_ids)

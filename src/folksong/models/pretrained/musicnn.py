@@ -19,12 +19,12 @@ from torch.nn import functional
 
 from folksong.audio.decode import check_samples
 from folksong.audio.log_mel import log_mel, read_preset
+from folksong.embeddings.pooling import Pool, Pooling, Vector
 from folksong.embeddings.store import EmbeddingSpace
 from folksong.errors import FileFormatError, FolksongError, nearest
 from folksong.models.front_ends import LOG_MEL
 from folksong.models.hardware import keep_memory, one_thread
 from folksong.models.pretrained.highest_band import ManyBandFilters, OneBandFilters
-from folksong.models.pretrained.pooling import Pool, Pooling, Vector
 from folksong.models.pretrained.weights import VERSION, read_weights
 from folksong.shards.window_positions import spread
 
@@ -270,11 +270,9 @@ DEFAULT_POOL: Pool = "mean+max"
 
 
 def read_network(name: str, weights: str | os.PathLike[str] | None = None) -> tuple[Musicnn | Vgg, str]:
-    """Return a network with its weights, ready to hear, and the SHA-256 of these.
+    """Return ``musicnn-mtt``, ``musicnn-msd``, ``vgg-mtt`` or ``vgg-msd``, ready to hear, and its weights' SHA-256.
 
-    Args:
-        name: ``musicnn-mtt``, ``musicnn-msd``, ``vgg-mtt`` or ``vgg-msd``.
-        weights: see `folksong.models.pretrained.weights.read_weights`.
+    `weights` are as in `folksong.models.pretrained.weights.read_weights`.
     """
     kind, corpus = name.split("-")
     found = read_weights(f"{corpus.upper()}_{kind}", weights)

@@ -82,7 +82,7 @@ class NetworkWithHead(nn.Module):
         """(batch, 96, frames) -> embeddings (batch, n_features)."""
         n_frames = torch.as_tensor(
             spectrograms.shape[2]
-        )  # with torch functions: an exported graph has any length
+        )  # of torch, so that an exported graph has any length
         room = (n_frames - N_FRAMES).clamp(min=0)
         gaps = torch.ceil(n_frames / N_FRAMES - UNHEARD).long().clamp(min=1) - 1
         numbers = torch.arange(gaps + 1)  # type: ignore[call-overload]

@@ -38,10 +38,10 @@ from threadpoolctl import threadpool_limits
 
 from folksong.audio.decode import check_samples
 from folksong.audio.log_mel import FeaturePreset, log_mel
+from folksong.embeddings.pooling import POOLS, Pool, Pooling, Vector
 from folksong.embeddings.store import EmbeddingSpace
 from folksong.errors import AudioError, FileFormatError, FolksongError, first_line, nearest, needs_extra
 from folksong.files import parse_toml, read_text, reading, sha256_file
-from folksong.models.pretrained.pooling import POOLS, Pool, Pooling, Vector
 from folksong.shards.window_positions import slide, spread
 
 WINDOWS_AT_ONCE = 8
@@ -248,7 +248,8 @@ def open_session(file: Path) -> tuple[Any, str]:
     try:
         model = onnx.load(file, load_external_data=False)
         places = sorted({place for graph in _graphs(model.graph) for place in _places(graph)})
-        outside = [place for place in places if not _inside(file.parent, place)]
+        own = file.parent.resolve()
+        outside = [place for place in places if not (own / place).resolve().is_relative_to(own)]
         if outside:
             raise FileFormatError(
                 f"{file}: keeps weights in {outside[0]!r}, outside its own folder, which is not read"
@@ -288,7 +289,3 @@ def _places(graph: Any) -> Iterator[str]:
     tensors = [*graph.initializer, *(tensor for one in attributes for tensor in (one.t, *one.tensors))]
     for tensor in tensors + [part for one in graph.sparse_initializer for part in (one.values, one.indices)]:
         yield from (entry.value for entry in tensor.external_data if entry.key == "location")
-
-
-def _inside(folder: Path, place: str) -> bool:
-    return (folder / place).resolve().is_relative_to(folder.resolve())

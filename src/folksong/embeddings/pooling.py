@@ -14,9 +14,6 @@ class Pooling:
     """Values of windows, (windows, steps, features) in pieces -> one vector a recording.
 
     All are over all steps of all windows. (Each window's maximum, averaged, served an instrument classifier worse.)
-
-    Args:
-        pool: which.
     """
 
     def __init__(self, pool: Pool) -> None:
