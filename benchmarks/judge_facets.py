@@ -85,7 +85,8 @@ def second(shared):
 
 def development(shared):
     """Return HetRec's table, and the marks of its tags that the classifier was developed on."""
-    lines = [line.split("\t") for line in (MARKED / "facets_development.tsv").read_text().splitlines()]
+    rows = (MARKED / "facets_development.tsv").read_text().splitlines()
+    lines = [line.split("\t") for line in rows if not line.startswith("#")]
     return hetrec(shared)[0], {tag: {facet} for tag, facet, *table in lines if table == ["hetrec"]}
 
 

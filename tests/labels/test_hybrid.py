@@ -39,7 +39,7 @@ def test_values_equal_the_loops(table):
     strengths = ppmi._strengths(small, False)
     theirs = strengths[:, contexts]
     totals = ppmi._context_totals(strengths, columns, theirs, contexts)
-    found = ppmi._shrunk_ppmi(strengths, columns, theirs, contexts, totals, 8).toarray()
+    found = ppmi._shrunk_ppmi(strengths, columns, theirs, contexts, totals).toarray()
     np.testing.assert_allclose(found, ppmi_reference(small, tags, tags[:8], 8), atol=1e-12)
 
 
@@ -152,7 +152,7 @@ def test_weights_count_by_their_logarithm(crowd):
         expected = [math.log1p(weight) / mean for weight in row]
         np.testing.assert_allclose(strengths[track].toarray()[0], expected, rtol=1e-6)
     totals = ppmi._context_totals(strengths, columns, strengths[:, columns], columns)
-    found = ppmi._shrunk_ppmi(strengths, columns, strengths[:, columns], columns, totals, 8).toarray()
+    found = ppmi._shrunk_ppmi(strengths, columns, strengths[:, columns], columns, totals).toarray()
     logs = np.log1p(dense[:, columns].astype(float)) / mean
     together = [[0.0 if a == b else sum(logs[:, a] * logs[:, b]) for b in range(6)] for a in range(6)]
     shares = [sum(row[c] for row in together) ** 0.75 for c in range(6)]

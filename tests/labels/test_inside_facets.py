@@ -189,6 +189,24 @@ def test_a_kind_of_a_genre_is_heard_as_one():
     assert not set(space.labels_of("g-funk")) & set(space.labels_of("funk"))
 
 
+@pytest.mark.parametrize("spelt", [str, str.title])
+def test_a_genre_goes_where_the_genre_goes_that_it_ends_in(spelt):
+    """Unless its tracks carry neither that nor its label; and "not" is no kind."""
+    tracks = {f"a{n}": ["trance", "psytrance"] for n in range(40)} | {f"b{n}": ["trance"] for n in range(60)}
+    tracks |= {f"c{n}": ["progressive"] for n in range(60)} | {f"d{n}": ["hardcore"] for n in range(50)}
+    tracks |= {f"e{n}": ["psytrance", "progressive psytrance", "trance"] for n in range(3)}
+    tracks |= {f"f{n}": ["progressive", "progressive zorbcore"] for n in range(3)}
+    tracks |= {f"g{n}": ["progressive", "hardcore psytrance"] for n in range(3)}
+    tracks |= {f"h{n}": ["trance", "not trance"] for n in range(3)}
+    named = {track: [spelt(tag) for tag in tags] for track, tags in tracks.items()}
+    space = hybrid(table_of(named), None, n_clusters=3, threshold=0)
+    joined = {tag.lower(): label.name.lower() for label in space.labels for tag in label.tags}
+    assert joined["psytrance"] == joined["progressive psytrance"] == "trance"
+    assert joined.get("progressive zorbcore", "progressive") == "progressive"
+    assert joined["hardcore psytrance"] == "hardcore"
+    assert "not trance" not in joined
+
+
 def at_cosine(cosine):
     return np.array([[cosine, np.sqrt(1 - cosine**2)], [1, 0]])
 

@@ -148,11 +148,7 @@ def _move(kind: str, done: list[Item], undone: list[Item]) -> Item:
 
 
 class Curation:
-    """A label space as actions leave it, with what undo and redo need.
-
-    Args:
-        space: where the actions begin.
-    """
+    """A label space as actions leave it, with what undo and redo need."""
 
     def __init__(self, space: LabelSpace) -> None:
         self.base = space
@@ -203,11 +199,9 @@ class Curation:
         """The label space as it is now; its provenance says from which one it comes, by how many actions."""
         if not self._past:
             return self.base
-        members = {tag for label in self.labels for tag in label.members}
-        aliases = {raw: member for raw, member in self.base.aliases.items() if member in members}
         before = self.base.provenance.get("curation", [])
         step = {"space_sha256": self.base.sha256(), "n_actions": len(self._past)}
-        return LabelSpace(self.labels, aliases, {**self.base.provenance, "curation": [*before, step]})
+        return self.base.with_labels(self.labels, {**self.base.provenance, "curation": [*before, step]})
 
 
 def apply_actions(space: LabelSpace, actions: Iterable[Action]) -> LabelSpace:
@@ -415,14 +409,10 @@ class Replay:
 def apply_logs(
     space: LabelSpace, logs: Sequence[str | os.PathLike[str]], *, skip_conflicts: bool = False
 ) -> Replay:
-    """Replay logs on a label space, one after another, as the app would have written it.
+    """Replay logs of one or several people on a label space, one after another, as the app would have written it.
 
-    Each log begins with the space itself, as another person's does, or with what the logs before it made.
-
-    Args:
-        space: where the first log begins.
-        logs: of one or several people.
-        skip_conflicts: leave out the actions that do not apply after the earlier logs.
+    Each log begins with the space itself, as another person's does, or with what the logs before it made. With
+    `skip_conflicts`, actions that do not apply after the earlier logs are left out.
 
     Raises:
         FolksongError: a log of another space, or actions that do not apply; the message names each with its line.
@@ -461,9 +451,8 @@ def propose_split(label: Label, table: TagTable) -> tuple[tuple[str, ...], tuple
     from folksong.embeddings.ppmi import ppmi_vectors
     from folksong.labels.spherical_kmeans import SphericalKMeans
 
-    counts = table.counts_by_tag
-    tags = sorted(label.members, key=lambda tag: (-counts.get(tag, 0), tag))
-    known = [tag for tag in tags if counts.get(tag, 0)]
+    tags = table.by_popularity(label.members)
+    known = [tag for tag in tags if table.counts_by_tag.get(tag)]
     vectors = ppmi_vectors(table, known) if known else np.zeros((0, 1), np.float32)
     placed = np.flatnonzero(vectors.any(axis=1))
     if len(placed) < 2:

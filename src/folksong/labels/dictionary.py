@@ -251,9 +251,8 @@ def space_of_dictionary(
     Tags of a cluster are ordered by their counts in `tags`, and the first names it. The provenance's
     ``cluster_numbers`` keeps the numbers that each label had.
     """
-    counts = as_table(tags).counts_by_tag
     members: dict[int, list[str]] = {}
-    for tag in sorted(numbers, key=lambda tag: (-counts.get(tag, 0), tag)):
+    for tag in as_table(tags).by_popularity(numbers):
         members.setdefault(numbers[tag], []).append(tag)
     labels = tuple(Label(members[number][0], tuple(members[number])) for number in sorted(members))
     known = {"builder": "dictionary", "cluster_numbers": [[number] for number in sorted(members)]}

@@ -194,7 +194,7 @@ def keep_genres(
         merged = [space.labels[number] for number in chosen if group[number] == target]
         members = {tag for label in merged for tag in label.tags}
         guests = {tag for label in merged for tag in label.also} - members
-        own, also = (sorted(some, key=lambda tag: (-counts.get(tag, 0), tag)) for some in (members, guests))
+        own, also = map(table.by_popularity, (members, guests))
         labels.append(Label(merged[0].name if len(merged) == 1 else own[0], tuple(own), tuple(also)))
     labels.sort(key=lambda label: (-counts.get(label.tags[0], 0), label.tags[0]))
     listed = {"genres": list(choice.genres), "merges": [list(pair) for pair in choice.merges]}

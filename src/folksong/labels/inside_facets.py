@@ -2,7 +2,8 @@
 
 **Likeness** of two tags of one facet is 0 (of different facets, or opposites) to 1. A tag is a narrower one of another
 if its wording ends in it ("melodic death metal" in "death metal") or begins with it ("rock argentino"), unless 20
-tracks carry the genre and none of them the other; or if the tree of genres that ships in the package says so, and half
+tracks carry the genre and none of them the other, and of what its ending is a narrower one of ("progressive psytrance"
+of trance) if half of its tracks carry that; or if the tree of genres that ships in the package says so, and half
 of its tracks carry the wider one too. Else it must be like it by company *and* by words: the lesser of the cosines of
 their hybrid vectors and of their word vectors counts. Two that share a word and differ in another are not alike ("pop
 metal", "hair metal"), nor are contrasts (female and male; two countries, instruments or decades;
@@ -27,7 +28,7 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array
+from scipy.sparse import coo_array, csr_array
 
 from folksong.errors import FolksongError
 from folksong.labels.analysis.pairs import Pair
@@ -63,6 +64,7 @@ LIKE_ENOUGH = 0.85
 NARROWER, MORE_WORDS, BEGINS, KIN, KIN_BY_COMPANY = 0.45, 0.08, 0.4, 0.3, 0.2
 LEAST_CARRIED = 0.5
 """Of the tracks of a genre: what must carry the wider one too, lest grindcore be rock."""
+NEGATIONS = frozenset({"not", "no", "non"})
 CHOOSING, BLOCK = 30_000, 30_000
 """So many of the most popular tags are heard in the choice of labels; the others join the chosen ones, so many at a
 time. That bounds the memory: 30,000 x 1,500 numbers at once."""
@@ -97,6 +99,7 @@ def inside_facets(
     parts.extend(described.likeness(rows, chosen, typical) for rows in rest)
     alike = np.concatenate(parts)
     label_of = np.where(wanted & alike.any(axis=1), alike.argmax(axis=1), -1)
+    described.follow_heads(label_of, chosen, alike)
     _keep_apart(groups, label_of, alike)
     members: dict[int, list[int]] = {}
     costs: dict[str, int] = {}
@@ -152,7 +155,6 @@ def _sure_facet(facets: TagFacets, tag: str) -> str:
 
 def _link_meanings(placed: HybridVectors, facets: Sequence[str]) -> Numbers:
     """Return the leaders of tags that mean the same: of one facet, and of one stem, place, instrument or decade."""
-    from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     first: dict[tuple[str, str], int] = {}
@@ -307,6 +309,29 @@ class Described:
         found[(found < LEAST_LIKENESS) & ~narrower | drowned | strange] = 0
         return found
 
+    def follow_heads(self, label_of: Numbers, chosen: Numbers, alike: Floats) -> None:
+        """Give genres the label of the genre that they end in: "progressive psytrance" that of psytrance.
+
+        Those are moved that have none, or one by what they begin with alone, if half of their tracks carry the genre
+        that they end in, or the label.
+        """
+        genres = {
+            name.lower(): row for row, name in enumerate(self.groups.names) if self.facets[row] == "genre"
+        }
+        for row in sorted(genres.values(), key=lambda row: len(WORD.findall(self.groups.names[row]))):
+            name, label = self.groups.names[row], int(label_of[row])
+            starts, ends = _edges(name)
+            by_start = label >= 0 and self.groups.names[chosen[label]].lower() in starts
+            if label >= 0 and not (by_start and alike[row, label] < LEAST_LIKENESS):
+                continue
+            head = next((genres[form] for form in ends if form in genres), row)
+            new = int(label_of[head])
+            if new in (-1, label) or self.groups.counts[row] > self.groups.counts[chosen[new]]:
+                continue
+            carried = (self.both(name, self.groups.names[other]) for other in (head, chosen[new]))
+            if any(together >= LEAST_CARRIED * tracks for together, tracks in carried):
+                label_of[row] = new
+
     def _kin(self, rows: slice, candidates: Numbers) -> npt.NDArray[np.int8]:
         """Return (n_rows, n_candidates): 1 where a genre is a kind of a candidate, -1 where not, 0 where nobody knows.
 
@@ -393,15 +418,23 @@ def _siblings(names: Sequence[str], candidates: Sequence[str]) -> Truths:
     return siblings
 
 
+def _edges(name: str) -> tuple[dict[str, int], dict[str, int]]:
+    """Return what a name begins with, and what it ends in, the longest first -> of how many words that is."""
+    words = WORD.findall(name.lower())
+    if NEGATIONS.intersection(words[:1]):
+        return {}, {}
+    sizes = [(size, sign) for size in range(len(words) - 1, 0, -1) for sign in (" ", "-")]
+    starts = {sign.join(words[:size]): size for size, sign in sizes}
+    return starts, {sign.join(words[-size:]): size for size, sign in sizes}
+
+
 def _narrower(found: Floats, narrower: Truths, names: Sequence[str], candidates: Sequence[str]) -> None:
-    column_of = {name: column for column, name in enumerate(candidates)}
+    column_of = {name.lower(): column for column, name in enumerate(candidates)}
     for row, name in enumerate(names):
-        words = WORD.findall(name.lower())
-        for size in range(1, len(words)):
-            least = min(NARROWER + MORE_WORDS * size, 0.95)
-            for piece, value in ((words[-size:], least), (words[:size], BEGINS)):
-                for form in (" ".join(piece), "-".join(piece)):
-                    column = column_of.get(form)
-                    if column is not None:
-                        narrower[row, column] = True
-                        found[row, column] = max(found[row, column], value)
+        starts, ends = _edges(name)
+        values = [(form, min(NARROWER + MORE_WORDS * size, 0.95)) for form, size in ends.items()]
+        for form, value in [*values, *((form, BEGINS) for form in starts)]:
+            column = column_of.get(form)
+            if column is not None:
+                narrower[row, column] = True
+                found[row, column] = max(found[row, column], value)

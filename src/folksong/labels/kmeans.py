@@ -101,12 +101,7 @@ def frequent_tags(table: TagTable, threshold: int) -> list[str]:
 def labels_of_clusters(
     tags: Sequence[str], numbers: npt.NDArray[np.int64] | Sequence[int]
 ) -> tuple[Label, ...]:
-    """Return the clusters as labels, each named by its first tag, in the order of their first tags.
-
-    Args:
-        tags: the clustered tags, most popular first.
-        numbers: the cluster of each tag.
-    """
+    """Return clusters of tags, most popular first, as labels: each is named by its first tag, which orders them."""
     members: dict[int, list[str]] = {}
     for tag, number in zip(tags, numbers, strict=True):
         members.setdefault(int(number), []).append(tag)

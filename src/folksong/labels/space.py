@@ -255,12 +255,15 @@ class LabelSpace:
         The provenance says all of it: the settings, the table, the vectors, and what is `further` known.
         """
         made = tuple(labels)
-        members = {tag for label in made for tag in label.members}
-        kept = {raw: member for raw, member in aliases.items() if member in members}
         learned = {"n_tracks": table.n_tracks, "table_sha256": table.sha256()}
         if vectors is not None:
             learned |= {"vectors": vectors.source, "vectors_sha256": vectors.sha256}
-        return cls(made, kept, {**settings, **learned, **(further or {})})
+        return cls(made, _leading(aliases, made), {**settings, **learned, **(further or {})})
+
+    def with_labels(self, labels: Iterable[Label], provenance: Mapping[str, Any]) -> "LabelSpace":
+        """Return a space of other labels; aliases that lead to no member are left out."""
+        made = tuple(labels)
+        return LabelSpace(made, _leading(self.aliases, made), provenance)
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write the space as ``*.labels.json``."""
@@ -298,6 +301,12 @@ class LabelSpace:
         except FolksongError as error:
             raise FileFormatError(f"{path}: {error}") from error
         return space
+
+
+def _leading(aliases: Mapping[str, str], labels: Sequence[Label]) -> dict[str, str]:
+    """Return the aliases that lead to a member of the labels."""
+    members = {tag for label in labels for tag in label.members}
+    return {raw: member for raw, member in aliases.items() if member in members}
 
 
 def write_label(label: Label) -> dict[str, Any]:

@@ -220,9 +220,7 @@ def _refill_empty(points: Floats, labels: Numbers, cosines: Floats, sums: npt.ND
     for cluster in empty:
         for point in worst_first:
             donor = labels[point]
-            if (
-                cosines[point] > 1 - 1e-6
-            ):  # the rest lies on its centroid: there are no further distinct points
+            if cosines[point] > 1 - 1e-6:  # the rest lies on its centroid: no further point is distinct
                 return moved
             if sizes[donor] > 1:
                 sums[donor] -= points[point]

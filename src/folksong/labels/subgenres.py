@@ -124,7 +124,7 @@ def cluster_genres(
     labels: list[Label] = []
     names: set[str] = set()
     for label in genres.labels:
-        used = sorted((tag for tag in label.tags if counts.get(tag)), key=lambda tag: (-counts[tag], tag))
+        used = table.by_popularity(tag for tag in label.tags if counts.get(tag))
         if len(used) < len(label.tags):
             unused = len(label.tags) - len(used)
             logger.warning("genre %r: %d of its tags are on no track and left out", label.name, unused)

@@ -64,10 +64,6 @@ def top(
 def all_tags(tags: Tags, *, provenance: Mapping[str, Any] | None = None) -> LabelSpace:
     """Build a label space of every tag in use, most popular first (Model 6); spellings of one tag are one label.
 
-    Args:
-        tags: as of `top`.
-        provenance: likewise.
-
     Raises:
         FolksongError: no track has a tag.
     """
@@ -113,36 +109,26 @@ def drop(space: LabelSpace, tags: Iterable[str], ignore_case: bool = False) -> L
         labels.append(Label(name, remaining, also, label.facet))
     if not labels:
         raise FolksongError("every label would be dropped; the list holds all tags of the space")
-    return LabelSpace(
-        tuple(labels),
-        {raw: member for raw, member in space.aliases.items() if member not in gone},
-        {**space.provenance, "dropped": [*space.provenance.get("dropped", ()), *removed]},
-    )
+    dropped = [*space.provenance.get("dropped", ()), *removed]
+    return space.with_labels(labels, {**space.provenance, "dropped": dropped})
 
 
 def main_tags(space: LabelSpace, tags: Tags) -> LabelSpace:
     """Build the space of each label's most popular tag alone: what a label of many tags is compared with.
 
-    Order and number of the labels stay, so that what is said of them by number (``genres.txt``) holds here too.
-
-    Args:
-        space: the labels.
-        tags: a tag table, or where to read it, for popularity: counts, ties by code point.
+    Popularity is that in `tags`, ties by code point. Order and number of the labels stay, so that what is said of them
+    by number (``genres.txt``) holds here too.
 
     Raises:
         FolksongError: two labels have the same most popular tag, which only overlapping labels can.
     """
     table = as_table(tags)
-    counts = dict(zip(table.tags, table.counts.tolist(), strict=True))
-    mains = [min(label.tags, key=lambda tag: (-counts.get(tag, 0), tag)) for label in space.labels]
+    mains = [table.by_popularity(label.tags)[0] for label in space.labels]
     twice = next((tag for number, tag in enumerate(mains) if tag in mains[:number]), None)
     if twice is not None:
         raise FolksongError(f"{twice!r} is the most popular tag of two labels; labels must not overlap here")
-    return LabelSpace(
-        tuple(Label(tag, (tag,)) for tag in mains),
-        {raw: member for raw, member in space.aliases.items() if member in mains},
-        {"builder": "main_tags", "of": dict(space.provenance)},
-    )
+    labels = (Label(tag, (tag,)) for tag in mains)
+    return space.with_labels(labels, {"builder": "main_tags", "of": dict(space.provenance)})
 
 
 def _warn_of_unmatched(listed: tuple[str, ...], members: list[str], ignore_case: bool) -> None:

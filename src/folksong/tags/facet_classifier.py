@@ -7,7 +7,6 @@ an opinion or a word that nobody knows before a genre is a genre still ("swedish
 a last name are a name.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,13 +16,12 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
+from scipy.special import log_softmax
 
-from folksong.tags.facet_lists import FACETS, LONGEST, WORD, listed_from, seeds, sources
+from folksong.tags.facet_lists import DECADE, FACETS, LONGEST, WORD, YEAR, listed_from, seeds, sources
 
 Floats = npt.NDArray[np.float64]
 
-YEAR = re.compile(r"(?<!\d)(1[5-9]\d\d|20[0-4]\d)(?!\d)")
-DECADE = re.compile(r"(?<![a-z0-9])(?:1[89]|20)?\d0\W?s(?![a-z])|(?<!\d)(?:1[89]|20)?\d0er(?![a-z])")
 PENALTY = 1.0
 ITERATIONS = 40
 VECTOR_SCALE = 3.0
@@ -161,7 +159,7 @@ class FacetClassifier:
                     _matrix(block, map(features, block), self.columns, self.vectors) @ self.weights
                     + self.intercept
                 )
-                found[start : start + len(block)] = log_softmax(scores)
+                found[start : start + len(block)] = log_softmax(scores, axis=1)
                 bar.update(len(block))
         return found
 
@@ -190,7 +188,7 @@ def fit(vectors: WordSource | None, without: frozenset[str] = frozenset()) -> Fa
 
     def loss(flat: Floats) -> tuple[float, Floats]:
         weights = flat.reshape(shape)
-        log_p = log_softmax(matrix @ weights[:-1] + weights[-1])
+        log_p = log_softmax(matrix @ weights[:-1] + weights[-1], axis=1)
         errors = importance * (np.exp(log_p) - targets)
         gradient = np.vstack([transposed @ errors + PENALTY * weights[:-1], errors.sum(axis=0)])
         value = -(importance * targets * log_p).sum() + PENALTY / 2 * (weights[:-1] ** 2).sum()
@@ -206,12 +204,6 @@ def fit(vectors: WordSource | None, without: frozenset[str] = frozenset()) -> Fa
         )
     weights = best.x.reshape(shape)
     return FacetClassifier(columns, weights[:-1], weights[-1], vectors)
-
-
-def log_softmax(scores: Floats) -> Floats:
-    """Return the logarithms of the rows' softmax, (n, n_classes)."""
-    scores = scores - scores.max(axis=1, keepdims=True)
-    return np.asarray(scores - np.log(np.exp(scores).sum(axis=1, keepdims=True)))
 
 
 def _matrix(

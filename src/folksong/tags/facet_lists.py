@@ -21,6 +21,8 @@ GENERIC_WORDS = _words("generic")
 PERSONAL_WORDS = _words("personal")
 """Whoever says this tells of himself, whatever of."""
 WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
+YEAR = re.compile(r"(?<!\d)(1[5-9]\d\d|20[0-4]\d)(?!\d)")
+DECADE = re.compile(r"(?<![a-z0-9])(?:1[89]|20)?\d0\W?s(?![a-z])|(?<!\d)(?:1[89]|20)?\d0er(?![a-z])")
 SEPARATORS = re.compile(r"[\s_/.-]+")
 SHORTEST_MISTYPED = 7
 LONGEST = 4
@@ -103,7 +105,7 @@ def parse(words: Sequence[str]) -> str | None:
     A genre keeps its facet beside places, moods, eras, instruments and opinions ("swedish metal"), all others beside
     opinions ("beautiful piano"); of others the last decides. What is said in the first person is an opinion.
 
-    >>> [parse(tag.split()) for tag in ("swedish metal", "best of the 80s", "zorbing songs", "my sad songs")]
+    >>> [parse(tag.split()) for tag in ("swedish metal", "1982 songs", "zorbing songs", "my sad songs")]
     ['genre', 'era', None, 'opinion']
     """
     found = _pieces(words)
@@ -128,7 +130,7 @@ def _pieces(words: Sequence[str]) -> list[str]:
             piece = " ".join(words[start:end])
             if piece in FUNCTION_WORDS or piece in GENERIC_WORDS or piece in PERSONAL_WORDS:
                 break
-            if facet := known.get(piece):
+            if facet := known.get(piece) or ("era" if YEAR.fullmatch(piece) else None):
                 found.append(facet)
                 break
         else:

@@ -21,16 +21,19 @@ from urllib.parse import unquote
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import log_softmax
 
 from folksong.errors import FileFormatError, FolksongError, nearest
 from folksong.files import atomic_write, read_text
-from folksong.tags.facet_classifier import DECADE, YEAR, WordSource, fit, log_softmax
+from folksong.tags.facet_classifier import WordSource, fit
 from folksong.tags.facet_lists import (
+    DECADE,
     FACET_OF_PREFIX,
     FACETS,
     PREFIX,
     UNKNOWN,
     WORD,
+    YEAR,
     listed,
     mistyped,
     parse,
@@ -83,13 +86,13 @@ class TagFacets:
         row = self.row_of.get(tag)
         return UNKNOWN if row is None else self.facets[row]
 
-    def summary(self, table: TagTable, examples: int = 5) -> list[tuple[str, int, int, str]]:
+    def summary(self, table: TagTable) -> list[tuple[str, int, int, str]]:
         """Return facet, number of tags, their counts, and the most popular ones; the facet of most counts first."""
         rows: dict[str, list[int]] = {}
         for column in table.popularity_order.tolist():
             rows.setdefault(self.facets[column], []).append(column)
         found = [
-            (facet, len(tags), int(table.counts[tags].sum()), ", ".join(table.tags[tags[:examples]]))
+            (facet, len(tags), int(table.counts[tags].sum()), ", ".join(table.tags[tags[:5]]))
             for facet, tags in rows.items()
         ]
         return sorted(found, key=lambda row: -row[2])
@@ -137,7 +140,9 @@ def facets(
             [plain(table.tags[row]) for row in open_rows], progress=progress
         )
         prior = np.log([PRIOR.get(facet, 0.05) for facet in FACETS])
-        chances[open_rows] = np.exp(log_softmax(wording + _company(table, chances)[open_rows] + prior))
+        chances[open_rows] = np.exp(
+            log_softmax(wording + _company(table, chances)[open_rows] + prior, axis=1)
+        )
     names, confidences, reasons = [], np.zeros(table.n_tags), []
     for row, found in enumerate(said):
         best = int(chances[row].argmax())

@@ -46,14 +46,7 @@ ID3V1_BYTES = 128
 
 @dataclass(frozen=True)
 class FieldChange:
-    """What a field held and what it holds now.
-
-    Args:
-        file: the recording.
-        field: of it.
-        before: values that were there.
-        after: values that are there now, or would be.
-    """
+    """What a field of a recording held and what it holds now, or would."""
 
     file: str
     field: Field

@@ -184,6 +184,11 @@ class TagTable:
         order = self.popularity_order
         return Popularity(tuple(self.tags[order]), self.counts[order])
 
+    def by_popularity(self, tags: Iterable[str]) -> list[str]:
+        """Return tags, most popular first; ties, as those that no track carries, by code point."""
+        counts = self.counts_by_tag
+        return sorted(tags, key=lambda tag: (-counts.get(tag, 0), tag))
+
     @cached_property
     def presence(self) -> sp.csr_matrix:
         """Binary CSR float32 (n_tracks, n_tags): 1 at every stored entry, also where the weight is 0."""

@@ -41,8 +41,10 @@ def read_track_ids(path: str | os.PathLike[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(ids))
 
 
-def read_remove_list(path: str | os.PathLike[str]) -> tuple[str, ...]:
-    """Read a list of tags to leave out: a file, or the ``tags_remove.txt`` of a folder."""
+def read_remove_list(path: str | os.PathLike[str] | None) -> tuple[str, ...]:
+    """Read a list of tags to leave out: a file, or the ``tags_remove.txt`` of a folder; None is the one that ships."""
+    if path is None:
+        return shipped_list()
     path = Path(path, REMOVE_LIST) if Path(path).is_dir() else Path(path)
     if not path.is_file():
         raise FolksongError(

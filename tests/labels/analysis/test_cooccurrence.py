@@ -4,9 +4,11 @@ import math
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 from folksong.errors import FolksongError
 from folksong.labels import cooccurrence, propose_genres
+from folksong.labels.analysis.cooccurrence import doubtful
 from folksong.labels.space import Label, LabelSpace
 from folksong.tags.table import TagTable
 
@@ -66,3 +68,14 @@ def test_more_labels_than_a_matrix_has_room_for():
     space = LabelSpace(tuple(Label(f"l{number}", (f"l{number}",)) for number in range(10_001)))
     with pytest.raises(FolksongError, match="10,000 labels at most, and the space has 10,001"):
         cooccurrence(space, table())
+
+
+def test_16_c9_of_very_many_labels_the_pairs_alone_are_not_looked_at(monkeypatch):
+    table = TagTable(["a", "b"], ["x", "y"], sp.csr_matrix(np.ones((2, 2))))
+    space = LabelSpace((Label("x", ("x",)), Label("y", ("y",))))
+    assert sum("nearly the same tracks" in line for line in doubtful(space, table)) == 1
+    monkeypatch.setattr("folksong.labels.analysis.cooccurrence.MOST_LABELS", 1)
+    *lines, last = doubtful(space, table)
+    assert len(lines) == 2
+    assert all("more than a third" in line for line in lines)
+    assert last == "which of more than 1 labels have nearly the same tracks is not looked at"

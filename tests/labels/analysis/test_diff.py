@@ -36,3 +36,15 @@ def test_what_moved():
     assert found.only_second == ("new",)
     assert diff(before, before).adjusted_rand == 1
     assert np.isnan(diff(before, LabelSpace((Label("x", ("x",)),))).adjusted_rand)
+
+
+def test_16_c9_spaces_of_100_000_labels_are_compared():
+    tags = [f"tag {number}" for number in range(100_000)]
+    alone = LabelSpace(tuple(Label(tag, (tag,)) for tag in tags))
+    pairs = LabelSpace(
+        tuple(Label(first, (first, second)) for first, second in zip(tags[1::2], tags[::2], strict=True))
+    )
+    found = diff(pairs, alone)
+    assert (found.n_common, found.adjusted_rand) == (100_000, 0)
+    assert [(move.tag, move.expected) for move in found.moved[:2]] == [("tag 1", "tag 0"), ("tag 3", "tag 2")]
+    assert len(found.moved) == 50_000

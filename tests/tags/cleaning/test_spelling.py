@@ -1,9 +1,13 @@
+from random import Random
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rapidfuzz.distance import OSA
 
 import folksong as fs
 from folksong.tags.cleaning.spelling import (
+    RARER,
     STAGES,
     allowed_distance,
     canonical_form,
@@ -146,6 +150,33 @@ def test_a_mistyping_never_leads_to_another() -> None:
     words = {form: (form,) for form in counts}
     found = find_mistypings(counts, words)
     assert found == {"electronixx": ("electronicx", 1)}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.text("ab", min_size=5, max_size=14).map("x".__add__), min_size=2, max_size=40, unique=True),
+    st.randoms(use_true_random=False),
+)
+def test_all_near_forms_are_found(forms: list[str], random: Random) -> None:
+    counts = {form: random.choice([1, 3, 10, 40, 100, 5000]) for form in forms}
+    found = find_mistypings(counts, {form: (form,) for form in forms})
+    popular = sorted(forms, key=lambda form: (-counts[form], form))
+    expected: dict[str, tuple[str, int]] = {}
+    for form in popular:  # every pair, one by one
+        near = [
+            (distance, popular.index(right), right)
+            for right in forms
+            if counts[right] >= RARER * counts[form]
+            and right not in expected
+            and right != form
+            and not right.startswith(form)
+            and not form.startswith(right)
+            and (distance := OSA.distance(form, right)) <= allowed_distance(min(len(form), len(right)))
+        ]
+        if near:
+            distance, _, right = min(near)
+            expected[form] = (right, distance)
+    assert found == expected
 
 
 def test_short_words_are_never_mistyped() -> None:

@@ -139,7 +139,7 @@ def test_categories_are_told_apart_and_selected() -> None:
         None: ("plain",),
     }
     assert pairs_of(select_category(table, "mood/theme")) == {("a", "dark"): 2}
-    assert pairs_of(select_category(table, "genre", keep_prefix=True)) == {("a", "genre---rock"): 1}
+    assert pairs_of(select_category(table, "genre")) == {("a", "rock"): 1}
     with pytest.raises(
         FolksongError, match=r"'genres'; did you mean 'genre'\? \(categories: genre, mood/theme\)"
     ):

@@ -91,8 +91,7 @@ def doubtful(space: LabelSpace, tags: Tags) -> list[str]:
     tracks, or another label has nearly the same tracks (a Jaccard index above .8).
     """
     table = as_table(tags)
-    counts = cooccurrence(space, table).counts
-    n_tracks = np.diagonal(counts)
+    n_tracks = space.encode(table).getnnz(axis=0)
     own = own_tags(space).encode(table).getnnz(axis=0)
     lines = []
     for name, mine, its in zip(space.names, own.tolist(), n_tracks.tolist(), strict=True):
@@ -100,6 +99,12 @@ def doubtful(space: LabelSpace, tags: Tags) -> list[str]:
             lines.append(f"label {name!r}: only {mine:,} of its {its:,} tracks carry one of its own tags")
         if its > table.n_tracks / 3:
             lines.append(f"label {name!r}: on {its:,} of {table.n_tracks:,} tracks, more than a third of all")
+    if len(space) > MOST_LABELS:
+        return [
+            *lines,
+            f"which of more than {MOST_LABELS:,} labels have nearly the same tracks is not looked at",
+        ]
+    counts = cooccurrence(space, table).counts
     together = n_tracks[:, None] + n_tracks - counts
     for one, other in np.argwhere(np.triu(counts > NEARLY_SAME * together, k=1) & (together > 0)).tolist():
         lines.append(f"labels {space.names[one]!r} and {space.names[other]!r}: nearly the same tracks")

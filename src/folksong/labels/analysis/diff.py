@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse as sp
 
 from folksong.labels.space import LabelSpace
 
-Matrix = npt.NDArray[np.float64]
+Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ class Difference:
         adjusted_rand: 1 for the same division, about 0 for chance; NaN without common tags.
         mutual_information: normalised, 0 to 1; NaN without common tags.
         n_common: number of tags in both.
-        only_first: tags only in the first space; `only_second` likewise.
-        only_second: see there.
+        only_first: tags only in the first space.
+        only_second: tags only in the second one.
         moved: common tags whose label in the second space is not the one that most of their old label went to.
     """
 
@@ -55,7 +56,7 @@ def diff(first: LabelSpace, second: LabelSpace) -> Difference:
     mine = np.array([first.labels_of(tag)[0] for tag in common], np.int64)
     theirs = np.array([second.labels_of(tag)[0] for tag in common], np.int64)
     table = contingency(mine, theirs)
-    expected = {label: int(second_of) for label, second_of in _largest(mine, theirs).items()}
+    expected = _largest(mine, theirs, table)
     moved = tuple(
         Move(tag, first.labels[a].name, second.labels[b].name, second.labels[expected[a]].name)
         for tag, a, b in zip(common, mine.tolist(), theirs.tolist(), strict=True)
@@ -71,49 +72,52 @@ def diff(first: LabelSpace, second: LabelSpace) -> Difference:
     )
 
 
-def contingency(first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]) -> Matrix:
-    """Return how many points are in cluster i of the first and j of the second division: (k1, k2)."""
+def contingency(first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]) -> sp.csr_matrix:
+    """Return how many points are in cluster i of the first and j of the second division: (k1, k2), sparse."""
     _, rows = np.unique(first, return_inverse=True)
     _, columns = np.unique(second, return_inverse=True)
-    table = np.zeros((rows.max(initial=-1) + 1, columns.max(initial=-1) + 1))
-    np.add.at(table, (rows, columns), 1)
-    return table
+    shape = (rows.max(initial=-1) + 1, columns.max(initial=-1) + 1)
+    return sp.coo_matrix((np.ones(len(rows)), (rows, columns)), shape).tocsr()
 
 
-def adjusted_rand_index(table: Matrix) -> float:
+def adjusted_rand_index(table: sp.csr_matrix) -> float:
     """Return the adjusted Rand index of a contingency table; 1 where both divisions are trivial and equal."""
     n = table.sum()
     if n == 0:
         return float("nan")
-    together = _pairs(table).sum()
-    in_first, in_second = _pairs(table.sum(axis=1)).sum(), _pairs(table.sum(axis=0)).sum()
+    together = _pairs(table.data).sum()
+    in_first, in_second = (_pairs(_sums(table, axis)).sum() for axis in (1, 0))
     chance = in_first * in_second / _pairs(n) if n > 1 else 0.0
     most = (in_first + in_second) / 2
     return float((together - chance) / (most - chance)) if most != chance else 1.0
 
 
-def normalised_mutual_information(table: Matrix) -> float:
+def normalised_mutual_information(table: sp.csr_matrix) -> float:
     """Return the mutual information over the mean of both entropies; 1 where both divisions have one cluster."""
     n = table.sum()
     if n == 0:
         return float("nan")
-    shares = table / n
-    first, second = shares.sum(axis=1), shares.sum(axis=0)
-    rows, columns = np.nonzero(shares)
-    values = shares[rows, columns]
+    first, second = _sums(table, 1) / n, _sums(table, 0) / n
+    rows, columns = table.nonzero()
+    values = table.data / n
     information = float((values * np.log(values / (first[rows] * second[columns]))).sum())
     entropy = -float((first * np.log(first)).sum() + (second * np.log(second)).sum()) / 2
     return min(max(information / entropy, 0.0), 1.0) if entropy > 0 else 1.0
 
 
-def _pairs(counts: Matrix) -> Matrix:
+def _pairs(counts: Array) -> Array:
     return counts * (counts - 1) / 2
 
 
-def _largest(first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]) -> dict[int, int]:
+def _sums(table: sp.csr_matrix, axis: int) -> Array:
+    return np.asarray(table.sum(axis=axis)).ravel()
+
+
+def _largest(
+    first: npt.NDArray[np.int64], second: npt.NDArray[np.int64], table: sp.csr_matrix
+) -> dict[int, int]:
     """Return label -> the second space's label that most of its tags are in (ties: the smaller number)."""
-    result: dict[int, int] = {}
-    for label in np.unique(first).tolist():
-        numbers, sizes = np.unique(second[first == label], return_counts=True)
-        result[label] = int(numbers[sizes.argmax()])
-    return result
+    if not len(first):
+        return {}
+    best = np.unique(second)[np.asarray(table.argmax(axis=1)).ravel()]
+    return dict(zip(np.unique(first).tolist(), best.tolist(), strict=True))

@@ -20,6 +20,7 @@ WHY = {
     "words": "lists hold its words",
     "guess": "guessed from its wording and its company",
 }
+LEAST_SHARED = 2  # tracks, from which on co-occurrence counts
 
 
 @dataclass(frozen=True)
@@ -72,17 +73,10 @@ def explain(
     vectors: VectorSource | None = None,
     *,
     n_neighbours: int = 10,
-    min_shared: int = 2,
 ) -> Explanation:
-    """Explain a tag's label.
+    """Explain the label of a raw tag, or of a label's name, by `n_neighbours` of each kind.
 
-    Args:
-        space: the labels.
-        tag: a raw tag, or a label's name.
-        tags: a tag table, or where to read it.
-        vectors: word vectors, or where to read them, for neighbours in meaning.
-        n_neighbours: how many neighbours of each kind.
-        min_shared: co-occurrence counts from so many shared tracks.
+    Without word vectors there are no neighbours in meaning.
 
     Raises:
         FolksongError: neither the table nor the space knows the tag.
@@ -95,7 +89,7 @@ def explain(
         raise FolksongError(f"the tag {tag!r} is in no label and on no track{nearest(tag, space.spellings)}")
     member = None if not labels else (tag if tag in space.tags else space.aliases[tag])
     column = table.tag_index.get(tag)
-    company = () if column is None else _cooccurring(space, table, column, n_neighbours, min_shared)
+    company = () if column is None else _cooccurring(space, table, column, n_neighbours)
     similar = () if words is None else _similar(space, table, tag, words, n_neighbours)
     nearness: dict[str, float] = {}
     for neighbour in (*company, *similar):
@@ -114,13 +108,11 @@ def _neighbour(space: LabelSpace, tag: str, nearness: float) -> Neighbour:
     return Neighbour(tag, nearness, tuple(space.labels[number].name for number in space.labels_of(tag)))
 
 
-def _cooccurring(
-    space: LabelSpace, table: TagTable, column: int, n_neighbours: int, min_shared: int
-) -> tuple[Neighbour, ...]:
+def _cooccurring(space: LabelSpace, table: TagTable, column: int, n_neighbours: int) -> tuple[Neighbour, ...]:
     presence = table.presence
     shared = np.asarray((presence[:, [column]].T @ presence).toarray(), np.float64)[0]
     shared[column] = 0
-    others = np.flatnonzero(shared >= min_shared)
+    others = np.flatnonzero(shared >= LEAST_SHARED)
     single, both = table.counts / table.n_tracks, shared[others] / table.n_tracks
     with np.errstate(divide="ignore"):
         values = (np.log(single[column]) + np.log(single[others])) / np.log(both) - 1

@@ -47,10 +47,8 @@ class PairScores:
     """How a label space does on some pairs.
 
     Attributes:
-        n_same: number of pairs that should share a label, and `right_same` of them that do.
-        right_same: see there.
-        n_apart: number of pairs that should not, and `right_apart` of them that do not.
-        right_apart: see there.
+        n_same, right_same: pairs that should share a label, and how many of them do.
+        n_apart, right_apart: pairs that should not, and how many of them do not.
         absent: pairs with a tag in no label; they count as wrong.
         wrong: the other pairs that went wrong.
     """
@@ -140,14 +138,9 @@ def score_pairs(space: LabelSpace, pairs: Sequence[Pair]) -> PairScores:
 def control_scores(
     space: LabelSpace, pairs: Sequence[Pair], tags: Tags, *, threshold: int = 2, seed: int = 0
 ) -> PairControls:
-    """Return what a score of these pairs is worth.
+    """Return what a score of these pairs is worth, by the tags that the labels were learned from.
 
-    Args:
-        space: the labels.
-        pairs: a person's.
-        tags: the tags that the labels were learned from, or where to read them.
-        threshold: random pairs are of tags with more counts than this.
-        seed: of the random pairs.
+    Random pairs are of tags with more counts than `threshold`.
     """
     table, rng = as_table(tags), np.random.default_rng(seed)
     names = frequent_tags(table, threshold) or frequent_tags(table, 0)

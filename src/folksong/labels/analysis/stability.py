@@ -42,11 +42,8 @@ def stability(
 ) -> Stability:
     """Build a space again and again and say how far the results agree.
 
-    Args:
-        build: makes a space of a table and a seed.
-        tags: a tag table, or where to read it.
-        seeds: the seeds to compare.
-        n_bootstrap: how many samples of the tracks, drawn with replacement, to build from.
+    `build` makes a space of a table and a seed. It is called for each of the `seeds`, and with `n_bootstrap` samples of
+    the tracks, drawn with replacement.
     """
     table = as_table(tags)
     spaces = [build(table, seed) for seed in seeds]

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from folksong.errors import FolksongError
 from folksong.files import atomic_write, read_document, reading
+from folksong.tags.cleaning.spelling import Merge
 from folksong.tags.sources.read_tags import Tags, as_table
 
 FORMAT = "folksong.changes"
@@ -32,23 +33,22 @@ class Change:
 class StepLog:
     """What one step did: tags by their name before it, and tracks it left out, each with the reason.
 
-    `implied` holds tags and which others the tracks with them got (step add-implied) or lost (drop-implied).
+    `implied` holds tags and which others the tracks with them got (step add-implied) or lost (drop-implied). `left` are
+    the merges that letters propose and the step did not make; it is not written.
     """
 
     name: str
     tags: Mapping[str, tuple[str | None, str]] = field(default_factory=dict)
     tracks: Mapping[str, str] = field(default_factory=dict)
     implied: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    left: tuple[Merge, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
 class ChangeLog:
     """All steps of a cleaning, in the order they were applied.
 
-    Args:
-        steps: what each step did.
-        source: where the original tags came from, as the user named it.
-        source_sha256: `TagTable.sha256` of the original table.
+    `source` is where the original tags came from, as the user named it, `source_sha256` their `TagTable.sha256`.
     """
 
     steps: tuple[StepLog, ...] = ()

@@ -3,13 +3,11 @@
 import logging
 import os
 from dataclasses import dataclass, replace
-from itertools import chain
 
 from folksong.errors import counted
 from folksong.tags.cleaning.change_log import ChangeLog, StepLog, changes_path
 from folksong.tags.cleaning.recipe import Recipe, default_recipe, read_recipe
 from folksong.tags.cleaning.spelling import Merge
-from folksong.tags.cleaning.steps import MergeVariants
 from folksong.tags.sources.read_tags import Tags, as_table, write_tags
 from folksong.tags.table import TagTable
 
@@ -59,11 +57,14 @@ def clean(
     sha256, context = table.sha256(), recipe.context
     context = replace(context, accept_proposals=accept_proposals, progress=progress)
     logs: list[StepLog] = []
+    left: list[Merge] = []
     changed = True
     while changed:
         changed = False
+        left.clear()
         for step in recipe.steps:
             table, log = step.apply(table, context)
+            left += log.left
             if log.tags or log.tracks or log.implied:
                 changed = True
                 logs.append(log)
@@ -78,5 +79,4 @@ def clean(
                 logger.info("%s: %s; %s left", step.name, told, counted(table.n_tags, "tag"))
                 if not table.n_counts:
                     logger.warning("%s: no tag is left; give another recipe", step.name)
-    left = (step.proposals(table, context) for step in recipe.steps if isinstance(step, MergeVariants))
-    return Cleaned(table, ChangeLog(tuple(logs), source, sha256), tuple(chain.from_iterable(left)))
+    return Cleaned(table, ChangeLog(tuple(logs), source, sha256), tuple(left))

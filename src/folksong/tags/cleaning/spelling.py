@@ -20,16 +20,16 @@ letter may make another word ("Afrobeats" is no "Afrobeat", "Nederlands" no "Ned
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 from rapidfuzz.distance import OSA
-from rapidfuzz.process import cdist
 from tqdm import tqdm
 
 from folksong.tags.table import TagTable
@@ -48,6 +48,11 @@ SHORTEST_PLURAL = 4
 """Words of fewer letters and digits keep their last s: "jas" is no plural of "ja"."""
 SHORTEST = 7
 LONG = 13
+LONGEST = 64
+"""Longer forms are sentences, and no mistypings of each other."""
+MARKS = 1 << 26
+AT_ONCE = 1 << 14
+"""Forms of which all that can be left is in memory at once, some 200 numbers each."""
 SHORTEST_WORD = 5
 """Within a tag of several words, the one that differs must have so many letters: folk rock is not punk rock."""
 RARER = 10
@@ -200,23 +205,15 @@ def variants(
     """Return the merges of spelling variants, those that move most counts first.
 
     All tags of one canonical form become the most popular of them (ties by code point). With `mistyped`, a rare form
-    that is a mistyping of a much more popular one joins it.
-
-    Args:
-        table: the tags.
-        min_count: tags on fewer tracks take no part.
-        mistyped: look for mistyped long words too.
-        preferred: tags that stay themselves and are the target of their group, however popular the others are.
-        progress: show a progress bar.
+    that is a mistyping of a much more popular one joins it. Tags on fewer than `min_count` tracks take no part;
+    `preferred` ones stay themselves and are the target of their group, however popular the others are.
     """
     stay = set(preferred)
     groups: dict[str, list[str]] = {}
     for tag, count in zip(*vars(table.popularity()).values(), strict=True):
         if count >= min_count:
             groups.setdefault(canonical_form(tag), []).append(tag)
-    for (
-        tags
-    ) in groups.values():  # the first of each group is its target: a preferred tag, or the most popular
+    for tags in groups.values():  # the first of each is its target: a preferred tag, or the most popular
         tags.sort(key=lambda tag: tag not in stay)
     mistypings: dict[str, tuple[str, int]] = {}
     counts = table.counts_by_tag
@@ -292,25 +289,89 @@ def find_mistypings(
 def _candidates(
     forms: list[str], counts: Mapping[str, int], fixed: frozenset[str], progress: bool
 ) -> dict[str, list[tuple[str, int]]]:
-    """Return for each form the more popular ones near enough, by blocks of equal first letter and length."""
-    blocks: dict[tuple[str, int], list[str]] = defaultdict(list)
-    for form in forms:
-        blocks[form[0], len(form)].append(form)
-    least = RARER * min((counts[form] for form in forms), default=0)
+    """Return for each form the more popular ones near enough, with their distances.
+
+    Forms at a distance of d are equal once each has lost d letters at most (never the first, which they share). So
+    forms are looked up by what can be left of them, those of each power of ten among the more popular ones: the time
+    grows with the forms, not with their pairs.
+    """
+    number = np.array([counts[form] for form in forms], np.int64)
+    in_doubt = np.array([form not in fixed for form in forms], bool)
+    lengths = np.array([len(form) for form in forms], np.int64)
+    of_length = {
+        int(length): np.flatnonzero(lengths == length)
+        for length in set(lengths.tolist())
+        if length <= LONGEST
+    }
+    lefts = sorted({length - lost for length in of_length for lost in range(allowed_distance(length) + 1)})
+    tiers = [1]
+    while (number >= RARER * tiers[-1]).any():
+        tiers.append(RARER * tiers[-1])
+    near = [np.empty((0, 2), np.int64)]
+    for left in tqdm(lefts, "looking for mistyped tags", disable=not progress):
+        groups = [(of_length[left + lost], lost) for lost in range(3) if left + lost in of_length]
+        groups = [(rows, lost) for rows, lost in groups if lost <= allowed_distance(left + lost)]
+        for least, next_tier in pairwise(tiers):
+            popular = [(rows[number[rows] >= next_tier], lost) for rows, lost in groups]
+            is_rare = in_doubt & (number >= least) & (number < next_tier)
+            rare = [(rows[is_rare[rows]], lost) for rows, lost in groups]
+            near += _with_equal_remainders(forms, left, rare, popular)
     found: dict[str, list[tuple[str, int]]] = defaultdict(list)
-    for (first, length), queries in tqdm(blocks.items(), "looking for mistyped tags", disable=not progress):
-        wrong = [form for form in queries if form not in fixed]
-        for other_length in range(length - 2, length + 3):
-            most = allowed_distance(min(length, other_length))
-            choices = [form for form in blocks.get((first, other_length), ()) if counts[form] >= least]
-            if not wrong or not choices or abs(other_length - length) > most:
-                continue
-            distances = cdist(wrong, choices, scorer=OSA.distance, score_cutoff=most, dtype=np.uint8)
-            for row, column in np.argwhere((distances <= most) & (distances > 0)).tolist():
-                form, other = wrong[row], choices[column]
-                if counts[other] >= RARER * counts[form] and _may_be_mistyped(form, other):
-                    found[form].append((other, int(distances[row, column])))
+    pairs = np.unique(np.concatenate(near), axis=0)
+    for row, other in pairs[number[pairs[:, 1]] >= RARER * number[pairs[:, 0]]].tolist():
+        form, right = forms[row], forms[other]
+        most = allowed_distance(min(len(form), len(right)))
+        if _may_be_mistyped(form, right) and (distance := OSA.distance(form, right)) <= most:
+            found[form].append((right, distance))
     return found
+
+
+Rows = npt.NDArray[np.int64]
+
+
+def _with_equal_remainders(
+    forms: Sequence[str], left: int, rare: Sequence[tuple[Rows, int]], popular: Sequence[tuple[Rows, int]]
+) -> Iterator[Rows]:
+    """Yield pairs (n, 2) of a rare and a popular form of which the same may be left.
+
+    Args:
+        forms: all.
+        left: letters that are left of each.
+        rare: rows of the forms of one length, and how many letters these lose, for each length.
+        popular: likewise.
+    """
+    parts = [_remainders(forms, rows, left, lost) for rows, lost in popular]
+    known, owners = (np.concatenate(part) for part in zip(*parts, strict=True))
+    if not len(known):
+        return
+    order = np.argsort(known)
+    known, owners = known[order], owners[order]
+    marked = np.zeros(MARKS, bool)  # tells quickly of most numbers that nothing known has them
+    marked[known % MARKS] = True
+    for rows, lost in rare:
+        for part in np.array_split(rows, len(rows) // AT_ONCE + 1):
+            numbers, wrong = _remainders(forms, part, left, lost)
+            seen = np.flatnonzero(marked[numbers % MARKS])
+            first, end = (np.searchsorted(known, numbers[seen], side) for side in ("left", "right"))
+            n_known = end - first
+            place = np.repeat(first - n_known.cumsum() + n_known, n_known) + np.arange(n_known.sum())
+            yield np.column_stack([np.repeat(wrong[seen], n_known), owners[place]])
+
+
+def _remainders(forms: Sequence[str], rows: Rows, left: int, lost: int) -> tuple[Rows, Rows]:
+    """Return what is left of forms of ``left + lost`` letters in each way to lose `lost`, as numbers, and their rows.
+
+    A number is the sum of the letters' codes, each times the random number of its place, which floats hold exactly.
+    """
+    length = left + lost
+    ways = list(combinations(range(1, length), lost))
+    kept = np.ones((len(ways), length), bool)
+    kept[np.arange(len(ways))[:, None], np.array(ways, np.int64).reshape(len(ways), lost)] = False
+    of_places = np.random.default_rng(0).integers(1 << 40, size=LONGEST).astype(np.float64)
+    weights = np.where(kept, of_places[kept.cumsum(axis=1) - 1], 0.0)
+    codes = np.array([forms[row] for row in rows], f"S{length}").view(np.uint8).reshape(-1, length)
+    numbers = codes.astype(np.float64) @ weights.T
+    return numbers.astype(np.int64).ravel(), np.repeat(rows, len(ways))
 
 
 def _may_be_mistyped(form: str, other: str) -> bool:
@@ -360,11 +421,8 @@ def _agreeing(table: TagTable, merges: Sequence[Merge]) -> set[str]:
     found: set[str] = set()
     for start in range(0, len(merges), BLOCK):
         block = merges[start : start + BLOCK]
-        rows, pair = (
-            np.arange(len(block)),
-            [[table.tag_index[tag] for tag in (m.source, m.target)] for m in block],
-        )
-        sources, targets = np.array(pair).T
+        rows = np.arange(len(block))
+        sources, targets = np.array([[table.tag_index[tag] for tag in (m.source, m.target)] for m in block]).T
         both = sp.csr_array(
             (np.ones(2 * len(rows)), (np.tile(rows, 2), np.r_[sources, targets])), (len(rows), table.n_tags)
         )
@@ -373,9 +431,7 @@ def _agreeing(table: TagTable, merges: Sequence[Merge]) -> set[str]:
         one, other = (part @ rarity for part in company)
         lengths = np.sqrt(_sums(one.multiply(one)) * _sums(other.multiply(other)))
         cosine = _sums(one.multiply(other)) / np.maximum(lengths, 1e-12)
-        given = company[1] @ sp.diags_array(
-            1 / counts
-        )  # the share of each tag's tracks that the target is on
+        given = company[1] @ sp.diags_array(1 / counts)  # the share of each tag's tracks with the target
         size = _sums(company[0])
         usual = given @ overall / max(overall.sum(), 1)
         near = (size < LEAST_COMPANY) | (_sums(company[0].multiply(given)) >= usual * size)

@@ -16,7 +16,6 @@ import numpy.typing as npt
 from folksong.errors import FolksongError
 from folksong.tags.cleaning.change_log import ADD_IMPLIED, StepLog
 from folksong.tags.cleaning.spelling import (
-    Merge,
     canonical_form,
     fold_case,
     unify_blanks,
@@ -75,11 +74,13 @@ class Step:
 
     def apply(self, table: TagTable, context: Context) -> tuple[TagTable, StepLog]:
         """Return the table after the step, and what the step did."""
-        renaming = self.renaming(table, context)
-        if not renaming:
-            return table, StepLog(self.name)
-        names = {tag: after for tag, (after, _) in renaming.items()}
-        return rename_tags(table, names, weights=context.weights), StepLog(self.name, renaming)
+        log = self.log(table, context)
+        names = {tag: after for tag, (after, _) in log.tags.items()}
+        return rename_tags(table, names, weights=context.weights) if names else table, log
+
+    def log(self, table: TagTable, context: Context) -> StepLog:
+        """Return what becomes of the tags of `table`, and what is left to review."""
+        return StepLog(self.name, self.renaming(table, context))
 
     def renaming(self, table: TagTable, context: Context) -> Renaming:
         """Return what becomes of the tags of `table`."""
@@ -196,20 +197,17 @@ class MergeVariants(Step):
     name: ClassVar[str] = "merge-variants"
     phase = Phase.CANONICAL
 
-    def proposals(self, table: TagTable, context: Context) -> tuple[Merge, ...]:
-        """Return all merges that the letters propose."""
-        return variants(
+    def log(self, table: TagTable, context: Context) -> StepLog:
+        proposed = variants(
             table,
             min_count=self.min_count,
             mistyped=self.mistyped,
             preferred=context.targets | context.rejected,
             progress=context.progress,
         )
-
-    def renaming(self, table: TagTable, context: Context) -> Renaming:
-        merges = self.proposals(table, context)
-        merges = merges if context.accept_proposals else with_evidence(table, merges)
-        return {merge.source: (merge.target, merge.reason) for merge in merges}
+        merges = proposed if context.accept_proposals else with_evidence(table, proposed)
+        renaming = {merge.source: (merge.target, merge.reason) for merge in merges}
+        return StepLog(self.name, renaming, left=tuple(one for one in proposed if one.source not in renaming))
 
 
 @dataclass(frozen=True)

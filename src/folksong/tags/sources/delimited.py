@@ -140,7 +140,6 @@ def write_delimited(table: TagTable, path: str | os.PathLike[str]) -> None:
 def read_artists(
     path: str | os.PathLike[str],
     *,
-    track_column: str | None = None,
     artist_column: str | None = None,
     progress: bool = False,
     **text: Any,
@@ -164,7 +163,7 @@ def read_artists(
             "column names the artist"
         )
     others = [column for column in frame.columns if column != artist]
-    track = track_column_of(path, others, track_column)
+    track = track_column_of(path, others)
     by = pl.col(artist).cast(pl.String).str.normalize("NFC")
     pairs = frame.select(track=_track_ids(track), artist=by)
     pairs = pairs.filter((pl.col("track") != "") & (pl.col("artist") != "")).unique()
@@ -204,9 +203,9 @@ def chosen_column(path: str | os.PathLike[str], columns: Sequence[str], choice: 
     )
 
 
-def track_column_of(path: str | os.PathLike[str], columns: Sequence[str], choice: str | None = None) -> str:
+def track_column_of(path: str | os.PathLike[str], columns: Sequence[str]) -> str:
     """Return the column of track ids."""
-    found = chosen_column(path, columns, choice) if choice else find_column(columns, COLUMNS["track"])
+    found = find_column(columns, COLUMNS["track"])
     found = found or next((name for name in PANDAS_INDEX if name in columns), None)
     if found is None:
         raise UnclearSourceError(

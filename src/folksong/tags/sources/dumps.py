@@ -42,11 +42,20 @@ from folksong.tags.sources.streams import (
 )
 from folksong.tags.table import Dropped, TagTable, distinct_names, table_of_entries
 
+logger = logging.getLogger(__name__)
+
 JSON_START = re.compile(rb"(\xef\xbb\xbf)?\s*(\{|\[\s*[\[\]{])")
 XML_START = re.compile(rb"(\xef\xbb\xbf)?\s*<[?!\w]")
 ENDINGS = re.compile(r"\.(jsonl?|xml|tar|zip)(\.\w+)?$")
 NEITHER = "neither JSON nor XML is in the file: it is empty, zeros, or an archive to be unpacked first"
 NAMES_AT_ONCE = 1 << 20  # as Python's strings, which take several times the room of their bytes
+ENTITIES = ("recording", "release_group", "release", "work", "artist")
+"""By how near they are to a track: of several tables of tags, the first is read."""
+TABLES_OF_TAGS = {f"{entity}_tag": entity for entity in ENTITIES}
+MAIN_DUMP = re.compile(r"mbdump\.tar(\.\w+)?")
+NUMBER = re.compile(r"-?[0-9]{1,18}|")
+NO_TAG, NO_COUNT = "its tag has no name in the table 'tag'", "its number is missing"
+ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
 
 def is_dump(path: str | os.PathLike[str]) -> bool:
@@ -79,10 +88,7 @@ def read_dump(
 ) -> TagTable:
     """Read the tags of a dump: a file, compressed or not, an archive (which is not extracted), or a folder.
 
-    Args:
-        path: where it is.
-        min_weight: keep the pairs with a weight greater than this; None keeps all.
-        progress: show a bar.
+    Pairs with a weight greater than `min_weight` are kept; None keeps all.
 
     Returns:
         The table; memory grows with it, not with the dump. Tracks without a tag are not in it.
@@ -158,17 +164,6 @@ def _kind(name: str | os.PathLike[str], head: bytes) -> str | None:
     if JSON_START.match(head) and not kind_of_content(head):
         return "JSON"
     return "XML" if XML_START.match(head) and ENDINGS.search(str(name)) else None
-
-
-logger = logging.getLogger(__name__)
-
-ENTITIES = ("recording", "release_group", "release", "work", "artist")
-"""By how near they are to a track: of several tables of tags, the first is read."""
-TABLES_OF_TAGS = {f"{entity}_tag": entity for entity in ENTITIES}
-MAIN_DUMP = re.compile(r"mbdump\.tar(\.\w+)?")
-NUMBER = re.compile(r"-?[0-9]{1,18}|")
-NO_TAG, NO_COUNT = "its tag has no name in the table 'tag'", "its number is missing"
-ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
 
 class Tables:

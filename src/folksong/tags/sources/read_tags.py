@@ -152,8 +152,8 @@ def categories(table: TagTable) -> dict[str | None, tuple[str, ...]]:
     return {category: tuple(tags) for category, tags in found.items()}
 
 
-def select_category(table: TagTable, category: str, *, keep_prefix: bool = False) -> TagTable:
-    """Return the table of one category's tags, by their names alone unless `keep_prefix`."""
+def select_category(table: TagTable, category: str) -> TagTable:
+    """Return the table of one category's tags, by their names alone."""
     known = categories(table)
     if category not in known:
         names = sorted(name for name in known if name is not None)
@@ -162,7 +162,7 @@ def select_category(table: TagTable, category: str, *, keep_prefix: bool = False
             f"(categories: {', '.join(names) or 'none'})"
         )
     names_of: dict[str, str | None] = dict.fromkeys(table.tags)
-    names_of.update({tag: tag if keep_prefix else split_category(tag)[1] for tag in known[category]})
+    names_of.update({tag: split_category(tag)[1] for tag in known[category]})
     return rename_tags(table, names_of)
 
 

@@ -93,9 +93,7 @@ class _Counted(io.FileIO):
 def open_decompressed(path: str | os.PathLike[str], *, progress: bool = False) -> Iterator[IO[bytes]]:
     """Open a file, decompressed if it is gzip, bzip2, xz or (with Python 3.14 or backports.zstd) zstd.
 
-    Args:
-        path: the file.
-        progress: show a bar of the file's own bytes.
+    With `progress` a bar of the file's own bytes is shown.
 
     Raises:
         FolksongError: the file is missing, unreadable, or no file.
