@@ -27,11 +27,11 @@ import soundfile
 RATE = 16000
 
 
-def make_recordings(folder: Path, n: int) -> None:
+def make_recordings(folder: Path, n: int, seconds: tuple[float, float] = (4, 12)) -> None:
     folder.mkdir()
     for number in range(n):
         rng = np.random.default_rng(number)
-        sound = rng.normal(0, 0.1, int(RATE * rng.uniform(4, 12)))
+        sound = rng.normal(0, 0.1, int(RATE * rng.uniform(*seconds)))
         soundfile.write(folder / f"{number:04d}.mp3", sound, RATE)
     for number in range(0, n, 20):  # some are broken: their reasons must come out the same too
         path = folder / f"{number:04d}.mp3"

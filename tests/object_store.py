@@ -1,15 +1,25 @@
-"""A real S3 server on the loopback address (moto's), and a proxy before it that fails as networks and stores do."""
+"""Real servers of S3 (moto's) and of Azure (Azurite) on the loopback address, and a proxy before them that fails.
+
+It fails as networks and stores do.
+"""
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hashlib
+import hmac
 import http.client
 import os
+import re
+import secrets
+import shutil
 import subprocess
 import sys
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 SERVER = """
@@ -56,6 +66,53 @@ def make_bucket(port: int, name: str) -> None:
         pass
 
 
+AZURITE = shutil.which("azurite-blob")
+ACCOUNT, ACCOUNT_KEY = "folksong", secrets.token_bytes(64)
+
+
+@contextlib.contextmanager
+def azure_server() -> Iterator[int]:
+    """The port of an Azurite in a process of its own, that forgets all in the end; `AZURITE` must be there."""
+    assert AZURITE is not None
+    process = subprocess.Popen(
+        [AZURITE, "--blobPort", "0", "--inMemoryPersistence", "--disableTelemetry"],
+        env={**os.environ, "AZURITE_ACCOUNTS": f"{ACCOUNT}:{base64.b64encode(ACCOUNT_KEY).decode()}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        said = next(line for line in process.stdout if "successfully listens" in line)
+        threading.Thread(target=process.stdout.read, daemon=True).start()  # a full pipe would stop it
+        yield int(re.findall(r":(\d+)", said)[-1])
+    finally:
+        process.kill()
+        process.wait()
+
+
+def azure_environment(port: int) -> dict[str, str]:
+    """What Azure's own tools are told of a server."""
+    return {
+        "AZURE_STORAGE_ACCOUNT_NAME": ACCOUNT,
+        "AZURE_STORAGE_ACCOUNT_KEY": base64.b64encode(ACCOUNT_KEY).decode(),
+        "AZURE_STORAGE_USE_EMULATOR": "true",
+        "AZURITE_BLOB_STORAGE_URL": f"http://127.0.0.1:{port}",
+    }
+
+
+def make_container(port: int, name: str) -> None:
+    """Make what Azure calls a bucket; the request is signed as its documentation of "Shared Key" says."""
+    headers = {"x-ms-date": formatdate(usegmt=True), "x-ms-version": "2021-12-02"}
+    lines = ["PUT", *[""] * 11, *(f"{key}:{value}" for key, value in headers.items())]
+    signed = "\n".join([*lines, f"/{ACCOUNT}/{ACCOUNT}/{name}", "restype:container"])
+    digest = hmac.new(ACCOUNT_KEY, signed.encode(), hashlib.sha256).digest()
+    headers["Authorization"] = f"SharedKey {ACCOUNT}:{base64.b64encode(digest).decode()}"
+    address = f"http://127.0.0.1:{port}/{ACCOUNT}/{name}?restype=container"
+    with urllib.request.urlopen(urllib.request.Request(address, headers=headers, method="PUT")):
+        pass
+
+
 Fault = Callable[[str, str, int], str]
 """Of (method, path with query, how many requests came before): "" to go on, or what goes wrong."""
 
@@ -73,7 +130,7 @@ class Proxy(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.behind, self.fault, self.seen = port, fault, list[tuple[str, str, int]]()
         self.lock = threading.Lock()
-        self.number, self.bucket = 0, ""
+        self.number, self.bucket, self.address = 0, "", ""  # bucket and address are what a test is given
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
 
     @property
@@ -132,11 +189,11 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def proxy(port: int, fault: Fault = lambda *_: "") -> Iterator[Proxy]:
+def proxy(port: int, settings: Callable[[int], dict[str, str]] = environment) -> Iterator[Proxy]:
     """A proxy before the server of a port, to which the environment points meanwhile."""
-    server = Proxy(port, fault)
+    server = Proxy(port)
     before = dict(os.environ)
-    os.environ.update(environment(server.port))
+    os.environ.update(settings(server.port))
     try:
         yield server
     finally:

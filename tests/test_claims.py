@@ -7,13 +7,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from folksong import claims as module
-from folksong.claims import Claims
+from folksong.claims import Claims, Parts
+from folksong.errors import FolksongError
 from folksong.stores import open_store
 
 COMPETE = """
@@ -107,6 +108,50 @@ def test_a_claim_is_renewed_while_it_is_held(tmp_path: Path, monkeypatch: pytest
         claims.release("a")
         assert not path.parent.exists()
     assert not path.exists()
+
+
+def test_parts_that_others_have_done_are_passed_over(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    parts, states = Parts(store, "claims", ".x", "settings"), {str(number): number for number in range(130)}
+    todo = parts.cut(states, ())
+    assert [one for part in todo.values() for one in part] == list(states)
+    fewer = parts.cut(states, {"0"})
+    assert len(fewer.keys() & todo.keys()) == len(todo) - 1, "all divide alike, whatever they know"
+    assert todo.keys().isdisjoint(Parts(store, "claims", ".x", "others").cut(states, ()))
+    assert parts.cut({}, ()) == {}
+
+    def ids(is_over: bool) -> list[str]:
+        def work(asked: Iterator[list[str]]) -> Iterator[dict[str, str]]:
+            yield from ({one: one for one in part} for part in asked)
+
+        found = parts.share(claims, todo, work, lambda part: b"it", lambda: is_over)
+        return [one for part in found for one in part]
+
+    with Claims(store, "claims") as claims:
+        assert sorted(ids(False), key=int) == list(states)
+        assert len(parts.names()) == len(todo)
+        assert ids(False) == []
+        parts.delete(parts.names()[:1])
+        assert 0 < len(ids(False)) <= 3
+        parts.delete(parts.names())
+        assert ids(True) == [], "whoever had all has removed them"
+        assert sorted(ids(False), key=int) == list(states)
+    assert claims.holders() == []
+
+
+def test_a_file_system_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def link(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")  # what a stick with FAT says
+
+    monkeypatch.setattr(os, "link", link)
+    with Claims(open_store(tmp_path), "claims") as mine:
+        assert mine.take("a")
+        assert not Claims(open_store(tmp_path), "claims").take("a")
+        mine.release("a")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(FolksongError, match="file"):
+        open_store(tmp_path / "file").put_if_absent("a", b"")
 
 
 def test_a_file_is_put_once_whole(tmp_path: Path) -> None:

@@ -87,6 +87,26 @@ def test_a_full_disk_is_named_with_the_remedy(tmp_path: Path) -> None:
     assert "free some space" in text
 
 
+def test_a_read_only_file_system_is_told_from_a_missing_permission(tmp_path: Path) -> None:
+    for code, said in (
+        (errno.EROFS, "read-only; choose another folder"),
+        (errno.EACCES, "no permission; check"),
+    ):
+        assert said in describe_os_error(OSError(code, "x"), tmp_path / "x.csv")
+
+
+@pytest.mark.parametrize("kind", [OSError, RuntimeError])
+def test_16_c6_errors_of_other_libraries_that_the_system_made_are_named(
+    tmp_path: Path, kind: type[Exception]
+) -> None:
+    target = tmp_path / "x.safetensors"
+    with pytest.raises(FolksongError, match=r"x\.safetensors: the disk is full"), atomic_path(target):
+        raise kind("I/O error: No space left on device (os error 28)")
+    with pytest.raises(RuntimeError, match="of its own"), atomic_path(target):
+        raise RuntimeError("of its own")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_real_full_disk(tmp_path: Path) -> None:
     disk = Path("/dev/full")
     if not disk.exists():

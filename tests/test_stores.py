@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -34,8 +35,8 @@ def test_an_address_is_known_also_as_a_path(place: str, said: bool) -> None:
         assert absolute(Path(place)) == absolute(place) == place
 
 
-def test_files_come_back_as_they_were_put(s3: Proxy, tmp_path: Path) -> None:
-    store = open_store(f"s3://{s3.bucket}/deep/folder")
+def test_files_come_back_as_they_were_put(far: Proxy, tmp_path: Path) -> None:
+    store = open_store(f"{far.address}/deep/folder")
     assert (store.read("x/a"), store.size("x/a"), store.sizes(""), store.sizes("x")) == (None, None, {}, {})
     store.put("x/a", b"one")
     store.put("b", b"")
@@ -52,9 +53,9 @@ def test_files_come_back_as_they_were_put(s3: Proxy, tmp_path: Path) -> None:
     assert not store.local("big").exists()
 
 
-def test_of_many_that_put_at_once_one_does(s3: Proxy) -> None:
+def test_of_many_that_put_at_once_one_does(far: Proxy) -> None:
     """moto looks and puts in two steps, so that two may do within a millisecond; one after the other, never."""
-    store = open_store(f"s3://{s3.bucket}/folder")
+    store = open_store(f"{far.address}/folder")
     for number in range(5):
         assert store.put_if_absent(f"{number}", b"first")
         with ThreadPoolExecutor(8) as many:
@@ -67,8 +68,8 @@ def test_of_many_that_put_at_once_one_does(s3: Proxy) -> None:
         assert found.data == b"first"
 
 
-def test_claims_in_a_store(s3: Proxy) -> None:
-    store = open_store(f"s3://{s3.bucket}/folder")
+def test_claims_in_a_store(far: Proxy) -> None:
+    store = open_store(f"{far.address}/folder")
     with Claims(store, ".writing") as mine:
         assert mine.take("a")
         assert not Claims(store, ".writing").take("a")
@@ -86,10 +87,10 @@ FAULTS: list[tuple[str, Callable[[int], bool]]] = [
 
 @pytest.mark.parametrize(("fault", "when"), FAULTS)
 def test_a_store_that_fails_now_and_then_costs_nothing(
-    s3: Proxy, fault: str, when: Callable[[int], bool]
+    far: Proxy, fault: str, when: Callable[[int], bool]
 ) -> None:
-    store = open_store(f"s3://{s3.bucket}/folder")
-    s3.fault = lambda method, path, number: fault if when(number) else ""
+    store = open_store(f"{far.address}/folder")
+    far.fault = lambda method, path, number: fault if when(number) else ""
     for number in range(3):
         assert store.put_if_absent(f"{number}", b"mine %d" % number)
         assert not store.put_if_absent(f"{number}", b"another")
@@ -101,8 +102,8 @@ def test_a_store_that_fails_now_and_then_costs_nothing(
     assert store.local("big").read_bytes() == BIG
 
 
-def test_half_an_object_is_fetched_again_or_an_error(s3: Proxy) -> None:
-    store = open_objects(f"s3://{s3.bucket}/folder")
+def test_half_an_object_is_fetched_again_or_an_error(far: Proxy) -> None:
+    store = open_objects(f"{far.address}/folder")
     with store.writing("big") as path:
         path.write_bytes(BIG)
     store.put("small", b"0123456789")
@@ -111,13 +112,13 @@ def test_half_an_object_is_fetched_again_or_an_error(s3: Proxy) -> None:
     def sometimes(method: str, path: str, number: int) -> str:
         return "half" if method == "GET" and halves.acquire(blocking=False) else ""
 
-    s3.fault = sometimes
+    far.fault = sometimes
     assert store.local("big").read_bytes() == BIG
     halves.release()
     found = store.read("small")
     assert found is not None
     assert found.data == b"0123456789"
-    s3.fault = lambda method, path, number: "half" if method == "GET" else ""
+    far.fault = lambda method, path, number: "half" if method == "GET" else ""
     with pytest.raises(FolksongError, match="folder/small: run the same again"):
         store.read("small")
 
@@ -140,6 +141,39 @@ def test_what_a_store_refuses_is_said_with_what_to_do(s3: Proxy, monkeypatch: py
         open_store("s3://none-such").put("a", b"")
 
 
+@pytest.mark.parametrize("far", ["az"], indirect=True)  # moto takes any key
+def test_a_wrong_key_is_told(far: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", "d3Jvbmc=")
+    store = open_store(f"{far.address}/folder")
+    for call in (lambda: store.read("a"), lambda: store.put_if_absent("a", b""), lambda: store.sizes("")):
+        with pytest.raises(
+            FolksongError, match=r"az://.*/folder.*: access was refused: give credentials.*AZURE"
+        ):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("address", "given"),
+    [
+        ("az://b", {"AZURE_STORAGE_ACCOUNT_NAME": "a", "AZURE_STORAGE_ACCOUNT_KEY": "not in base 64"}),
+        ("az://b", {}),
+        ("gs://b", {"GOOGLE_SERVICE_ACCOUNT": "none.json"}),
+    ],
+)
+def test_credentials_that_cannot_be_are_told_as_such(
+    address: str, given: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("obstore")
+    for name in list(os.environ):
+        if name.startswith(("AZURE_", "GOOGLE_")):
+            monkeypatch.delenv(name)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    open_objects.cache_clear()
+    with pytest.raises(FolksongError, match=rf"{address}: access was refused: give credentials"):
+        open_store(address)
+
+
 def test_without_the_package_its_command_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     open_objects.cache_clear()
     monkeypatch.setitem(__import__("sys").modules, "obstore", None)
@@ -155,8 +189,8 @@ def test_an_object_whose_name_leads_out_is_not_copied(s3: Proxy) -> None:
         store.fetch("../../elsewhere", 1)
 
 
-def test_copies_for_commands(s3: Proxy) -> None:
-    address = f"s3://{s3.bucket}"
+def test_copies_for_commands(far: Proxy) -> None:
+    address = far.address
     for name in ("run/config.json", "run/checkpoints/best.ckpt", "shards/manifest.json", "tags.csv"):
         open_store(address).put(name, name.encode())
     assert Path(local_copy(f"{address}/tags.csv")).read_bytes() == b"tags.csv"
@@ -171,14 +205,14 @@ def test_copies_for_commands(s3: Proxy) -> None:
         local_copy(f"{address}/none")
 
 
-def test_what_is_there_already_is_not_uploaded_again(s3: Proxy) -> None:
-    store = open_store(f"s3://{s3.bucket}/folder")
+def test_what_is_there_already_is_not_uploaded_again(far: Proxy) -> None:
+    store = open_store(f"{far.address}/folder")
 
     def puts(data: bytes) -> int:
-        before = len(s3.seen)
+        before = len(far.seen)
         with store.writing("big") as path:
             path.write_bytes(data)
-        return sum(method in ("PUT", "POST") for method, _, _ in s3.seen[before:])
+        return sum(method in ("PUT", "POST") for method, _, _ in far.seen[before:])
 
     assert puts(b"x" * 100) == 1
     assert puts(b"x" * 100) == 0

@@ -121,7 +121,9 @@ def read_arrays(path: str | os.PathLike[str], key: str, *, mapped: bool = False)
         if google_crc32c.value(header) != int.from_bytes(footer[8:], "little"):
             return None
         content = json.loads(header)
-        if content["key"] != key or (not mapped and _checksum(data[len(MAGIC) : start]) != content["crc"]):
+        if content["key"] != key or (
+            not mapped and google_crc32c.value(data[len(MAGIC) : start]) != content["crc"]
+        ):
             return None
         arrays: dict[str, Array] = {}
         place = len(MAGIC)
@@ -163,7 +165,3 @@ def path_beside(path: str | os.PathLike[str], options: Mapping[str, Any]) -> Pat
     chosen = {name: value for name, value in options.items() if value is not None}
     mark = f".{sha256_json(chosen)[:8]}" if chosen else ""
     return source.with_name(f".{source.name}{mark}.folksong")
-
-
-def _checksum(data: npt.NDArray[np.uint8]) -> int:
-    return int(google_crc32c.value(data))

@@ -4,42 +4,46 @@ A task is claimed by the file ``NAME.1.claim``, which only one of many can put; 
 `BEAT_SECONDS`. A claim that nobody renewed for `LEASE_SECONDS`, or whose process on this machine is gone, is dead, and
 its task is taken by ``NAME.2.claim``, and so on. A claim saves work and decides nothing: tasks may run twice (a holder
 may have been asleep), so what they make must be the same each time, and be put whole.
+
+Work on many recordings is cut into `Parts`, of which the outcomes lie beside the claims until one process has all.
 """
 
 import json
 import logging
+import math
 import os
 import random
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import count
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from folksong.errors import FolksongError
+from folksong.files import sha256_json
 from folksong.stores import Store
 
 logger = logging.getLogger(__name__)
 
 Task = TypeVar("Task")
+Outcome = TypeVar("Outcome")
 
 LEASE_SECONDS, BEAT_SECONDS = 120.0, 20.0
 ENDING = ".claim"
+FINISH = "finish"  # the task of writing what all parts make
+MOST_OF_A_PART, LEAST_PARTS = 20, 64
+SECONDS_BETWEEN_LOOKS = 1.0  # at what other processes do, when there is nothing to take
 
 
 class Claims:
-    """The claims of a folder of a store; a context manager that renews those of this process, and lets them go.
-
-    Args:
-        store: where.
-        folder: the folder of it that holds them.
-    """
+    """The claims in a folder of a store; a context manager that renews those of this process, and lets them go."""
 
     def __init__(self, store: Store, folder: str) -> None:
         self._store, self._folder = store, folder
         self._held: dict[str, str] = {}
+        self._putting = threading.Lock()  # or a claim let go while it is renewed would come back
         self._ended = threading.Event()
         self._me = json.dumps(
             {"process": os.getpid(), "host": socket.gethostname(), "token": os.urandom(8).hex()}
@@ -57,11 +61,11 @@ class Claims:
 
     def _renew(self) -> None:
         while not self._ended.wait(BEAT_SECONDS):
-            for task, name in list(self._held.items()):
+            for task in list(self._held):
                 try:
-                    self._store.put(name, self._me)
-                    if task not in self._held:  # released meanwhile
-                        self._store.delete(name)
+                    with self._putting:
+                        if (name := self._held.get(task)) is not None:
+                            self._store.put(name, self._me)
                 except FolksongError as error:
                     logger.debug("a claim was not renewed: %s", error)
 
@@ -98,7 +102,8 @@ class Claims:
 
     def release(self, task: str) -> None:
         """Let a task go."""
-        self._store.delete(self._held.pop(task))
+        with self._putting:
+            self._store.delete(self._held.pop(task))
 
     def holder_of(self, name: str) -> str | None:
         """Return the process that holds a claim, None if the claim is dead or gone."""
@@ -112,19 +117,87 @@ class Claims:
             return holder if time.time() - found.modified < LEASE_SECONDS else None
         return "not known which" if time.time() - found.modified < LEASE_SECONDS else None
 
-    def _all(self) -> list[str]:
-        names = sorted(name for name in self._store.sizes(self._folder) if name.endswith(ENDING))
+    def _all(self, *endings: str) -> list[str]:
+        names = sorted(name for name in self._store.sizes(self._folder) if name.endswith(endings))
         return [f"{self._folder}/{name}" for name in names]
 
     def holders(self) -> list[str]:
         """Return the processes that are at tasks now."""
-        return sorted({holder for name in self._all() if (holder := self.holder_of(name))})
+        return sorted({holder for name in self._all(ENDING) if (holder := self.holder_of(name))})
 
     def remove_dead(self) -> None:
-        """Remove the claims of processes that are no more, once all tasks are done."""
-        for name in self._all():
+        """Remove the claims of processes that are no more, also half written ones, once all tasks are done."""
+        for name in self._all(ENDING, ".part"):
             if self.holder_of(name) is None:
                 self._store.delete(name)
+
+
+class Parts:
+    """What comes of work on many recordings that is shared out in parts: a file a part, put whole beside the claims.
+
+    Names of files end in `ending`; `settings`, JSON values, are what outcomes depend on beside the recordings.
+    """
+
+    def __init__(self, store: Store, folder: str, ending: str, settings: object) -> None:
+        self._store, self._folder, self._ending, self._settings = store, folder, ending, settings
+
+    def names(self) -> list[str]:
+        """Return the names of the files that are there."""
+        return [name for name in self._store.sizes(self._folder) if name.endswith(self._ending)]
+
+    def delete(self, names: Iterable[str]) -> None:
+        """Remove files."""
+        for name in names:
+            self._store.delete(f"{self._folder}/{name}")
+
+    def cut(self, states: Mapping[str, Any], known: Container[str]) -> dict[str, list[str]]:
+        """Return the parts that are to be done: name of the task -> ids of its recordings.
+
+        All processes that are given the same recordings divide them alike, whatever is known to each.
+
+        Args:
+            states: id -> JSON value that tells a change of the recording.
+            known: ids of which the outcome is known.
+        """
+        ids = list(states)
+        size = max(1, min(MOST_OF_A_PART, math.ceil(len(ids) / LEAST_PARTS)))
+        parts = (ids[first : first + size] for first in range(0, len(ids), size))
+        left = filter(None, ([one for one in part if one not in known] for part in parts))
+        return {
+            sha256_json([self._settings, [[one, states[one]] for one in part]])[:24]: part for part in left
+        }
+
+    def share(
+        self,
+        claims: Claims,
+        todo: Mapping[str, list[str]],
+        work: Callable[[Iterator[list[str]]], Iterator[Mapping[str, Outcome]]],
+        content: Callable[[Mapping[str, Outcome]], bytes],
+        is_over: Callable[[], bool],
+    ) -> Iterator[Mapping[str, Outcome]]:
+        """Claim one part after the other, and yield what came of it; those that others are at are passed over.
+
+        Args:
+            claims: of this folder.
+            todo: as `cut` returns it.
+            work: takes parts, and yields of each, one before the other or not, the outcome of each id.
+            content: of a part's file.
+            is_over: says that another process has had all parts since `todo` was cut, and removes them.
+        """
+
+        def is_done(task: str) -> bool:
+            return self._store.size(self._file(task)) is not None or is_over()
+
+        task_of = {part[0]: task for task, part in todo.items()}
+        claimed = claims.each(in_turn(list(todo)), is_done)
+        for found in work(todo[task] for task in claimed) if todo else ():
+            task = task_of[next(iter(found))]
+            self._store.put(self._file(task), content(found))
+            claims.release(task)
+            yield found
+
+    def _file(self, task: str) -> str:
+        return f"{self._folder}/{task}{self._ending}"
 
 
 def in_turn(tasks: Sequence[Task], worker: tuple[int, int] | None = None) -> list[Task]:

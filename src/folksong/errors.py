@@ -19,6 +19,10 @@ class FileFormatError(FolksongError):
     """A file is not what its name or place promises: truncated, of another format, or damaged."""
 
 
+class ForeignFileError(FolksongError):
+    """Where an output is to be written is a file that its writer did not make."""
+
+
 class UnclearSourceError(FileFormatError):
     """A source of tags that can be read once more is known of it.
 
@@ -65,6 +69,15 @@ def needs_extra(what: str, extra: str) -> Iterator[None]:
 def first_line(error: Exception, most: int = 200) -> str:
     """Return the first line of what an error of another library says, or else its kind."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:most]
+
+
+PASSING = "not read this time: "
+"""How the reason begins why a file could not be read that may be read the next time, which is then tried."""
+
+
+def may_pass(error: Exception) -> bool:
+    """Say whether what kept a file from being read may be gone the next time: decoders wrap the system's errors."""
+    return any(isinstance(one, OSError | MemoryError) for one in (error, error.__cause__))
 
 
 def nearest(word: str, known: list[str] | tuple[str, ...]) -> str:

@@ -22,11 +22,11 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from filelock import FileLock, Timeout
 
-from folksong.errors import FileFormatError, FolksongError
+from folksong.errors import FileFormatError, FolksongError, ForeignFileError
 
 SECONDS_TO_LOCK = 1.0  # at most, for a process that begins to write a file
 MAPPED_BYTES = 32 << 20  # larger files are mapped rather than read
@@ -46,7 +46,9 @@ def describe_os_error(error: OSError, path: str | os.PathLike[str]) -> str:
         )
     if error.errno == errno.ENOENT:
         return f"{target}: no such file or folder"
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+    if error.errno == errno.EROFS:
+        return f"{target}: the file system is read-only; choose another folder"
+    if error.errno in (errno.EACCES, errno.EPERM):
         return f"{target}: no permission; check its owner and mode"
     return f"{target}: {error.strerror or error}"
 
@@ -61,6 +63,10 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         FolksongError: the file cannot be written; the message says why (a full disk, no permission).
     """
     target = Path(path)
+    maker = _makers.get(os.path.realpath(target))
+    if maker is None and (folder := _folders.get(os.path.realpath(target.parent))) is not None:
+        maker, force = folder
+        check_output(target, maker, force=force)
     # The name is known before the file is there: whatever stops the block from then on, the file is removed.
     shown = os.fsencode(target.name)[:100].decode("utf-8", "ignore")
     temporary = target.with_name(f".{shown}.{secrets.token_hex(4)}.part")
@@ -71,12 +77,18 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
             yield temporary
         with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
-        if (maker := _makers.get(os.path.realpath(target))) is not None:
+        if maker is not None:
             _note_output(target, maker, [sha256_file(temporary), *_hashes_by(target, maker)])
         temporary.replace(target)
         sync_folder(target.parent)
-    except OSError as error:
-        raise FolksongError(describe_os_error(error, target)) from error
+    except Exception as error:
+        if isinstance(error, FolksongError):
+            raise
+        number = _OS_ERROR.search(str(error))
+        if number is None and not isinstance(error, OSError):
+            raise
+        cause = error if number is None else OSError(int(number[1]), os.strerror(int(number[1])))
+        raise FolksongError(describe_os_error(cast("OSError", cause), target)) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -101,6 +113,7 @@ def _lock_and_sweep(descriptor: int, folder: Path) -> None:
                     Path(entry.path).unlink()
 
 
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")  # so end errors of libraries written in Rust, of whatever kind
 _PART = re.compile(r"\..*\.[0-9a-f]{8}\.part", re.DOTALL)
 _swept: set[str] = set()  # folders, once a process
 
@@ -109,9 +122,7 @@ _swept: set[str] = set()  # folders, once a process
 def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[Any]]:
     """Open a file for writing that appears under its name only when the block ends without an error.
 
-    Args:
-        path: the final name; missing parent folders are made.
-        mode: ``"wb"`` for bytes or ``"w"`` for UTF-8 text.
+    `mode` is ``"wb"`` for bytes or ``"w"`` for UTF-8 text; missing parent folders are made.
     """
     with (
         atomic_path(path) as temporary,
@@ -133,6 +144,7 @@ KINDS = {
     b"\x28\xb5\x2f\xfd": "compressed by zstd; decompress it first",
     b"\xd0\xcf\x11\xe0": "an old Excel workbook",
     b"%PDF": "a PDF document",
+    b"{\n  // Settings": "settings of a training, as `folksong train --config` reads",
     **dict.fromkeys((b"ID3", b"fLaC", b"OggS", b"RIFF", b"\xff\xfb", b"\xff\xf3"), "a recording"),
 }
 """What a file is, by its first bytes."""
@@ -236,14 +248,10 @@ def check_output(
 ) -> None:
     """Refuse an output that would replace an input, or a file that `maker` did not write as it is now.
 
-    Args:
-        path: where the output goes.
-        maker: what will write it, as `remember_output` was told.
-        inputs: what is read.
-        force: replace any file but an input.
+    With `force` it may replace any file but an input. `remember_output` was told of the maker.
 
     Raises:
-        FolksongError: the file must not be replaced.
+        FolksongError: the file must not be replaced; a `ForeignFileError` where `force` would do it.
     """
     target = Path(path)
     if target.exists() and not target.is_file():
@@ -254,25 +262,38 @@ def check_output(
     if any(Path(other).exists() and target.samefile(other) for other in inputs):
         raise FolksongError(f"{target}: both an input and the output; give the output another name")
     if not force and _made_by(target) != maker:
-        raise FolksongError(
+        raise ForeignFileError(
             f"{target}: this file is there already, and {maker} did not write it (or it was changed since); "
-            "nothing was written"
+            "it stays as it is"
         )
 
 
 _makers: dict[str, str] = {}  # path of an output -> what writes it, while that runs
+_folders: dict[str, tuple[str, bool]] = {}  # of outputs -> what writes there, and whether with `force`
 
 
 @contextmanager
-def written_by(maker: str, paths: Iterable[str | os.PathLike[str]]) -> Iterator[None]:
-    """Note that `maker` wrote these files, of each just before it is there, so that no kill comes between."""
-    keys = [os.path.realpath(path) for path in paths]
+def written_by(
+    maker: str,
+    paths: Iterable[str | os.PathLike[str]],
+    folders: Iterable[str | os.PathLike[str]] = (),
+    *,
+    force: bool = False,
+) -> Iterator[None]:
+    """Note that `maker` wrote these files, of each just before it is there, so that no kill comes between.
+
+    Files of any names are written into the `folders`: each is checked (`check_output`) just before.
+    """
+    keys, places = ([os.path.realpath(path) for path in some] for some in (paths, folders))
     _makers.update(dict.fromkeys(keys, maker))
+    _folders.update(dict.fromkeys(places, (maker, force)))
     try:
         yield
     finally:
         for key in keys:
             _makers.pop(key, None)
+        for place in places:
+            _folders.pop(place, None)
 
 
 def remember_output(path: str | os.PathLike[str], maker: str) -> None:
@@ -452,12 +473,7 @@ def read_document(
 ) -> dict[str, Any]:
     """Read a JSON object that says of itself what it is, by the keys ``format`` and ``version``.
 
-    Args:
-        path: the file.
-        file_format: what ``format`` must be.
-        version: what ``version`` must be.
-        what: for the message, with its article: ``a split``.
-        remedy: what to do with another file.
+    For messages, `what` is wanted with its article (``a split``), and `remedy` what to do with another file.
 
     Raises:
         FolksongError: the file is missing or unreadable.

@@ -15,7 +15,7 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 from folksong.errors import FolksongError, needs_extra
 from folksong.files import atomic_write, cache_folder, described, open_regular, sha256_file
 
-_ADDRESS = re.compile(r"(s3a?|gs|az|azure|adl|abfss?):/{1,2}(?=[^/])")
+_ADDRESS = re.compile(r"^(s3a?|gs|az|azure|adl|abfss?):/{1,2}(?=[^/])")
 COPIED_WHOLE = {"config.json", "embeddings.json", "experiment.json"}
 """A folder that holds one of them is a run, embeddings or an experiment."""
 PART_BYTES, PARTS_AT_ONCE = 16 << 20, 4
@@ -33,6 +33,11 @@ _CREDENTIALS = (
     "give credentials as the store's own tools take them (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
     "GOOGLE_APPLICATION_CREDENTIALS, AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, …) and see that they "
     "may read and write there"
+)
+
+_REFUSED = re.compile(  # the last two: where the clouds' own machines find their credentials
+    r"status code: 40[13]|redential|service account|Invalid Access Key|Account must be|pem file"
+    r"|metadata\.google|169\.254\.169\.254"
 )
 
 
@@ -55,13 +60,18 @@ def on_disk(place: str | os.PathLike[str]) -> Path:
         FolksongError: it is an address.
     """
     if is_address(place):
-        raise FolksongError(f"{absolute(place)}: this is done on disk only; copy it there first")
+        raise FolksongError(f"{text_of(place)}: this is done on disk only; copy it there first")
     return Path(place)
+
+
+def text_of(place: str | os.PathLike[str]) -> str:
+    """Return a path as it is, and an address with the slash that a `Path` of it lost."""
+    return _ADDRESS.sub(r"\1://", os.fspath(place))
 
 
 def absolute(place: str | os.PathLike[str]) -> str:
     """Return a path from the root on, and an address as it is."""
-    return _ADDRESS.sub(r"\1://", os.fspath(place)) if is_address(place) else os.path.abspath(place)  # noqa: PTH100
+    return text_of(place) if is_address(place) else os.path.abspath(place)  # noqa: PTH100
 
 
 @contextmanager
@@ -112,10 +122,9 @@ def local_copy(place: str) -> str:
     if not is_address(place):
         return place
     whole = open_objects(absolute(place))
-    if place.rstrip("/").count("/") > 2:  # else it is a bucket
+    if whole.is_file():
         store, name = _object_at(place)
-        if store.size(name) is not None:
-            return str(store.local(name))
+        return str(store.local(name))
     if not (paths := whole.paths()):
         raise FolksongError(f"{place}: no such object or folder")
     if paths.keys().isdisjoint(COPIED_WHOLE):
@@ -135,11 +144,7 @@ def open_store(place: str | os.PathLike[str]) -> Store:
 
 
 class Store:
-    """A folder on disk. Names are relative, with ``/`` between their parts.
-
-    Args:
-        folder: need not exist yet.
-    """
+    """A folder on disk, which need not exist yet. Names are relative, with ``/`` between their parts."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -173,6 +178,15 @@ class Store:
                         found[entry.name] = entry.stat().st_size
         return found
 
+    def names(self) -> list[str]:
+        """Return the names of the files and folders in it, sorted."""
+        with described(self.folder):
+            return sorted(path.name for path in self.folder.iterdir()) if self.folder.is_dir() else []
+
+    def is_file(self) -> bool:
+        """Say whether there is a file where the folder is to be."""
+        return self.folder.exists() and not self.folder.is_dir()
+
     def put(self, name: str, data: bytes) -> None:
         """Write a small file, whole or not at all."""
         with atomic_write(self.folder / name) as stream:
@@ -186,11 +200,15 @@ class Store:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 whole = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
                 try:
-                    with whole.open("xb") as stream:
-                        stream.write(data)
-                        stream.flush()
-                        os.fsync(stream.fileno())
-                    os.link(whole, path)
+                    _write_new(whole, data)
+                    try:
+                        os.link(whole, path)
+                    except (FileExistsError, FileNotFoundError):
+                        raise
+                    except OSError:  # no links on this file system (FAT): then in two steps
+                        with path.open("xb"):
+                            pass
+                        whole.replace(path)
                 except FileExistsError:
                     return False
                 except FileNotFoundError:  # somebody removed the folder when its last file went
@@ -216,6 +234,13 @@ class Store:
     def local(self, name: str) -> Path:
         """Return where a file can be opened now: of an object a copy of this moment, and no file if there is none."""
         return self.folder / name
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    with path.open("xb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 @lru_cache(maxsize=16)
@@ -253,10 +278,9 @@ class ObjectStore(Store):
         except (errors.BaseError, OSError, ValueError, TimeoutError) as error:
             said, _, _ = " ".join(str(error).split()).partition(" Debug source")
             said = re.sub(r"\?\S*", "", said)  # a query may hold a signature
-            denied = isinstance(error, errors.PermissionDeniedError | errors.UnauthenticatedError)
-            denied |= bool(re.search(r"redential|metadata|AccessDenied|InvalidAccessKey", said))
+            denied = errors.PermissionDeniedError | errors.UnauthenticatedError  # a listing's is another
             remedy = "run the same again when the store answers"
-            if denied:
+            if isinstance(error, denied) or _REFUSED.search(said):
                 remedy = f"access was refused: {_CREDENTIALS}"
             elif re.search(r"\b404\b|NoSuchBucket|bucket does not exist", said):
                 remedy = "there is no such bucket"
@@ -293,15 +317,33 @@ class ObjectStore(Store):
         raise FileNotFoundError(f"{self.address}/{name}")
 
     def sizes(self, folder: str) -> dict[str, int]:
-        below = self.paths(folder)
-        return {name: size for name, size in below.items() if "/" not in name}
+        objects, _ = self._level(folder)
+        return objects
 
-    def paths(self, folder: str = "") -> dict[str, int]:
-        """Return path -> bytes of all objects below a folder of it."""
+    def names(self) -> list[str]:
+        objects, folders = self._level("")
+        return sorted({*objects, *folders})
+
+    def is_file(self) -> bool:
+        if self.address.rstrip("/").count("/") < 3:  # a bucket
+            return False
+        store, name = _object_at(self.address)
+        return store.size(name) is not None
+
+    def _level(self, folder: str) -> tuple[dict[str, int], list[str]]:
+        """Return name -> bytes of the objects of one folder, and the names of the folders in it."""
         prefix = f"{folder}/" if folder else ""
         with self._described(folder):
-            pages = self._obs.list(self._store, prefix or None, chunk_size=1000)
-            return {entry["path"].removeprefix(prefix): entry["size"] for page in pages for entry in page}
+            found = self._obs.list_with_delimiter(self._store, prefix or None)
+        return _below(prefix, found["objects"]), [
+            path.removeprefix(prefix) for path in found["common_prefixes"]
+        ]
+
+    def paths(self) -> dict[str, int]:
+        """Return path -> bytes of all objects in it."""
+        with self._described(""):
+            pages = self._obs.list(self._store, chunk_size=1000)
+            return _below("", (entry for page in pages for entry in page))
 
     def put(self, name: str, data: bytes) -> None:
         with self._described(name):
@@ -382,6 +424,13 @@ class ObjectStore(Store):
         with self._described(name):
             parts = self._obs.get_ranges(self._store, name, starts=list(starts), ends=ends, coalesce=0)
             return [_whole(part, end - start) for part, start, end in zip(parts, starts, ends, strict=True)]
+
+
+def _below(prefix: str, entries: Iterable[Any]) -> dict[str, int]:
+    """Return path -> bytes, without the object of no bytes by which the stores' own pages note a folder."""
+    sizes = {entry["path"].removeprefix(prefix): int(entry["size"]) for entry in entries}
+    sizes.pop("", None)
+    return sizes
 
 
 def _whole(data: Any, size: int) -> bytes:

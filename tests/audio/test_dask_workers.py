@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from folksong.audio import dask_workers
+from folksong.audio import guarded
 from folksong.audio.catalogue import scan_folder
-from folksong.audio.dask_workers import DaskWorkers
+from folksong.audio.guarded import DaskWorkers
 from folksong.audio.scan import scan_tree
 from folksong.errors import FolksongError
 from folksong.prediction.embed_audio import embed_audio
@@ -90,7 +90,7 @@ def test_shards_of_a_cluster_whose_workers_are_killed(audio: Path, cluster: dist
     ended, killed, moments = threading.Event(), set[int](), random.Random(0)
 
     def kill() -> None:
-        while len(killed) < 4 and not ended.wait(moments.uniform(0.3, 0.8)):
+        while len(killed) < 4 and not ended.wait(moments.uniform(0.02, 0.3)):
             if running := [nanny.pid for nanny in cluster.workers.values() if nanny.pid]:
                 process = moments.choice(running)
                 with contextlib.suppress(ProcessLookupError):
@@ -135,13 +135,13 @@ def test_a_task_whose_workers_die_is_done_again_but_not_for_ever(
         assert list(workers.map(deeds.dies, [(str(tmp_path), 5)])) == [5], (
             "Dask itself gives up at the fourth"
         )
-        monkeypatch.setattr(dask_workers, "TRIES", 0)
+        monkeypatch.setattr(guarded, "TRIES", 0)
         with pytest.raises(FolksongError, match="Dask's workers keep dying"):
             list(workers.map(deeds.dies, [(str(tmp_path), 100)]))
 
 
 def test_an_address_without_a_scheduler_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dask_workers, "SECONDS_TO_CONNECT", 1)
+    monkeypatch.setattr(guarded, "SECONDS_TO_CONNECT", 1)
     with pytest.raises(
         FolksongError, match=r"tcp://127\.0\.0\.1:1: no Dask scheduler with workers answers there"
     ):

@@ -12,7 +12,7 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from folksong.audio import mpeg
+from folksong.audio import mpeg, readers
 from folksong.audio.decode import decode, read_recording
 from folksong.audio.readers import sniff
 from folksong.errors import AudioError
@@ -131,6 +131,24 @@ def test_the_content_decides_not_the_name(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no file names that are not text")
+@pytest.mark.parametrize("kind", ["wav", "mp3", "flac", "m4a"])
+def test_a_file_removed_or_replaced_once_it_is_open_is_read_as_it_was(tmp_path, monkeypatch, kind):
+    path = write(tmp_path / f"a.{kind}", stereo(16000), 16000)
+    whole, identify = decode(path), readers._identify
+    for content in (None, b"another"):
+
+        def disturb(stream, size, content=content):
+            path.unlink()
+            if content:
+                path.write_bytes(content)
+            return identify(stream, size)
+
+        monkeypatch.setattr(readers, "_identify", disturb)
+        kept = path.read_bytes()
+        np.testing.assert_array_equal(decode(path), whole)
+        path.write_bytes(kept)
+
+
 @pytest.mark.parametrize("kind", ["wav", "mp3", "flac", "m4a"])
 def test_a_file_name_that_is_not_utf_8(tmp_path, kind):
     path = write(tmp_path / f"a.{kind}", stereo(16000), 16000)

@@ -1,12 +1,15 @@
 """A tree of real files, good and bad, into a catalogue; stopped, continued, repeated."""
 
 import csv
+import json
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +20,9 @@ from folksong.audio import file_facts, scan
 from folksong.audio.catalogue import read_catalogue, scan_folder
 from folksong.audio.file_facts import FileFacts, measure_file
 from folksong.audio.scan import Filters, scan_tree
-from folksong.errors import FolksongError
+from folksong.claims import FINISH, Claims
+from folksong.errors import PASSING, FolksongError
+from folksong.stores import Store, open_store
 
 
 def tone(hz, seconds=1.0, rate=16000):
@@ -61,7 +66,7 @@ def test_facts_of_one_file(tree):
     assert wav.audio_sha256 == flac.audio_sha256
     assert wav.file_sha256 != flac.file_sha256
     assert measure_file("b/gone.mp3", str(tree)) == FileFacts(
-        "b/gone.mp3", 0, 0, problem="no such file or folder"
+        "b/gone.mp3", 0, 0, problem="not read this time: no such file or folder"
     )
 
 
@@ -140,6 +145,25 @@ def test_d1_a_folder_whose_name_no_list_can_hold(tmp_path, name):
     assert read_catalogue(tmp_path / "tracks.csv")[0].path == tmp_path / "music/a.wav"
 
 
+def test_a_tree_in_a_store_is_scanned_like_one_on_disk(tree, tmp_path, far):
+    store = open_store(f"{far.address}/music")
+    for path in tree.rglob("*.*"):
+        store.put(path.relative_to(tree).as_posix(), path.read_bytes())
+    scan_tree(tree, tmp_path / "near.csv", jobs=1)
+    report = scan_tree(f"{far.address}/music", tmp_path / "far.csv", jobs=1)
+    assert (report.n_files, report.n_measured) == (8, 8)
+    assert rows(tmp_path / "far.csv") == rows(tmp_path / "near.csv")
+    assert rows(tmp_path / "far.dropped.csv") == rows(tmp_path / "near.dropped.csv")
+    assert scan_tree(f"{far.address}/music", tmp_path / "far.csv", jobs=1).n_measured == 0
+    assert str(read_catalogue(tmp_path / "far.csv")[0].path) == str(Path(f"{far.address}/music/a/1.flac"))
+    store.put("a/2.mp3", (tree / "a/2.mp3").read_bytes() + b"new")
+    far.fault = lambda method, path, number: "403" if "2.mp3" in path and method == "GET" else ""
+    with pytest.raises(FolksongError, match=r"music/a/2.mp3: access was refused"):
+        scan_tree(f"{far.address}/music", tmp_path / "far.csv", jobs=1)
+    far.fault = lambda method, path, number: ""
+    assert scan_tree(f"{far.address}/music", tmp_path / "far.csv", jobs=1).n_measured == 1
+
+
 def test_a_second_scan_reads_only_what_changed(tree, tmp_path, monkeypatch):
     out = tmp_path / "tracks.csv"
     scan_tree(tree, out, jobs=1)
@@ -169,31 +193,119 @@ def test_spoiled_memory_is_measured_anew(tree, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", [b"\xff\xfe\x00garbage", b"", b'# {"folksong audio scan": 1, "silence_db": 60.0}\na,b\n1,2\n']
+    ("content", "of_another"),
+    [
+        (b"\xff\xfe\x00garbage", False),
+        (b"", False),
+        (b'# {"folksong audio scan": 1, "silence_db": 60.0}\na,b\n1,2\n', True),
+    ],
 )
-def test_what_is_no_memory_is_not_believed(tmp_path, content):
+def test_what_is_no_memory_is_not_believed(tmp_path, content, of_another):
     (tmp_path / "t.files.csv").write_bytes(content)
-    (tmp_path / ".t.csv.journal").write_bytes(content)
-    assert file_facts.KnownFiles.read(tmp_path / "t.csv", 60.0).of(["a", "1"]) == []
+    (tmp_path / ".t.csv.writing").mkdir()
+    (tmp_path / ".t.csv.writing/part.csv").write_bytes(content)
+    known = file_facts.KnownFiles(tmp_path / "t.csv", "/r", 60.0)
+    assert known.of([FileFacts("a", 1, 1), FileFacts("1", 2, 2)]) == []
+    assert (tmp_path / ".t.csv.writing").exists() == of_another  # which may be under way
+    known.write([])
+    assert not (tmp_path / ".t.csv.writing").exists()
+
+
+def test_another_folder_is_another_memory(tmp_path):
+    for name, hertz in (("a", 440), ("b", 660)):
+        (tmp_path / name).mkdir()
+        soundfile.write(tmp_path / name / "x.wav", tone(hertz, 1.0), 16000)
+        os.utime(tmp_path / name / "x.wav", (5, 5))
+    scan_tree(tmp_path / "b", tmp_path / "alone.csv", jobs=1)
+    scan_tree(tmp_path / "a", tmp_path / "t.csv", jobs=1)
+    assert scan_tree(tmp_path / "b", tmp_path / "t.csv", jobs=1).n_measured == 1
+    assert (tmp_path / "t.csv").read_bytes() == (tmp_path / "alone.csv").read_bytes()
+
+
+def test_what_may_pass_is_tried_again(tree, tmp_path, monkeypatch):
+    out = tmp_path / "t.csv"
+    n_files = scan_tree(tree, out, jobs=1).n_files
+    whole = out.read_bytes()
+    (tmp_path / "t.files.csv").unlink()
+    hidden, run_guarded = tree / "a/2.mp3", scan.run_guarded
+
+    def vanish(*arguments, **settings):
+        hidden.rename(tmp_path / "2.mp3")
+        return run_guarded(*arguments, **settings)
+
+    monkeypatch.setattr(scan, "run_guarded", vanish)
+    report = scan_tree(tree, out, jobs=1)
+    assert report.n_measured == n_files
+    assert "not read this time" in (tmp_path / "t.dropped.csv").read_text()
+    monkeypatch.undo()
+    (tmp_path / "2.mp3").rename(hidden)
+    assert scan_tree(tree, out, jobs=1).n_measured == 1
+    assert out.read_bytes() == whole
+
+
+def test_what_takes_too_long_is_tried_again(tmp_path):
+    (tmp_path / "music").mkdir()
+    soundfile.write(tmp_path / "music/long.flac", tone(300, 60.0), 16000)
+    out = tmp_path / "t.csv"
+    with pytest.raises(FolksongError, match="no track is left"):
+        scan_tree(tmp_path / "music", out, jobs=1, limit_seconds=0.001)
+    (dropped,) = rows(tmp_path / "t.dropped.csv")
+    assert dropped["detail"] == f"{PASSING}decoding takes longer than 0 s; leave the file out"
+    assert scan_tree(tmp_path / "music", out, jobs=1).n_measured == 1
+
+
+def test_what_may_pass_is_tried_once_by_all_processes_of_a_scan(tmp_path):
+    known, beside = (file_facts.KnownFiles(tmp_path / "t.csv", "/r", 60.0) for _ in range(2))
+    entry = FileFacts("a.mp3", 5, 7, problem=f"{PASSING}no such file")
+    beside.write([entry])
+    known.look()
+    assert known.has(entry)
+    assert not file_facts.KnownFiles(tmp_path / "t.csv", "/r", 60.0).has(entry)
+
+
+def test_an_endless_title_is_cut(tree, tmp_path):
+    with soundfile.SoundFile(tree / "a/0.flac", "w", 16000, 1) as file:
+        file.title = "x" * 200_000
+        file.write(tone(300))
+    assert scan_tree(tree, tmp_path / "t.csv", jobs=1).n_measured == 9
+    assert scan_tree(tree, tmp_path / "t.csv", jobs=1).n_measured == 0
+    assert {len(row["title"]) for row in rows(tmp_path / "t.files.csv")} == {0, 10_000}
+
+
+def test_one_process_at_a_time_writes_the_files(tree, tmp_path):
+    out = tmp_path / "t.csv"
+    scan_tree(tree, out, jobs=1)
+    before = {path: path.read_bytes() for path in tmp_path.glob("t.*")}
+    with ThreadPoolExecutor(1) as beside, Claims(Store(tmp_path), ".t.csv.writing") as claims:
+        assert claims.take(FINISH)
+        running = beside.submit(scan_tree, tree, out, Filters(min_length=1.5), jobs=1)
+        with pytest.raises(TimeoutError):
+            running.result(timeout=2)
+        assert {path: path.read_bytes() for path in tmp_path.glob("t.*")} == before
+        claims.release(FINISH)
+        assert running.result(timeout=30).n_kept == 1
+    assert out.read_bytes() != before[out]
+    assert not (tmp_path / ".t.csv.writing").exists()
 
 
 def test_another_threshold_of_silence_is_another_memory(tmp_path):
     entry = FileFacts("a.mp3", 5, 7, problem="none")
-    file_facts.KnownFiles.read(tmp_path / "t.csv", 60.0).write([entry])
-    assert file_facts.KnownFiles.read(tmp_path / "t.csv", 60.0).has(entry)
-    assert not file_facts.KnownFiles.read(tmp_path / "t.csv", 40.0).has(entry)
+    file_facts.KnownFiles(tmp_path / "t.csv", "/r", 60.0).write([entry])
+    assert file_facts.KnownFiles(tmp_path / "t.csv", "/r", 60.0).has(entry)
+    assert not file_facts.KnownFiles(tmp_path / "t.csv", "/r", 40.0).has(entry)
 
 
-def test_a_journal_cut_in_the_middle_of_a_line_counts_to_there(tree, tmp_path):
+def test_a_part_cut_in_the_middle_of_a_line_counts_to_there(tree, tmp_path):
     out = tmp_path / "tracks.csv"
-    known = file_facts.KnownFiles.read(out, 60.0)
-    with known.journal():
-        known.add(measure_file(path, str(tree)) for path in ("a/1.flac", "a/2.mp3"))
-    journal = tmp_path / ".tracks.csv.journal"
-    journal.write_bytes(journal.read_bytes()[:-30])
+    facts = {path: measure_file(path, str(tree)) for path in ("a/1.flac", "a/2.mp3")}
+    part = tmp_path / ".tracks.csv.writing/part.csv"
+    part.parent.mkdir()
+    dead = json.dumps({"process": 2**22 + 1, "host": socket.gethostname(), "token": ""})  # no such process
+    part.with_name(".abc.1.claim.1234.part").write_text(dead)
+    part.write_bytes(file_facts.KnownFiles(out, str(tree.resolve()), 60.0).content(facts)[:-30])
     report = scan_tree(tree, out, jobs=1)
     assert report.n_measured == 7
-    assert not journal.exists()
+    assert not part.parent.exists()
     whole = tmp_path / "whole.csv"
     scan_tree(tree, whole, jobs=1)
     assert out.read_bytes() == whole.read_bytes()
@@ -205,12 +317,12 @@ def test_a_killed_scan_continues_to_the_same_result(tree, tmp_path):
         soundfile.write(tree / f"a/more{number}.flac", tone(100 + 10 * number, 3.0), 16000)
     whole, out = tmp_path / "whole.csv", tmp_path / "tracks.csv"
     scan_tree(tree, whole, jobs=1)
-    journal = tmp_path / ".tracks.csv.journal"
+    parts = tmp_path / ".tracks.csv.writing"
     code = f"from folksong.audio.scan import scan_tree; scan_tree({str(tree)!r}, {str(out)!r}, jobs=1)"
     killed = subprocess.Popen([sys.executable, "-c", code], start_new_session=True, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while killed.poll() is None and time.monotonic() < deadline:
-        if journal.exists() and journal.stat().st_size > 500:
+        if len(list(parts.glob("*.csv"))) > 2:
             os.killpg(killed.pid, signal.SIGKILL)
             break
         time.sleep(0.002)
@@ -219,6 +331,47 @@ def test_a_killed_scan_continues_to_the_same_result(tree, tmp_path):
         assert 0 < scan_tree(tree, out, jobs=2).n_measured < 48
     for name in ("csv", "dropped.csv", "files.csv"):
         assert (tmp_path / f"tracks.{name}").read_bytes() == (tmp_path / f"whole.{name}").read_bytes()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends POSIX signals")
+def test_the_same_scan_given_several_times_shares_the_work(tree, tmp_path):
+    for number in range(100):
+        soundfile.write(tree / f"a/more{number}.flac", tone(100 + 10 * number, 3.0), 16000)
+    whole, out = tmp_path / "whole.csv", tmp_path / "tracks.csv"
+    scan_tree(tree, whole, jobs=1)
+    code = "import sys; from folksong.audio.scan import scan_tree; print('ready', flush=True); sys.stdin.read(1); "
+    code += f"print(scan_tree({str(tree)!r}, {str(out)!r}, jobs=1).n_measured)"
+    pipes = dict.fromkeys(("stdin", "stdout"), subprocess.PIPE)
+    killed, *others = (
+        subprocess.Popen([sys.executable, "-c", code], start_new_session=True, text=True, **pipes)
+        for _ in range(3)
+    )
+    for process in (killed, *others):
+        assert process.stdout.readline() == "ready\n"
+    for process in (killed, *others):
+        process.stdin.write("x")
+        process.stdin.flush()
+    claims = tmp_path / ".tracks.csv.writing"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not any(
+        f'"process": {killed.pid},' in text_of_file(path) for path in claims.glob("*.claim")
+    ):
+        time.sleep(0.002)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    measured = [int(process.communicate(timeout=120)[0]) for process in others]
+    assert [process.returncode for process in others] == [0, 0]
+    assert 0 < sum(measured) <= 108, "no file is measured twice"
+    for name in ("csv", "dropped.csv", "files.csv"):
+        assert (tmp_path / f"tracks.{name}").read_bytes() == (tmp_path / f"whole.{name}").read_bytes()
+    assert not claims.exists()
+
+
+def text_of_file(path):
+    try:
+        return path.read_text()
+    except FileNotFoundError:  # released meanwhile
+        return ""
 
 
 def test_a_file_that_crashes_the_decoder_is_dropped_and_the_rest_goes_on(tree, tmp_path, monkeypatch, caplog):

@@ -16,6 +16,7 @@ from folksong.shards.index import Manifest, ShardFile, build_index
 from folksong.tags.table import TagTable
 
 RATE = 16000
+N_SLOW = 36
 
 
 def write_shard_file(path: Path, rows: list[dict[str, object]]) -> ShardFile:
@@ -80,6 +81,17 @@ def make_tracks(tmp_path: Path) -> Callable[[int], list[Track]]:
         return [Track(f"TR{number:03d}", folder / f"{number:03d}.wav") for number in range(n)]
 
     return make
+
+
+@pytest.fixture
+def slow_tracks(tmp_path: Path) -> Path:
+    """A folder of recordings that take some seconds to write; they may be removed."""
+    (tmp_path / "slow").mkdir()
+    first = tmp_path / "slow" / "00.wav"
+    soundfile.write(first, np.random.default_rng(0).normal(0, 0.1, 40 * 44100), 44100)
+    for number in range(1, N_SLOW):
+        first.with_name(f"{number:02d}.wav").hardlink_to(first)
+    return tmp_path / "slow"
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from folksong.errors import FileFormatError, FolksongError
 from folksong.shards.index import Manifest
 from folksong.shards.loader import WindowDataset, WindowLoader
 from folksong.shards.reader import ShardReader
+from folksong.shards.verify import describe_shards
 from folksong.shards.writer import write_shards
 from folksong.stores import open_store
 from folksong.tags.table import TagTable
@@ -43,45 +45,65 @@ def uploads(s3: Proxy) -> Counter[str]:
     return Counter(
         path.partition("?")[0].rpartition("/")[2]
         for method, path, status in s3.seen
-        if status == 200
+        if status in (200, 201)
         and path.partition("?")[0].endswith(".tfrecord")
         and ((method == "PUT" and "partNumber" not in path) or (method == "POST" and "uploadId" in path))
     )
 
 
 def test_a_writing_into_a_store_is_that_on_disk(
-    make_tracks: MakeTracks, tags: TagTable, tmp_path: Path, s3: Proxy
+    make_tracks: MakeTracks, tags: TagTable, tmp_path: Path, far: Proxy
 ) -> None:
-    tracks, address = make_tracks(9), f"s3://{s3.bucket}/shards"
+    tracks, address = make_tracks(9), f"{far.address}/shards"
     expected = write_shards(tracks, tmp_path / "disk", tags, n_files=4, jobs=1)
     assert write_shards(tracks, address, tags, n_files=4, jobs=2) == expected
     assert stored_content(address) == local_content(tmp_path / "disk")
-    assert set(uploads(s3).values()) == {1}
-    before = len(s3.seen)
+    assert set(uploads(far).values()) == {1}
+    before = len(far.seen)
     assert write_shards(tracks, address, tags, n_files=4, jobs=1) == expected
-    assert {method for method, _, _ in s3.seen[before:]} <= {"GET", "HEAD"}, "all is there already"
+    assert {method for method, _, _ in far.seen[before:]} <= {"GET", "HEAD"}, "all is there already"
     with pytest.raises(FolksongError, match=r"holds shards of other tracks, tags or settings.*overwrite"):
         write_shards(tracks[:5], address, tags, jobs=1)
     write_shards(tracks[:5], address, tags, jobs=1, overwrite=True)
     write_shards(tracks[:5], tmp_path / "five", tags, jobs=1)
     assert stored_content(address) == local_content(tmp_path / "five")
-    open_store(f"s3://{s3.bucket}/other").put("notes.txt", b"mine")
+    open_store(f"{far.address}/other").put("notes.txt", b"mine")
     with pytest.raises(FolksongError, match=r"other: holds files of something else \(notes.txt\)"):
-        write_shards(tracks, f"s3://{s3.bucket}/other", jobs=1)
+        write_shards(tracks, f"{far.address}/other", jobs=1)
+    with pytest.raises(FolksongError, match=r"notes.txt: is a file; shards need a folder of their own"):
+        write_shards(tracks, f"{far.address}/other/notes.txt", jobs=1)
+    with pytest.raises(
+        FolksongError, match=rf"^{far.address}: holds files of something else \(other, shards\)"
+    ):
+        write_shards(tracks, far.address, jobs=1)
     with pytest.raises(FolksongError, match="empty: no shards there"):
-        ShardReader(f"s3://{s3.bucket}/empty")
+        ShardReader(f"{far.address}/empty")
+
+
+def test_a_bucket_of_their_own_takes_shards(make_tracks: MakeTracks, far: Proxy) -> None:
+    manifest = write_shards(make_tracks(4), far.address, n_files=2, jobs=1)
+    assert Manifest.read(far.address) == manifest
+    assert describe_shards(ShardReader(far.address))["folder"] == far.address
+    assert write_shards(make_tracks(4), far.address, n_files=2, jobs=1) == manifest
+
+
+def test_a_folder_that_the_store_s_page_made_is_empty(make_tracks: MakeTracks, s3: Proxy) -> None:
+    address = f"http://127.0.0.1:{s3.behind}/{s3.bucket}/shards/"
+    with urllib.request.urlopen(urllib.request.Request(address, data=b"", method="PUT")):
+        pass
+    assert write_shards(make_tracks(2), f"{s3.address}/shards", n_files=1, jobs=1).n_tracks == 2
 
 
 def test_killed_workers_and_a_failing_store_lose_nothing(
-    make_tracks: MakeTracks, tmp_path: Path, s3: Proxy, monkeypatch: pytest.MonkeyPatch
+    make_tracks: MakeTracks, tmp_path: Path, far: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tracks, address = make_tracks(60), f"s3://{s3.bucket}/shards"
+    tracks, address = make_tracks(60), f"{far.address}/shards"
     write_shards(tracks, tmp_path / "disk", n_files=10, jobs=1)
     catalogue = tmp_path / "tracks.csv"
     lines = [f"{track.track_id},{track.path}" for track in tracks]
     catalogue.write_text("\n".join(["track_id,mp3_path", *lines]))
     chance = random.Random(0)
-    s3.fault = lambda method, path, number: chance.choice(["503", "cut", "lost", *[""] * 20])
+    far.fault = lambda method, path, number: chance.choice(["503", "cut", "lost", *[""] * 20])
     (tmp_path / "tmp").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
 
@@ -98,7 +120,7 @@ def test_killed_workers_and_a_failing_store_lose_nothing(
     for process in processes:
         _, said = process.communicate(timeout=200)
         assert process.returncode == 0, said
-    s3.fault = lambda method, path, number: ""
+    far.fault = lambda method, path, number: ""
     assert stored_content(address) == local_content(tmp_path / "disk")
 
 

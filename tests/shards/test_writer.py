@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from folksong.audio.catalogue import Track
+from folksong.audio.catalogue import Track, scan_folder
 from folksong.audio.decode import decode
 from folksong.audio.log_mel import log_mel, read_preset
 from folksong.errors import FolksongError
@@ -219,8 +219,8 @@ write_shards(read_catalogue(sys.argv[1]), sys.argv[2], n_files=6, jobs=2)
 """
 
 
-def test_a_killed_writing_continues_to_the_same_bytes(make_tracks: MakeTracks, tmp_path: Path) -> None:
-    tracks = make_tracks(40)
+def test_a_killed_writing_continues_to_the_same_bytes(slow_tracks: Path, tmp_path: Path) -> None:
+    tracks = scan_folder(slow_tracks)
     catalogue = tmp_path / "catalogue.csv"
     lines = [f"{track.track_id},{track.path}" for track in tracks]
     catalogue.write_text("\n".join(["track_id,mp3_path", *lines]))
@@ -268,8 +268,8 @@ def children() -> list[int]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc")
-def test_a_worker_that_is_killed_from_outside_costs_nothing(make_tracks: MakeTracks, tmp_path: Path) -> None:
-    tracks = make_tracks(30)
+def test_a_worker_that_is_killed_from_outside_costs_nothing(slow_tracks: Path, tmp_path: Path) -> None:
+    tracks = scan_folder(slow_tracks)
     write_shards(tracks, tmp_path / "whole", n_files=6, jobs=1)
     out = tmp_path / "out"
     killed = []

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 import soundfile
 
@@ -24,6 +23,8 @@ from folksong.shards.maintenance import merge_shards, repair_shards
 from folksong.shards.reader import ShardReader
 from folksong.shards.writer import write_shards
 from folksong.stores import open_store
+
+from .conftest import N_SLOW
 
 MakeTracks = Callable[[int], list[Track]]
 RATE = 16000
@@ -102,28 +103,6 @@ import sys
 from folksong.cli import main
 main(["shards", "write", sys.argv[1], sys.argv[2], "--num-files", "6", "--no-disk-check", *sys.argv[3:]])
 """
-
-
-N_SLOW = 36
-
-
-@pytest.fixture(scope="module")
-def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of recordings that take some seconds to write."""
-    folder = tmp_path_factory.mktemp("slow")
-    sound = np.random.default_rng(0).normal(0, 0.1, 40 * 44100)
-    for number in range(N_SLOW):
-        soundfile.write(folder / f"{number:02d}.wav", sound, 44100)
-    return folder
-
-
-@pytest.fixture
-def slow_tracks(recordings: Path, tmp_path: Path) -> Path:
-    """Links to them, which may be removed."""
-    (tmp_path / "slow").mkdir()
-    for path in recordings.iterdir():
-        (tmp_path / "slow" / path.name).hardlink_to(path)
-    return tmp_path / "slow"
 
 
 @contextlib.contextmanager

@@ -31,13 +31,7 @@ ROOT_COMMENT = "# root: "
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """One recording.
-
-    Args:
-        track_id: unique in its list.
-        path: the file.
-        artist: id or name of the artist, where known.
-    """
+    """One recording: its id is unique in its list; `artist` is an id or name, where known."""
 
     track_id: str
     path: Path
@@ -67,7 +61,8 @@ def read_catalogue(path: str | os.PathLike[str], root: str | os.PathLike[str] | 
     try:
         with io.TextIOWrapper(open_regular(file), encoding="utf-8-sig", newline="") as stream:
             header, n_lines, named = _read_header(stream)
-            base = Path(root) if root is not None else named if named and named.is_dir() else file.parent
+            is_there = named is not None and (is_address(named) or named.is_dir())
+            base = Path(root) if root is not None else named if named and is_there else file.parent
             for line, track_id, place, *artists in _rows(file, header, stream):
                 if not track_id or not place:
                     incomplete.append(line + n_lines)
@@ -138,6 +133,11 @@ def _find_columns(file: Path, names: Sequence[str]) -> list[int]:
             )
         found.append(column)
     return found + [plain.index(name) if name in plain else -1 for name in ARTIST_COLUMNS]
+
+
+def read_tracks(place: str | os.PathLike[str]) -> list[Track]:
+    """Return the tracks of a folder of recordings, or of a track list."""
+    return scan_folder(place) if Path(place).is_dir() else read_catalogue(place)
 
 
 def scan_folder(root: str | os.PathLike[str]) -> list[Track]:

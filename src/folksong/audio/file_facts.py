@@ -5,8 +5,10 @@ recording's loudest frame, or below −90 dB of full scale, about the last bit o
 what is silent in between counts as total and longest silence. (The earlier project measured the same with
 ``librosa.effects.split``.)
 
-**Memory.** A finished scan leaves ``<catalogue>.files.csv``, a row a file; one that is under way adds each measured
-file to a journal (``.<catalogue>.journal``), which survives a kill. Both hold for one silence threshold.
+**Memory.** A finished scan leaves ``<catalogue>.files.csv``, a row a file; one that is under way keeps the rows of what
+is measured in ``.<catalogue>.writing/``, beside the claims of the processes that are at it (`folksong.claims`): they
+survive a kill. Both hold for one folder and one silence threshold. What kept a file from being read and may pass (no
+permission, a disk that was away, too little memory or time) is no memory: the next scan tries again.
 """
 
 import contextlib
@@ -14,11 +16,9 @@ import csv
 import hashlib
 import io
 import json
-import os
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -26,13 +26,17 @@ from pydantic import TypeAdapter, ValidationError
 
 from folksong.audio.decode import open_recording
 from folksong.audio.readers import read_own_tags
-from folksong.errors import AudioError, FolksongError
-from folksong.files import atomic_write, describe_os_error, sha256_file
+from folksong.claims import Claims, Parts
+from folksong.errors import PASSING, AudioError, FolksongError, may_pass
+from folksong.files import atomic_write, describe_os_error, described, sha256_file
+from folksong.stores import Store, brought, is_address, state_of, text_of
 
 INT16_FULL_SCALE = np.float32(32767)
 FRAME_SECONDS = 0.02
 NOTHING_DB = -90.0  # of full scale
 DEFAULT_THRESHOLD_DB = 60.0
+LONGEST_NAME = 10_000  # characters of an artist, album or title that are kept; CSV readers end at 131,072
+KIND = "folksong audio scan"
 MEMORY_VERSION = 2  # raise it when the same file would give other facts
 
 
@@ -59,7 +63,7 @@ class FileFacts:
         artist: as the file's own tags name it.
         album: likewise.
         title: likewise.
-        problem: why nothing decodes.
+        problem: why nothing decodes; what may pass begins with `folksong.errors.PASSING`.
     """
 
     path: str
@@ -83,27 +87,38 @@ class FileFacts:
 
 
 def measure_file(path: str, root: str, silence_db: float = DEFAULT_THRESHOLD_DB) -> FileFacts:
-    """Measure the file `path` below the folder `root`; never raises for a bad one, `FileFacts.problem` says why."""
-    file = Path(root, path)
+    """Measure the file `path` below the folder (or address) `root`.
+
+    A bad one raises nothing, `FileFacts.problem` says why it is.
+
+    Raises:
+        FolksongError: it is in an object store, which does not give it now.
+    """
+    place = file = text_of(Path(root, path))
     size = mtime_ns = 0
     try:
-        status = file.stat()
-        size, mtime_ns = status.st_size, status.st_mtime_ns
-        return _decoded(file, path, status, silence_db)
-    except AudioError as error:
-        problem = str(error)
-    except OSError as error:
-        problem = describe_os_error(error, file)
-    except MemoryError:
-        problem = "needs more memory than there is; leave the file out"
-    except (
-        Exception
-    ) as error:  # a scan of a million files must outlive the one that a decoder has no words for
-        problem = f"cannot be decoded ({type(error).__name__}: {error}); leave the file out"
-    return FileFacts(path, size, mtime_ns, problem=problem.removeprefix(f"{file}: "))
+        size, mtime_ns = state_of(place)
+        with brought(place) as file:
+            return _decoded(file, FileFacts(path, size, mtime_ns), silence_db)
+    except Exception as error:
+        if is_address(place) and isinstance(error, FolksongError) and not isinstance(error, AudioError):
+            raise
+        problem = _problem(error, file).removeprefix(f"{Path(file)}: ")
+        return FileFacts(path, size, mtime_ns, problem=f"{PASSING if may_pass(error) else ''}{problem}")
 
 
-def _decoded(file: Path, path: str, status: os.stat_result, silence_db: float) -> FileFacts:
+def _problem(error: Exception, file: str) -> str:
+    """Return why a file is not decodable; a scan of a million must outlive one that a decoder has no words for."""
+    if isinstance(error, AudioError):
+        return str(error)
+    if isinstance(error, OSError):
+        return describe_os_error(error, file)
+    if isinstance(error, MemoryError):
+        return "needs more memory than there is; leave the file out"
+    return f"cannot be decoded ({type(error).__name__}: {error}); leave the file out"
+
+
+def _decoded(file: str, entry: FileFacts, silence_db: float) -> FileFacts:
     """Decode the file block by block, so that an hour of sound takes no more memory than a second."""
     with open_recording(file, None) as stream:
         meter = LevelMeter(stream.sample_rate)
@@ -113,9 +128,9 @@ def _decoded(file: Path, path: str, status: os.stat_result, silence_db: float) -
             digest.update(np.rint(np.clip(block, -1, 1) * INT16_FULL_SCALE).astype("<i2").tobytes())
     silence = meter.silence(silence_db)
     return FileFacts(
-        path=path,
-        size=status.st_size,
-        mtime_ns=status.st_mtime_ns,
+        path=entry.path,
+        size=entry.size,
+        mtime_ns=entry.mtime_ns,
         format=stream.format,
         sample_rate=stream.sample_rate,
         channels=stream.channels,
@@ -127,7 +142,7 @@ def _decoded(file: Path, path: str, status: os.stat_result, silence_db: float) -
         file_sha256=sha256_file(file),
         audio_sha256=digest.hexdigest(),
         damage=stream.damage,
-        **read_own_tags(file),
+        **{field: name and name[:LONGEST_NAME] for field, name in read_own_tags(file).items()},
     )
 
 
@@ -191,94 +206,104 @@ _FIELDS = tuple(entry.name for entry in fields(FileFacts))
 _FACTS = TypeAdapter(FileFacts)
 
 
-@dataclass
+_State = tuple[str, int, int]
+
+
 class KnownFiles:
-    """Facts by path; see `read`, then `journal` and `add`, and `write` at the end."""
+    """Facts of files by path, size and time of change: what this scan, others beside it and earlier ones measured.
 
-    catalogue: Path
-    silence_db: float
-    _facts: dict[str, FileFacts] = field(default_factory=dict)
-    _stream: IO[str] | None = None
+    `root` is the folder that all of them scan, from the root on, `catalogue` into which.
+    """
 
-    @classmethod
-    def read(cls, catalogue: Path, silence_db: float) -> "KnownFiles":
-        """Read what earlier scans into this catalogue left, finished or not."""
-        known = cls(catalogue, silence_db)
-        try:
-            for path in (known._list_path, known._journal_path):
-                for row in known._rows(path):
-                    with contextlib.suppress(
-                        ValidationError
-                    ):  # a row that was cut short, or that someone has spoiled
-                        facts = _FACTS.validate_python({name: cell or None for name, cell in row.items()})
-                        if facts.problem or facts.audio_sha256:
-                            known._facts[facts.path] = facts
-        except OSError as error:
-            raise FolksongError(describe_os_error(error, catalogue)) from error
-        return known
+    def __init__(self, catalogue: Path, root: str, silence_db: float) -> None:
+        self.catalogue, self.root, self.silence_db = catalogue, root, silence_db
+        self._list_path = catalogue.with_name(f"{catalogue.stem}.files.csv")
+        self._store, self._folder = Store(catalogue.parent), f".{catalogue.name}.writing"
+        self.claims = Claims(self._store, self._folder)
+        self.parts = Parts(self._store, self._folder, ".csv", self._head)
+        self._facts: dict[_State, FileFacts] = {}
+        self._seen: set[str] = set()
+        self._stamp: tuple[int, int] | None = None  # of the list that was read
+        self._has_looked = False
+        self.look()
+
+    def look(self) -> None:
+        """See what there is now; parts first, since whoever is done writes the list and then removes them."""
+        for name in set(self.parts.names()) - self._seen:
+            rows = self._rows(self.catalogue.parent / self._folder / name)
+            if rows or rows is None:
+                self.add(rows or ())
+                self._seen.add(name)
+            else:
+                self.parts.delete([name])
+        stamp = self._stamp_now()
+        if stamp != self._stamp:
+            again = () if self._has_looked else PASSING  # of this scan, once is enough for all processes
+            listed = self._rows(self._list_path) or ()
+            self.add(one for one in listed if not (one.problem or "").startswith(again))
+            self._stamp = stamp
+        self._has_looked = True
+
+    def is_over(self) -> bool:
+        """Say whether another process has finished a scan since this one looked."""
+        return self._stamp_now() != self._stamp
+
+    def _stamp_now(self) -> tuple[int, int] | None:
+        with contextlib.suppress(OSError):
+            return state_of(self._list_path)
+        return None
 
     def has(self, entry: FileFacts) -> bool:
         """Say whether a file of this path, size and time of change is known."""
-        known = self._facts.get(entry.path)
-        return known is not None and (known.size, known.mtime_ns) == (entry.size, entry.mtime_ns)
+        return _state(entry) in self._facts
 
-    def of(self, paths: Iterable[str]) -> list[FileFacts]:
-        """Return the facts of those paths that are known."""
-        return [self._facts[path] for path in paths if path in self._facts]
-
-    @contextlib.contextmanager
-    def journal(self) -> Iterator[None]:
-        """Keep what `add` is given on disk at once, as long as this lasts."""
-        path = self._journal_path
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            goes_on = path.exists() and path.read_bytes().startswith(self._head.encode())
-            with path.open("a" if goes_on else "w", encoding="utf-8", newline="") as self._stream:
-                self._stream.write("\n" if goes_on else self._head)  # ends a line that was cut short
-                yield
-        except OSError as error:
-            raise FolksongError(describe_os_error(error, path)) from error
-        finally:
-            self._stream = None
+    def of(self, entries: Iterable[FileFacts]) -> list[FileFacts]:
+        """Return the facts of those files that are known."""
+        found = (self._facts.get(_state(entry)) for entry in entries)
+        return [facts for facts in found if facts is not None]
 
     def add(self, measured: Iterable[FileFacts]) -> None:
-        """Take the facts of files just measured."""
-        facts = list(measured)
-        self._facts |= {entry.path: entry for entry in facts}
-        if self._stream is not None:
-            _write_rows(self._stream, facts)
-            self._stream.flush()
+        """Take the facts of files."""
+        self._facts |= {_state(entry): entry for entry in measured}
+
+    def content(self, measured: Mapping[str, FileFacts]) -> bytes:
+        """Return a list of facts as it lies on disk."""
+        stream = io.StringIO(newline="")
+        stream.write(self._head)
+        csv.writer(stream, lineterminator="\n").writerows(
+            asdict(entry).values() for entry in measured.values()
+        )
+        return stream.getvalue().encode()
 
     def write(self, facts: Iterable[FileFacts]) -> None:
-        """Write the facts of a finished scan, and end its journal."""
-        with atomic_write(self._list_path, "w") as stream:
-            stream.write(self._head)
-            _write_rows(stream, facts)
-        self._journal_path.unlink(missing_ok=True)
+        """Write the facts of a finished scan, and remove what it was made of."""
+        with atomic_write(self._list_path) as stream:
+            stream.write(self.content({entry.path: entry for entry in facts}))
+        self.parts.delete(self.parts.names())
+        self.claims.remove_dead()
 
     @property
     def _head(self) -> str:
-        settings = json.dumps({"folksong audio scan": MEMORY_VERSION, "silence_db": self.silence_db})
-        return f"# {settings}\n{','.join(_FIELDS)}\n"
+        settings = {KIND: MEMORY_VERSION, "root": self.root, "silence_db": self.silence_db}
+        return f"# {json.dumps(settings)}\n{','.join(_FIELDS)}\n"
 
-    @property
-    def _list_path(self) -> Path:
-        return self.catalogue.with_name(f"{self.catalogue.stem}.files.csv")
-
-    @property
-    def _journal_path(self) -> Path:
-        return self.catalogue.with_name(f".{self.catalogue.name}.journal")
-
-    def _rows(self, path: Path) -> list[dict[str, str]]:
-        """Return the rows of a list or journal that this version wrote with these settings."""
-        text = path.read_bytes().decode("utf-8", "replace") if path.exists() else ""
+    def _rows(self, path: Path) -> list[FileFacts] | None:
+        """Return what a file says, without rows that are spoiled; None of one that another scan wrote."""
+        with described(path):
+            try:
+                text = path.read_bytes().decode("utf-8", "replace")
+            except FileNotFoundError:  # none yet, or another process has had it
+                return []
         if not text.startswith(self._head):
-            return []
-        text = text[len(self._head) : text.rindex("\n") + 1]
-        return [
-            row for row in csv.DictReader(io.StringIO(text, newline=""), _FIELDS) if None not in row.values()
-        ]
+            return None if text.startswith(f'# {{"{KIND}": ') else []
+        found = []
+        for row in csv.DictReader(io.StringIO(text[len(self._head) :], newline=""), _FIELDS):
+            with contextlib.suppress(ValidationError):
+                facts = _FACTS.validate_python({name: cell or None for name, cell in row.items()})
+                if None not in row.values() and (facts.problem or facts.audio_sha256):
+                    found.append(facts)
+        return found
 
 
-def _write_rows(stream: IO[str], facts: Iterable[FileFacts]) -> None:
-    csv.writer(stream, lineterminator="\n").writerows(asdict(entry).values() for entry in facts)
+def _state(entry: FileFacts) -> _State:
+    return entry.path, entry.size, entry.mtime_ns

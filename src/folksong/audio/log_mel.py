@@ -24,9 +24,7 @@ from folksong.errors import AudioError, FolksongError, nearest
 
 Matrix = npt.NDArray[np.float32]
 
-BLOCK_SAMPLES = (
-    48 * 2048
-)  # windowed samples at once: a block stays in the second-level cache, memory stays flat
+BLOCK_SAMPLES = 48 * 2048  # windowed at once: they stay in the second-level cache, and memory stays flat
 BANDS_AT_ONCE = 16
 CHUNK_FRAMES = 3072  # of a track that comes in blocks
 # A float32 transform spreads an error over all bins that follows from the frame's mean power: in a band whose bins
@@ -133,12 +131,6 @@ class FeaturePreset:
 def window_steps(seconds: float, sample_rate: int, preset: FeaturePreset | None) -> int:
     """Return how many samples, or with a preset frames of a spectrogram, a window of `seconds` has."""
     return int(seconds * sample_rate + 1e-9) if preset is None else preset.frames(seconds)
-
-
-@lru_cache(maxsize=1)
-def preset_names() -> tuple[str, ...]:
-    """Return the names of the presets that come with folksong."""
-    return tuple(_preset_file())
 
 
 def read_preset(name: str) -> FeaturePreset:

@@ -27,9 +27,7 @@ _BITRATES: dict[tuple[bool, int], tuple[int, ...]] = {
 _RATES_HZ = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}  # by version bits
 _LAYERS = {3: 1, 2: 2, 1: 3}  # by layer bits
 ID3_HEADER_BYTES, ID3_FOOTER_FLAG, ID3V1_BYTES, APE_HEADER_BYTES = 10, 0x10, 128, 32
-LONGEST_FRAME_BYTES = (
-    2881  # MPEG 2.5, layer 2, 8 kHz, 160 kbit/s; what is shorter may be the rest of a cut frame
-)
+LONGEST_FRAME_BYTES = 2881  # MPEG 2.5, layer 2, 8 kHz, 160 kbit/s; what is shorter may be a cut frame's rest
 GAP_BYTES_MAX = 64 << 20  # where no frame begins for so long, none is looked for
 WALK_BYTES_MAX = 1 << 32  # a day at 320 kbit/s
 EDGE_BYTES = 1 << 20  # of what lies outside all frames, so much is looked at from either end
@@ -228,10 +226,8 @@ def walk_frames(data: Content) -> MpegStream | None:
     after_tags = min(skip_tags(data), len(data))
     position = find_frame(data, after_tags, after_tags + GAP_BYTES_MAX)
     if position < 0:
-        after_tags, position = (
-            0,
-            find_frame(data, 0, GAP_BYTES_MAX),
-        )  # an ID3 tag with a wrong size hides the start
+        # An ID3 tag with a wrong size hides the start.
+        after_tags, position = 0, find_frame(data, 0, GAP_BYTES_MAX)
     if position < 0:
         return None
     runs, skipped, cut = _walk(data, position)

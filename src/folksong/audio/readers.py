@@ -356,9 +356,8 @@ def _open_sndfile(file: Path, name: str, region: Region, cut: str | None) -> Rec
     import soundfile
 
     try:
-        # soundfile encodes a text itself, and fails on a name that is not UTF-8
-        by_name = os.fspath(file) if os.name == "nt" else os.fsencode(file)
-        sound = soundfile.SoundFile(by_name if region.is_whole else region)
+        descriptor = region.descriptor()
+        sound = soundfile.SoundFile(region if descriptor is None else descriptor, closefd=False)
     except (soundfile.LibsndfileError, RuntimeError) as error:
         reason = getattr(error, "error_string", str(error))
         try:
@@ -455,8 +454,9 @@ def _open_ffmpeg(file: Path, name: str, region: Region, *, promises: bool = True
     av.logging.set_level(None)  # FFmpeg would write its complaints to stderr
     region.seek(0)
     try:
-        place = f"file:{os.fspath(file)}" if region.is_whole else region
-        container = av.open(place, format=FFMPEG_NAMES[name], metadata_errors="replace")
+        descriptor = region.descriptor()
+        place, options = (region, {}) if descriptor is None else ("fd:", {"fd": str(descriptor)})
+        container = av.open(place, format=FFMPEG_NAMES[name], metadata_errors="replace", options=options)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise AudioError(f"{file}: damaged {name} file ({reason}); get or convert it again") from error

@@ -2,16 +2,19 @@
 
 Three files are written: the catalogue (`track_id`, `mp3_path`, ... as `folksong.audio.catalogue` reads it), beside it
 ``<name>.dropped.csv`` (each file left out, with the reason) and ``<name>.files.csv`` (every file's facts). A later scan
-into the same catalogue measures only files whose size or time of change is new. While files are measured, results go
-to a journal line by line, so that a scan which was stopped, or killed, continues where it was.
+into the same catalogue measures only files whose size or time of change is new. What is to be measured is shared out in
+parts (`folksong.claims`), and each part's facts are kept: a scan that was stopped, or killed, continues where it was,
+and the same scan given several times shares the work. Each process then writes the same files.
 """
 
 import contextlib
 import logging
 import os
+import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import astuple, dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple, dataclass, replace
 from operator import attrgetter
 from pathlib import Path
 
@@ -19,18 +22,20 @@ from tqdm import tqdm
 
 from folksong.audio.catalogue import ROOT_COMMENT
 from folksong.audio.file_facts import DEFAULT_THRESHOLD_DB, FileFacts, KnownFiles, measure_file
-from folksong.audio.guarded import run_guarded
+from folksong.audio.guarded import Outcome, run_guarded
 from folksong.audio.msd import MsdLists, TrackList, seven_digital_id
 from folksong.audio.workers import n_processes
-from folksong.errors import FolksongError, nearest, printable
+from folksong.claims import FINISH, SECONDS_BETWEEN_LOOKS
+from folksong.errors import PASSING, FolksongError, nearest, printable
 from folksong.files import write_csv
 from folksong.recordings import track_id_of, walk_recordings
+from folksong.stores import is_address, state_of, text_of
 
 logger = logging.getLogger(__name__)
 
 DUPLICATE_KINDS = ("list", "file", "audio")
-BATCH_FILES = 4
 LIMIT_SECONDS = 300.0
+LOOKED_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class ScanReport:
-    """What a scan found: of `n_files`, `n_measured` were read now rather than known from an earlier scan.
+    """What a scan found: of `n_files` this process read `n_measured`; the others are known by others, or from before.
 
     `reasons` are (reason, number of files) of those not kept, the most frequent first. Of those kept, `n_damaged`
     can be read only in part, and `n_duplicates` sound like one further up.
@@ -127,8 +132,10 @@ def scan_tree(
 ) -> ScanReport:
     """Measure every recording below a folder and write the catalogue of those that pass.
 
+    What was stopped goes on, and the same call in several processes shares the work.
+
     Args:
-        root: the folder.
+        root: the folder, or its address in an object store.
         out: the catalogue to write, a CSV file.
         filters: what to keep; None keeps all that decodes.
         lists: the Million Song Dataset's lists, for a tree of its previews.
@@ -143,82 +150,101 @@ def scan_tree(
     """
     if not silence_db > 0:
         raise FolksongError(f"the silence threshold must be above 0 dB, not {silence_db:g}")
-    root, catalogue = Path(root), Path(out)
+    root, catalogue = text_of(root), Path(out)
     place = _place_of(root)
     if not (paths := walk_recordings(root)):
         raise FolksongError(f"{root}: holds no recording; give the folder that holds the audio files")
-    known = KnownFiles.read(catalogue, silence_db)
-    todo = [entry for entry in _stat(root, paths) if not known.has(entry)]
-    logger.info("%s: %d recordings, %d to read", root, len(paths), len(todo))
-    with known.journal(), tqdm(total=len(todo), unit="file", disable=not progress, smoothing=0.05) as bar:
-        for measured in _measure(root, todo, silence_db, n_processes(jobs), dask, limit_seconds):
-            known.add(measured)
-            bar.update(len(measured))
-    selection = select(facts := known.of(paths), filters, lists)
-    reasons = Counter(file.reason for file in selection.dropped).items()
-    report = ScanReport(
-        catalogue=catalogue,
-        dropped_list=catalogue.with_name(f"{catalogue.stem}.dropped.csv"),
-        n_files=len(facts),
-        n_measured=len(todo),
-        n_kept=len(selection.kept),
-        kept_seconds=sum(kept.facts.seconds or 0.0 for kept in selection.kept),
-        reasons=tuple(sorted(reasons, key=lambda pair: (-pair[1], pair[0]))),
-        n_damaged=sum(kept.facts.damage is not None for kept in selection.kept),
-        n_duplicates=len(selection.kept) - len({kept.facts.audio_sha256 for kept in selection.kept}),
-    )
-    write_csv(report.dropped_list, DROPPED_COLUMNS, map(astuple, selection.dropped))
-    kept = map(attrgetter(*_COLUMNS.values()), selection.kept)
-    write_csv(catalogue, tuple(_COLUMNS), kept, comment=f"{ROOT_COMMENT}{place}")
-    known.write(facts)
+    known, entries = KnownFiles(catalogue, place, silence_db), list(_stat(root, paths))
+    with known.claims as claims:
+        n_measured = _measure(known, root, entries, n_processes(jobs), dask, limit_seconds, progress)
+        selection = select(facts := known.of(entries), filters, lists)
+        reasons = Counter(file.reason for file in selection.dropped).items()
+        report = ScanReport(
+            catalogue=catalogue,
+            dropped_list=catalogue.with_name(f"{catalogue.stem}.dropped.csv"),
+            n_files=len(facts),
+            n_measured=n_measured,
+            n_kept=len(selection.kept),
+            kept_seconds=sum(kept.facts.seconds or 0.0 for kept in selection.kept),
+            reasons=tuple(sorted(reasons, key=lambda pair: (-pair[1], pair[0]))),
+            n_damaged=sum(kept.facts.damage is not None for kept in selection.kept),
+            n_duplicates=len(selection.kept) - len({kept.facts.audio_sha256 for kept in selection.kept}),
+        )
+        kept = map(attrgetter(*_COLUMNS.values()), selection.kept)
+        while not claims.take(FINISH):  # another process writes the three files, perhaps by other filters
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        write_csv(report.dropped_list, DROPPED_COLUMNS, map(astuple, selection.dropped))
+        write_csv(catalogue, tuple(_COLUMNS), kept, comment=f"{ROOT_COMMENT}{place}")
+        known.write(facts)
     if not selection.kept:
         raise _nothing_left(root, report)
     return report
 
 
-def _nothing_left(root: Path, report: ScanReport) -> FolksongError:
+def _nothing_left(root: str, report: ScanReport) -> FolksongError:
     causes = ", ".join(f"{count} {reason}" for reason, count in report.reasons)
     return FolksongError(
         f"{root}: no track is left of {report.n_files} files ({causes}); see {report.dropped_list}"
     )
 
 
-def _stat(root: Path, paths: Iterable[str]) -> Iterator[FileFacts]:
+def _stat(root: str, paths: Iterable[str]) -> Iterator[FileFacts]:
     """Yield size and time of change of each file that is (still) there."""
-    for path in paths:
+
+    def look(path: str) -> FileFacts | None:
         with contextlib.suppress(FileNotFoundError):
-            status = (root / path).stat()
-            yield FileFacts(path, status.st_size, status.st_mtime_ns)
+            return FileFacts(path, *state_of(Path(root, path)))
+        return None
+
+    with ThreadPoolExecutor(LOOKED_AT_ONCE) as lookers:  # of an object store each look is a request
+        yield from filter(None, lookers.map(look, paths))
 
 
 def _measure(
-    root: Path,
-    todo: Sequence[FileFacts],
-    silence_db: float,
+    known: KnownFiles,
+    root: str,
+    entries: Sequence[FileFacts],
     jobs: int,
     dask: str | None,
     limit_seconds: float,
-) -> Iterator[list[FileFacts]]:
-    """Yield the facts of the files, as they come."""
-    if not todo:
-        return
-    asked = {entry.path: entry for entry in todo}
-    paths = list(asked)
-    batches = (paths[start : start + BATCH_FILES] for start in range(0, len(paths), BATCH_FILES))
-    arguments = (str(root), silence_db)
-    jobs = min(jobs, len(todo))
-    for outcomes in run_guarded(
-        measure_file, batches, arguments, jobs=jobs, limit_seconds=limit_seconds, dask=dask
-    ):
-        found = []
-        for outcome in outcomes:
-            if outcome.result is not None:
-                found.append(outcome.result)
-            else:
-                entry = asked[outcome.path]
-                logger.warning("%s: %s", root / outcome.path, outcome.crash)
-                found.append(FileFacts(entry.path, entry.size, entry.mtime_ns, problem=outcome.crash))
-        yield found
+    progress: bool,
+) -> int:
+    """Measure what is not known, until all is, by this process and others; return how many files this one measured."""
+    asked = {entry.path: entry for entry in entries}
+    states = {entry.path: [entry.size, entry.mtime_ns] for entry in entries}
+
+    def done() -> set[str]:
+        return {entry.path for entry in entries if known.has(entry)}
+
+    def measured(parts: Iterator[Sequence[str]]) -> Iterator[dict[str, FileFacts]]:
+        for outcomes in run_guarded(
+            measure_file, parts, (root, known.silence_db), jobs=jobs, limit_seconds=limit_seconds, dask=dask
+        ):
+            yield {outcome.path: _facts_of(outcome, asked[outcome.path], root) for outcome in outcomes}
+
+    n_todo, n_measured = len(entries) - len(done()), 0
+    jobs = min(jobs, n_todo)
+    logger.info("%s: %d recordings, %d to read", root, len(entries), n_todo)
+    with tqdm(total=n_todo, unit="file", disable=not progress, smoothing=0.05) as bar:
+        while todo := known.parts.cut(states, done()):
+            n_before = n_measured
+            for found in known.parts.share(known.claims, todo, measured, known.content, known.is_over):
+                known.add(found.values())
+                bar.update(len(found))
+                n_measured += len(found)
+            if n_measured == n_before:
+                time.sleep(SECONDS_BETWEEN_LOOKS)
+            known.look()
+    return n_measured
+
+
+def _facts_of(outcome: Outcome[FileFacts], entry: FileFacts, root: str) -> FileFacts:
+    """Return what was measured as facts of the file that was asked for, also if it has changed meanwhile."""
+    if outcome.result is not None:
+        return replace(outcome.result, size=entry.size, mtime_ns=entry.mtime_ns)
+    logger.warning("%s/%s: %s", root.rstrip("/"), outcome.path, outcome.crash)
+    again = PASSING if outcome.crash and outcome.crash.may_pass else ""
+    return replace(entry, problem=f"{again}{outcome.crash}")
 
 
 def select(
@@ -346,9 +372,10 @@ _COLUMNS = {
 """Columns of the catalogue: the attribute of `Kept` that each holds."""
 
 
-def _place_of(root: Path) -> str:
+def _place_of(root: str) -> str:
     """Return the folder's place as a line of text, which stands at the top of the catalogue."""
-    for place in (str(root.resolve()), str(root.absolute())):  # a link may have the better name
+    places = [root] if is_address(root) else [str(Path(root).resolve()), str(Path(root).absolute())]
+    for place in places:  # a link may have the better name
         if place == printable(place) and len(place.splitlines()) == 1:
             return place
     raise FolksongError(

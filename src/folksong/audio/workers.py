@@ -92,15 +92,26 @@ def stop_if_asked() -> None:
 
 
 @dataclass(frozen=True)
+class Crash:
+    """Why workers died of a recording, and whether it may be gone the next time: too little time, or memory."""
+
+    reason: str
+    may_pass: bool = False
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+@dataclass(frozen=True)
 class Guard:
     """What a task says before it touches a recording, and which recordings it must not touch.
 
     Args:
-        refused: path -> reason, of recordings that workers died of.
+        refused: by path, recordings that workers died of.
         say: takes the path and the seconds that it may take; the default is for a process that must live.
     """
 
-    refused: Mapping[str, str] = field(default_factory=dict)
+    refused: Mapping[str, Crash] = field(default_factory=dict)
     say: Callable[[str, float], None] | None = None
 
     def begin(self, path: str, limit_seconds: float) -> None:
@@ -163,7 +174,7 @@ class Workers:
 
     def call(self, function: Callable[..., Result], task: tuple[Any, ...]) -> Result:
         """Do one task, on as many workers as it takes."""
-        refused: dict[str, str] = {}
+        refused: dict[str, Crash] = {}
         suspect: str | None = None
         deaths = 0
         while True:
@@ -177,8 +188,8 @@ class Workers:
                 worker.bury()
                 deaths += 1
                 if death.path is not None and death.path == suspect:
-                    refused[death.path] = death.reason
-                    logger.warning("%s: %s", death.path, death.reason)
+                    refused[death.path] = death.crash
+                    logger.warning("%s: %s", death.path, death.crash)
                     suspect, deaths = None, 0
                 elif deaths == DEATHS_WITHOUT_CAUSE:
                     raise FolksongError(
@@ -205,9 +216,9 @@ class Workers:
 class _WorkerDiedError(Exception):
     """A worker ended in the middle of a task, by its watchdog or otherwise; `path` was at hand, if any."""
 
-    def __init__(self, path: str | None, reason: str) -> None:
-        super().__init__(reason)
-        self.path, self.reason = path, reason
+    def __init__(self, path: str | None, crash: Crash) -> None:
+        super().__init__(crash.reason)
+        self.path, self.crash = path, crash
 
 
 class _Worker:
@@ -228,7 +239,7 @@ class _Worker:
         self._input: IO[bytes] = self._process.stdin
         self._output: IO[bytes] = self._process.stdout
 
-    def call(self, function: Callable[..., Any], task: tuple[Any, ...], refused: Mapping[str, str]) -> Any:
+    def call(self, function: Callable[..., Any], task: tuple[Any, ...], refused: Mapping[str, Crash]) -> Any:
         """Return the function's result.
 
         Raises:
@@ -251,12 +262,14 @@ class _Worker:
         self._log.seek(0)
         logger.debug("a worker ended with %d: %s", code, self._log.read().decode(errors="replace"))
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
-        reason = (
-            f"decoding takes longer than {limit:.0f} s; leave the file out"
-            if code == 1
-            else f"the decoder crashes on it ({how}); leave the file out"
-        )
-        raise _WorkerDiedError(path, reason)
+        crash = Crash(f"the decoder crashes on it ({how}); leave the file out")
+        if code == 1:
+            crash = Crash(f"decoding takes longer than {limit:.0f} s; leave the file out", may_pass=True)
+        elif code == -signal.SIGKILL:
+            crash = Crash(
+                f"its decoding was ended from outside ({how}), as where memory is short", may_pass=True
+            )
+        raise _WorkerDiedError(path, crash)
 
     def close_input(self) -> None:
         """Tell the process to end."""
@@ -286,10 +299,7 @@ def serve() -> None:
     sink = os.open(os.devnull, os.O_RDWR)
     for descriptor in range(3):  # C libraries may complain to nobody: their lines name no file
         os.dup2(sink, descriptor)
-    for number in (
-        signal.SIGINT,
-        signal.SIGTERM,
-    ):  # they may reach every process of a group; the parent decides
+    for number in (signal.SIGINT, signal.SIGTERM):  # which may reach a whole group; the parent decides
         signal.signal(number, signal.SIG_IGN)
     faulthandler.enable(log)
     calls: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()

@@ -22,8 +22,8 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from folksong.audio.catalogue import Track
-from folksong.audio.dask_workers import DaskWorkers
 from folksong.audio.decode import read_recording
+from folksong.audio.guarded import DaskWorkers
 from folksong.audio.log_mel import FeaturePreset, log_mel, read_preset
 from folksong.audio.workers import Guard, Workers
 from folksong.errors import AudioError, FolksongError, printable

@@ -216,11 +216,7 @@ def _varint(value: int) -> bytes:
 
 
 def parse_example(payload: Bytes) -> dict[str, Feature]:
-    """Return the features of a serialised ``tf.train.Example``, by name.
-
-    Args:
-        payload: (n_bytes,) a record's payload.
-    """
+    """Return the features of a serialised ``tf.train.Example`` (n_bytes,), by name."""
     view = payload.data
     parsed: dict[str, Feature] = {}
     try:

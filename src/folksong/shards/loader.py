@@ -198,17 +198,14 @@ class WindowLoader:
         epoch = self.epoch
         self.position, self._resume_at = self._resume_at, 0
         waiting = self.batches()[self.position :]
-        for batch in self._made_ahead(waiting, epoch) if self.workers else self._made_now(waiting, epoch):
+        now = (self._make(positions, epoch) for positions in waiting)
+        for batch in self._made_ahead(waiting, epoch) if self.workers else now:
             self.position += 1
             yield batch
         self.set_epoch(epoch + 1)
 
     def _make(self, positions: Indices, epoch: int) -> Batch:
         return self.dataset.fill(self._pool.take(self.dataset.batch_shape(len(positions))), positions, epoch)
-
-    def _made_now(self, waiting: list[Indices], epoch: int) -> Iterator[Batch]:
-        for positions in waiting:
-            yield self._make(positions, epoch)
 
     def _made_ahead(self, waiting: list[Indices], epoch: int) -> Iterator[Batch]:
         made: deque[Future[Batch]] = deque()

@@ -22,7 +22,7 @@ from folksong.shards.encoding import (
     TrackTags,
 )
 from folksong.shards.index import AUDIO_FORMATS
-from folksong.stores import absolute, is_address
+from folksong.stores import text_of
 from folksong.tags.table import TagTable
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Plan:
         tags = zip(self.tables, self._weighted, strict=True)
         return TaskTrack(
             track.track_id,
-            absolute(track.path) if is_address(track.path) else os.fspath(track.path),
+            text_of(track.path),
             tuple(_tags_of(table, track.track_id, weighted=weighted) for table, weighted in tags),
         )
 

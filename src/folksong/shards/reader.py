@@ -46,7 +46,6 @@ class ShardReader:
 
     Args:
         folder: the folder that holds ``manifest.json``, or its address in an object store.
-        manifest: describes the folder instead of its ``manifest.json`` (files of TensorFlow or the earlier project).
         check: check the CRCs of files that were never checked on this machine.
         max_open_files: how many files are mapped at a time; the least recently used one is closed first.
         cache_bytes: of a store's shards, how much may lie on this machine; None is half of the disk.
@@ -60,13 +59,12 @@ class ShardReader:
         self,
         folder: str | PathLike[str],
         *,
-        manifest: Manifest | None = None,
         check: bool = True,
         max_open_files: int | None = None,
         cache_bytes: int | None = None,
     ) -> None:
         self.folder = Path(folder)
-        self.manifest = Manifest.read(folder) if manifest is None else manifest
+        self.manifest = Manifest.read(folder)
         self._cache: ShardCache | None = None
         if is_address(folder):
             self._cache = ShardCache(fspath(folder), self.manifest.files, cache_bytes)

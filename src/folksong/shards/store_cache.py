@@ -130,16 +130,14 @@ class ShardCache:
     def _make_room(self, n_bytes: int) -> bool:
         """Say whether so many bytes have room, after copies of other folders, the oldest first, made some."""
         root = self.store.folder.parent
+        root.mkdir(parents=True, exist_ok=True)
         copies = sorted(root.glob("*/*.tfrecord"), key=lambda path: path.stat().st_mtime)
         used = sum(path.stat().st_size for path in copies)
-        root.mkdir(parents=True, exist_ok=True)
-        limit = self._limit
-        if limit is None:
-            limit = int(SHARE_OF_DISK * (used + shutil.disk_usage(root).free))
+        limit = (
+            int(SHARE_OF_DISK * (used + shutil.disk_usage(root).free)) if self._limit is None else self._limit
+        )
         for path in copies:
-            if used + n_bytes <= limit:
-                break
-            if path.parent != self.store.folder:
+            if used + n_bytes > limit and path.parent != self.store.folder:
                 used -= path.stat().st_size
                 path.unlink(missing_ok=True)
         return used + n_bytes <= limit

@@ -31,7 +31,7 @@ from folksong.shards.index import (
     sha256_of,
 )
 from folksong.shards.reader import ShardReader, remember_checked, stamp
-from folksong.stores import on_disk
+from folksong.stores import on_disk, text_of
 
 SEARCH_BLOCK_BYTES = 1 << 20
 
@@ -43,7 +43,7 @@ def describe_shards(reader: ShardReader) -> dict[str, Any]:
     one_hot = manifest.one_hot_tags is None and any(reader.one_hot_length(database) for database in databases)
     tables = [] if one_hot else [reader.tag_table(database) for database in databases]
     return {
-        "folder": str(reader.folder),
+        "folder": text_of(reader.folder),
         "audio_format": manifest.audio_format,
         "sample_rate_hz": manifest.sample_rate,
         "preset": None if manifest.preset is None else manifest.preset.name,

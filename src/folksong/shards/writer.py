@@ -21,11 +21,10 @@ from pydantic import TypeAdapter
 from tqdm import tqdm
 
 from folksong.audio.catalogue import Track
-from folksong.audio.dask_workers import DaskWorkers
-from folksong.audio.guarded import open_workers
+from folksong.audio.guarded import DaskWorkers, open_workers
 from folksong.audio.log_mel import FeaturePreset
 from folksong.audio.workers import Workers, n_processes, stop_if_asked, stoppable
-from folksong.claims import Claims, in_turn
+from folksong.claims import SECONDS_BETWEEN_LOOKS, Claims, in_turn
 from folksong.errors import FolksongError, some_of
 from folksong.files import json_bytes, write_csv
 from folksong.shards.encoding import (
@@ -44,12 +43,10 @@ from folksong.shards.index import MANIFEST_NAME, WRITING_NAME, Manifest, index_p
 from folksong.shards.plan import Plan, make_plan
 from folksong.shards.reader import CHECKED_NAME, read_checked, remember_checked
 from folksong.stores import Store, is_address, open_store
-from folksong.tags.sources.read_tags import as_table
+from folksong.tags.sources.read_tags import Tags, as_table
 from folksong.tags.table import TagTable
 
 logger = logging.getLogger(__name__)
-
-Tags = TagTable | str | os.PathLike[str]
 
 PLAN_NAME, SKIPPED_NAME, DAMAGED_NAME = f"{WRITING_NAME}/plan.json", "skipped.csv", "damaged.csv"
 RECORDINGS_KEY = "recordings"  # in CHECKED_NAME: the stamps of what went into each file
@@ -57,7 +54,6 @@ REMEDY = "choose another folder, or overwrite them"
 TRACK_LIMIT_SECONDS = 60.0
 SIZES_LOOKED_AT = 1000
 SAFETY = 1.03  # indexes, and recordings unlike those tried
-SECONDS_BETWEEN_LOOKS = 1.0  # at what others do
 READ_AT_ONCE = 16
 _RESULT = TypeAdapter(ShardResult)
 
@@ -171,18 +167,15 @@ def _finished(plan: Plan, store: Store) -> Manifest | None:
 
 def _refuse_foreign(store: Store) -> None:
     """Leave a place alone that holds something else than an unfinished writing."""
-    if not is_address(str(store)) and store.folder.exists() and not store.folder.is_dir():
+    if store.is_file():
         raise FolksongError(f"{store}: is a file; shards need a folder of their own")
     if store.size(PLAN_NAME) is not None:
         return
-    entries = (
-        (path.name for path in store.folder.iterdir())
-        if not is_address(str(store)) and store.folder.is_dir()
-        else store.sizes("")
-    )
-    others = sorted(
-        name for name in entries if not name.startswith(".") and name not in (SKIPPED_NAME, DAMAGED_NAME)
-    )
+    others = [
+        name
+        for name in store.names()
+        if not name.startswith(".") and name not in (SKIPPED_NAME, DAMAGED_NAME)
+    ]
     if others:
         raise FolksongError(
             f"{store}: holds files of something else ({some_of(others)}); shards need a folder of their own"
