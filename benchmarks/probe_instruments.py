@@ -4,10 +4,11 @@
     python benchmarks/probe_instruments.py EMBEDDINGS [EMBEDDINGS ...]
 
 AUDIO holds a folder a class; embeddings are extracted from it (and kept in FOLDER). Folders of embeddings whose ids
-begin with the class, ``Cello/0123``, are taken as they are. 60/40 stratified, means over three splits, and over three
-others; then 60 clips to learn from. Every single extractor and every pair is shown; the row "chosen" takes in each
-split the pair whose head describes held-out training clips best (their log-loss, in the folds by which λ is chosen):
-the test clips take no part in that. The peer is scikit-learn's logistic regression on standardised features.
+begin with the class, ``Cello/0123``, are taken as they are. 60/40 stratified, means over three splits (or more,
+`--splits`), and over three others; then 60 clips to learn from. Every single extractor and every pair is shown; the row
+"chosen" takes in each split the pair whose head describes held-out training clips best (their log-loss, in the folds by
+which λ is chosen): the test clips take no part in that. The peer is scikit-learn's logistic regression on standardised
+features.
 Intervals: 95%, percentile bootstrap over the tests' clips.
 """
 
@@ -66,6 +67,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--sizes", default="0.6,60")
     parser.add_argument("--seeds", default="0,1", help="of the splits")
+    parser.add_argument("--splits", type=int, default=3, help="of each seed and size")
     given = parser.parse_args()
     keep = given.keep or Path(tempfile.mkdtemp())
     found = read_all(given.places, given.weights, keep)
@@ -77,11 +79,13 @@ def main() -> None:
         features[f"{a}+{b}"] = [alone[a], alone[b]]
     for size in map(float, given.sizes.split(",")):
         for seed in map(int, given.seeds.split(",")):
-            report(features, y, size, seed)
+            report(features, y, size, seed, given.splits)
 
 
-def report(features: dict[str, list[np.ndarray]], y: np.ndarray, size: float, seed: int) -> None:
-    splits = StratifiedShuffleSplit(3, train_size=int(size) if size > 1 else size, random_state=seed)
+def report(
+    features: dict[str, list[np.ndarray]], y: np.ndarray, size: float, seed: int, n_splits: int
+) -> None:
+    splits = StratifiedShuffleSplit(n_splits, train_size=int(size) if size > 1 else size, random_state=seed)
     tests: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
     seconds = 0.0
     for train, test in splits.split(y, y):
@@ -102,7 +106,7 @@ def report(features: dict[str, list[np.ndarray]], y: np.ndarray, size: float, se
         tests.setdefault("chosen", []).append(tests[best][-1])
         print(f"chosen on the {len(train)} training clips: {best}")
     print(
-        f"\n{len(train)} clips to learn from, {len(test)} to test, 3 splits (seed {seed}); "
+        f"\n{len(train)} clips to learn from, {len(test)} to test, {n_splits} splits (seed {seed}); "
         f"the slowest head took {seconds:.1f} s"
     )
     print("| features | accuracy | macro ROC-AUC | macro PR-AUC |\n|---|---|---|---|")

@@ -259,18 +259,54 @@ def s3_port() -> Iterator[int]:
         yield port
 
 
-@pytest.fixture
-def s3(s3_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[object_store.Proxy]:
-    """A proxy before that server, to which the environment points; its `bucket` is new, so is the cache."""
+@pytest.fixture(scope="session")
+def azure_port() -> Iterator[int]:
+    """The port of an Azure server that runs as long as the tests."""
+    pytest.importorskip("obstore")
+    if object_store.AZURITE is None:
+        pytest.skip("no azurite-blob is installed; it comes with: npm install --global azurite")
+    with object_store.azure_server() as port:
+        yield port
+
+
+@contextmanager
+def new_bucket(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[object_store.Proxy]:
+    """A proxy before the server, to which the environment points; its `bucket` is new, so is the cache."""
     from folksong.stores import open_objects
 
+    port, make, settings = {
+        "s3": ("s3_port", object_store.make_bucket, object_store.environment),
+        "az": ("azure_port", object_store.make_container, object_store.azure_environment),
+    }[kind]
+    behind = request.getfixturevalue(port)
     monkeypatch.setenv("FOLKSONG_CACHE", str(tmp_path / "cache"))
     open_objects.cache_clear()
-    with object_store.proxy(s3_port) as server:
+    with object_store.proxy(behind, settings) as server:
         server.bucket = f"bucket-{secrets.token_hex(6)}"
-        object_store.make_bucket(s3_port, server.bucket)
+        server.address = f"{kind}://{server.bucket}"
+        make(behind, server.bucket)
         yield server
     open_objects.cache_clear()
+
+
+@pytest.fixture
+def s3(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[object_store.Proxy]:
+    """A new bucket of the S3 server, behind a proxy."""
+    with new_bucket("s3", request, tmp_path, monkeypatch) as server:
+        yield server
+
+
+@pytest.fixture(params=["s3", "az"])
+def far(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[object_store.Proxy]:
+    """A new bucket of each server that is installed, behind a proxy."""
+    with new_bucket(request.param, request, tmp_path, monkeypatch) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
@@ -304,7 +340,7 @@ def open_page(chromium) -> Iterator[Callable[..., object]]:
         context = chromium.new_context(
             viewport={"width": width, "height": height}, color_scheme=scheme, **options
         )
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(60_000)
         contexts.append(context)
         context.on("request", look)
         context.on("console", listen)

@@ -212,6 +212,10 @@ def test_16_shares_that_were_missed_are_said(caplog: pytest.LogCaptureFixture) -
         split = make_split(labels_of(40, 1, 0), names, artists=artists, fractions=(20, 40, 40))
     dealt = " / ".join(f"{len(split.part(part)) / 40:.1%}" for part in ("training", "validation", "test"))
     assert f"asked for 20.0% / 40.0% / 40.0% of the tracks, dealt {dealt}: an artist's tracks" in caplog.text
+    with caplog.at_level(logging.WARNING):  # of few tracks with a label each, and nothing said of artists
+        make_split(np.ones((10, 1)), names[:10], fractions=(34, 33, 33))
+        make_split(np.eye(12), names[:12], fractions=(50, 25, 25))
+    assert "%: labels are evened out before sizes" in caplog.text
 
 
 def test_labels_that_a_part_is_too_small_for_are_named_with_the_cure(

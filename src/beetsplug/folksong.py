@@ -78,9 +78,8 @@ class FolksongPlugin(plugins.BeetsPlugin):
             raise ui.UserError(
                 f"folksong: no facet {', '.join(sorted(unknown))}; they are {', '.join((*FACETS, UNKNOWN))}"
             )
-        labels = list(
-            self.tagger.labels
-        )  # of numbered tracks: a tag that is a track's name would be an artist's
+        labels = list(self.tagger.labels)
+        # Of numbered tracks: a tag that is a track's name would be an artist's.
         found = fs.tags.facets(fs.TagTable.from_pairs([str(number) for number in range(len(labels))], labels))
         if nowhere := [
             f"{tag} ({of})" for tag, of in zip(found.tags, found.facets, strict=True) if of not in field_of

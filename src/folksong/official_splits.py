@@ -34,10 +34,8 @@ logger = logging.getLogger(__name__)
 Row = Sequence[str]
 
 NAMES = {"training": r"train(ing)?", "validation": r"(in)?valid(ation)?|val|dev", "test": r"test(ing)?"}
-N_TRAINING_MSD = (
-    213_454,
-    201_680,
-)  # tracks in the training list of the Million Song Dataset, and how many train
+N_TRAINING_MSD = (213_454, 201_680)
+"""Tracks in the training list of the Million Song Dataset, and how many train."""
 FOLDERS_MTT = dict.fromkeys("0123456789ab", "training") | {"c": "validation"} | dict.fromkeys("def", "test")
 LISTS = {"PROTO", "FRAME", "MARK", "LIST", "EMPTY_LIST", "APPEND", "APPENDS", "STOP"}
 MEMOS = {"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE", "GET", "BINGET", "LONG_BINGET"}

@@ -422,9 +422,8 @@ def _report(split: Split, shares: npt.NDArray[np.float64]) -> None:
     if np.abs(sizes - shares * sizes.sum()).max() > max(SHARE_MISSED * sizes.sum(), 1):
         asked, dealt = (" / ".join(f"{share:.1%}" for share in of) for of in (shares, sizes / sizes.sum()))
         logger.warning(
-            "asked for %s of the tracks, dealt %s: an artist's tracks stay together, and labels are evened out before "
-            "sizes",
-            asked, dealt,
+            "asked for %s of the tracks, dealt %s: %slabels are evened out before sizes",
+            asked, dealt, "an artist's tracks stay together, and " if split.by_artist else "",
         )  # fmt: skip
     for part, name in enumerate(PARTS):
         if shares[part] and not split.part(name):

@@ -1,15 +1,20 @@
 """Commands: options with many values, guarded outputs, errors as one line."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
+from typing import Annotated
 
 import click
 import pytest
 from click.testing import CliRunner
 
+import folksong
 from folksong.cli import main
-from folksong.cli.command import File, FolksongCommand, FolksongGroup, Output
+from folksong.cli.command import File, FolksongCommand, FolksongGroup, Output, OutputFolder, Outputs
 from folksong.errors import FolksongError
-from folksong.files import check_output
+from folksong.files import atomic_write, check_output
 
 
 @click.group(cls=FolksongGroup)
@@ -114,6 +119,46 @@ def test_b1_another_command_does_not_replace_it(copier, tmp_path):
         check_output(tmp_path / "out.txt", "another")
 
 
+@pytest.fixture
+def spreader(tmp_path, monkeypatch):
+    """A command that writes into two folders: files of known names, and of others."""
+    monkeypatch.setenv("FOLKSONG_CACHE", str(tmp_path / "cache"))
+    started: list[str] = []
+
+    @click.command(cls=FolksongCommand, name="spreader")
+    def spread(
+        *, known: Annotated[str | None, OutputFolder("a.txt", "b.txt")] = None, others: Outputs | None = None
+    ):
+        started.append("")
+        for folder, name in ((known, "a.txt"), (known, "b.txt"), (others, "c.txt")):
+            if folder:
+                with atomic_write(Path(folder, name), "w") as stream:
+                    stream.write(f"made {len(started)}")
+
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "b.txt").write_text("mine")
+    (tmp_path / "mine" / "c.txt").write_text("mine")
+    return started, lambda option, folder, *more: CliRunner().invoke(
+        spread, [option, str(tmp_path / folder), *more]
+    )
+
+
+@pytest.mark.parametrize(("option", "name", "starts"), [("--known", "b.txt", 0), ("--others", "c.txt", 1)])
+def test_b1_files_of_others_stay_in_a_folder_that_is_written_into(spreader, tmp_path, option, name, starts):
+    started, spread = spreader
+    result = spread(option, "mine")
+    assert (result.exit_code, len(started)) == (1, starts)  # known names are checked before anything is done
+    assert f"{name}: this file is there already" in result.output
+    assert "--force replaces it" in result.output
+    assert (tmp_path / "mine" / name).read_text() == "mine"
+    assert [spread(option, "new").exit_code for _ in range(2)] == [0, 0]
+    (tmp_path / "new" / name).write_text("edited")
+    assert spread(option, "new").exit_code == 1
+    assert (tmp_path / "new" / name).read_text() == "edited"
+    assert spread(option, "mine", "--force").exit_code == 0
+    assert (tmp_path / "mine" / name).read_text().startswith("made")
+
+
 @pytest.mark.parametrize("words", [["--force", "tags", "recipe"], ["tags", "recipe", "--force"]])
 def test_force_is_one_option_of_the_whole_command_line(tmp_path, monkeypatch, words):
     monkeypatch.setenv("FOLKSONG_CACHE", str(tmp_path / "cache"))
@@ -151,3 +196,22 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on():
     result = CliRunner().invoke(stopped)
     assert result.exit_code == 130
     assert result.output == "Stopped. What was done is kept; run the same command again to continue.\n"
+
+
+def test_ctrl_c_while_modules_are_imported_ends_with_130_and_one_line(tmp_path):
+    (tmp_path / "click.py").write_text("raise KeyboardInterrupt")
+    folders = os.pathsep.join([str(tmp_path), str(Path(folksong.__file__).parents[1])])
+    command = [sys.executable, "-m", "folksong", "--help"]
+    found = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": folders}, capture_output=True, check=False
+    )
+    assert (found.returncode, found.stderr) == (130, b"Stopped.\n")
+
+
+def test_ctrl_c_before_a_command_begins_ends_with_130(monkeypatch):
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(FolksongCommand, "parse_args", stopped)
+    result = CliRunner().invoke(app, ["show"])
+    assert (result.exit_code, result.output) == (130, "Stopped.\n")

@@ -186,7 +186,7 @@ def test_a_file_that_holds_something_else_is_left_as_it_is(files, command):
     (files / "again.labels.json").write_text(edited := (files / "again.labels.json").read_text() + "\n")
     code, output = run("labels", command, "tags.csv", "again.labels.json", number, 2)
     assert code == 1
-    assert "did not write it (or it was changed since); nothing was written; --force replaces it" in output
+    assert "did not write it (or it was changed since); it stays as it is; --force replaces it" in output
     assert (files / "again.labels.json").read_text() == edited
     assert run("labels", command, "tags.csv", "again.labels.json", number, 2, "--force")[0] == 0
 

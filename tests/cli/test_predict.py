@@ -39,7 +39,7 @@ def test_16_a4_weights_that_are_no_numbers_are_an_error(tiny_run, tone, tmp_path
     write_checkpoint(path, content)
     result = predict(folder, tone, "--threshold", 0.5)
     assert result.exit_code == 1
-    assert "hold values that are no finite numbers" in result.stderr
+    assert f"{folder}: 1 of the network's arrays hold values that are no finite numbers" in result.stderr
     assert result.stdout == ""
 
 

@@ -33,7 +33,7 @@ class RunningApp:
     def stop(self) -> str:
         """End it as Ctrl-C does, and return what it said."""
         self.process.send_signal(signal.SIGINT)
-        return self.process.communicate(timeout=20)[0]
+        return self.process.communicate(timeout=60)[0]
 
 
 def start_app(*words: object, cwd: Path) -> RunningApp:

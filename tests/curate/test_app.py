@@ -201,7 +201,7 @@ def test_a_thousand_requests_at_once_leave_the_app_answering(app):
     host, path = urlsplit(running.address).netloc, urlsplit(running.address).path
 
     def ask(number: int) -> int:
-        connection = http.client.HTTPConnection(host, timeout=20)
+        connection = http.client.HTTPConnection(host, timeout=60)
         try:
             connection.request("GET", path if number % 2 else "/guess/")
             return connection.getresponse().status

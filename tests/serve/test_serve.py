@@ -55,7 +55,7 @@ class Server:
 
     def end(self, number: int) -> int:
         self.process.send_signal(number)
-        self.said += self.process.communicate(timeout=20)[0].splitlines()
+        self.said += self.process.communicate(timeout=60)[0].splitlines()
         return self.process.returncode
 
 
@@ -253,7 +253,7 @@ def test_any_content_type_and_a_length_that_is_not_told(server, song):
 
 def connect(server: Server, head: str) -> socket.socket:
     url = server.client.base_url
-    connection = socket.create_connection((url.host, url.port), timeout=20)
+    connection = socket.create_connection((url.host, url.port), timeout=60)
     connection.sendall(f"POST /tag HTTP/1.1\r\nHost: {url.host}:{url.port}\r\n{head}\r\n".encode())
     return connection
 

@@ -29,7 +29,7 @@ from folksong.cli.parameters import (
     parameters,
     read_function,
 )
-from folksong.errors import FolksongError
+from folksong.errors import FolksongError, ForeignFileError
 from folksong.files import check_output, describe_os_error, remember_output, written_by
 
 UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -193,11 +193,24 @@ class OutputFile(DiskPath):
         self.endings = ("", *beside)
 
 
+class OutputFolder(OutputFile):
+    """A folder for files that a command writes, each of which is guarded as an `OutputFile` is.
+
+    Args:
+        names: of the files, where they are known: these are checked before the command runs.
+    """
+
+    def __init__(self, *names: str) -> None:
+        DiskPath.__init__(self, file_okay=False)
+        self.endings = tuple(f"/{name}" for name in names)
+
+
 File = Annotated[str, InputPath()]
 Target = Annotated[str, DiskPath()]
 Folder = Annotated[str, DiskPath(file_okay=False)]
 Place = Annotated[str, click.Path(file_okay=False)]
 Output = Annotated[str, OutputFile()]
+Outputs = Annotated[str, OutputFolder()]
 Count = Annotated[int, click.IntRange(1)]
 Positive = Annotated[float, click.FloatRange(0, min_open=True)]
 Share = Annotated[float, click.FloatRange(0, 1)]
@@ -251,27 +264,27 @@ class FolksongCommand(click.Command):
         return super().parse_args(ctx, list(_repeat_option_names(args, many)))
 
     def invoke(self, ctx: click.Context) -> Any:
-        outputs = [
-            f"{ctx.params[name]}{ending}"
-            for name, kind in self.outputs.items()
-            if ctx.params.get(name)
-            for ending in kind.endings
-        ]
-        self._check_outputs(ctx, outputs)
+        given = {name: kind for name, kind in self.outputs.items() if ctx.params.get(name)}
+        outputs = [f"{ctx.params[name]}{ending}" for name, kind in given.items() for ending in kind.endings]
+        folders = [ctx.params[name] for name, kind in given.items() if isinstance(kind, OutputFolder)]
+        force = ctx.meta.get(FORCE) or ctx.find_root().params.get("force", False)
         if any(parameter.name == "progress" for function in self.library for parameter in function.taken):
             ctx.params["progress"] = wants_progress()
         try:
-            with written_by(ctx.command_path, outputs):
+            self._check_outputs(ctx, outputs, force=force)
+            with written_by(ctx.command_path, outputs, folders, force=force):
                 result = super().invoke(ctx)
         except KeyboardInterrupt:
             more = f" {self.resumable}; run the same command again to continue." if self.resumable else ""
             note(f"Stopped.{more}")
             raise click.exceptions.Exit(130) from None
+        except ForeignFileError as error:
+            raise click.ClickException(f"{error}; --force replaces it") from error
         for output in outputs:
             remember_output(output, ctx.command_path)
         return result
 
-    def _check_outputs(self, ctx: click.Context, outputs: list[str]) -> None:
+    def _check_outputs(self, ctx: click.Context, outputs: list[str], *, force: bool) -> None:
         given = [
             value
             for name, values in ctx.params.items()
@@ -279,13 +292,13 @@ class FolksongCommand(click.Command):
             for value in (values if isinstance(values, tuple | list) else (values,))
             if isinstance(value, str) and value
         ]
-        force = ctx.meta.get(FORCE) or ctx.find_root().params.get("force", False)
         for number, output in enumerate(outputs):
             try:
                 check_output(output, ctx.command_path, given + outputs[:number], force=force)
+            except ForeignFileError:
+                raise
             except FolksongError as error:
-                hint = "" if "both an input" in str(error) else "; --force replaces it"
-                raise click.ClickException(f"{error}{hint}") from error
+                raise click.ClickException(str(error)) from error
 
 
 def _repeat_option_names(args: list[str], many: dict[str, ManyValues]) -> Iterator[str]:
@@ -337,6 +350,9 @@ class FolksongGroup(click.Group):
     def _errors(self) -> Iterator[None]:
         try:
             yield
+        except KeyboardInterrupt:
+            note("Stopped.")
+            raise click.exceptions.Exit(130) from None
         except FolksongError as error:
             raise click.ClickException(self.hinted(shown(error)) + _import_hint(error)) from error
         except click.ClickException as error:
@@ -352,7 +368,9 @@ class FolksongGroup(click.Group):
 
     def hinted(self, message: str) -> str:
         """Return a message of the library with the option or command that does what it speaks of."""
-        hint = next((hint for words, hint in self.hints.items() if words in message), None)
+        context = click.get_current_context(silent=True)
+        known = getattr(context.find_root().command, "hints", {}) if context else self.hints
+        hint = next((hint for words, hint in known.items() if words in message), None)
         return message if hint is None else f"{message} ({hint})"
 
 

@@ -12,6 +12,7 @@ from folksong.cli.command import (
     File,
     FolksongCommand,
     Output,
+    Outputs,
     Positive,
     Share,
     echo_json,
@@ -266,8 +267,9 @@ def _echo_labels(found: Any, number: int) -> None:
     cls=FolksongCommand, of="evaluation.report:write_report evaluation.report_data:collect", without=("more",)
 )
 def report(
-    runs: tuple[File, ...], *, out: Output = "report.html", markdown: Output | None = None, **settings: Any
-) -> None:
+    runs: tuple[File, ...], *, out: Output = "report.html", markdown: Output | None = None,
+    pictures: Outputs | None = None, **settings: Any,
+) -> None:  # fmt: skip
     """Write one interactive HTML page about RUNs; the folder of an experiment stands for all its finished cells.
 
     It shows information kept against quality, figures with intervals, all runs on common ground, learning curves, every
@@ -297,5 +299,5 @@ def report(
     """
     from folksong.evaluation.report import write_report
 
-    written = write_report(runs, out, markdown=markdown, **settings)
+    written = write_report(runs, out, markdown=markdown, pictures=pictures, **settings)
     click.echo(f"{written}: {Path(written).stat().st_size / 1e6:.2f} MB")

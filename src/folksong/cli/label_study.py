@@ -6,7 +6,7 @@ from typing import Any, Literal
 import click
 
 import folksong as fs
-from folksong.cli.command import Count, File, Folder, Output, Part, echo_table, wants_progress
+from folksong.cli.command import Count, File, Output, Outputs, Part, echo_table, wants_progress
 from folksong.cli.labels import given_vectors, labels
 from folksong.errors import counted
 
@@ -197,7 +197,7 @@ def stability_command(
 
 @labels.command(of="labels.analysis.map:write_map", without=("title",))
 def map_command(
-    space: File, out: Output | None = None, *, tags: File, vectors: str | None = None, projector: Folder | None = None,
+    space: File, out: Output | None = None, *, tags: File, vectors: str | None = None, projector: Outputs | None = None,
     **settings: Any,
 ) -> None:  # fmt: skip
     """Write the tags of SPACE as an interactive map, the page OUT: by meaning with --vectors, else by co-occurrence.

@@ -10,9 +10,9 @@ import folksong as fs
 from folksong.cli.command import (
     Count,
     File,
-    Folder,
     FolksongGroup,
     Output,
+    Outputs,
     Share,
     echo_table,
     note,
@@ -65,8 +65,7 @@ def filter_(
     """
     from folksong.tags.tag_lists import read_remove_list
 
-    listed = read_remove_list(filter_path) if filter_path else fs.labels.SUBJECTIVE_TAGS
-    after = fs.labels.drop(fs.LabelSpace.read(space), listed, ignore_case=ignore_case)
+    after = fs.labels.drop(fs.LabelSpace.read(space), read_remove_list(filter_path), ignore_case=ignore_case)
     write_space(after, out, fs.read_tags(tags) if tags else None)
 
 
@@ -273,7 +272,7 @@ def propose_command(
 
 @labels.command(of="labels.npmi:npmi")
 def npmi_command(
-    genres: File, source: File, out: Output, *, compare: bool = False, plots: Folder | None = None,
+    genres: File, source: File, out: Output, *, compare: bool = False, plots: Outputs | None = None,
     split: File | None = None, **settings: Any,
 ) -> None:  # fmt: skip
     """Cluster the tags inside each label of GENRES by linkage on 1 − NPMI and write OUT (Model 4.1).
@@ -303,7 +302,7 @@ def npmi_command(
 
 @labels.command(of="labels.skipgram:skipgram", without=("n_init",))
 def skipgram_command(
-    genres: File, source: File, out: Output, *, plots: Folder | None = None, split: File | None = None,
+    genres: File, source: File, out: Output, *, plots: Outputs | None = None, split: File | None = None,
     **settings: Any,
 ) -> None:  # fmt: skip
     """Cluster the tags inside each label of GENRES by their skip-gram vectors and write OUT (Model 4.2).
@@ -410,7 +409,7 @@ def dictionary_command(
         return
     if source is None or out is None:
         raise click.UsageError("give SOURCE and OUT, or --write FILE for the other way")
-    remove = read_remove_list(filter_path) if filter_path else fs.labels.SUBJECTIVE_TAGS if filtered else None
+    remove = read_remove_list(filter_path) if filter_path or filtered else None
     table = fs.read_tags(source)
     write_space(read_legacy_space(dictionary, table, genres=genre_path, remove=remove), out, table)
 

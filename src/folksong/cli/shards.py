@@ -73,9 +73,8 @@ def write(
     from tqdm import tqdm
 
     tables = [fs.read_tags(source, min_weight=min_weight) for source in tags]
-    is_folder = Path(tracks).is_dir() or is_address(
-        tracks
-    )  # a catalogue's address is that of its copy by now
+    # A catalogue's address is that of its copy by now.
+    is_folder = Path(tracks).is_dir() or is_address(tracks)
     found = fs.scan_folder(tracks) if is_folder else fs.read_catalogue(tracks, root)
     part = None if worker is None else _worker_of(worker)
     manifest = fs.write_shards(
@@ -232,7 +231,7 @@ def scan(
     OUT gets a track id and a path for each recording, its length, silence and hashes; it is what `folksong shards
     write` reads. Beside a tracks.csv, tracks.dropped.csv says why other files were left out, and tracks.files.csv
     keeps the facts of all, so that a later scan reads only what has changed. Stopped by Ctrl-C, it continues when
-    run again.
+    run again. The same command given several times at once, on any machines, shares the work.
 
     Example:
       folksong audio scan previews tracks.csv --track-list track_metadata.db \\

@@ -74,6 +74,7 @@ from folksong.cli.command import (
     File,
     FolksongCommand,
     FolksongGroup,
+    OutputFolder,
     Target,
     echo_json,
     log_to_stderr,
@@ -109,8 +110,11 @@ def train(
     update_freq: Count | None = None, seed: int | None = None, unfreeze: Network | None = None,
     changes: Sequence[str] = (),
     cuda: tuple[int, ...] = (), processes: Count | None = None, num_nodes: Count | None = None,
-    resumed: File | None = None, pr_auc: File | None = None, roc_auc: File | None = None,
-    confusion: File | None = None, label_names: File | None = None, cooccurrence: File | None = None,
+    resumed: File | None = None, pr_auc: Annotated[str | None, OutputFolder("pr_auc.npy")] = None,
+    roc_auc: Annotated[str | None, OutputFolder("roc_auc.npy")] = None,
+    confusion: Annotated[str | None, OutputFolder("confusion_matrix.npy")] = None,
+    label_names: Annotated[str | None, OutputFolder("tags.npy")] = None,
+    cooccurrence: Annotated[str | None, OutputFolder("cooccurrence_matrix.npy")] = None,
     built_in: bool = False, verbose: Verbosity = 1,
 ) -> None:  # fmt: skip
     """Train a tagger with FRONTEND and leave a run: weights, labels, split, metrics, TensorBoard, model card.
@@ -175,7 +179,8 @@ def _speak(verbose: int) -> None:
 
 def _train(options: dict[str, Any]) -> Any:
     from folksong.shards.index import Manifest
-    from folksong.training.data import LegacyLabels, tags_to_remove
+    from folksong.tags.tag_lists import read_remove_list
+    from folksong.training.data import LegacyLabels
 
     front_end, shards, folder = (options.pop(name) for name in ("frontend", "shards", "folder"))
     if folder and shards:
@@ -196,7 +201,7 @@ def _train(options: dict[str, Any]) -> Any:
         raise fs.FolksongError(f"{shards}: the records hold {n_databases} tag databases, not {stated}")
     filter_path = options.pop("filter_path")
     if options.pop("filtered") or filter_path is not None:
-        options["remove"] = tags_to_remove(filter_path)
+        options["remove"] = read_remove_list(filter_path)
     options["labels"] = LegacyLabels(dictionary, genres) if dictionary else options["labels"]
     options["tags"] = lastfm or options["tags"]
     n_folds, artists = options.pop("n_folds"), options.pop("artists")

@@ -105,12 +105,9 @@ class View:
 
 
 def build_app(views: Sequence[View], token: str, hosts: Hosts) -> ASGIApp:
-    """Return the app of these views behind its guard; the first view is where the bare address leads.
+    """Return the app of these views, in the order of the navigation, behind its guard; the first one is shown first.
 
-    Args:
-        views: in the order of the navigation.
-        token: the first part of every address.
-        hosts: under which names it may be asked.
+    Every address begins with `token`; `hosts` are the names under which the app may be asked.
     """
     first = next((view for view in views if not view.missing), views[0])
 

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
@@ -48,11 +49,7 @@ MAP_HEADERS = {
 class Board:
     """The state of a board, which orders what windows do.
 
-    Args:
-        space: where the log begins.
-        table: the tags.
-        log: its path; its actions are done first.
-        who: written beside each action.
+    It begins with the `space` and the actions in the `log`; `who` is written beside each further one.
     """
 
     def __init__(self, space: LabelSpace, table: TagTable, log: Path, who: str) -> None:
@@ -76,11 +73,7 @@ class Board:
         self._log_bytes = self.log.stat().st_size
 
     def act(self, actions: Sequence[Action], seen: int) -> None:
-        """Do actions, all or none, and keep them in the log.
-
-        Args:
-            actions: at least one.
-            seen: the version that the person saw.
+        """Do actions of somebody who saw version `seen`, all or none, and keep them in the log.
 
         Raises:
             ConflictError: a label that they touch changed since.
@@ -287,8 +280,6 @@ def _routes(board: Board, given: Path, out: Path) -> list[Route]:
         return HTMLResponse(board.map(), headers=MAP_HEADERS)
 
     async def act(request: Request) -> Response:
-        from starlette.concurrency import run_in_threadpool
-
         sent = await sent_json(request)
         actions, seen = sent.get("actions"), sent.get("version")
         if not isinstance(actions, list) or not 0 < len(actions) <= MOST_ACTIONS or not isinstance(seen, int):

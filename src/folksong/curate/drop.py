@@ -31,11 +31,7 @@ LONGEST_NAME = 120  # characters
 
 
 class Dropped:
-    """Recordings by a name that cannot be guessed.
-
-    Args:
-        tagger: hears them.
-    """
+    """Recordings by a name that cannot be guessed, heard by a tagger."""
 
     def __init__(self, tagger: LoadedTagger) -> None:
         self.tagger = tagger

@@ -20,13 +20,10 @@ Numbers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class LabelFigures:
-    """What is known of one label.
+    """What is known of one label as it was counted.
 
-    Attributes:
-        label: as it was counted.
-        columns: of the table, whose tags belong to it.
-        rows: its tracks.
-        n_own: how many of them carry one of its own tags.
+    `columns` are those of the table whose tags belong to it, `rows` its tracks, of which `n_own` carry one of its own
+    tags.
     """
 
     label: Label
@@ -41,12 +38,7 @@ class LabelFigures:
 
 
 class SpaceFigures:
-    """The figures of a label space on a tag table.
-
-    Args:
-        table: the tags.
-        space: where it begins; `follow` takes it further.
-    """
+    """The figures of a label space on a tag table; `follow` takes the space further."""
 
     def __init__(self, table: TagTable, space: LabelSpace) -> None:
         self.table = table
@@ -79,9 +71,8 @@ class SpaceFigures:
         self._members(gone, -1)
         self._members(new, 1)
         if self._aliases and not self._aliases.isdisjoint(before ^ set(self._n_of_tag)):
-            self._count(
-                labels
-            )  # a raw spelling became a member, or is none any more: it changes what others have
+            # A raw spelling became a member, or is none any more: it changes what others have.
+            self._count(labels)
             return {*now, *(label.name for label in gone)}
         for label in gone:
             self._remove(label.name)

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
@@ -30,6 +31,7 @@ from folksong.curate.app import ConflictError, Session, View, page, sent_json
 from folksong.errors import AudioError, FolksongError
 from folksong.files import cache_folder, sha256_file, sha256_json
 from folksong.labels.space import Label, LabelSpace
+from folksong.metrics.decisions import logit
 from folksong.prediction import LoadedTagger
 from folksong.recordings import recordings_by_id
 from folksong.runs import Run
@@ -72,13 +74,7 @@ def space_of(model: str, labels: tuple[str, ...]) -> LabelSpace:
 
 
 class Ears:
-    """A tagger that hears a folder in the background, and remembers what it heard.
-
-    Args:
-        tagger: as loaded.
-        model: what it was loaded from.
-        recordings: track id -> file.
-    """
+    """A tagger that hears a folder (track id -> file) in the background, and remembers what it heard."""
 
     def __init__(self, tagger: LoadedTagger, model: str, recordings: Mapping[str, Path]) -> None:
         self.tagger, self.recordings = tagger, dict(recordings)
@@ -198,7 +194,7 @@ class Queue:
         if not tracks:
             return []
         scores = np.array([self.ears.scores[track] for track in tracks], np.float64)
-        margins = _logit(scores) - _logit(self.limits)
+        margins = logit(scores) - logit(self.limits)
         carried = self.carried[[self.row_of[track] for track in tracks]]
         worth = _worth(order, margins, carried)
         rows = {track: row for row, track in enumerate(tracks)}
@@ -240,11 +236,7 @@ class Queue:
     def decide(self, track: str, label: str, decision: str, was: str) -> None:
         """Keep a decision; it is on disk then. ``"open"`` takes one back.
 
-        Args:
-            track: the track id.
-            label: the label's name.
-            decision: ``"yes"``, ``"no"``, ``"skip"`` or ``"open"``.
-            was: what was decided before, as the person saw it; empty for nothing.
+        `was` is what was decided before, as the person saw it; empty for nothing.
 
         Raises:
             ConflictError: another window decided meanwhile.
@@ -331,11 +323,6 @@ def _best(worth: npt.NDArray[np.float64], number: int) -> npt.NDArray[np.int64]:
     """Return where the largest values stand, so many, best first."""
     some = np.arange(len(worth)) if number >= len(worth) else np.argpartition(-worth, number)[:number]
     return np.asarray(some[np.lexsort((some, -worth[some]))], np.int64)
-
-
-def _logit(share: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    kept = np.clip(share, 1e-6, 1 - 1e-6)
-    return np.log(kept / (1 - kept))
 
 
 def spectrogram(file: Path) -> bytes:
@@ -432,8 +419,6 @@ def _routes(queue: Queue, session: Session) -> list[Route]:
         return FileResponse(file)
 
     async def decided(request: Request) -> Response:
-        from starlette.concurrency import run_in_threadpool
-
         sent = await sent_json(request)
         words = [str(sent.get(name, "")) for name in ("track", "label", "decision", "was")]
         await run_in_threadpool(queue.decide, *words)

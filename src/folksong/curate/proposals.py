@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -83,13 +84,7 @@ class Review:
         }  # fmt: skip
 
     def decide(self, source: str, target: str, decision: bool | None, seen: bool | None) -> int:
-        """Decide of one merge and write all; returns its row.
-
-        Args:
-            source: the tag.
-            target: what it becomes.
-            decision: accepted, rejected or open.
-            seen: what the person saw as decided so far.
+        """Decide of one merge, of which the person saw `seen` as decided so far, and write all; returns its row.
 
         Raises:
             ConflictError: it was decided meanwhile.
@@ -188,8 +183,6 @@ def _routes(review: Review) -> list[Route]:
         return JSONResponse(review.examples(given.get("source", ""), given.get("target", "")))
 
     async def decide(request: Request) -> Response:
-        from starlette.concurrency import run_in_threadpool
-
         sent = await sent_json(request)
         source, target = sent.get("source"), sent.get("target")
         decision, seen = sent.get("decision"), sent.get("seen")

@@ -123,16 +123,10 @@ def write_corpus(
     jobs: int = -1,
     progress: bool = False,
 ) -> Corpus:
-    """Write a corpus, or what is still missing of it.
+    """Write a corpus into a new or empty folder, or what is still missing of it.
 
     The same settings give the same bytes on one machine, whatever the number of jobs. (Another processor or version
     of NumPy may differ in a sample's last bit, another libsndfile in the encoding.)
-
-    Args:
-        out_dir: a new or empty folder, or one where the same corpus was begun: files that are there stay.
-        settings: seed and size; None takes the defaults.
-        jobs: processes; -1 uses all cores.
-        progress: show a progress bar.
     """
     settings = settings or CorpusSettings()
     recipes = read_recipes()
@@ -185,11 +179,7 @@ def _planned(recipes: Recipes, settings: CorpusSettings) -> tuple[list[Piece], d
 def claim_folder(folder: Path, name: str, new: dict[str, Any], what: tuple[str, str]) -> dict[str, Any]:
     """Return what the JSON file `name` of a folder says; in an empty or new folder it is written, as `new`.
 
-    Args:
-        folder: refused if it holds something else.
-        name: of the file.
-        new: its content.
-        what: what the folder is to hold, and the key that must be in the file as it is in `new`.
+    A folder that holds something else is refused; `what` is to be in it, and the key that must be as in `new`.
     """
     if (folder / name).exists():
         found = read_json(folder / name)

@@ -56,13 +56,7 @@ PARAMETERS = ("top", "threshold", "name")
 
 @dataclass(frozen=True)
 class Limits:
-    """What a request may take.
-
-    Args:
-        bytes: of a recording's file.
-        audio_seconds: of its sound.
-        seconds: to send it, and again until its answer.
-    """
+    """What a request may take: bytes of a file, seconds of its sound, and seconds to send it and until its answer."""
 
     bytes: int
     audio_seconds: float
@@ -107,15 +101,7 @@ class Wish:
 
 
 class Service:
-    """The addresses of the app.
-
-    Args:
-        tagger: as loaded.
-        model: its name.
-        limits: of a request.
-        hearing: the tagger at work.
-        scratch: a folder for what is sent.
-    """
+    """The addresses of the app; what is sent goes into the folder `scratch`."""
 
     def __init__(
         self, tagger: LoadedTagger, model: str, limits: Limits, hearing: Hearing, scratch: str

@@ -86,9 +86,7 @@ class _Waiting:
 class Hearing:
     """A tagger that many may ask at once; a context manager that ends its processes and threads.
 
-    Args:
-        tagger: as loaded.
-        max_seconds: a longer recording is refused.
+    Recordings of more than `max_seconds` are refused.
     """
 
     def __init__(self, tagger: "LoadedTagger", max_seconds: float) -> None:

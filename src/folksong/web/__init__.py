@@ -291,9 +291,7 @@ def run_app(
             server_header=False, limit_concurrency=connections, timeout_graceful_shutdown=grace,
         )  # fmt: skip
         for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
-            signal.signal(
-                number, lambda number, frame: sys.exit(128 + number)
-            )  # what is left is then tidied up
+            signal.signal(number, lambda number, frame: sys.exit(128 + number))  # after tidying up
         on_ready(hosts.url)
         try:
             _Server(config).run(sockets=[bound])
