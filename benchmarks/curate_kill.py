@@ -8,6 +8,7 @@ confirmed action must be there; at the end the log's replay must be the file tha
 """
 
 import argparse
+import http.client
 import json
 import random
 import re
@@ -75,7 +76,7 @@ def main() -> None:
             while confirmed < options.actions and (timer is not None or not kills or confirmed < kills[0]):
                 actions = [moves[confirmed].to_dict()]
                 confirmed = ask(f"{address}/act", {"version": confirmed, "actions": actions})["version"]
-        except OSError:
+        except (OSError, http.client.HTTPException):
             process.wait()
             process, address = start(folder)
             there = ask(f"{address}/state")["version"]

@@ -143,7 +143,7 @@ def put_load(model: str, given: argparse.Namespace) -> None:
                         answers["hung up"] += 1
                     else:
                         answers[ask(connection, body)] += 1
-                except OSError as error:
+                except (OSError, http.client.HTTPException) as error:
                     answers[type(error).__name__] += 1
                 finally:
                     connection.close()

@@ -22,7 +22,7 @@ from itertools import count
 from typing import Any, TypeVar
 
 from folksong.errors import FolksongError
-from folksong.files import sha256_json
+from folksong.files import remove_leftovers, sha256_json
 from folksong.stores import Store
 
 logger = logging.getLogger(__name__)
@@ -117,17 +117,19 @@ class Claims:
             return holder if time.time() - found.modified < LEASE_SECONDS else None
         return "not known which" if time.time() - found.modified < LEASE_SECONDS else None
 
-    def _all(self, *endings: str) -> list[str]:
-        names = sorted(name for name in self._store.sizes(self._folder) if name.endswith(endings))
+    def _all(self) -> list[str]:
+        names = sorted(name for name in self._store.sizes(self._folder) if name.endswith(ENDING))
         return [f"{self._folder}/{name}" for name in names]
 
     def holders(self) -> list[str]:
         """Return the processes that are at tasks now."""
-        return sorted({holder for name in self._all(ENDING) if (holder := self.holder_of(name))})
+        return sorted({holder for name in self._all() if (holder := self.holder_of(name))})
 
     def remove_dead(self) -> None:
-        """Remove the claims of processes that are no more, also half written ones, once all tasks are done."""
-        for name in self._all(ENDING, ".part"):
+        """Remove what processes that are no more left here and beside, claims too, once all tasks are done."""
+        remove_leftovers(self._store.folder)
+        remove_leftovers(self._store.folder / self._folder)
+        for name in self._all():
             if self.holder_of(name) is None:
                 self._store.delete(name)
 

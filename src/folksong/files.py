@@ -28,7 +28,6 @@ from filelock import FileLock, Timeout
 
 from folksong.errors import FileFormatError, FolksongError, ForeignFileError
 
-SECONDS_TO_LOCK = 1.0  # at most, for a process that begins to write a file
 MAPPED_BYTES = 32 << 20  # larger files are mapped rather than read
 
 
@@ -67,19 +66,15 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     if maker is None and (folder := _folders.get(os.path.realpath(target.parent))) is not None:
         maker, force = folder
         check_output(target, maker, force=force)
-    # The name is known before the file is there: whatever stops the block from then on, the file is removed.
-    shown = os.fsencode(target.name)[:100].decode("utf-8", "ignore")
-    temporary = target.with_name(f".{shown}.{secrets.token_hex(4)}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("xb") as held:
-            _lock_and_sweep(held.fileno(), target.parent)
+        with part_of(target) as temporary:
             yield temporary
-        with temporary.open("rb+") as stream:
-            os.fsync(stream.fileno())
-        if maker is not None:
-            _note_output(target, maker, [sha256_file(temporary), *_hashes_by(target, maker)])
-        temporary.replace(target)
+            with temporary.open("rb+") as stream:
+                os.fsync(stream.fileno())
+            if maker is not None:
+                _note_output(target, maker, [sha256_file(temporary), *_hashes_by(target, maker)])
+            temporary.replace(target)
         sync_folder(target.parent)
     except Exception as error:
         if isinstance(error, FolksongError):
@@ -89,28 +84,53 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
             raise
         cause = error if number is None else OSError(int(number[1]), os.strerror(int(number[1])))
         raise FolksongError(describe_os_error(cast("OSError", cause), target)) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
-def _lock_and_sweep(descriptor: int, folder: Path) -> None:
-    """Lock a file that is being written; remove those that no one locks, since their writers were killed."""
+@contextmanager
+def part_of(target: Path) -> Iterator[Path]:
+    """Yield a new, empty file beside `target`, to be renamed or linked; what still has its name in the end is removed.
+
+    It is locked for the block, by which `remove_leftovers` knows that somebody writes it.
+    """
+    shown = os.fsencode(target.name)[:100].decode("utf-8", "ignore")
+    while True:
+        # The name is known before the file is there: whatever stops the block from then on, the file is removed.
+        part = target.with_name(f".{shown}.{secrets.token_hex(4)}.part")
+        try:
+            with part.open("xb") as held:
+                if not _lock(held) or not part.exists():  # it was just taken for a leftover
+                    continue
+                if os.fspath(target.parent) not in _swept:
+                    _swept.add(os.fspath(target.parent))
+                    remove_leftovers(target.parent)
+                yield part
+                return
+        finally:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what processes that were killed left half written in a folder, and nothing that a living one writes."""
+    with suppress(OSError):
+        for entry in os.scandir(folder):
+            if _PART.fullmatch(entry.name):
+                with suppress(OSError, FolksongError), open_regular(entry.path) as left:
+                    if _lock(left, otherwise=False):
+                        Path(entry.path).unlink()
+
+
+def _lock(stream: IO[bytes], *, otherwise: bool = True) -> bool:
+    """Lock a file unless another process does; say whether it is locked now, `otherwise` where files have no locks."""
     try:
         import fcntl
-    except ImportError:  # Windows
-        return
-    with suppress(OSError):
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.fspath(folder) in _swept:
-            return
-        _swept.add(os.fspath(folder))
-        now = os.fstat(descriptor).st_mtime
-        for entry in os.scandir(folder):
-            if _PART.fullmatch(entry.name) and now - entry.stat().st_mtime > SECONDS_TO_LOCK:
-                with suppress(OSError, FolksongError), open_regular(entry.path) as left:
-                    fcntl.flock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    Path(entry.path).unlink()
+
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):  # Windows; a file system without locks
+        return otherwise
+    return True
 
 
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")  # so end errors of libraries written in Rust, of whatever kind

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import secrets
 import shutil
 import tempfile
 import time
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from folksong.errors import FolksongError, needs_extra
-from folksong.files import atomic_write, cache_folder, described, open_regular, sha256_file
+from folksong.files import atomic_write, cache_folder, described, open_regular, part_of, sha256_file
 
 _ADDRESS = re.compile(r"^(s3a?|gs|az|azure|adl|abfss?):/{1,2}(?=[^/])")
 COPIED_WHOLE = {"config.json", "embeddings.json", "experiment.json"}
@@ -198,23 +197,21 @@ class Store:
         with described(path):
             for _ in range(TRIES):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                whole = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
                 try:
-                    _write_new(whole, data)
-                    try:
-                        os.link(whole, path)
-                    except (FileExistsError, FileNotFoundError):
-                        raise
-                    except OSError:  # no links on this file system (FAT): then in two steps
-                        with path.open("xb"):
-                            pass
-                        whole.replace(path)
+                    with part_of(path) as whole:
+                        _write_synced(whole, data)
+                        try:
+                            os.link(whole, path)
+                        except (FileExistsError, FileNotFoundError):
+                            raise
+                        except OSError:  # no links on this file system (FAT): then in two steps
+                            with path.open("xb"):
+                                pass
+                            whole.replace(path)
                 except FileExistsError:
                     return False
                 except FileNotFoundError:  # somebody removed the folder when its last file went
                     continue
-                finally:
-                    whole.unlink(missing_ok=True)
                 return True
         raise FolksongError(f"{path}: cannot be written; its folder is removed again and again")
 
@@ -236,8 +233,8 @@ class Store:
         return self.folder / name
 
 
-def _write_new(path: Path, data: bytes) -> None:
-    with path.open("xb") as stream:
+def _write_synced(path: Path, data: bytes) -> None:
+    with path.open("wb") as stream:
         stream.write(data)
         stream.flush()
         os.fsync(stream.fileno())

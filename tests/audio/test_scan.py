@@ -301,7 +301,7 @@ def test_a_part_cut_in_the_middle_of_a_line_counts_to_there(tree, tmp_path):
     part = tmp_path / ".tracks.csv.writing/part.csv"
     part.parent.mkdir()
     dead = json.dumps({"process": 2**22 + 1, "host": socket.gethostname(), "token": ""})  # no such process
-    part.with_name(".abc.1.claim.1234.part").write_text(dead)
+    part.with_name(".abc.1.claim.0123abcd.part").write_text(dead)
     part.write_bytes(file_facts.KnownFiles(out, str(tree.resolve()), 60.0).content(facts)[:-30])
     report = scan_tree(tree, out, jobs=1)
     assert report.n_measured == 7

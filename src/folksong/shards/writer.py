@@ -26,7 +26,7 @@ from folksong.audio.log_mel import FeaturePreset
 from folksong.audio.workers import Workers, n_processes, stop_if_asked, stoppable
 from folksong.claims import SECONDS_BETWEEN_LOOKS, Claims, in_turn
 from folksong.errors import FolksongError, some_of
-from folksong.files import json_bytes, write_csv
+from folksong.files import json_bytes, remove_leftovers, write_csv
 from folksong.shards.encoding import (
     ShardResult,
     estimate_write,
@@ -235,8 +235,10 @@ class _Writing:
         self._clear_state()
 
     def _clear_state(self) -> None:
+        remove_leftovers(self.store.folder / WRITING_NAME)
         for name in self.store.sizes(WRITING_NAME):
-            self.store.delete(f"{WRITING_NAME}/{name}")
+            if not name.endswith(".part"):  # else one of a living process, which it renames soon
+                self.store.delete(f"{WRITING_NAME}/{name}")
 
     def write(
         self,
@@ -274,7 +276,7 @@ class _Writing:
                             stop_if_asked()
                         todo = self._left(todo)
         finally:
-            _remove_leftovers(self.store.folder, claimed)
+            remove_leftovers(self.store.folder)
 
     def _forget_changed(self, numbers: Sequence[int]) -> None:
         """Remove the notes of files that are not whole, or made of recordings that have changed since."""
@@ -387,6 +389,7 @@ class _Writing:
             store.folder, {RECORDINGS_KEY: {result.file.name: result.stamp for result in results}}
         )
         self._clear_state()
+        remove_leftovers(store.folder)  # of workers that were killed while they wrote the lists
         return manifest
 
 
@@ -433,10 +436,3 @@ def _require_room(plan: Plan, folder: Path, todo: Sequence[int], workers: Worker
             f"{folder}: the disk is too small: the shards need about {needed}, and {available} are free. Free "
             f"some space,{half} choose another folder, or write anyway without this check"
         )
-
-
-def _remove_leftovers(folder: Path, names: Iterable[str]) -> None:
-    """Remove temporary files of these names, which were ours to write, that a process left when it died."""
-    for name in names:
-        for leftover in folder.glob(f".{name}*.part"):
-            leftover.unlink(missing_ok=True)
