@@ -1,14 +1,17 @@
 """What one of several training processes does in a test; `test_processes.py` runs this file with the global CASE.
 
-Keys of CASE: environment, log (takes what is written to stderr), folder, call ("train" or "resume") and its options;
-record (a file for the tracks and gradients of each step), frozen (no dropout, batch norm in evaluation mode), signal
-([step, number]: sent to itself while that step runs) and explode (the step whose gradients are not finite here).
+Keys of CASE: environment, log (takes what is written to stderr), seconds (after which a file beside it, ``.trace``,
+says where this process is), folder, call ("train" or "resume") and its options; record (a file for the tracks and
+gradients of each step), frozen (no dropout, batch norm in evaluation mode), signal ([step, number]: sent to itself
+while that step runs) and explode (the step whose gradients are not finite here).
 """
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import sys
+from pathlib import Path
 
 import torch
 
@@ -56,6 +59,8 @@ def take_part(case: dict) -> None:
     """Train or resume as `case` says; exits with 3 if that ends with a message."""
     os.environ.update(case["environment"])
     os.dup2(os.open(case["log"], os.O_CREAT | os.O_WRONLY | os.O_APPEND), 2)
+    trace = Path(case["log"]).with_suffix(".trace").open("w")
+    faulthandler.dump_traceback_later(case["seconds"] - 5, file=trace)
     torch.set_num_threads(1)
     network.N_FILTERS = 16
     log_to_stderr()
