@@ -122,8 +122,9 @@ class Claims:
         return [f"{self._folder}/{name}" for name in names]
 
     def holders(self) -> list[str]:
-        """Return the processes that are at tasks now."""
-        return sorted({holder for name in self._all() if (holder := self.holder_of(name))})
+        """Return the other processes that are at tasks now."""
+        others = set(self._all()) - set(self._held.values())
+        return sorted({holder for name in others if (holder := self.holder_of(name))})
 
     def remove_dead(self) -> None:
         """Remove what processes that are no more left here and beside, claims too, once all tasks are done."""
@@ -132,6 +133,13 @@ class Claims:
         for name in self._all():
             if self.holder_of(name) is None:
                 self._store.delete(name)
+
+    def clear(self) -> None:
+        """Remove all that lies in the folder but what this process holds, and what others are just putting."""
+        remove_leftovers(self._store.folder / self._folder)
+        for name in self._store.sizes(self._folder):
+            if not name.endswith(".part") and (path := f"{self._folder}/{name}") not in self._held.values():
+                self._store.delete(path)
 
 
 class Parts:

@@ -120,6 +120,8 @@ def test_a_scan_and_embeddings_of_a_cluster(audio: Path, cluster: distributed.Lo
 
 
 def test_results_and_errors_come_back(deeds: ModuleType, cluster: distributed.LocalCluster) -> None:
+    with distributed.Client(cluster, set_as_default=False) as client:
+        client.wait_for_workers(2)  # a test before may have killed some
     with DaskWorkers(cluster.scheduler_address) as workers:
         assert workers.jobs == 2
         found = workers.map(deeds.add, (([number, 1],) for number in range(20)))

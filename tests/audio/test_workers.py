@@ -3,6 +3,7 @@
 import os
 import sys
 
+import psutil
 import pytest
 
 from folksong.audio import guarded
@@ -11,7 +12,7 @@ from folksong.audio.workers import Crash, Workers
 from folksong.errors import FileFormatError, FolksongError
 
 BODY = """
-import ctypes, os
+import ctypes, os, time
 def deed(path, factor):
     if path.startswith("crash"):
         ctypes.string_at(0)
@@ -25,6 +26,9 @@ def deed(path, factor):
     return path, len(path) * factor
 def read(path):
     return deed(path, 1)
+def slowly(guard, number):
+    time.sleep(1)
+    return number
 def killed(guard):
     os._exit(9)
 """
@@ -83,11 +87,21 @@ def test_workers_killed_from_outside(deeds):
         list(workers.map(deeds.killed, [()]))
 
 
+def test_workers_that_died_while_they_waited_cost_the_next_task_nothing(deeds):
+    with Workers(3) as workers:
+        assert sorted(workers.map(deeds.slowly, [(number,) for number in range(3)])) == [0, 1, 2]
+        for process in psutil.Process().children():
+            if "folksong.audio.workers" in " ".join(process.cmdline()):
+                process.kill()
+                process.wait()
+        assert list(workers.map(deeds.slowly, [(4,)])) == [4]
+
+
 def test_16_c6_a_reading_that_never_ends_or_crashes_is_an_error(deeds, monkeypatch, tmp_path):
-    monkeypatch.setattr(guarded, "SECONDS_OF_A_READING", 0.3)
     for name in ("plain", "loop", "crash"):
         (tmp_path / name).write_text("x")
     assert read_guarded(deeds.read, "plain") == ("plain", 5)
+    monkeypatch.setattr(guarded, "SECONDS_OF_A_READING", 1.0)
     for name, reason in (("loop", "takes longer than"), ("crash", "crashes on it")):
         with pytest.raises(FileFormatError, match=f"{name}: damaged .*{reason}"):
             read_guarded(deeds.read, name)

@@ -238,11 +238,11 @@ def test_a_killed_app_has_every_action_that_it_confirmed(app, files):
     log = Path(files[1]).with_name("a.curation.jsonl")
     confirmed = 0
     rng = np.random.default_rng(0)
-    for last in (8, 20):  # the action after which it is killed soon
+    for _ in range(2):
         running = app(*files)
         start = ask(running.address + "board/state")["version"]
         assert start >= confirmed
-        confirmed = start
+        confirmed, last = start, start + 8
         killer = threading.Timer(rng.uniform(0, 0.05), running.kill)
         try:
             while True:
@@ -250,7 +250,7 @@ def test_a_killed_app_has_every_action_that_it_confirmed(app, files):
                 confirmed = ask(running.address + "board/act", {"version": confirmed, "actions": [action]})[
                     "version"
                 ]
-                if confirmed == last:
+                if confirmed == last:  # soon after this action
                     killer.start()
         except (OSError, http.client.HTTPException):  # nobody there, or half an answer
             assert confirmed >= last
@@ -332,7 +332,7 @@ def test_twelve_actions_undo_restart_and_the_same_file_by_replay(app, open_page,
     page.keyboard.press("Enter")
     done(page, 9)
     page.keyboard.press("/")
-    page.keyboard.type("left")
+    page.locator("#search:focus").fill("left")
     page.locator("#found .tag").first.click()
     page.keyboard.press("m")  # 10: a tag of no label
     page.keyboard.type("second")
@@ -502,7 +502,6 @@ def test_sixty_five_labels_and_ten_thousand_tags(app, open_page, tmp_path):
     page.keyboard.press("Control+z")
     done(page, 13)
     page.locator("#search").fill("tag 9999")
-    page.keyboard.press("Enter")
     page.locator("#found").get_by_text("· label 54").wait_for()
     page.keyboard.press("ArrowDown")
     assert page.evaluate("document.activeElement.dataset.at") == json.dumps(

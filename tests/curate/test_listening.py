@@ -266,7 +266,8 @@ def test_recordings_are_served_in_parts_and_only_those_of_the_folder(app, run, m
     running = app("--run", run.path, "--audio", tmp_path / "m")
     began = time.monotonic()
     while b'"heard":2' not in urlopen(f"{running.address}listen/questions").read():
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 120
+        time.sleep(0.1)
     whole = (tmp_path / "m" / "new.flac").read_bytes()
     asked = Request(f"{running.address}listen/audio?track=new", headers={"Range": "bytes=100-199"})
     with urlopen(asked) as answer:
@@ -313,7 +314,7 @@ def test_journey_an_mp3_a_flac_and_a_text_are_dropped(app, open_page, run, music
     folders = list(Path(tempfile.gettempdir()).glob(f"folksong-web-{running.process.pid}-*"))
     assert folders
     running.process.terminate()
-    running.process.wait(20)
+    running.process.wait(60)
     assert not any(path.exists() for path in folders)
 
 

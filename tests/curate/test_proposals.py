@@ -104,6 +104,18 @@ def test_examples_are_tracks_of_both_tags(files):
     assert Review(*files, None).examples("Hip-Hop", "hip hop") == {"shared": None, "tracks": {}}
 
 
+def test_keys_are_heard_before_examples_are_there(app, open_page, tmp_path):
+    write_tags(make_table(), tmp_path / "tags.csv")
+    write_merges(MERGES, tmp_path / "proposal.tsv")
+    page = open_page(app("--proposals", tmp_path / "proposal.tsv", "--tags", tmp_path / "tags.csv").address)
+    page.route("**/merges/examples*", lambda route: None)  # never answered
+    page.get_by_role("link", name="Merges").click()
+    for number, key in enumerate("yny"):
+        page.locator(f"#merge[data-row='{number}']").wait_for()
+        page.keyboard.press(key)
+    page.locator("#merge[data-row='3']").wait_for()
+
+
 def test_a_review_by_keys_and_the_cleaning_that_takes_it(app, open_page, tmp_path):
     tags = tmp_path / "tags.csv"
     write_tags(make_table(), tags)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -75,7 +76,9 @@ def test_workers_share_the_files_and_each_is_written_once(
         worker(catalogue, out, *(["--worker", f"{number}/3"] if named else [])) for number in (1, 2, 3)
     ]
     times: dict[str, set[int]] = {}
-    while any(process.poll() is None for process in processes):
+    running = True
+    while running:
+        running = any(process.poll() is None for process in processes)
         for path in out.glob("*.tfrecord"):
             times.setdefault(path.name, set()).add(path.stat().st_mtime_ns)
         time.sleep(0.001)
@@ -162,7 +165,8 @@ def test_the_job_array_of_the_docs_runs_as_it_is(catalogue: Path, tmp_path: Path
     first, second = task(1), task(2)
     while second.poll() is None and not list((tmp_path / "out").glob(".writing/*.claim")):
         time.sleep(0.01)
-    os.killpg(second.pid, signal.SIGKILL)
+    with suppress(ProcessLookupError):  # it has done all
+        os.killpg(second.pid, signal.SIGKILL)
     second.communicate()
     _, said = first.communicate(timeout=300)
     assert first.returncode == 0, said

@@ -58,10 +58,10 @@ def test_c5_only_plain_names_are_followed(shards: Shards, name: object) -> None:
 def test_c5_fields_that_cannot_be_are_named(shards: Shards, change: dict[str, object], message: str) -> None:
     folder, _ = shards
     edit(folder, lambda content: content.update(change), forge=True)
-    begin = time.monotonic()
+    begin = time.process_time()
     with pytest.raises(FileFormatError, match=message):
         describe_shards(ShardReader(folder))
-    assert time.monotonic() - begin < 5, "C2: work is bounded"
+    assert time.process_time() - begin < 5, "C2: work is bounded"
 
 
 def test_c5_a_preset_of_another_rate_is_refused(
@@ -140,14 +140,14 @@ def test_c5_an_index_that_is_packed_or_not_an_archive_is_built_anew(shards: Shar
 def test_c2_a_database_number_without_bounds_is_no_database(
     tmp_path: Path, write_shard_file: Callable[[Path, list[dict[str, object]]], ShardFile]
 ) -> None:
-    begin = time.monotonic()
+    begin = time.process_time()
     write_shard_file(
         tmp_path / "waveform_1.tfrecord",
         [{"audio": np.zeros(5, np.float32), "tid": [b"a"], "tags_999999999": [b"x"]}],
     )
     repair_shards(tmp_path)
     assert ShardReader(tmp_path).manifest.n_tag_databases == 0
-    assert time.monotonic() - begin < 5
+    assert time.process_time() - begin < 5
 
 
 def test_16_c5_a_manifest_without_its_number_of_tracks_is_refused(shards: Shards) -> None:

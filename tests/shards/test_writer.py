@@ -255,6 +255,35 @@ def test_c2_a_pipe_among_the_recordings_is_left_out(make_tracks: MakeTracks, tmp
     assert "pipe.mp3: is a pipe" in skipped["reason"]
 
 
+def test_a_writing_killed_while_it_tidies_up_is_tidied_up_by_the_next(
+    make_tracks: MakeTracks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracks, out = make_tracks(4), tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(writer.Claims, "clear", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            write_shards(tracks, out, n_files=2, jobs=1)
+    assert (out / ".writing" / "plan.json").exists()
+    assert write_shards(tracks, out, n_files=2, jobs=1).n_tracks == 4
+    assert not (out / ".writing").exists()
+
+
+def test_a_writing_is_noticed_at_every_moment(make_tracks: MakeTracks, tmp_path: Path) -> None:
+    tracks, out, seen = make_tracks(4), tmp_path / "out", []
+    finish = writer._Writing.finish
+
+    def look(self: writer._Writing) -> object:
+        with pytest.raises(FolksongError, match="another process writes these shards"):
+            write_shards(tracks, out, n_files=3, jobs=1, overwrite=True)
+        seen.append(self.plan.n_files)
+        return finish(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writer._Writing, "finish", look)
+        assert write_shards(tracks, out, n_files=2, jobs=1).n_tracks == 4
+    assert seen == [2]
+
+
 def children() -> list[int]:
     """The workers of this process."""
     found = []
@@ -274,7 +303,8 @@ def test_a_worker_that_is_killed_from_outside_costs_nothing(slow_tracks: Path, t
     killed = []
 
     def kill_one() -> None:
-        while not list(out.glob("waveform_*.tfrecord")):
+        deadline = time.monotonic() + 60
+        while not list(out.glob("waveform_*.tfrecord")) and time.monotonic() < deadline:
             time.sleep(0.001)
         for process in children()[:1]:
             os.kill(process, signal.SIGKILL)

@@ -320,6 +320,7 @@ def test_23_6_owner_mode_and_attributes_stay_and_links_are_warned_of(sounds, tmp
     file.chmod(0o640)
     with contextlib.suppress(OSError):
         os.setxattr(file, "user.note", b"x")
+    os.utime(file, (1, 1))
     found, attributes = file.stat(), os.listxattr(file)
     write_labels(file, ["rock"])
     now = file.stat()

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ from folksong.training.distributed import find_gpus, joined, speaks
 from folksong.training.resume import resume
 
 SHARE = Path(__file__).parent / "process_share.py"
-SECONDS_TO_END = 60  # for each process after the one before
+SECONDS_TO_END = 200  # for each process after the one before
 FAILED = ([3, 1], [3, -signal.SIGKILL])
 """Exit codes where the first says what is wrong. The other ends too: by itself, or by whoever started it, as torchrun
 does, where it hangs in closing its connection to one that is gone (seen once; its log then says where)."""
@@ -42,6 +43,15 @@ def context():
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["folksong.training.train"])
     return context
+
+
+def free_port():
+    """Return a port that no outgoing connection is given, as those of the range for such are, before it is used."""
+    for port in np.random.default_rng().permutation(np.arange(20000, 32000)).tolist():
+        with socket.socket() as free, suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError
 
 
 class Outcome:
@@ -58,9 +68,7 @@ def run_processes(context, shards, tmp_path, config):
     number = iter(range(100))
 
     def run(name, n, *, call="train", settings=None, last=None, shards_dir=shards, by_node=False, **case):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         place = tmp_path / f"call{next(number)}"
         place.mkdir()
         processes, logs, records = [], [], []

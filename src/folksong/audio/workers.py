@@ -178,7 +178,8 @@ class Workers:
         suspect: str | None = None
         deaths = 0
         while True:
-            worker = self._idle.pop() if self._idle else self._start()
+            is_new = not self._idle
+            worker = self._start() if is_new else self._idle.pop()
             try:
                 result: Result = worker.call(function, task, refused)
             except _WorkerDiedError as death:
@@ -186,7 +187,7 @@ class Workers:
                     raise
                 self._all.remove(worker)
                 worker.bury()
-                deaths += 1
+                deaths += is_new  # one that waited may have died long before
                 if death.path is not None and death.path == suspect:
                     refused[death.path] = death.crash
                     logger.warning("%s: %s", death.path, death.crash)

@@ -223,7 +223,8 @@ def put_shard(
             )
             if is_address(folder):
                 guard.begin(f"{folder}/{name}", UPLOAD_LIMIT_SECONDS)
-        store.put_if_absent(note_name(name), json_bytes(asdict(result)))
+        if store.size(MANIFEST_NAME) is None:
+            store.put_if_absent(note_name(name), json_bytes(asdict(result)))
     return name, len(tracks)
 
 

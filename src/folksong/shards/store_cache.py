@@ -131,13 +131,17 @@ class ShardCache:
         """Say whether so many bytes have room, after copies of other folders, the oldest first, made some."""
         root = self.store.folder.parent
         root.mkdir(parents=True, exist_ok=True)
-        copies = sorted(root.glob("*/*.tfrecord"), key=lambda path: path.stat().st_mtime)
-        used = sum(path.stat().st_size for path in copies)
+        copies = []
+        for path in root.glob("*/*.tfrecord"):
+            with suppress(FileNotFoundError):  # another process makes room, too
+                state = path.stat()
+                copies.append((state.st_mtime, state.st_size, path))
+        used = sum(size for _, size, _ in copies)
         limit = (
             int(SHARE_OF_DISK * (used + shutil.disk_usage(root).free)) if self._limit is None else self._limit
         )
-        for path in copies:
+        for _, size, path in sorted(copies):
             if used + n_bytes > limit and path.parent != self.store.folder:
-                used -= path.stat().st_size
+                used -= size
                 path.unlink(missing_ok=True)
         return used + n_bytes <= limit

@@ -24,7 +24,7 @@ from folksong.audio.catalogue import Track
 from folksong.audio.guarded import DaskWorkers, open_workers
 from folksong.audio.log_mel import FeaturePreset
 from folksong.audio.workers import Workers, n_processes, stop_if_asked, stoppable
-from folksong.claims import SECONDS_BETWEEN_LOOKS, Claims, in_turn
+from folksong.claims import ENDING, FINISH, SECONDS_BETWEEN_LOOKS, Claims, in_turn
 from folksong.errors import FolksongError, some_of
 from folksong.files import json_bytes, remove_leftovers, write_csv
 from folksong.shards.encoding import (
@@ -111,9 +111,10 @@ def write_shards(
     plan = make_plan(tracks, _tables(tags), encoding, n_files, seed)
     numbers = in_turn(_range(start_stop, plan.n_files), worker)
     store = open_store(out)
-    if not overwrite and (finished := _finished(plan, store)) is not None:
-        return finished
     with stoppable(), Claims(store, WRITING_NAME) as claims:
+        if not overwrite and (finished := _finished(plan, store)) is not None:
+            _tidy(store, claims)
+            return finished
         writing = _Writing(plan, store, claims, overwrite=overwrite)
         while True:
             writing.write(numbers, n_processes(jobs), dask, limit_seconds, check_disk, progress)
@@ -197,6 +198,8 @@ class _Writing:
         )
         if overwrite and (whole := self.store.size(MANIFEST_NAME)) is None:
             _refuse_foreign(self.store)
+        # Held to the end: between two shards, too, other writings see that this one lives.
+        self.claims.take(f"process-{os.urandom(8).hex()}")
         if overwrite and (whole is not None or self._other_than(state)):
             self._refuse_busy()
             self._clear()
@@ -232,13 +235,7 @@ class _Writing:
         for name in names:
             self.store.delete(name)
             self.store.delete(index_path(name).name)
-        self._clear_state()
-
-    def _clear_state(self) -> None:
-        remove_leftovers(self.store.folder / WRITING_NAME)
-        for name in self.store.sizes(WRITING_NAME):
-            if not name.endswith(".part"):  # else one of a living process, which it renames soon
-                self.store.delete(f"{WRITING_NAME}/{name}")
+        self.claims.clear()
 
     def write(
         self,
@@ -329,6 +326,7 @@ class _Writing:
     def finish(self) -> Manifest | None:
         """Write the lists and the manifest, if every file is there; None if that has to be looked at again."""
         if self.store.size(MANIFEST_NAME) is not None:
+            _tidy(self.store, self.claims)
             return Manifest.read(str(self.store))
         found = self._results(range(1, self.plan.n_files + 1))
         if broken := [number for number, result in found.items() if result is None]:
@@ -344,7 +342,7 @@ class _Writing:
                 *(self.store, len(results), self.plan.n_files),
             )
             return self._describe(results)
-        if not self.claims.take("manifest"):
+        if not self.claims.take(FINISH):
             time.sleep(SECONDS_BETWEEN_LOOKS)
             stop_if_asked()
             return None
@@ -377,7 +375,7 @@ class _Writing:
             with store.writing(name) as path:
                 write_csv(path, ("track_id", "path", "reason"), map(astuple, sorted(problems)))
         if manifest.n_tracks == 0:
-            self._clear_state()
+            self.claims.clear()
             for file in manifest.files:
                 store.delete(file.name)
                 store.delete(index_path(file.name).name)
@@ -388,9 +386,19 @@ class _Writing:
         remember_checked(
             store.folder, {RECORDINGS_KEY: {result.file.name: result.stamp for result in results}}
         )
-        self._clear_state()
+        self.claims.clear()
         remove_leftovers(store.folder)  # of workers that were killed while they wrote the lists
         return manifest
+
+
+def _tidy(store: Store, claims: Claims) -> None:
+    """Remove what a finished writing has left because it was killed before it had removed all."""
+    if not store.sizes(WRITING_NAME):
+        return
+    claims.remove_dead()
+    left = [name for name in store.sizes(WRITING_NAME) if not name.endswith(ENDING)]
+    if left and claims.take(FINISH) and store.size(MANIFEST_NAME) is not None:
+        claims.clear()
 
 
 def _tell_about(plan: Plan, folder: str, n_done: int, others: Sequence[str]) -> None:

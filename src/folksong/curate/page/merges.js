@@ -108,7 +108,7 @@ async function change(path, body, goOn) {
     drawFigures();
     if (answer.number < list.children.length) drawRow(answer.number);
     const next = goOn ? open(answer.number + 1) : answer.number;
-    await goTo(next < 0 ? answer.number : next);
+    goTo(next < 0 ? answer.number : next); // examples may come late: the next key is heard before
     if (next < 0) say("All merges are decided.");
   } catch (error) {
     say(error.message, true);
