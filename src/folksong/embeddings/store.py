@@ -334,7 +334,7 @@ class EmbeddingsWriter:
             "provenance": dict(provenance),
         }
         write_signed(state / DESCRIPTION_NAME, content)
-        settle(self.folder)
+        _put_in_place(self.folder)
         return read_embeddings(self.folder)
 
     def close(self) -> None:
@@ -344,11 +344,27 @@ class EmbeddingsWriter:
 
 
 def settle(folder: Path) -> None:
-    """Put what was written whole to where it belongs, the description last; a process may have died of doing it."""
+    """Put what a process that died had written whole to where it belongs; a writer that lives does so itself."""
+    state = folder / WRITING_NAME
+    if (state / DESCRIPTION_NAME).exists():
+        with suppress(FolksongError), locked(state / "lock", "its writer lives"):
+            _put_in_place(folder)
+            _remove_state(state)
+
+
+def _put_in_place(folder: Path) -> None:
+    """Move what is whole, the description last; only who holds the lock does."""
     if (folder / WRITING_NAME / DESCRIPTION_NAME).exists():
         for name in (VALUES_NAME, IDS_NAME, DESCRIPTION_NAME):
             with suppress(FileNotFoundError):  # it is there already
                 (folder / WRITING_NAME / name).replace(folder / name)
+
+
+def _remove_state(state: Path) -> None:
+    for name in (VALUES_NAME, IDS_NAME, "lock"):
+        (state / name).unlink(missing_ok=True)
+    with suppress(OSError):  # it holds what others are at
+        state.rmdir()
 
 
 @contextmanager
@@ -383,10 +399,7 @@ def write_embeddings(
             finally:
                 writer.close()
                 if not (state / DESCRIPTION_NAME).exists():  # else it is whole, and can be settled
-                    for name in (VALUES_NAME, IDS_NAME, "lock"):
-                        (state / name).unlink(missing_ok=True)
-                    with suppress(OSError):  # it holds what others are at
-                        state.rmdir()
+                    _remove_state(state)
     except OSError as error:
         raise FolksongError(describe_os_error(error, error.filename or place)) from error
 
