@@ -222,3 +222,12 @@ def test_16_interval_and_p_never_contradict_each_other(resampled, value, level):
     if abs(found.low) > 1e-12 < abs(found.high) and len(resampled) > 2 / (1 - level):
         assert outside == (found.p < 1 - level)
     assert 0 < found.p <= 1
+
+
+def test_a_label_that_one_run_gets_right_always_and_the_other_but_for_one_track_is_no_sign():
+    """One of 6 positive tracks is ranked lower: a third of the resamples lack it and differ by nothing."""
+    rng = np.random.default_rng(0)
+    resampled = -0.01 * rng.multinomial(6, [1 / 6] * 6, size=1000)[:, 0]
+    found = _with_interval(-0.0101, resampled, 0.95)
+    assert found.high == 0 > found.low
+    assert 0.5 < found.p < 0.8

@@ -253,7 +253,7 @@ def _echo_labels(found: Any, number: int) -> None:
     few = len(defined) <= 2 * SHOWN_LABELS
     shown = defined if few else [*defined[:SHOWN_LABELS], *defined[-SHOWN_LABELS:]]
     path = found.groups[number].group.runs[0].path
-    click.echo(f"{path}: ROC-AUC of single {found.ground}, most gained and most lost")
+    click.echo(f"{path}: ROC-AUC of single {found.ground}, most gained and most lost; p of each by itself")
     rows = [
         (name, f"{difference.value:+.3f}", difference.interval("+"), difference.p)
         for name, difference in shown

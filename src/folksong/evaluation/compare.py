@@ -38,7 +38,6 @@ from folksong.evaluation.figures import (
 from folksong.evaluation.groups import Group
 from folksong.evaluation.scores import ScoredTracks, open_run_records
 from folksong.files import json_value
-from folksong.metrics import centred_interval
 from folksong.runs import Run
 from folksong.tags.table import TagTable
 from folksong.training.data import read_run_tags
@@ -306,12 +305,14 @@ def _mean_summary(measured: Sequence[Measured], name: str) -> Array:
 
 def _with_interval(value: float, values: Array, level: float, seeds: tuple[float, ...] = ()) -> Difference:
     """Return a difference with its interval and p, from that of each resample, (n_resamples,)."""
-    low, high = centred_interval(values, value, level)
     defined = values[~np.isnan(values)]
     if not len(defined) or np.isnan(value):
         return Difference(np.nan, np.nan, np.nan, np.nan, seeds)
+    # Moved until their mean lies on the estimate; no difference at all (of a label that both nearly always get right)
+    # stays none, or however small a move would make all resamples differ.
+    centred = np.sort(np.where(defined == 0, 0.0, defined - defined.mean() + value))
+    low, high = np.quantile(centred, [(1 - level) / 2, (1 + level) / 2])
     # Where 0 lies among the resamples that the interval is made of: the inverse of the quantiles at its ends.
-    centred = np.sort(defined - defined.mean() + value)
     around_zero = [-np.finfo(float).tiny, np.finfo(float).tiny]
     below, upto = np.interp(around_zero, centred, np.linspace(0, 1, len(centred)))
     p = max(min(1.0, 2 * upto, 2 * (1 - below)), 1 / (1 + len(defined)))
