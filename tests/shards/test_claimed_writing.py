@@ -184,14 +184,14 @@ def test_a_worker_that_slept_leaves_what_others_wrote(catalogue: Path, tmp_path:
     before = one_process(catalogue, out)
     name = Manifest.read(out).files[0].name
     tracks = [TaskTrack(track.track_id, str(track.path), ()) for track in read_catalogue(catalogue)[:3]]
-    encoding = Encoding(16000, None, "float32")
-    assert put_shard(Guard(), str(out), name, tracks, encoding, 60.0) == (name, 3)
+    encoding, inputs = Encoding(16000, None, "float32"), "as of the plan"
+    assert put_shard(Guard(), str(out), name, tracks, encoding, 60.0, inputs) == (name, 3)
     assert content(out) == before
     (out / "manifest.json").rename(tmp_path / "manifest.json")
-    assert put_shard(Guard(), str(out), name, tracks, encoding, 60.0) == (name, 3)  # nobody noted it
+    assert put_shard(Guard(), str(out), name, tracks, encoding, 60.0, inputs) == (name, 3)  # nobody noted it
     assert (out / name).read_bytes() != before[name]
     noted = content(out)
-    assert put_shard(Guard(), str(out), name, tracks[:1], encoding, 60.0) == (name, 1)
+    assert put_shard(Guard(), str(out), name, tracks[:1], encoding, 60.0, inputs) == (name, 1)
     assert content(out) == noted
 
 

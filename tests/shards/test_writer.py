@@ -22,6 +22,7 @@ from folksong.shards import writer
 from folksong.shards.index import Manifest
 from folksong.shards.reader import ShardReader
 from folksong.shards.writer import write_shards
+from folksong.stores import Store
 from folksong.tags.table import TagTable
 
 MakeTracks = Callable[[int], list[Track]]
@@ -266,6 +267,57 @@ def test_a_writing_killed_while_it_tidies_up_is_tidied_up_by_the_next(
     assert (out / ".writing" / "plan.json").exists()
     assert write_shards(tracks, out, n_files=2, jobs=1).n_tracks == 4
     assert not (out / ".writing").exists()
+
+
+@pytest.mark.parametrize("n_deletions", [0, 1, 3, 9])
+def test_an_overwriting_killed_while_it_clears_goes_on(
+    make_tracks: MakeTracks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_deletions: int
+) -> None:
+    tracks, out, left = make_tracks(4), tmp_path / "out", iter(range(n_deletions))
+    expected = write_shards(tracks, tmp_path / "new", n_files=2, jobs=1, seed=1)
+    write_shards(tracks, out, n_files=4, jobs=1)
+    delete = Store.delete
+
+    def killed(self: Store, name: str) -> None:
+        if not name.endswith(".claim") and next(left, None) is None:
+            raise KeyboardInterrupt
+        delete(self, name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "delete", killed)
+        with pytest.raises(KeyboardInterrupt):
+            write_shards(tracks, out, n_files=2, jobs=1, seed=1, overwrite=True)
+    if n_deletions:
+        with pytest.raises(FolksongError, match="unfinished writing of other tracks, tags or settings"):
+            write_shards(tracks, out, n_files=4, jobs=1)
+    assert write_shards(tracks, out, n_files=2, jobs=1, seed=1, overwrite=not n_deletions) == expected
+    assert content(out) == content(tmp_path / "new")
+    assert not (out / ".writing").exists()
+    assert len(list(out.glob("*.tfrecord"))) == 2
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_writing_that_slept_while_another_began_ends(
+    make_tracks: MakeTracks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished: bool
+) -> None:
+    tracks, out = make_tracks(6), tmp_path / "out"
+    expected = write_shards(tracks, tmp_path / "other", n_files=3, jobs=1, seed=1)
+    put, asleep = writer.put_shard, iter([True])
+
+    def sleep(*task: object) -> object:
+        if next(asleep, False):  # its claims have run out meanwhile
+            with monkeypatch.context() as patch:
+                patch.setattr(writer.Claims, "holder_of", lambda *_: None)
+                if not finished:
+                    patch.setattr(writer._Writing, "write", lambda *_: None)
+                write_shards(tracks, out, n_files=3, jobs=1, seed=1, overwrite=True)
+        return put(*task)
+
+    monkeypatch.setattr(writer, "put_shard", sleep)
+    with pytest.raises(FolksongError, match=r"another writing was begun|holds shards of other tracks"):
+        write_shards(tracks, out, n_files=3, jobs=1)
+    assert write_shards(tracks, out, n_files=3, jobs=1, seed=1) == expected
+    assert content(out) == content(tmp_path / "other")
 
 
 def test_a_writing_is_noticed_at_every_moment(make_tracks: MakeTracks, tmp_path: Path) -> None:

@@ -109,13 +109,14 @@ class TrackProblem:
 class ShardResult:
     """What became of a shard: its facts, the tracks left out and those written from damaged files.
 
-    `stamp` is that of the recordings, see `stamp_of`.
+    `stamp` is that of the recordings, see `stamp_of`; `inputs_sha256` says which writing it belongs to.
     """
 
     file: ShardFile
     skipped: tuple[TrackProblem, ...]
     damaged: tuple[TrackProblem, ...]
     stamp: str
+    inputs_sha256: str
 
 
 def encode_track(track: TaskTrack, encoding: Encoding) -> tuple[bytes, str | None]:
@@ -152,6 +153,7 @@ def write_shard(
     tracks: Sequence[TaskTrack],
     encoding: Encoding,
     limit_seconds: float,
+    inputs_sha256: str,
     is_there: Callable[[], bool],
 ) -> ShardResult:
     """Write one shard and its index; both appear whole or not at all.
@@ -183,7 +185,7 @@ def write_shard(
     with threadpool_limits(1):  # matrix products give other last bits with another number of threads
         index = write_records(path, payloads())
     file = ShardFile.of(path.name, index, recordings_sha256(tracks))
-    return ShardResult(file, tuple(skipped), tuple(damaged), stamp)
+    return ShardResult(file, tuple(skipped), tuple(damaged), stamp, inputs_sha256)
 
 
 class _WrittenError(Exception):
@@ -207,10 +209,12 @@ def put_shard(
     tracks: Sequence[TaskTrack],
     encoding: Encoding,
     limit_seconds: float,
+    inputs_sha256: str,
 ) -> tuple[str, int]:
     """Write one shard with its index into a folder or an object store, then its note; return name and tracks.
 
     A worker that slept for long may find that others took its shard, or completed the folder: it leaves that as it is.
+    Where they were of another writing, these know by the note's `inputs_sha256` that the shard is none of theirs.
 
     Raises:
         FolksongError: the disk is full or not writable, or the store refuses.
@@ -219,7 +223,7 @@ def put_shard(
     with suppress(_WrittenError):
         with store.writing(name) as path:
             result = write_shard(
-                guard, path, tracks, encoding, limit_seconds, partial(is_written, store, name)
+                guard, path, tracks, encoding, limit_seconds, inputs_sha256, partial(is_written, store, name)
             )
             if is_address(folder):
                 guard.begin(f"{folder}/{name}", UPLOAD_LIMIT_SECONDS)

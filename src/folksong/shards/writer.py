@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,8 @@ logger = logging.getLogger(__name__)
 PLAN_NAME, SKIPPED_NAME, DAMAGED_NAME = f"{WRITING_NAME}/plan.json", "skipped.csv", "damaged.csv"
 RECORDINGS_KEY = "recordings"  # in CHECKED_NAME: the stamps of what went into each file
 REMEDY = "choose another folder, or overwrite them"
+ANOTHER_BEGUN = f"another writing was begun here while this one slept or was cut off; {REMEDY}"
+REMOVE = "remove"  # in a plan: the files of the writing that it replaces, until they are gone
 TRACK_LIMIT_SECONDS = 60.0
 SIZES_LOOKED_AT = 1000
 SAFETY = 1.03  # indexes, and recordings unlike those tried
@@ -113,7 +116,8 @@ def write_shards(
     store = open_store(out)
     with stoppable(), Claims(store, WRITING_NAME) as claims:
         if not overwrite and (finished := _finished(plan, store)) is not None:
-            _tidy(store, claims)
+            if not claims.holders():
+                _tidy(store, claims)
             return finished
         writing = _Writing(plan, store, claims, overwrite=overwrite)
         while True:
@@ -139,9 +143,7 @@ def _finished(plan: Plan, store: Store) -> Manifest | None:
     if store.size(MANIFEST_NAME) is None:
         _refuse_foreign(store)
         return None
-    manifest = Manifest.read(str(store))
-    if manifest.provenance.get("inputs_sha256") != plan.fingerprint:
-        raise FolksongError(f"{store}: holds shards of other tracks, tags or settings; {REMEDY}")
+    manifest = _own_manifest(plan, store)
     known = read_checked(store.folder).get(RECORDINGS_KEY, {})
     stamps: dict[str, str] = {}
     changed = []
@@ -163,6 +165,13 @@ def _finished(plan: Plan, store: Store) -> Manifest | None:
         )
     remember_checked(store.folder, {RECORDINGS_KEY: stamps})
     logger.info("%s: these shards are written already; nothing to do", store)
+    return manifest
+
+
+def _own_manifest(plan: Plan, store: Store) -> Manifest:
+    manifest = Manifest.read(str(store))
+    if manifest.provenance.get("inputs_sha256") != plan.fingerprint:
+        raise FolksongError(f"{store}: holds shards of other tracks, tags or settings; {REMEDY}")
     return manifest
 
 
@@ -189,33 +198,61 @@ class _Writing:
     def __init__(self, plan: Plan, store: Store, claims: Claims, *, overwrite: bool) -> None:
         """Note the plan, or compare it with that of the writing that is joined or continued."""
         self.plan, self.store, self.claims = plan, store, claims
-        state = json_bytes(
-            {
-                "inputs_sha256": self.plan.fingerprint,
-                "paths_sha256": self.plan.paths,
-                "files": [self.plan.name(number) for number in range(1, self.plan.n_files + 1)],
-            }
-        )
-        if overwrite and (whole := self.store.size(MANIFEST_NAME)) is None:
-            _refuse_foreign(self.store)
+        self.state = {
+            "inputs_sha256": plan.fingerprint,
+            "paths_sha256": plan.paths,
+            "files": [plan.name(number) for number in range(1, plan.n_files + 1)],
+        }
+        if overwrite and (whole := store.size(MANIFEST_NAME)) is None:
+            _refuse_foreign(store)
         # Held to the end: between two shards, too, other writings see that this one lives.
-        self.claims.take(f"process-{os.urandom(8).hex()}")
-        if overwrite and (whole is not None or self._other_than(state)):
+        claims.take(f"process-{os.urandom(8).hex()}")
+        if overwrite and (whole is not None or self._plan_there() not in (None, self.state)):
             self._refuse_busy()
-            self._clear()
-        if not self.store.put_if_absent(PLAN_NAME, state) and self._other_than(state):
+            store.put(PLAN_NAME, json_bytes(self.state | {REMOVE: self._files_there()}))
+        elif not store.put_if_absent(PLAN_NAME, json_bytes(self.state)) and self._is_other():
             self._refuse_busy()
             raise FolksongError(
-                f"{self.store}: holds an unfinished writing of other tracks, tags or settings; finish that one with "
-                f"its own command, or {REMEDY}"
+                f"{store}: holds an unfinished writing of other tracks, tags or settings; finish that one with its "
+                f"own command, or {REMEDY}"
             )
+        self._clear()
+
+    def _plan_there(self) -> dict[str, Any] | None:
+        if (found := self.store.read(PLAN_NAME)) is None:
+            return None
+        with suppress(ValueError):
+            plan = json.loads(found.data)
+            if isinstance(plan, dict) and all(
+                isinstance(plan.get(key, []), list) for key in ("files", REMOVE)
+            ):
+                return plan
+        return {}
+
+    def _is_other(self) -> bool:
+        there = self._plan_there()
+        return there is not None and there | {REMOVE: None} != self.state | {REMOVE: None}
+
+    def _require_own_plan(self) -> None:
+        """Stop a writing that slept so long that another one was begun in its place."""
+        if self._is_other():
+            raise FolksongError(f"{self.store}: {ANOTHER_BEGUN}")
+
+    def _files_there(self) -> list[str]:
+        """Return the shards that earlier writings wrote or were to write."""
+        plan = self._plan_there() or {}
+        names = {*map(str, plan.get("files", ())), *self._to_remove()}
+        if self.store.size(MANIFEST_NAME) is not None:
+            names |= {file.name for file in Manifest.read(str(self.store)).files}
+        return sorted(names)
+
+    def _to_remove(self) -> list[str]:
+        """Return the shards that the plan says are to be removed first."""
+        names = (self._plan_there() or {}).get(REMOVE, ())
+        return [str(name) for name in names if Path(str(name)).name == name and name.endswith(".tfrecord")]
 
     def _note(self, number: int) -> str:
         return note_name(self.plan.name(number))
-
-    def _other_than(self, state: bytes) -> bool:
-        found = self.store.read(PLAN_NAME)
-        return found is not None and found.data != state
 
     def _refuse_busy(self) -> None:
         if holders := self.claims.holders():
@@ -224,18 +261,23 @@ class _Writing:
             )
 
     def _clear(self) -> None:
-        """Remove what an earlier writing left, and nothing else; the manifest first, so that no half looks whole."""
-        names: list[str] = []
-        if self.store.size(MANIFEST_NAME) is not None:
-            names += [file.name for file in Manifest.read(str(self.store)).files]
-        if (found := self.store.read(PLAN_NAME)) is not None:
-            names += [Path(name).name for name in json.loads(found.data)["files"]]
-        for name in (MANIFEST_NAME, SKIPPED_NAME, DAMAGED_NAME, CHECKED_NAME):
-            self.store.delete(name)
-        for name in names:
-            self.store.delete(name)
-            self.store.delete(index_path(name).name)
-        self.claims.clear()
+        """Remove what an earlier writing left, and nothing else; the manifest first, so that no half looks whole.
+
+        The plan says what is to be removed until it is: whoever is killed on the way, the same command goes on.
+        """
+        while REMOVE in (self._plan_there() or {}):
+            if not self.claims.take(REMOVE):
+                time.sleep(SECONDS_BETWEEN_LOOKS)
+                stop_if_asked()
+                continue
+            if REMOVE in (self._plan_there() or {}):  # else whoever had the claim has done it
+                for name in (MANIFEST_NAME, SKIPPED_NAME, DAMAGED_NAME, CHECKED_NAME):
+                    self.store.delete(name)
+                for name in self._to_remove():
+                    for one in (name, index_path(name).name, note_name(name)):
+                        self.store.delete(one)
+                self.store.put(PLAN_NAME, json_bytes(self.state))
+            self.claims.release(REMOVE)
 
     def write(
         self,
@@ -303,7 +345,8 @@ class _Writing:
             name, order = self.plan.name(number_of[task]), self.plan.order[number_of[task] - 1]
             claimed.append(name)
             tracks = tuple(map(self.plan.task_track, order))
-            yield str(self.store), name, tracks, self.plan.encoding, limit_seconds
+            self._require_own_plan()
+            yield str(self.store), name, tracks, self.plan.encoding, limit_seconds, self.plan.fingerprint
 
     def _results(self, numbers: Iterable[int]) -> dict[int, ShardResult | None]:
         """Return what became of those files that have a note; None where note or file is not whole."""
@@ -318,7 +361,7 @@ class _Writing:
                 return None
             name = self.plan.name(number)
             whole = files.get(name) == result.file.n_bytes and index_path(name).name in files
-            return result if whole else None
+            return result if whole and result.inputs_sha256 == self.plan.fingerprint else None
 
         with ThreadPoolExecutor(READ_AT_ONCE) as readers:
             return dict(zip(noted, readers.map(read, noted), strict=True))
@@ -326,8 +369,9 @@ class _Writing:
     def finish(self) -> Manifest | None:
         """Write the lists and the manifest, if every file is there; None if that has to be looked at again."""
         if self.store.size(MANIFEST_NAME) is not None:
+            manifest = _own_manifest(self.plan, self.store)
             _tidy(self.store, self.claims)
-            return Manifest.read(str(self.store))
+            return manifest
         found = self._results(range(1, self.plan.n_files + 1))
         if broken := [number for number, result in found.items() if result is None]:
             for number in broken:
@@ -346,6 +390,7 @@ class _Writing:
             time.sleep(SECONDS_BETWEEN_LOOKS)
             stop_if_asked()
             return None
+        self._require_own_plan()
         return self._complete(results)
 
     def _describe(self, results: Sequence[ShardResult]) -> Manifest:
