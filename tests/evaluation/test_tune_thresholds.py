@@ -77,6 +77,11 @@ def test_missing_and_damaged_thresholds(run):
     write_signed(path, {**content, "version": 99})
     with pytest.raises(FileFormatError, match="version 99"):
         Thresholds.read(run.path)
+    path.write_text('{"mine": 1}')
+    with pytest.raises(FileFormatError, match=r"thresholds.json: not thresholds .*; tune them again"):
+        stored_thresholds(run)
+    tune_thresholds(run)
+    assert stored_thresholds(run) is not None
 
 
 def test_a2_evaluation_tuning_and_prediction_score_tracks_the_same_way(run, tiny_run):

@@ -335,7 +335,13 @@ def _write_subgenres(
 
 
 def _echo_clusterings(found: Sequence[Any], title: str = "") -> None:
-    rows = [(c.genre.name, len(c.tags), len(c.clusters), len(c.singletons), c.silhouette) for c in found]
+    rows = [
+        (
+            *(c.genre.name, len(c.tags), 1 if c.numbers is None else len(c.clusters)),
+            *(len(c.singletons), c.silhouette),
+        )
+        for c in found
+    ]
     echo_table(rows, (f"{title}genre", "tags", "labels", "singletons", "silhouette"))
 
 

@@ -1,6 +1,7 @@
 """``folksong tags``: what listeners wrote, read, converted, cleaned, counted; which tags share tracks."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -403,8 +404,13 @@ def clean(
     )
     cleaned.write(out)
     rows = []
-    for what in ("tracks", "tags", "counts"):
-        before, now = (getattr(one, f"n_{what}") for one in (table, cleaned.table))
+    figures: dict[str, Callable[[fs.TagTable], int]] = {
+        "tracks with a tag": lambda one: int((one.weights.getnnz(axis=1) > 0).sum()),
+        "tags": lambda one: one.n_tags,
+        "counts": lambda one: one.n_counts,
+    }
+    for what, figure in figures.items():
+        before, now = figure(table), figure(cleaned.table)
         rows.append((what, before, now, f"{now / before:.2%}" if before else ""))
     echo_table(rows, ("", "before", "after", "of before"))
     click.echo(f"{out}, and what became of each tag in {out}{CHANGES}")

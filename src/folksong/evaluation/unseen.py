@@ -11,6 +11,7 @@ are those of the run's split. What else could score an unseen tag:
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,7 @@ from folksong.prediction.asked_tags import ask_for
 from folksong.runs import CONFIG_NAME, Run
 from folksong.training.config import Config
 from folksong.training.data import read_run_data, read_run_tags
+from folksong.training.distributed import silent
 from folksong.training.resume import resume
 from folksong.training.train import train
 
@@ -126,7 +128,8 @@ def evaluate_unseen(
     trainer = _Trainer(opened, config, part, whole)
     for number in tqdm(range(repeats), desc="divisions", unit="division", disable=not progress):
         unseen = _draw(opened.labels.names, counts, worded, share, np.random.default_rng([seed, number]))
-        systems = trainer.systems(f"{seed}-{share:g}-{number + 1}", unseen, seed + number)
+        with silent() if number else nullcontext():  # of the same tracks and settings the same is said again
+            systems = trainer.systems(f"{seed}-{share:g}-{number + 1}", unseen, seed + number)
         for group, inside in _groups(counts, unseen).items():
             carried = np.flatnonzero(inside & whole.targets.any(axis=0))
             sizes.setdefault(group, []).append(len(carried))

@@ -119,9 +119,6 @@ def inside_facets(
         )
         for label, rows in members.items()
     ]
-    logger.info(
-        "counts left out, by facet: %s", ", ".join(f"{facet} {n:,}" for facet, n in costs.items()) or "none"
-    )
     return tuple(sorted(labels, key=lambda label: (*FACETS, UNKNOWN).index(label.facet))), costs
 
 

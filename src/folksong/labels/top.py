@@ -138,6 +138,9 @@ def _warn_of_unmatched(listed: tuple[str, ...], members: list[str], ignore_case:
         return
     first = "; ".join(f"{tag!r}{nearest(tag, members).replace(';', ',')}" for tag in unmatched[:NAMED])
     more = f" and {len(unmatched) - NAMED:,} more" if len(unmatched) > NAMED else ""
+    folded = {tag.casefold() for tag in members}
+    if n_otherwise := sum(tag.casefold() in folded for tag in unmatched):
+        more += f"; {n_otherwise} match if their case is ignored"
     logger.warning(
         "%d of %d listed tags match no tag of the label space: %s%s", len(unmatched), len(listed), first, more
     )

@@ -60,7 +60,8 @@ def load_tagger(
         batch_size: windows scored at once.
         precision: ``"auto"``, ``"32"``, ``"bf16"`` or ``"16"`` (see `LoadedTagger`), likewise.
         tags: of a run in the joint space: what to score instead of its labels, any words.
-        scoring: how tracks are scored; None takes the run's definition, or that of its thresholds, used with it only.
+        scoring: how tracks are scored, and thresholds are left out; None takes the definition of the thresholds, which
+            are used with it only, else the run's.
 
     Raises:
         FolksongError: the folder is no run, or the run has no checkpoint yet.
@@ -80,16 +81,15 @@ def load_tagger(
     if str(run) in NETWORKS and not Path(str(run)).exists():
         found, precision = _pretrained(str(run), precision), "32"
     else:
-        read = _exported(str(run)) if folder else _of_run(run, tags)
+        read = _exported(str(run)) if folder else _of_run(run, tags, decides=scoring is None)
         if isinstance(read, HeadTagger):
             return read
         found = read
     wanted = found.scoring.replaced(None, hop_seconds, precision) if scoring is None else scoring
-    wanted, thresholds = settled(wanted, chosen), found.thresholds
+    wanted, thresholds = settled(wanted, chosen), None if scoring is not None else found.thresholds
     if thresholds is not None and wanted != found.scoring:
         thresholds = None
-        if scoring is None:
-            logger.warning("%s: %s", os.fspath(run), OTHER_SCORING)
+        logger.warning("%s: %s", os.fspath(run), OTHER_SCORING)
     with reading(run):
         return LoadedTagger(
             found.model, found.names, found.audio, hop_seconds=wanted.hop_seconds, device=chosen,
@@ -129,7 +129,9 @@ def _exported(folder: str) -> _Network | HeadTagger:
     return HeadTagger(head, names, extractor, thresholds, found.audio.window_seconds)
 
 
-def _of_run(run: Run | str | os.PathLike[str], tags: tuple[str, ...]) -> _Network | HeadTagger:
+def _of_run(
+    run: Run | str | os.PathLike[str], tags: tuple[str, ...], *, decides: bool
+) -> _Network | HeadTagger:
     if not Path(run).exists() and (hint := nearest(str(run), (*NETWORKS,))):
         raise FolksongError(f"{run}: no such folder, nor a pretrained network{hint}")
     opened = Run.open(run)
@@ -139,7 +141,7 @@ def _of_run(run: Run | str | os.PathLike[str], tags: tuple[str, ...]) -> _Networ
     if tags:
         ask_for(model, opened, tags)
     _hint_at_little_training(opened)
-    decided = (None, opened.scoring) if tags else decided_by(opened)
+    decided = decided_by(opened) if decides and not tags else (None, opened.scoring)
     with reading(opened.config_path):
         audio = AudioInput(opened.sample_rate, opened.window_seconds, opened.preset)
     return _Network(model, tags or opened.labels.names, audio, *decided)

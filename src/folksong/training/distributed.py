@@ -20,7 +20,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -353,9 +353,13 @@ def _is_broken_connection(error: RuntimeError) -> bool:
 @contextmanager
 def only_the_first_speaks(processes: Processes) -> Iterator[None]:
     """Keep all processes but the first from saying what the first says too."""
-    if processes.is_first:
+    with nullcontext() if processes.is_first else silent():
         yield
-        return
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Say nothing but errors."""
     logger = logging.getLogger("folksong")
     level = logger.level
     logger.setLevel(logging.ERROR)
