@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import tempfile
 import time
 from pathlib import Path
@@ -282,6 +283,23 @@ def test_recordings_are_served_in_parts_and_only_those_of_the_folder(app, run, m
         with pytest.raises(OSError, match="400"):
             urlopen(f"{running.address}listen/{what}?track=new")
     assert "Traceback" not in running.stop()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)])
+def test_an_app_that_is_ended_while_it_hears_ends_quietly(app, run, music, tmp_path, number, code):
+    (tmp_path / "m").mkdir()
+    samples, rate = soundfile.read(music / "noise" / "0.flac")
+    for name in range(200):
+        soundfile.write(tmp_path / "m" / f"{name}.flac", np.tile(samples, 20) * (name + 1) / 201, rate)
+    running = app("--run", run.path, "--audio", tmp_path / "m")
+    began = time.monotonic()
+    while b'"heard":0' in (state := urlopen(f"{running.address}listen/questions").read()):
+        assert time.monotonic() - began < 120
+        time.sleep(0.02)
+    running.process.send_signal(number)
+    said, _ = running.process.communicate(timeout=120)
+    assert (running.process.returncode, b'"heard":200' in state) == (code, False), said
+    assert not any(word in said for word in ("Traceback", "Error", "terminate")), said
 
 
 def test_journey_an_mp3_a_flac_and_a_text_are_dropped(app, open_page, run, music, tmp_path):

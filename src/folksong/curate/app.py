@@ -8,6 +8,7 @@ import json
 import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import files
@@ -95,6 +96,7 @@ class View:
         routes: its addresses below its own; the page itself is at ``/``.
         missing: the options that it needs and that were not given; it is then shown with that said, without routes.
         uploads: address below its own -> most bytes that may be sent there.
+        close: called when the app ends.
     """
 
     name: str
@@ -102,6 +104,7 @@ class View:
     routes: Sequence[BaseRoute] = ()
     missing: str = ""
     uploads: Mapping[str, int] = field(default_factory=dict)
+    close: Callable[[], None] = lambda: None
 
 
 def build_app(views: Sequence[View], token: str, hosts: Hosts) -> ASGIApp:
@@ -185,9 +188,12 @@ def serve(
         on_ready: called with the address to open, token included.
     """
     token = secrets.token_urlsafe(TOKEN_BYTES)
-    run_app(
-        lambda hosts: build_app(build_views(), token, hosts),
-        address=address,
-        port=port,
-        on_ready=lambda url: on_ready(f"{url}/{token}/"),
-    )
+    with ExitStack() as closing:
+
+        def build(hosts: Hosts) -> ASGIApp:
+            views = build_views()
+            for view in views:
+                closing.callback(view.close)
+            return build_app(views, token, hosts)
+
+        run_app(build, address=address, port=port, on_ready=lambda url: on_ready(f"{url}/{token}/"))

@@ -86,8 +86,9 @@ class Ears:
         self.thread = threading.Thread(target=self._hear, name="folksong-ears", daemon=True)
 
     def stop(self) -> None:
-        """End the hearing after the recordings in work."""
+        """End the hearing after the recordings in work; else the process would end in the middle of them."""
         self._stopped.set()
+        self.thread.join()
 
     def _hear(self) -> None:
         try:
@@ -374,7 +375,7 @@ def view(session: Session) -> View:
             session.tags, session.audio, example,
         )  # fmt: skip
     ears.thread.start()
-    return View("listen", "Listen", _routes(queue, session))
+    return View("listen", "Listen", _routes(queue, session), close=ears.stop)
 
 
 def _routes(queue: Queue, session: Session) -> list[Route]:
