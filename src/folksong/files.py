@@ -103,6 +103,8 @@ def part_of(target: Path) -> Iterator[Path]:
                 if os.fspath(target.parent) not in _swept:
                     _swept.add(os.fspath(target.parent))
                     remove_leftovers(target.parent)
+                if os.name == "nt":
+                    held.close()  # an open file cannot be renamed there
                 yield part
                 return
         finally:

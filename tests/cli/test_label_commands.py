@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from folksong.cli import main
 from folksong.embeddings.glove import read_text_vectors
 from folksong.labels.space import LabelSpace
+from folksong.splits import Split
 from folksong.tags.sources.read_tags import read_tags
 
 GENRES = {
@@ -149,6 +150,10 @@ def test_same_file_twice_and_learning_from_a_split(files):
     provenance = LabelSpace.read("a.labels.json").provenance
     assert provenance["split_sha256"]
     assert provenance["n_tracks"] < 200
+    Split(("other 1", "other 2"), (), ()).write("other.split.json")
+    code, output = run("labels", "top", "tags.csv", "other.labels.json", "--split", "other.split.json")
+    assert code == 1
+    assert "other.split.json: none of its training tracks has a tag in tags.csv" in output
 
 
 def test_facets_are_written_edited_and_left_out(files):

@@ -18,7 +18,7 @@ from folksong.cli.command import (
     note,
     wants_progress,
 )
-from folksong.errors import counted, some_of
+from folksong.errors import FolksongError, counted, some_of
 
 
 @click.group(cls=FolksongGroup)
@@ -157,7 +157,10 @@ def training_tracks(source: str, split: str | None) -> tuple["fs.TagTable", dict
     if split is None:
         return table, {"source": source, "split_sha256": None}
     parts = fs.Split.read(split)
-    return table.select_tracks(parts.training), {"source": source, "split_sha256": parts.sha256()}
+    learned = table.select_tracks(parts.training)
+    if table.n_counts and not learned.n_counts:
+        raise FolksongError(f"{split}: none of its training tracks has a tag in {source}; do the ids agree?")
+    return learned, {"source": source, "split_sha256": parts.sha256()}
 
 
 def write_space(space: "fs.LabelSpace", out: str, table: "fs.TagTable | None") -> Any:

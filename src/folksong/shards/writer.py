@@ -203,6 +203,7 @@ class _Writing:
             "paths_sha256": plan.paths,
             "files": [plan.name(number) for number in range(1, plan.n_files + 1)],
         }
+        self.content = json_bytes(self.state)
         if overwrite and (whole := store.size(MANIFEST_NAME)) is None:
             _refuse_foreign(store)
         # Held to the end: between two shards, too, other writings see that this one lives.
@@ -210,7 +211,7 @@ class _Writing:
         if overwrite and (whole is not None or self._plan_there() not in (None, self.state)):
             self._refuse_busy()
             store.put(PLAN_NAME, json_bytes(self.state | {REMOVE: self._files_there()}))
-        elif not store.put_if_absent(PLAN_NAME, json_bytes(self.state)) and self._is_other():
+        elif not store.put_if_absent(PLAN_NAME, self.content) and self._is_other():
             self._refuse_busy()
             raise FolksongError(
                 f"{store}: holds an unfinished writing of other tracks, tags or settings; finish that one with its "
@@ -235,7 +236,8 @@ class _Writing:
 
     def _require_own_plan(self) -> None:
         """Stop a writing that slept so long that another one was begun in its place."""
-        if self._is_other():
+        found = self.store.read(PLAN_NAME)
+        if found is not None and found.data != self.content:
             raise FolksongError(f"{self.store}: {ANOTHER_BEGUN}")
 
     def _files_there(self) -> list[str]:
@@ -276,7 +278,7 @@ class _Writing:
                 for name in self._to_remove():
                     for one in (name, index_path(name).name, note_name(name)):
                         self.store.delete(one)
-                self.store.put(PLAN_NAME, json_bytes(self.state))
+                self.store.put(PLAN_NAME, self.content)
             self.claims.release(REMOVE)
 
     def write(
