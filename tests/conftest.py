@@ -10,6 +10,7 @@ import logging
 import os
 import secrets
 import shutil
+import signal
 import struct
 import sys
 from collections.abc import Callable, Coroutine, Iterator
@@ -41,6 +42,9 @@ SECONDS = 2.0
 KINDS = ("tone", "chirp", "noise", "clicks")
 TRACKS_PER_KIND = 10
 
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what it starts in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 WHEEL = kept_wheel()  # of the user's cache; tests may have one of their own
 
