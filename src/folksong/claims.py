@@ -128,18 +128,21 @@ class Claims:
 
     def remove_dead(self) -> None:
         """Remove what processes that are no more left here and beside, claims too, once all tasks are done."""
-        remove_leftovers(self._store.folder)
-        remove_leftovers(self._store.folder / self._folder)
+        self._remove_leftovers()
         for name in self._all():
             if self.holder_of(name) is None:
                 self._store.delete(name)
 
     def clear(self) -> None:
-        """Remove all that lies in the folder but what this process holds, and what others are just putting."""
-        remove_leftovers(self._store.folder / self._folder)
+        """Remove all that lies here but what this process holds and others are just putting; leftovers beside, too."""
+        self._remove_leftovers()
         for name in self._store.sizes(self._folder):
             if not name.endswith(".part") and (path := f"{self._folder}/{name}") not in self._held.values():
                 self._store.delete(path)
+
+    def _remove_leftovers(self) -> None:
+        for folder in (self._store.folder, self._store.folder / self._folder):
+            remove_leftovers(folder)
 
 
 class Parts:

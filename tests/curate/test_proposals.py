@@ -114,6 +114,10 @@ def test_keys_are_heard_before_examples_are_there(app, open_page, tmp_path):
         page.locator(f"#merge[data-row='{number}']").wait_for()
         page.keyboard.press(key)
     page.locator("#merge[data-row='3']").wait_for()
+    figures = {
+        name: page.locator(f"[data-figure='{name}']").inner_text() for name in ("merged", "kept apart")
+    }
+    assert figures == {"merged": "2", "kept apart": "1"}
 
 
 def test_a_review_by_keys_and_the_cleaning_that_takes_it(app, open_page, tmp_path):

@@ -115,9 +115,7 @@ def write_shards(
     numbers = in_turn(_range(start_stop, plan.n_files), worker)
     store = open_store(out)
     with stoppable(), Claims(store, WRITING_NAME) as claims:
-        if not overwrite and (finished := _finished(plan, store)) is not None:
-            if not claims.holders():
-                _tidy(store, claims)
+        if not overwrite and (finished := _finished(plan, store, claims)) is not None:
             return finished
         writing = _Writing(plan, store, claims, overwrite=overwrite)
         while True:
@@ -138,7 +136,7 @@ def _range(start_stop: tuple[int, int] | None, n_files: int) -> range:
     return range(start, stop + 1)
 
 
-def _finished(plan: Plan, store: Store) -> Manifest | None:
+def _finished(plan: Plan, store: Store, claims: Claims) -> Manifest | None:
     """Return the folder's manifest if all of the plan is written already, from these very recordings."""
     if store.size(MANIFEST_NAME) is None:
         _refuse_foreign(store)
@@ -165,6 +163,8 @@ def _finished(plan: Plan, store: Store) -> Manifest | None:
         )
     remember_checked(store.folder, {RECORDINGS_KEY: stamps})
     logger.info("%s: these shards are written already; nothing to do", store)
+    if not claims.holders():
+        _tidy(store, claims)
     return manifest
 
 
@@ -243,14 +243,15 @@ class _Writing:
     def _files_there(self) -> list[str]:
         """Return the shards that earlier writings wrote or were to write."""
         plan = self._plan_there() or {}
-        names = {*map(str, plan.get("files", ())), *self._to_remove()}
+        names = {*map(str, plan.get("files", ())), *(self._to_remove() or ())}
         if self.store.size(MANIFEST_NAME) is not None:
             names |= {file.name for file in Manifest.read(str(self.store)).files}
         return sorted(names)
 
-    def _to_remove(self) -> list[str]:
-        """Return the shards that the plan says are to be removed first."""
-        names = (self._plan_there() or {}).get(REMOVE, ())
+    def _to_remove(self) -> list[str] | None:
+        """Return the shards that the plan says are to be removed first, None once they are."""
+        if (names := (self._plan_there() or {}).get(REMOVE)) is None:
+            return None
         return [str(name) for name in names if Path(str(name)).name == name and name.endswith(".tfrecord")]
 
     def _note(self, number: int) -> str:
@@ -267,15 +268,15 @@ class _Writing:
 
         The plan says what is to be removed until it is: whoever is killed on the way, the same command goes on.
         """
-        while REMOVE in (self._plan_there() or {}):
+        while self._to_remove() is not None:
             if not self.claims.take(REMOVE):
                 time.sleep(SECONDS_BETWEEN_LOOKS)
                 stop_if_asked()
                 continue
-            if REMOVE in (self._plan_there() or {}):  # else whoever had the claim has done it
+            if (names := self._to_remove()) is not None:  # else whoever had the claim has done it
                 for name in (MANIFEST_NAME, SKIPPED_NAME, DAMAGED_NAME, CHECKED_NAME):
                     self.store.delete(name)
-                for name in self._to_remove():
+                for name in names:
                     for one in (name, index_path(name).name, note_name(name)):
                         self.store.delete(one)
                 self.store.put(PLAN_NAME, self.content)
@@ -298,7 +299,7 @@ class _Writing:
         _tell_about(self.plan, str(self.store), len(numbers) - len(todo), joined)
         if not todo:
             return
-        jobs, claimed = min(jobs, len(todo)), list[str]()
+        jobs = min(jobs, len(todo))
         try:
             with open_workers(jobs, dask, isolated=jobs > 1) as workers:
                 if check_disk and not joined and not is_address(str(self.store)):
@@ -306,13 +307,12 @@ class _Writing:
                 n_tracks = sum(len(self.plan.order[number - 1]) for number in todo)
                 with tqdm(total=n_tracks, unit="track", disable=not progress) as bar:
                     while todo:
-                        n_before = len(claimed)
-                        for name, n_done in workers.map(
-                            put_shard, self._claimed(todo, claimed, limit_seconds)
-                        ):
+                        all_are_others = True
+                        for name, n_done in workers.map(put_shard, self._claimed(todo, limit_seconds)):
+                            all_are_others = False
                             self.claims.release(Path(name).stem)
                             bar.update(n_done)
-                        if len(claimed) == n_before:
+                        if all_are_others:
                             time.sleep(SECONDS_BETWEEN_LOOKS)
                             stop_if_asked()
                         todo = self._left(todo)
@@ -336,16 +336,13 @@ class _Writing:
         there = self.store.sizes(WRITING_NAME)
         return [number for number in numbers if Path(self._note(number)).name not in there]
 
-    def _claimed(
-        self, todo: Sequence[int], claimed: list[str], limit_seconds: float
-    ) -> Iterator[tuple[Any, ...]]:
+    def _claimed(self, todo: Sequence[int], limit_seconds: float) -> Iterator[tuple[Any, ...]]:
         """Claim one file after the other, and yield the task of writing it."""
         number_of = {Path(self.plan.name(number)).stem: number for number in todo}
         for task in self.claims.each(
             number_of, lambda task: is_written(self.store, self.plan.name(number_of[task]))
         ):
             name, order = self.plan.name(number_of[task]), self.plan.order[number_of[task] - 1]
-            claimed.append(name)
             tracks = tuple(map(self.plan.task_track, order))
             self._require_own_plan()
             yield str(self.store), name, tracks, self.plan.encoding, limit_seconds, self.plan.fingerprint
@@ -434,7 +431,6 @@ class _Writing:
             store.folder, {RECORDINGS_KEY: {result.file.name: result.stamp for result in results}}
         )
         self.claims.clear()
-        remove_leftovers(store.folder)  # of workers that were killed while they wrote the lists
         return manifest
 
 
